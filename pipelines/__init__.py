@@ -1,0 +1,1 @@
+"""Beam jobs, one module each, and the command line that runs them."""

@@ -1,0 +1,52 @@
+"""The ``rejects`` table: input that could not be used, with the reason."""
+
+import pyarrow as pa
+
+REJECTS = pa.schema(
+    [
+        pa.field("table", pa.string(), nullable=False),
+        ("track_id", pa.string()),
+        ("modality", pa.string()),
+        pa.field("stage", pa.string(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+        ("detail", pa.string()),
+    ]
+)
+"""One row a rejected input. ``modality`` is null where no single modality is lost."""
+
+TRACKS_TABLE = "tracks"
+PLAYLISTS_TABLE = "playlists"
+
+# Stages that reject.
+READ = "read"
+VALIDATE = "validate"
+ENCODE = "encode"
+
+# Reasons for which a whole row is lost.
+MALFORMED_ROW = "malformed_row"
+ID_MISSING = "id_missing"
+ID_EMPTY = "id_empty"
+ID_TOO_LONG = "id_too_long"
+ID_WRONG_TYPE = "id_wrong_type"
+ID_NOT_UTF8 = "id_not_utf8"
+ID_DUPLICATE = "id_duplicate"
+
+ROW_REASONS = (MALFORMED_ROW, ID_MISSING, ID_EMPTY, ID_TOO_LONG, ID_WRONG_TYPE, ID_NOT_UTF8, ID_DUPLICATE)
+"""A tracks row with one of these is not in the token table. Every other reason costs a value, and the row stays."""
+
+# Reasons for which one value is lost.
+WRONG_TYPE = "wrong_type"
+NOT_UTF8 = "not_utf8"
+AUDIO_OUTSIDE_ROOT = "audio_outside_root"
+AUDIO_MISSING = "audio_missing"
+AUDIO_UNDECODABLE = "audio_undecodable"
+AUDIO_EMPTY = "audio_empty"
+NOT_FINITE = "not_finite"
+
+# A playlist that is left out.
+PLAYLIST_TOO_SHORT = "playlist_too_short"
+
+
+def make_rejects(rows: list[dict[str, str | None]]) -> pa.RecordBatch:
+    """Build a batch of rejects from rows with some of its columns; a column that a row leaves out is null."""
+    return pa.RecordBatch.from_pylist(rows, schema=REJECTS)

@@ -1,0 +1,28 @@
+"""The ``tracks`` input table: columns, types, and the batches that a scan makes of them."""
+
+import pyarrow as pa
+
+TRACK_ID = "track_id"
+MAX_ID_BYTES = 256
+
+TRACKS = pa.schema(
+    [
+        pa.field(TRACK_ID, pa.string(), nullable=False),
+        ("title", pa.string()),
+        ("artist", pa.string()),
+        ("album", pa.string()),
+        ("year", pa.int32()),
+        ("tags", pa.list_(pa.string())),
+        ("lyrics", pa.string()),
+        ("audio_path", pa.string()),
+        ("audio_version", pa.string()),
+        ("popularity", pa.float64()),
+    ]
+)
+"""Columns that are read. Others are ignored and counted; all but ``track_id`` may be null or absent."""
+
+POSITION = pa.field("position", pa.int64(), nullable=False)
+"""Where a row stood in the input, as one number that sorts: fragment number times 2**40, plus the row in the fragment."""
+
+SCANNED_TRACKS = TRACKS.append(POSITION)
+"""A batch of rows as read from the input, after type checks."""

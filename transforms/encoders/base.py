@@ -1,0 +1,75 @@
+"""What an encoder is: a small description that travels with the job, and the loaded thing that makes vectors."""
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why one input has no vector: a reason out of ``schemas.rejects`` and a detail for people."""
+
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What an encoder made of a batch of inputs.
+
+    Attributes:
+        vectors: float32 array of shape (inputs, dim). Rows of failed inputs are zero.
+        failures: row number to failure, for the inputs of which no vector could be made.
+    """
+
+    vectors: npt.NDArray[np.float32]
+    failures: Mapping[int, Failure]
+
+
+class LoadedEncoder(ABC):
+    """An encoder with its weights in memory, one copy a worker process."""
+
+    @abstractmethod
+    def encode(self, inputs: pa.StringArray) -> Encoded:
+        """Encode inputs, one vector each. An input that cannot be encoded is a failure, never an exception."""
+
+
+class Encoder(ABC):
+    """A picklable description of an encoder: cheap to make and to send, loaded where it is used."""
+
+    @abstractmethod
+    def identity(self) -> Mapping[str, object]:
+        """Return everything that changes the vectors (name, hash of the weights, preprocessing, versions), as JSON values."""
+
+    @abstractmethod
+    def load(self, threads: int) -> LoadedEncoder:
+        """Load the weights, to run on at most ``threads`` CPU threads."""
+
+    @property
+    def encoder_id(self) -> str:
+        """Name of the vectors that this encoder makes: 12 hex digits, a hash of :meth:`identity`."""
+        return identity_hash(self.identity())
+
+
+def identity_hash(identity: Mapping[str, object]) -> str:
+    """Hash a JSON-able description to 12 hex digits."""
+    canonical = json.dumps(identity, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.blake2b(canonical.encode("utf-8"), digest_size=6).hexdigest()
+
+
+def encoded(vectors: Sequence[npt.NDArray[np.float32] | Failure], dim: int) -> Encoded:
+    """Collect per-input results, vectors of ``dim`` values or failures, in their order."""
+    stacked = np.zeros((len(vectors), dim), np.float32)
+    failures: dict[int, Failure] = {}
+    for row, result in enumerate(vectors):
+        if isinstance(result, Failure):
+            failures[row] = result
+        else:
+            stacked[row] = result
+    return Encoded(stacked, failures)
