@@ -7,7 +7,7 @@ from setuptools import setup
 PACKAGES = ["pipelines", "transforms", "transforms.encoders", "codebooks", "schemas"]
 
 REQUIRES = [
-    "apache-beam>=2.70",
+    "apache-beam>=2.77",
     "click>=8.1",
     "faiss-cpu>=1.12",
     "gensim>=4.3.3",

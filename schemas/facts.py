@@ -23,8 +23,8 @@ CODE_FACTS = pa.schema(
         pa.field("margin", pa.float32()),
     ]
 )
-"""Schema of ``codes/<bundle_id>/<modality>``: squared distance to the nearest centroid, and how much further the second is
-(null where the codebook has one centroid)."""
+"""Schema of ``codes/<bundle_id>/<modality>``: squared distance to the nearest centroid, and how much further the second
+is (null where the codebook has one centroid)."""
 
 INPUTS = pa.schema([KEY, pa.field("input", pa.string(), nullable=False)])
 """A modality's distinct inputs on their way to the encoder: a text, or an audio path below the audio root."""

@@ -30,8 +30,18 @@ ID_TOO_LONG = "id_too_long"
 ID_WRONG_TYPE = "id_wrong_type"
 ID_NOT_UTF8 = "id_not_utf8"
 ID_DUPLICATE = "id_duplicate"
+PLAYLIST_TOO_SHORT = "playlist_too_short"
 
-ROW_REASONS = (MALFORMED_ROW, ID_MISSING, ID_EMPTY, ID_TOO_LONG, ID_WRONG_TYPE, ID_NOT_UTF8, ID_DUPLICATE)
+ROW_REASONS = (
+    MALFORMED_ROW,
+    ID_MISSING,
+    ID_EMPTY,
+    ID_TOO_LONG,
+    ID_WRONG_TYPE,
+    ID_NOT_UTF8,
+    ID_DUPLICATE,
+    PLAYLIST_TOO_SHORT,
+)
 """A tracks row with one of these is not in the token table. Every other reason costs a value, and the row stays."""
 
 # Reasons for which one value is lost.
@@ -42,9 +52,6 @@ AUDIO_MISSING = "audio_missing"
 AUDIO_UNDECODABLE = "audio_undecodable"
 AUDIO_EMPTY = "audio_empty"
 NOT_FINITE = "not_finite"
-
-# A playlist that is left out.
-PLAYLIST_TOO_SHORT = "playlist_too_short"
 
 
 def make_rejects(rows: list[dict[str, str | None]]) -> pa.RecordBatch:

@@ -22,7 +22,7 @@ TRACKS = pa.schema(
 """Columns that are read. Others are ignored and counted; all but ``track_id`` may be null or absent."""
 
 POSITION = pa.field("position", pa.int64(), nullable=False)
-"""Where a row stood in the input, as one number that sorts: fragment number times 2**40, plus the row in the fragment."""
+"""Where a row stood in the input, as one number that sorts: 2**40 times the fragment's number, plus the row in it."""
 
 SCANNED_TRACKS = TRACKS.append(POSITION)
 """A batch of rows as read from the input, after type checks."""

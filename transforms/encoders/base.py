@@ -45,7 +45,7 @@ class Encoder(ABC):
 
     @abstractmethod
     def identity(self) -> Mapping[str, object]:
-        """Return everything that changes the vectors (name, hash of the weights, preprocessing, versions), as JSON values."""
+        """Return all that changes the vectors (name, hash of the weights, preprocessing, versions), as JSON values."""
 
     @abstractmethod
     def load(self, threads: int) -> LoadedEncoder:

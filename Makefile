@@ -1,0 +1,54 @@
+# Each target sets up what it needs: on a machine with Python 3.10 to 3.12 and make, `make demo` or `make test` is enough.
+
+PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.10 python3,$(shell command -v $(name))))
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+TYPES := build/types
+DEMO ?= demo
+
+.PHONY: setup demo test lint format types bench lock clean
+
+setup: $(STAMP)
+
+$(STAMP): requirements.lock setup.py
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' \
+		|| { echo "tracktokens needs Python 3.10, 3.11 or 3.12: say which with make PYTHON=python3.11"; exit 2; }
+	@echo "installing into $(VENV) (6.6 GB, since PyPI's torch brings CUDA; half a minute on a fast line)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+demo: setup
+	@echo "making a catalog of invented music in $(DEMO)/catalog, and tokenizing it into $(DEMO)/store"
+	@$(BIN)/tracktokens demo $(DEMO)/catalog
+	@$(BIN)/tracktokens run --tracks $(DEMO)/catalog/tracks.jsonl --playlists $(DEMO)/catalog/playlists.jsonl \
+		--audio-root $(DEMO)/catalog/audio --store $(DEMO)/store --codebook-size 32
+	@$(BIN)/tracktokens show --store $(DEMO)/store
+
+test: setup
+	@$(BIN)/python -m pytest
+
+lint: setup types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@MYPYPATH=$(TYPES) $(BIN)/mypy -p tracktokens.schemas -p tracktokens.codebooks -p tracktokens.transforms -p tracktokens.pipelines
+
+# The folders are the packages of `tracktokens`; mypy finds them under that name through a link.
+types:
+	@mkdir -p $(TYPES) && ln -sfn ../.. $(TYPES)/tracktokens
+
+format: setup
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: setup
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+lock: setup
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --extra offline --extra dev setup.py -o requirements.lock
+
+clean:
+	rm -rf $(VENV) build demo .mypy_cache .pytest_cache .ruff_cache *.egg-info

@@ -1,0 +1,265 @@
+"""The command line, ``tracktokens``. It parses and calls: jobs can be called from Python with the same arguments."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from tracktokens.schemas.errors import TracktokensError
+
+if TYPE_CHECKING:
+    from tracktokens.pipelines.launch import Launch
+    from tracktokens.pipelines.monitor import Monitor
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+EXIT_CODES = """\b
+Exit codes:
+  0  good
+  1  a fault: ours, the machine's, or the runner's
+  2  wrong usage, or an input that is not there
+  3  the data was refused; nothing was published
+"""
+
+
+class Cli(click.Group):
+    """A group whose commands end with one line and the exit code of the error, and not with a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except TracktokensError as error:
+            click.echo(f"error: {error}", err=True)
+            ctx.exit(error.exit_code)
+
+
+@click.group(cls=Cli, epilog=EXIT_CODES)
+@click.version_option(package_name="tracktokens")
+def main() -> None:
+    """Turn a music catalog into tokens that a language model can read and write."""
+
+
+def _options(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    def add(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+tracks_option = click.option(
+    "--tracks", required=True, metavar="PATH", help="Tracks: file, folder or glob; Parquet, CSV or JSON Lines."
+)
+store_option = click.option(
+    "--store", required=True, metavar="DIR", help="Where everything is kept; made when it is not there."
+)
+size_option = click.option(
+    "--codebook-size", default=1024, show_default=True, help="Codes that the vocabulary reserves for each modality."
+)
+bundle_option = click.option("--bundle", metavar="ID", help="Codebook bundle; the latest release's when not given.")
+catalog_option = click.option(
+    "--catalog", metavar="ID", help="Catalog snapshot; the newest complete one when not given."
+)
+seed_option = click.option("--seed", default=0, show_default=True, help="Seed of the sample and of k-means.")
+input_options = _options(
+    click.option(
+        "--audio-root",
+        metavar="DIR",
+        help="Folder below which audio paths lie. Without it no track has an audio token.",
+    ),
+    click.option(
+        "--text-model",
+        metavar="MODEL",
+        help="sentence-transformers model, name or folder; the packaged MiniLM when not given.",
+    ),
+    click.option(
+        "--max-reject-rate",
+        default=0.05,
+        show_default=True,
+        help="Share of rows that may be lost before the catalog is refused.",
+    ),
+)
+launch_options = _options(
+    click.option(
+        "--workers", default=1, show_default=True, type=click.IntRange(1), help="Worker processes on this machine."
+    ),
+    click.argument("beam_options", nargs=-1, type=click.UNPROCESSED),
+)
+
+
+@main.command()
+@tracks_option
+@click.option(
+    "--playlists", metavar="PATH", help="Playlists: file, folder or glob. Without it no track has a playlist token."
+)
+@store_option
+@input_options
+@size_option
+@seed_option
+@launch_options
+def run(
+    tracks: str,
+    playlists: str | None,
+    store: str,
+    audio_root: str | None,
+    text_model: str | None,
+    max_reject_rate: float,
+    codebook_size: int,
+    seed: int,
+    workers: int,
+    beam_options: tuple[str, ...],
+) -> None:
+    """Tokenize a catalog: embed, playlists, train, tokenize and publish, one after the other.
+
+    BEAM_OPTIONS come after `--` and go to Beam as they are, `--runner` among them.
+    """
+    from tracktokens.pipelines.encoders import choose_encoders
+    from tracktokens.pipelines.report import report, seconds_table
+    from tracktokens.pipelines.run import RunJob
+    from tracktokens.pipelines.train import check_codebook_size
+
+    check_codebook_size(codebook_size)
+    encoders = choose_encoders(text_model, audio_root)
+    job = RunJob(tracks, store, encoders, playlists, audio_root, codebook_size, max_reject_rate, seed)
+    with _launched(workers, beam_options) as (launch, monitor):
+        outcome = job.run(launch, monitor.enter)
+    monitor.console.print(report(outcome.release.metrics), seconds_table(outcome.seconds))
+    click.echo(f"release: {outcome.release.folder}")
+
+
+@main.command()
+@tracks_option
+@store_option
+@input_options
+@launch_options
+def embed(
+    tracks: str,
+    store: str,
+    audio_root: str | None,
+    text_model: str | None,
+    max_reject_rate: float,
+    workers: int,
+    beam_options: tuple[str, ...],
+) -> None:
+    """Scan a catalog into the store and encode what was never encoded. Prints the catalog snapshot's id."""
+    from tracktokens.pipelines.embed import EmbedJob
+    from tracktokens.pipelines.encoders import choose_encoders
+
+    job = EmbedJob(tracks, store, choose_encoders(text_model, audio_root), audio_root, max_reject_rate)
+    with _launched(workers, beam_options) as (launch, _):
+        click.echo(job.run(launch).catalog_id)
+
+
+@main.command()
+@click.option("--playlists", required=True, metavar="PATH", help="Playlists: file, folder or glob.")
+@store_option
+@catalog_option
+@launch_options
+def playlists(playlists: str, store: str, catalog: str | None, workers: int, beam_options: tuple[str, ...]) -> None:
+    """Learn playlist vectors for a catalog snapshot. Prints the encoder's id."""
+    from tracktokens.pipelines.playlists import PlaylistsJob
+
+    with _launched(workers, beam_options) as (launch, _):
+        click.echo(PlaylistsJob(playlists, store, catalog).run(launch).encoder_id)
+
+
+@main.command()
+@store_option
+@catalog_option
+@size_option
+@seed_option
+@launch_options
+def train(
+    store: str, catalog: str | None, codebook_size: int, seed: int, workers: int, beam_options: tuple[str, ...]
+) -> None:
+    """Learn a new codebook bundle from a catalog snapshot. Prints the bundle's id."""
+    from tracktokens.pipelines.train import TrainJob
+
+    with _launched(workers, beam_options) as (launch, _):
+        click.echo(TrainJob(store, codebook_size, seed, catalog).run(launch).bundle_id)
+
+
+@main.command()
+@store_option
+@bundle_option
+@catalog_option
+@launch_options
+def tokenize(store: str, bundle: str | None, catalog: str | None, workers: int, beam_options: tuple[str, ...]) -> None:
+    """Give every vector of a catalog snapshot its code. Prints how many codes were added."""
+    from tracktokens.pipelines.tokenize import TokenizeJob
+
+    with _launched(workers, beam_options) as (launch, _):
+        counts = TokenizeJob(store, bundle or _default_bundle(store), catalog).run(launch)
+    for modality, count in counts.items():
+        click.echo(f"{modality} {count}")
+
+
+@main.command()
+@store_option
+@bundle_option
+@catalog_option
+@launch_options
+def publish(store: str, bundle: str | None, catalog: str | None, workers: int, beam_options: tuple[str, ...]) -> None:
+    """Publish a release of a tokenized catalog snapshot. Prints where it is."""
+    from tracktokens.pipelines.publish import PublishJob
+    from tracktokens.pipelines.report import report
+
+    with _launched(workers, beam_options) as (launch, monitor):
+        release = PublishJob(store, bundle or _default_bundle(store), catalog).run(launch)
+    monitor.console.print(report(release.metrics))
+    click.echo(release.folder)
+
+
+@main.command()
+@click.argument("folder", metavar="DIR")
+@click.option("--tracks", default=200, show_default=True, type=click.IntRange(8), help="About how many tracks.")
+@click.option("--seed", default=0, show_default=True, help="Seed of everything in it.")
+def demo(folder: str, tracks: int, seed: int) -> None:
+    """Make a small catalog of invented music in DIR, with audio, playlists, and some deliberately bad rows."""
+    from tracktokens.pipelines.demo import make_demo
+
+    made = make_demo(folder, tracks=tracks, seed=seed)
+    click.echo(f"made {made}")
+
+
+@main.command()
+@store_option
+def show(store: str) -> None:
+    """Show tracks of the latest release with their tokens, and some with nothing in common but their audio token."""
+    from tracktokens.pipelines.show import examples
+    from tracktokens.transforms.store import Store
+
+    found = examples(Store.open(store))
+    for heading, rows in (("tracks and their tokens", found.complete), ("only the sound in common", found.sound_alike)):
+        click.echo(f"\n{heading}:" if rows else f"\n{heading}: no such tracks here")
+        for row in rows:
+            click.echo(
+                f"  {row['title'] or row['track_id']} - {row['artist'] or 'unknown artist'}\n    {row['tokens']}"
+            )
+
+
+def _default_bundle(store: str) -> str:
+    from tracktokens.pipelines.releases import default_bundle
+    from tracktokens.transforms.store import Store
+
+    return default_bundle(Store.open(store))
+
+
+@contextmanager
+def _launched(workers: int, beam_options: tuple[str, ...]) -> "Iterator[tuple[Launch, Monitor]]":
+    """How jobs are run, with their progress on standard error."""
+    from rich.console import Console
+
+    from tracktokens.pipelines.launch import Launch
+    from tracktokens.pipelines.monitor import monitored
+
+    with monitored(Console(stderr=True)) as monitor:
+        yield Launch(workers, beam_options, monitor.board), monitor
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,216 @@
+"""The embed job: scan a catalog, and encode what was never encoded."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import apache_beam as beam
+import orjson
+import pyarrow as pa
+
+from tracktokens.pipelines.launch import Launch
+from tracktokens.schemas.catalog_manifest import CatalogManifest
+from tracktokens.schemas.errors import DataRefusedError, TracktokensError
+from tracktokens.schemas.modalities import CONTENT_MODALITIES, MODALITIES
+from tracktokens.schemas.tracks import TRACKS
+from tracktokens.transforms import files
+from tracktokens.transforms.arrow_coder import Count, Keyed, ModalityKeyed
+from tracktokens.transforms.encoders.base import Encoder
+from tracktokens.transforms.encoding import EncodeMissing
+from tracktokens.transforms.reading import Fragment, check_table, estimate_rows, find_fragments
+from tracktokens.transforms.scanning import COUNTS_TAG, INPUTS_TAG, REJECTS_TAG, ScanTracks
+from tracktokens.transforms.settling import FindMissing, SettleTracks, WriteRejects
+from tracktokens.transforms.store import Store, new_id
+
+DEFAULT_MAX_REJECT_RATE = 0.05
+COUNTS_FILE = "counts.json"
+
+
+@dataclass(frozen=True)
+class EmbedJob:
+    """Scan ``tracks`` into the store at ``store``, and encode with one encoder a modality.
+
+    Attributes:
+        tracks: file, folder or glob of the tracks table.
+        store: root of the store; made when it is not there.
+        encoders: modality to encoder. A modality without one keeps its place in the vocabulary and gets no codes.
+        audio_root: folder below which audio paths lie, or None: then no track has audio.
+        max_reject_rate: share of rows that may be lost before the catalog is refused.
+    """
+
+    tracks: str
+    store: str
+    encoders: Mapping[str, Encoder]
+    audio_root: str | None = None
+    max_reject_rate: float = DEFAULT_MAX_REJECT_RATE
+
+    def run(self, launch: Launch) -> CatalogManifest:
+        """Run the job and return the manifest of the catalog snapshot that it wrote.
+
+        Raises:
+            UsageError: when an input is not there, or ``store`` is something else.
+            DataRefusedError: when the catalog cannot be used, or too many of its rows are rejected.
+        """
+        fragments = find_fragments(files.absolute(self.tracks), "tracks")
+        check_table(fragments, TRACKS)
+        rows = estimate_rows(fragments)
+        store = Store.open_or_create(self.store, rows)
+        _describe_encoders(store, self.encoders)
+        launch.board.add("scan", total=rows)
+        catalog_id = new_id()
+        launch.run(partial(self._build, store, catalog_id, fragments, launch))
+        return self._finish(store, catalog_id)
+
+    def _build(
+        self, store: Store, catalog_id: str, fragments: list[Fragment], launch: Launch, pipeline: beam.Pipeline
+    ) -> None:
+        catalog = store.catalog(catalog_id)
+        encoder_ids = {modality: encoder.encoder_id for modality, encoder in self.encoders.items()}
+        root = None if self.audio_root is None else files.absolute(self.audio_root)
+        scanned = (
+            pipeline
+            | "fragments" >> beam.Create(fragments)
+            | "spread fragments" >> beam.Reshuffle()  # Create gives them to one worker
+            | "scan" >> _outputs(ScanTracks(store.buckets, root, list(encoder_ids), launch.board), Keyed)
+        )
+        settled = (
+            scanned.main
+            | "group by track bucket" >> beam.GroupByKey()
+            | "settle" >> _outputs(SettleTracks(catalog), ModalityKeyed)
+        )
+        refused = [scanned[COUNTS_TAG], settled[COUNTS_TAG]] | "row counts" >> _Refused(self.max_reject_rate)
+        missing = (
+            {"keys": settled.main, "inputs": scanned[INPUTS_TAG]}
+            | "group by key bucket" >> beam.CoGroupByKey()
+            | "find missing"
+            >> beam.ParDo(FindMissing(store, catalog, encoder_ids, launch.board), beam.pvalue.AsSingleton(refused))
+            .with_output_types(pa.RecordBatch, **{COUNTS_TAG: Count}, **dict.fromkeys(encoder_ids, pa.RecordBatch))
+            .with_outputs(COUNTS_TAG, *encoder_ids)
+        )
+        counts = [scanned[COUNTS_TAG], settled[COUNTS_TAG], missing[COUNTS_TAG]]
+        for modality, encoder in self.encoders.items():
+            encode = EncodeMissing(store, modality, encoder, launch.threads, launch.board)
+            counts.append(missing[modality] | f"encode {modality}" >> encode)
+        for name, rejected in (("scan", scanned[REJECTS_TAG]), ("settle", settled[REJECTS_TAG])):
+            rejected | f"write {name} rejects" >> GroupAndWriteRejects(catalog.rejects, name)
+        counts | "write counts" >> WriteCounts(files.join(catalog.folder, COUNTS_FILE))
+
+    def _finish(self, store: Store, catalog_id: str) -> CatalogManifest:
+        """Reconcile the counts and complete the snapshot."""
+        catalog = store.catalog(catalog_id)
+        counts = read_counts(files.join(catalog.folder, COUNTS_FILE))
+        manifest = CatalogManifest(
+            catalog_id=catalog_id,
+            rows_read=counts["rows_read"],
+            rows_accepted=counts["rows_accepted"],
+            rows_rejected=counts["rows_rejected"],
+            encoders={modality: encoder.encoder_id for modality, encoder in self.encoders.items()},
+            tracks_with={modality: counts[f"tracks_with/{modality}"] for modality in MODALITIES},
+            inputs={modality: counts[f"inputs/{modality}"] for modality in MODALITIES},
+            encoded={modality: counts[f"encoded/{modality}"] for modality in CONTENT_MODALITIES},
+            failed={modality: counts[f"failed/{modality}"] for modality in CONTENT_MODALITIES},
+            ignored_columns=sorted(name.split("/", 1)[1] for name in counts if name.startswith("ignored/")),
+        )
+        reconcile(manifest, counts, self.max_reject_rate)
+        files.write_bytes(catalog.manifest, manifest.to_json().encode())
+        return manifest
+
+
+def reconcile(manifest: CatalogManifest, counts: Mapping[str, int], max_reject_rate: float) -> None:
+    """Check that every row read was accepted or rejected, and that not too many were.
+
+    Raises:
+        DataRefusedError: when there are no rows, or too many were rejected.
+        TracktokensError: when rows are unaccounted for, which is a fault of ours.
+    """
+    read, rejected = manifest.rows_read, manifest.rows_rejected
+    if read != manifest.rows_accepted + rejected:
+        raise TracktokensError(
+            f"{read} rows read, but {manifest.rows_accepted} accepted and {rejected} rejected: "
+            "this is a fault of tracktokens, please report it; nothing was published"
+        )
+    if exceeds(rejected, read, max_reject_rate):
+        reasons = ", ".join(f"{name[8:]} {n}" for name, n in sorted(counts.items()) if name.startswith("rejects/"))
+        raise DataRefusedError(
+            f"{rejected} of {read} rows rejected, more than {max_reject_rate:.1%} ({reasons}): "
+            "mend the input, or raise --max-reject-rate; nothing was published"
+        )
+
+
+def exceeds(rejected: int, read: int, max_reject_rate: float) -> bool:
+    """Whether more rows were rejected than may be."""
+    return rejected > max_reject_rate * read
+
+
+def read_counts(path: str) -> Counter[str]:
+    """Read what :class:`WriteCounts` wrote."""
+    return Counter(files.read_json(path))
+
+
+class _Refused(beam.PTransform):
+    """From row counts, whether the catalog is refused: known before anything is encoded."""
+
+    def __init__(self, max_reject_rate: float) -> None:
+        super().__init__()
+        self._max_reject_rate = max_reject_rate
+
+    def expand(self, counts: list[beam.PCollection]) -> beam.PCollection:
+        return (
+            counts
+            | beam.Flatten()
+            | beam.CombinePerKey(sum)
+            | beam.combiners.ToDict()
+            | beam.Map(_is_refused, self._max_reject_rate).with_output_types(bool)
+        )
+
+
+def _is_refused(counts: Mapping[str, int], max_reject_rate: float) -> bool:
+    return exceeds(counts.get("rows_rejected", 0), counts.get("rows_read", 0), max_reject_rate)
+
+
+class WriteCounts(beam.PTransform):
+    """Adds up named counts and writes them as one JSON object."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self._path = path
+
+    def expand(self, counts: list[beam.PCollection]) -> beam.PCollection:
+        """Sum by name, gather, write."""
+        return (
+            counts
+            | beam.Flatten()
+            | beam.CombinePerKey(sum)
+            | beam.combiners.ToDict()
+            | beam.Map(orjson.dumps, option=orjson.OPT_SORT_KEYS)
+            | beam.Map(partial(files.write_bytes, self._path))
+        )
+
+
+class GroupAndWriteRejects(beam.PTransform):
+    """Writes rejects, by shard, into a folder."""
+
+    def __init__(self, folder: str, name: str) -> None:
+        super().__init__()
+        self._write = WriteRejects(folder, name)
+
+    def expand(self, rejects: beam.PCollection) -> beam.PCollection:
+        """Group by shard, a file each."""
+        return rejects | beam.GroupByKey() | beam.ParDo(self._write).with_output_types(type(None))
+
+
+def _outputs(dofn: beam.DoFn, main: object) -> beam.PTransform:
+    """A ParDo with a typed main output, and inputs, rejects and counts beside it."""
+    typed = beam.ParDo(dofn).with_output_types(
+        main, **{INPUTS_TAG: ModalityKeyed, REJECTS_TAG: Keyed, COUNTS_TAG: Count}
+    )
+    return typed.with_outputs(INPUTS_TAG, REJECTS_TAG, COUNTS_TAG, main="main")
+
+
+def _describe_encoders(store: Store, encoders: Mapping[str, Encoder]) -> None:
+    """Leave beside the vectors what their encoder id is a hash of."""
+    for modality, encoder in encoders.items():
+        path = store.encoder(modality, encoder.encoder_id)
+        if not files.exists(path):
+            files.write_json(path, encoder.identity())

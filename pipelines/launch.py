@@ -1,0 +1,78 @@
+"""Run a Beam pipeline: in this process, in worker processes, or on whatever runner the Beam options name."""
+
+import logging
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from tracktokens.schemas import errors
+from tracktokens.schemas.errors import TracktokensError
+from tracktokens.transforms.progress import Board
+
+_OURS = re.compile(r"(?:^|\n)tracktokens\.schemas\.errors\.(\w+): (.*?)(?: \[while running '.*)?(?:\n|$)")
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How jobs are run.
+
+    Attributes:
+        workers: worker processes on this machine; 1 runs in this process.
+        beam_options: Beam's own options. When they name a runner, ``workers`` is only how cores are divided.
+        board: where workers leave their progress.
+    """
+
+    workers: int = 1
+    beam_options: tuple[str, ...] = ()
+    board: Board = field(default_factory=Board)
+
+    @property
+    def threads(self) -> int:
+        """CPU threads of one worker."""
+        return max(1, len(os.sched_getaffinity(0)) // self.workers)
+
+    def run(self, build: Callable[[beam.Pipeline], object]) -> None:
+        """Build a pipeline, run it, and wait for its end.
+
+        Raises:
+            TracktokensError: what a step of ours raised, in whichever process; or that the job failed.
+        """
+        try:
+            with self._pipeline() as pipeline:
+                build(pipeline)
+        except TracktokensError:
+            raise
+        except Exception as error:
+            raise as_ours(error) from error
+
+    def _pipeline(self) -> beam.Pipeline:
+        options = PipelineOptions([*self._local_options(), *self.beam_options])
+        if self._names_runner():
+            return beam.Pipeline(options=options)
+        # Not DirectRunner: it may go to another runner, with other guarantees, wherever it can download one.
+        from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+
+        logging.getLogger("apache_beam").setLevel(logging.ERROR)
+        return beam.Pipeline(runner=FnApiRunner(), options=options)
+
+    def _names_runner(self) -> bool:
+        return any(option.split("=")[0] == "--runner" for option in self.beam_options)
+
+    def _local_options(self) -> list[str]:
+        if self.workers == 1 or self._names_runner():
+            return []
+        return ["--direct_running_mode=multi_processing", f"--direct_num_workers={self.workers}"]
+
+
+def as_ours(error: Exception) -> Exception:
+    """Find our own error in the text of a runner's: runners hand over a worker's exception as its printed traceback."""
+    found = _OURS.findall(str(error))
+    if not found:
+        return error
+    name, message = found[-1]
+    kind = getattr(errors, name, TracktokensError)
+    return kind(message) if issubclass(kind, TracktokensError) else error

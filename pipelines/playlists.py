@@ -1,0 +1,126 @@
+"""The playlists job: clean the playlists against a catalog, and learn its tracks' playlist vectors."""
+
+from dataclasses import dataclass, field
+from functools import partial
+
+import apache_beam as beam
+
+from tracktokens.pipelines.embed import GroupAndWriteRejects, WriteCounts, read_counts
+from tracktokens.pipelines.launch import Launch
+from tracktokens.pipelines.snapshot import Snapshot, open_snapshot
+from tracktokens.schemas.catalog_manifest import PlaylistsManifest
+from tracktokens.schemas.errors import DataRefusedError, TracktokensError
+from tracktokens.schemas.playlists import PLAYLISTS
+from tracktokens.transforms import files
+from tracktokens.transforms.arrow_coder import Count, Keyed
+from tracktokens.transforms.encoders.word2vec import Word2VecConfig
+from tracktokens.transforms.learning_playlists import (
+    HEADS_TAG,
+    KeepKnown,
+    ScanPlaylists,
+    TrainPlaylists,
+    WriteCorpus,
+)
+from tracktokens.transforms.reading import Fragment, check_table, estimate_rows, find_fragments
+from tracktokens.transforms.scanning import COUNTS_TAG, REJECTS_TAG
+from tracktokens.transforms.store import Store
+
+COUNTS_FILE = "playlist-counts.json"
+RESULT_FILE = "playlist-encoder.json"
+
+
+@dataclass(frozen=True)
+class PlaylistsJob:
+    """Learn playlist vectors for a catalog snapshot.
+
+    Attributes:
+        playlists: file, folder or glob of the playlists table.
+        store: root of the store.
+        catalog_id: the snapshot; the newest complete one when it is None.
+        config: how word2vec is trained.
+    """
+
+    playlists: str
+    store: str
+    catalog_id: str | None = None
+    config: Word2VecConfig = field(default_factory=Word2VecConfig)
+
+    def run(self, launch: Launch) -> PlaylistsManifest:
+        """Run the job and return the manifest that it left with the snapshot.
+
+        Raises:
+            UsageError: when an input is not there, or the store has no catalog.
+            DataRefusedError: when the playlists cannot be used.
+        """
+        fragments = find_fragments(files.absolute(self.playlists), "playlists")
+        check_table(fragments, PLAYLISTS)
+        snapshot = open_snapshot(Store.open(self.store), self.catalog_id)
+        launch.board.add("scan playlists", total=estimate_rows(fragments))
+        launch.run(partial(self._build, snapshot, fragments, launch))
+        return self._finish(snapshot)
+
+    def _build(self, snapshot: Snapshot, fragments: list[Fragment], launch: Launch, pipeline: beam.Pipeline) -> None:
+        catalog, buckets = snapshot.catalog, snapshot.store.buckets
+        result = files.join(catalog.folder, RESULT_FILE)
+        scanned = (
+            pipeline
+            | "fragments" >> beam.Create(fragments)
+            | "spread fragments" >> beam.Reshuffle()
+            | "scan"
+            >> beam.ParDo(ScanPlaylists(buckets, launch.board))
+            .with_output_types(Keyed, **{HEADS_TAG: Keyed, REJECTS_TAG: Keyed, COUNTS_TAG: Count})
+            .with_outputs(HEADS_TAG, REJECTS_TAG, COUNTS_TAG, main="main")
+        )
+        known = (
+            scanned.main
+            | "group by track bucket" >> beam.GroupByKey()
+            | "keep known"
+            >> beam.ParDo(KeepKnown(catalog))
+            .with_output_types(Keyed, **{COUNTS_TAG: Count})
+            .with_outputs(COUNTS_TAG, main="main")
+        )
+        written = (
+            {"entries": known.main, "heads": scanned[HEADS_TAG]}
+            | "group by playlist" >> beam.CoGroupByKey()
+            | "write corpus"
+            >> beam.ParDo(WriteCorpus(catalog))
+            .with_output_types(str, **{REJECTS_TAG: Keyed, COUNTS_TAG: Count})
+            .with_outputs(REJECTS_TAG, COUNTS_TAG, main="main")
+        )
+        (
+            written.main
+            | "to one worker" >> beam.WithKeys(0).with_output_types(beam.typehints.KV[int, str])
+            | "whole corpus" >> beam.GroupByKey()
+            | "train" >> beam.ParDo(TrainPlaylists(snapshot.store, self.config, result, launch.board))
+        )
+        for name, rejected in (("scan", scanned[REJECTS_TAG]), ("corpus", written[REJECTS_TAG])):
+            rejected | f"write {name} rejects" >> GroupAndWriteRejects(catalog.rejects, f"playlists-{name}")
+        counts = [scanned[COUNTS_TAG], known[COUNTS_TAG], written[COUNTS_TAG]]
+        counts | "write counts" >> WriteCounts(files.join(catalog.folder, COUNTS_FILE))
+
+    def _finish(self, snapshot: Snapshot) -> PlaylistsManifest:
+        catalog = snapshot.catalog
+        counts = read_counts(files.join(catalog.folder, COUNTS_FILE))
+        read, used, rejected = counts["playlists_read"], counts["playlists_used"], counts["rows_rejected"]
+        if read != used + rejected:
+            raise TracktokensError(
+                f"{read} playlists read, but {used} used and {rejected} rejected: "
+                "this is a fault of tracktokens, please report it; nothing was published"
+            )
+        if not used:
+            raise DataRefusedError(
+                f"no playlist in {self.playlists} holds two tracks of the catalog ({counts['entries_unknown']} of "
+                f"{counts['entries_read']} track ids are unknown): compare its track_ids with the catalog's track_id"
+            )
+        result = files.read_json(files.join(catalog.folder, RESULT_FILE))
+        manifest = PlaylistsManifest(
+            encoder_id=result["encoder_id"],
+            playlists_read=read,
+            playlists_used=used,
+            playlists_rejected=rejected,
+            entries_read=counts["entries_read"],
+            entries_unknown=counts["entries_unknown"],
+            trained=result["trained"],
+        )
+        files.write_bytes(catalog.playlists_manifest, manifest.to_json().encode())
+        return manifest

@@ -1,0 +1,230 @@
+"""The publish job: write a release, and point ``LATEST`` at it when all of it is there."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import orjson
+import pyarrow as pa
+from apache_beam import typehints
+from safetensors.numpy import save
+
+from tracktokens.codebooks.bundle import Bundle
+from tracktokens.codebooks.vocabulary import added_tokens_json, tokens_json
+from tracktokens.pipelines.embed import GroupAndWriteRejects, WriteCounts, read_counts
+from tracktokens.pipelines.launch import Launch
+from tracktokens.pipelines.report import report_html
+from tracktokens.pipelines.snapshot import Snapshot, open_snapshot
+from tracktokens.pipelines.tokenize import check_encoders
+from tracktokens.schemas.errors import TracktokensError
+from tracktokens.schemas.modalities import MODALITIES
+from tracktokens.schemas.rejects import REJECTS
+from tracktokens.schemas.release_manifest import ReleaseManifest
+from tracktokens.transforms import files
+from tracktokens.transforms.arrow_coder import Count, Keyed
+from tracktokens.transforms.bundles import read_bundle, read_manifest
+from tracktokens.transforms.publishing import FAILURES_TAG, SendCodes, SumCounts, WriteTokens
+from tracktokens.transforms.scanning import COUNTS_TAG, REJECTS_TAG
+from tracktokens.transforms.store import LATEST, Store, new_id
+
+COUNTS_FILE = "counts.json"
+CODES_FILE = "codes.json"
+
+
+@dataclass(frozen=True)
+class Release:
+    """A published release: its manifest, where it lies, and its metrics as in ``metrics.json``."""
+
+    manifest: ReleaseManifest
+    folder: str
+    metrics: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class PublishJob:
+    """Publish a catalog snapshot's tokens under a bundle.
+
+    Attributes:
+        store: root of the store.
+        bundle_id: the codebooks.
+        catalog_id: the snapshot; the newest complete one when it is None.
+    """
+
+    store: str
+    bundle_id: str
+    catalog_id: str | None = None
+
+    def run(self, launch: Launch) -> Release:
+        """Run the job and return the release.
+
+        Raises:
+            UsageError: when the store lacks the bundle or a catalog.
+            DataRefusedError: when they do not belong together.
+            TracktokensError: when rows are unaccounted for, which is a fault of ours; then nothing is published.
+        """
+        store = Store.open(self.store)
+        snapshot = open_snapshot(store, self.catalog_id)
+        bundle = read_bundle(store, self.bundle_id)
+        check_encoders(snapshot, read_manifest(store, self.bundle_id))
+        release_id = new_id()
+        folder = store.release(release_id)
+        launch.run(partial(self._build, snapshot, bundle, folder))
+        return self._finish(snapshot, bundle, release_id, folder)
+
+    def _build(self, snapshot: Snapshot, bundle: Bundle, folder: str, pipeline: beam.Pipeline) -> None:
+        catalog = snapshot.catalog
+        send = SendCodes(snapshot.store, catalog, bundle.bundle_id, snapshot.encoders)
+        write = WriteTokens(catalog, folder, bundle.bundle_id, bundle.codebook_size)
+        sent = (
+            pipeline
+            | "key buckets" >> beam.Create(snapshot.buckets())
+            | "spread key buckets" >> beam.Reshuffle()
+            | "send codes to tracks"
+            >> beam.ParDo(send)
+            .with_output_types(Keyed, **{FAILURES_TAG: Keyed})
+            .with_outputs(FAILURES_TAG, main="main")
+        )
+        # Every bucket of tracks has a part of the table, also where no track of it has a code.
+        every = pipeline | "track buckets" >> beam.Create([(bucket, 0) for bucket in range(catalog.buckets)])
+        written = (
+            {"codes": sent.main, "failures": sent[FAILURES_TAG], "every": every}
+            | "group by track bucket" >> beam.CoGroupByKey()
+            | "write tokens"
+            >> beam.ParDo(write)
+            .with_output_types(typehints.KV[int, pa.RecordBatch], **{REJECTS_TAG: Keyed, COUNTS_TAG: Count})
+            .with_outputs(REJECTS_TAG, COUNTS_TAG, main="main")
+        )
+        written[REJECTS_TAG] | "write rejects" >> GroupAndWriteRejects(files.join(folder, "rejects"), "encode")
+        [written[COUNTS_TAG]] | "write counts" >> WriteCounts(files.join(folder, COUNTS_FILE))
+        (
+            written.main
+            | "sum code counts" >> beam.CombinePerKey(SumCounts())
+            | "gather code counts" >> beam.combiners.ToDict()
+            | "as JSON" >> beam.Map(orjson.dumps, option=orjson.OPT_NON_STR_KEYS)
+            | "write code counts" >> beam.Map(partial(files.write_bytes, files.join(folder, CODES_FILE)))
+        )
+
+    def _finish(self, snapshot: Snapshot, bundle: Bundle, release_id: str, folder: str) -> Release:
+        """Add what is small, reconcile, complete, and point ``LATEST`` at it."""
+        rows = _reconciled_rows(snapshot, folder)
+        rejects = files.join(folder, "rejects")
+        files.copy_files(files.list_files(snapshot.catalog.rejects, ".parquet"), rejects)
+        _complete_rejects(rejects)
+        write_vocabulary(bundle, files.join(folder, "vocabulary"))
+        metrics = release_metrics(snapshot, bundle, folder, rows)
+        files.write_json(files.join(folder, "metrics.json"), metrics)
+        files.write_bytes(files.join(folder, "report.html"), report_html(metrics, f"release {release_id}"))
+        for working in (COUNTS_FILE, CODES_FILE):
+            files.delete_tree(files.join(folder, working))
+        manifest = ReleaseManifest(
+            release_id=release_id,
+            bundle_id=bundle.bundle_id,
+            catalog_id=snapshot.manifest.catalog_id,
+            codebook_size=bundle.codebook_size,
+            encoders=snapshot.encoders,
+            rows=rows,
+            files=_file_hashes(folder),
+        )
+        files.write_bytes(files.join(folder, "manifest.json"), manifest.to_json().encode())
+        files.write_bytes(files.join(snapshot.store.root, LATEST), f"{release_id}\n".encode())
+        return Release(manifest, folder, metrics)
+
+
+def write_vocabulary(bundle: Bundle, folder: str) -> None:
+    """Write the vocabulary pack: the tokens in order, as Hugging Face loads them, and the centroids behind them."""
+    size = bundle.codebook_size
+    files.write_json(files.join(folder, "tokens.json"), tokens_json(bundle.bundle_id, size))
+    files.write_json(files.join(folder, "added_tokens.json"), added_tokens_json(size))
+    centroids = {modality: np.ascontiguousarray(book.centroids) for modality, book in bundle.codebooks.items()}
+    packed = save(centroids, metadata={"bundle": bundle.bundle_id, "format": "1"})
+    files.write_bytes(files.join(folder, "centroids.safetensors"), packed)
+
+
+def release_metrics(snapshot: Snapshot, bundle: Bundle, folder: str, rows: Mapping[str, int]) -> dict[str, Any]:
+    """What is measured of a release: rows, rejects by reason, coverage and use of codes by modality."""
+    codes = files.read_json(files.join(folder, CODES_FILE))
+    return {
+        "rows": dict(rows),
+        "rejects": count_rejects(files.join(folder, "rejects")),
+        "modalities": {
+            modality: {
+                **code_use(np.array(codes.get(str(number), []), np.int64), rows["published"]),
+                "centroids": len(bundle.codebooks[modality].centroids),
+            }
+            for number, modality in enumerate(MODALITIES)
+        },
+        "inputs": {
+            "distinct": dict(snapshot.manifest.inputs),
+            "encoded": dict(snapshot.manifest.encoded),
+            "failed": dict(snapshot.manifest.failed),
+        },
+        "playlists": None if snapshot.playlists is None else asdict(snapshot.playlists),
+        "ignored_columns": snapshot.manifest.ignored_columns,
+    }
+
+
+def code_use(counts: np.ndarray[Any, np.dtype[np.int64]], tracks: int) -> dict[str, float | int]:
+    """How a modality's codes are used, from the number of tracks that have each.
+
+    Perplexity is 2 to the entropy of the codes in bits: how many equally common codes would tell as much.
+    """
+    total = int(counts.sum())
+    shares = counts[counts > 0] / max(total, 1)
+    return {
+        "tracks": total,
+        "coverage": total / tracks if tracks else 0.0,
+        "codes_used": len(shares),
+        "perplexity": float(np.exp2(-(shares * np.log2(shares)).sum())) if total else 0.0,
+        "largest_code_share": float(shares.max()) if total else 0.0,
+    }
+
+
+def count_rejects(folder: str) -> dict[str, dict[str, int]]:
+    """Rejects by table and reason."""
+    counts: dict[str, dict[str, int]] = {}
+    for batch in files.read_folder(folder, REJECTS, ["table", "reason"]):
+        grouped = pa.table(batch).group_by(["table", "reason"]).aggregate([([], "count_all")])
+        for row in grouped.to_pylist():
+            reasons = counts.setdefault(row["table"], {})
+            reasons[row["reason"]] = reasons.get(row["reason"], 0) + row["count_all"]
+    return {table: dict(sorted(reasons.items())) for table, reasons in sorted(counts.items())}
+
+
+def _reconciled_rows(snapshot: Snapshot, folder: str) -> dict[str, int]:
+    """Count the rows that were really written against those that the scan read."""
+    published = 0
+    for path in files.list_files(files.join(folder, "tokens"), ".parquet"):
+        with files.open_parquet(path) as file:
+            published += file.metadata.num_rows
+    read, rejected = snapshot.manifest.rows_read, snapshot.manifest.rows_rejected
+    if read != published + rejected or read_counts(files.join(folder, COUNTS_FILE))["rows_published"] != published:
+        raise TracktokensError(
+            f"{read} rows read, but {published} in the token table and {rejected} rejected: "
+            "this is a fault of tracktokens, please report it; nothing was published"
+        )
+    return {"read": read, "published": published, "rejected": rejected}
+
+
+def _complete_rejects(folder: str) -> None:
+    """Leave an empty file where nothing was rejected: readers then find the schema."""
+    if not files.list_files(folder, ".parquet"):
+        files.write_batches(files.join(folder, "none.parquet"), REJECTS, [])
+
+
+def _file_hashes(folder: str) -> dict[str, dict[str, Any]]:
+    return {
+        path: {"bytes": size, "sha256": _sha256(files.join(folder, path))}
+        for path, size in files.list_tree(folder).items()
+    }
+
+
+def _sha256(path: str) -> str:
+    digest = hashlib.sha256()
+    with files.open_bytes(path) as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,42 @@
+"""Releases that a store holds, and the bundle that a job takes when none is named."""
+
+from tracktokens.schemas.errors import DataRefusedError, UsageError
+from tracktokens.schemas.release_manifest import ReleaseManifest
+from tracktokens.transforms import files
+from tracktokens.transforms.store import LATEST, Store
+
+
+def latest_release(store: Store) -> ReleaseManifest | None:
+    """The release that ``LATEST`` names, or None before the first.
+
+    Raises:
+        DataRefusedError: when it names a release that is not complete.
+    """
+    pointer = files.join(store.root, LATEST)
+    if not files.exists(pointer):
+        return None
+    release_id = files.read_bytes(pointer).decode().strip()
+    path = files.join(store.release(release_id), "manifest.json")
+    if not files.exists(path):
+        raise DataRefusedError(
+            f"{pointer} names {release_id}, which has no manifest.json: restore it, or remove LATEST"
+        )
+    return ReleaseManifest.from_json(files.read_bytes(path), path)
+
+
+def default_bundle(store: Store) -> str:
+    """The bundle of the latest release, since its tokens are in use; else the only one there is.
+
+    Raises:
+        UsageError: when there is none, or the choice is not clear.
+    """
+    latest = latest_release(store)
+    if latest is not None:
+        return latest.bundle_id
+    root = files.join(store.root, "codebooks")
+    found = [path.split("/")[0] for path in files.list_tree(root) if path.endswith("/manifest.json")]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UsageError(f"{store.root} has the bundles {', '.join(found)}: choose one with --bundle")
+    raise UsageError(f"{store.root} has no codebook bundle: run `tracktokens train`")

@@ -1,0 +1,116 @@
+"""The main job: a catalog comes in, a release goes out. Five Beam jobs, one after the other."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from tracktokens.pipelines.embed import DEFAULT_MAX_REJECT_RATE, EmbedJob
+from tracktokens.pipelines.launch import Launch
+from tracktokens.pipelines.playlists import PlaylistsJob
+from tracktokens.pipelines.publish import PublishJob, Release
+from tracktokens.pipelines.releases import latest_release
+from tracktokens.pipelines.tokenize import TokenizeJob
+from tracktokens.pipelines.train import DEFAULT_CODEBOOK_SIZE, TrainJob, check_codebook_size
+from tracktokens.schemas.bundle_manifest import BundleManifest
+from tracktokens.schemas.catalog_manifest import CatalogManifest
+from tracktokens.schemas.playlists import PLAYLISTS
+from tracktokens.transforms import files
+from tracktokens.transforms.encoders.base import Encoder
+from tracktokens.transforms.reading import check_table, find_fragments
+from tracktokens.transforms.store import Store
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run came to.
+
+    Attributes:
+        release: the published release.
+        catalog: what the scan found.
+        bundle: the codebooks that were used.
+        seconds: stage to wall time in seconds, in order.
+    """
+
+    release: Release
+    catalog: CatalogManifest
+    bundle: BundleManifest
+    seconds: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class RunJob:
+    """Tokenize a catalog from its tables to a release.
+
+    A modality keeps the codebook of the latest release as long as its encoder and the codebook size are the same, so
+    that tokens keep their meaning; where they are not, it is trained.
+
+    Attributes:
+        tracks: file, folder or glob of the tracks table.
+        store: root of the store; made when it is not there.
+        encoders: modality to encoder.
+        playlists: file, folder or glob of the playlists table, or None: then no track has a playlist token.
+        audio_root: folder below which audio paths lie, or None: then no track has an audio token.
+        codebook_size: codes that the vocabulary reserves for each modality.
+        max_reject_rate: share of rows that may be lost before the catalog is refused.
+        seed: of codebook training.
+    """
+
+    tracks: str
+    store: str
+    encoders: Mapping[str, Encoder]
+    playlists: str | None = None
+    audio_root: str | None = None
+    codebook_size: int = DEFAULT_CODEBOOK_SIZE
+    max_reject_rate: float = DEFAULT_MAX_REJECT_RATE
+    seed: int = 0
+
+    def run(self, launch: Launch, enter: Callable[[str], None] = lambda stage: None) -> Outcome:
+        """Run all jobs; ``enter`` is told each stage's name as it begins.
+
+        Raises:
+            UsageError, DataRefusedError, TracktokensError: as the jobs do. Nothing is published then.
+        """
+        check_codebook_size(self.codebook_size)
+        self._check_playlists()
+        clock = StageClock(enter)
+        embed = EmbedJob(self.tracks, self.store, self.encoders, self.audio_root, self.max_reject_rate)
+        catalog = clock.time("embed", lambda: embed.run(launch))
+        if self.playlists is not None:
+            learn = PlaylistsJob(self.playlists, self.store, catalog.catalog_id)
+            clock.time("playlists", lambda: learn.run(launch))
+        train = TrainJob(self.store, self.codebook_size, self.seed, catalog.catalog_id, self._frozen_bundle())
+        bundle = clock.time("train", lambda: train.run(launch))
+        tokenize = TokenizeJob(self.store, bundle.bundle_id, catalog.catalog_id)
+        clock.time("tokenize", lambda: tokenize.run(launch))
+        publish = PublishJob(self.store, bundle.bundle_id, catalog.catalog_id)
+        release = clock.time("publish", lambda: publish.run(launch))
+        return Outcome(release, catalog, bundle, clock.seconds)
+
+    def _check_playlists(self) -> None:
+        """Refuse playlists that cannot be read before hours go into encoding."""
+        if self.playlists is not None:
+            check_table(find_fragments(files.absolute(self.playlists), "playlists"), PLAYLISTS)
+
+    def _frozen_bundle(self) -> str | None:
+        """The latest release's bundle, if its vocabulary has this size."""
+        latest = latest_release(Store.open(self.store))
+        return latest.bundle_id if latest is not None and latest.codebook_size == self.codebook_size else None
+
+
+@dataclass
+class StageClock:
+    """Times stages by wall clock."""
+
+    enter: Callable[[str], None]
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def time(self, stage: str, work: Callable[[], Result]) -> Result:
+        """Do some work as a stage of this name."""
+        self.enter(stage)
+        start = time.monotonic()
+        result = work()
+        self.seconds[stage] = time.monotonic() - start
+        return result

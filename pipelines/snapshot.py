@@ -1,0 +1,62 @@
+"""Find the catalog snapshot and the encoders that a job works on."""
+
+from dataclasses import dataclass
+
+from tracktokens.schemas.catalog_manifest import CatalogManifest, PlaylistsManifest
+from tracktokens.schemas.errors import UsageError
+from tracktokens.schemas.modalities import MODALITIES, PLAYLIST
+from tracktokens.transforms import files
+from tracktokens.transforms.store import Catalog, Store
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A complete catalog snapshot, with its playlists when it has any."""
+
+    store: Store
+    manifest: CatalogManifest
+    playlists: PlaylistsManifest | None
+
+    @property
+    def catalog(self) -> Catalog:
+        """Where it lies."""
+        return self.store.catalog(self.manifest.catalog_id)
+
+    @property
+    def encoders(self) -> dict[str, str]:
+        """Modality to encoder id, in token order, of the modalities that have vectors."""
+        ids = dict(self.manifest.encoders)
+        if self.playlists is not None:
+            ids[PLAYLIST] = self.playlists.encoder_id
+        return {modality: ids[modality] for modality in MODALITIES if modality in ids}
+
+    def buckets(self) -> list[tuple[str, int]]:
+        """Every bucket of every modality that has vectors."""
+        return [(modality, bucket) for modality in self.encoders for bucket in range(self.store.buckets)]
+
+
+def open_snapshot(store: Store, catalog_id: str | None = None) -> Snapshot:
+    """Open a snapshot, the newest complete one when none is named.
+
+    Raises:
+        UsageError: when there is none.
+    """
+    chosen = catalog_id or _newest(store)
+    catalog = store.catalog(chosen)
+    if not files.exists(catalog.manifest):
+        raise UsageError(f"{store.root} has no complete catalog {chosen}: run `tracktokens embed`")
+    manifest = CatalogManifest.from_json(files.read_bytes(catalog.manifest), catalog.manifest)
+    return Snapshot(store, manifest, _playlists(catalog))
+
+
+def _newest(store: Store) -> str:
+    root = files.join(store.root, "catalogs")
+    complete = [path.split("/")[0] for path in files.list_tree(root) if path.endswith("/catalog.json")]
+    if not complete:
+        raise UsageError(f"{store.root} has no complete catalog: run `tracktokens embed`")
+    return max(complete)
+
+
+def _playlists(catalog: Catalog) -> PlaylistsManifest | None:
+    path = catalog.playlists_manifest
+    return PlaylistsManifest.from_json(files.read_bytes(path), path) if files.exists(path) else None

@@ -1,0 +1,112 @@
+"""The train job: learn a codebook bundle from the vectors of a catalog."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import apache_beam as beam
+import pyarrow as pa
+from apache_beam import typehints
+
+from tracktokens.codebooks.bundle import MAX_CODES, Bundle
+from tracktokens.codebooks.codebook import Codebook
+from tracktokens.pipelines.launch import Launch
+from tracktokens.pipelines.snapshot import Snapshot, open_snapshot
+from tracktokens.schemas.bundle_manifest import BundleManifest
+from tracktokens.schemas.errors import UsageError
+from tracktokens.schemas.modalities import MODALITIES
+from tracktokens.transforms import files
+from tracktokens.transforms.bundles import read_bundle, read_manifest, write_bundle
+from tracktokens.transforms.store import Store, new_id
+from tracktokens.transforms.training import SampleVectors, TrainCodebook, threshold
+
+DEFAULT_CODEBOOK_SIZE = 1024
+SAMPLE_PER_CODE = 256
+
+
+@dataclass(frozen=True)
+class TrainJob:
+    """Learn five codebooks from a catalog snapshot.
+
+    Attributes:
+        store: root of the store.
+        codebook_size: codes that the vocabulary reserves for each modality.
+        seed: chooses the sample and starts k-means.
+        catalog_id: the snapshot; the newest complete one when it is None.
+        keep_from: bundle out of which codebooks are taken over where the encoder is the same, so that their tokens keep
+            their meaning; None learns all anew.
+    """
+
+    store: str
+    codebook_size: int = DEFAULT_CODEBOOK_SIZE
+    seed: int = 0
+    catalog_id: str | None = None
+    keep_from: str | None = None
+
+    def run(self, launch: Launch) -> BundleManifest:
+        """Run the job and return the manifest of the bundle.
+
+        Raises:
+            UsageError: for an impossible codebook size, or a store without a catalog.
+        """
+        check_codebook_size(self.codebook_size)
+        store = Store.open(self.store)
+        snapshot = open_snapshot(store, self.catalog_id)
+        kept = self._kept(store, snapshot)
+        folder = files.join(store.root, "codebooks", f"training-{new_id()}")
+        wanted = {m: e for m, e in snapshot.encoders.items() if m not in kept}
+        launch.board.add("train codebooks", total=len(wanted))
+        if wanted:
+            launch.run(partial(self._build, snapshot, wanted, folder, launch))
+        return self._finish(store, wanted, kept, folder)
+
+    def _kept(self, store: Store, snapshot: Snapshot) -> dict[str, Codebook]:
+        if self.keep_from is None:
+            return {}
+        codebooks = read_bundle(store, self.keep_from).codebooks
+        return {m: codebooks[m] for m, encoder_id in snapshot.encoders.items() if codebooks[m].encoder_id == encoder_id}
+
+    def _build(
+        self, snapshot: Snapshot, encoders: Mapping[str, str], folder: str, launch: Launch, pipeline: beam.Pipeline
+    ) -> None:
+        sample = SAMPLE_PER_CODE * self.codebook_size
+        thresholds = {modality: threshold(snapshot.manifest.inputs[modality], sample) for modality in encoders}
+        read = SampleVectors(snapshot.store, snapshot.catalog, encoders, thresholds, self.seed)
+        train = TrainCodebook(folder, encoders, self.codebook_size, sample, self.seed, launch.threads, launch.board)
+        (
+            pipeline
+            | "buckets" >> beam.Create([part for part in snapshot.buckets() if part[0] in encoders])
+            | "spread buckets" >> beam.Reshuffle()
+            | "sample" >> beam.ParDo(read).with_output_types(typehints.KV[str, pa.RecordBatch])
+            | "group by modality" >> beam.GroupByKey()
+            | "train" >> beam.ParDo(train).with_output_types(type(None))
+        )
+
+    def _finish(
+        self, store: Store, wanted: Mapping[str, str], kept: Mapping[str, Codebook], folder: str
+    ) -> BundleManifest:
+        """Put the codebooks together, and name them."""
+        parent = read_manifest(store, self.keep_from).codebooks if self.keep_from else {}
+        codebooks, training = dict(kept), {modality: parent[modality]["training"] for modality in kept}
+        for modality in MODALITIES:
+            if modality not in kept:
+                codebooks[modality], training[modality] = self._trained(modality, wanted.get(modality, ""), folder)
+        bundle = Bundle({modality: codebooks[modality] for modality in MODALITIES})
+        manifest = write_bundle(store, bundle, training, frozenset(kept), self.keep_from if kept else None)
+        files.delete_tree(folder)
+        return manifest
+
+    def _trained(self, modality: str, encoder_id: str, folder: str) -> tuple[Codebook, Mapping[str, Any]]:
+        """What the job left of a modality; an empty codebook where it had no vectors."""
+        path = files.join(folder, f"{modality}.safetensors")
+        if not files.exists(path):
+            return Codebook.empty(modality, encoder_id, self.codebook_size), {}
+        metrics = files.read_json(files.join(folder, f"{modality}.json"))
+        return Codebook.from_bytes(files.read_bytes(path), path), metrics
+
+
+def check_codebook_size(size: int) -> None:
+    """Raise :class:`UsageError` unless codes of this many fit the token table's int16."""
+    if not 1 <= size <= MAX_CODES:
+        raise UsageError(f"--codebook-size {size}: give a number from 1 to {MAX_CODES}")

@@ -1,0 +1,58 @@
+"""What all manifests share: JSON with a kind and a format version, checked when it is read."""
+
+import dataclasses
+import json
+from typing import Any, ClassVar, TypeVar
+
+from tracktokens.schemas.errors import DataRefusedError
+
+AnyManifest = TypeVar("AnyManifest", bound="Manifest")
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """A frozen record that is stored as JSON. Subclasses say their ``KIND`` and, when it changes, their ``FORMAT``."""
+
+    KIND: ClassVar[str]
+    FORMAT: ClassVar[int] = 1
+
+    def to_json(self) -> str:
+        """Write as JSON, fields in the order of the class."""
+        head = {"kind": f"tracktokens.{self.KIND}", "format": self.FORMAT}
+        return json.dumps({**head, **dataclasses.asdict(self)}, ensure_ascii=False, indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls: type[AnyManifest], text: str | bytes, path: str) -> AnyManifest:
+        """Read what :meth:`to_json` wrote. ``path`` is for messages.
+
+        Raises:
+            DataRefusedError: when it is no JSON, another kind of manifest, or of another format version.
+        """
+        record = _parse(text, path)
+        kind, version = record.pop("kind", None), record.pop("format", None)
+        if kind != f"tracktokens.{cls.KIND}":
+            raise DataRefusedError(f"{path} is of kind {kind!r}, not tracktokens.{cls.KIND}: give the right folder")
+        if version != cls.FORMAT:
+            raise DataRefusedError(
+                f"{path} has format version {version}, this tracktokens reads {cls.FORMAT}: "
+                "use the version of tracktokens that wrote it, or start a new store"
+            )
+        return cls(**_known_fields(cls, record, path))
+
+
+def _parse(text: str | bytes, path: str) -> dict[str, Any]:
+    try:
+        record = json.loads(text)
+    except ValueError as error:
+        raise DataRefusedError(f"{path} is not JSON ({error}): restore it from a backup") from error
+    if not isinstance(record, dict):
+        raise DataRefusedError(f"{path} is not a JSON object: restore it from a backup")
+    return record
+
+
+def _known_fields(cls: type[Manifest], record: dict[str, Any], path: str) -> dict[str, Any]:
+    names = [field.name for field in dataclasses.fields(cls)]
+    missing = [name for name in names if name not in record]
+    if missing:
+        raise DataRefusedError(f"{path} lacks {', '.join(missing)}: restore it from a backup")
+    return {name: record[name] for name in names}

@@ -1,0 +1,26 @@
+"""``store.json``: what is fixed for a store's lifetime."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from tracktokens.schemas.manifest import Manifest
+
+TRACKS_PER_BUCKET = 50_000
+MAX_BUCKETS = 1 << 14
+
+
+@dataclass(frozen=True)
+class StoreManifest(Manifest):
+    """Attributes: ``buckets``, into how many parts keys and track ids are divided by the first bits of their hash."""
+
+    KIND: ClassVar[str] = "store"
+
+    buckets: int
+
+
+def buckets_for(tracks: int) -> int:
+    """How many buckets a store gets whose first catalog has so many tracks: a power of two, some 50,000 tracks each."""
+    buckets = 1
+    while buckets * TRACKS_PER_BUCKET < tracks and buckets < MAX_BUCKETS:
+        buckets *= 2
+    return buckets

@@ -1,0 +1,21 @@
+"""The token table: what a release says about every track."""
+
+import pyarrow as pa
+
+from tracktokens.schemas.modalities import MODALITIES
+
+FORMAT_VERSION = 1
+
+TOKENS = pa.schema(
+    [
+        pa.field("track_id", pa.string(), nullable=False),
+        *[pa.field(modality, pa.int16()) for modality in MODALITIES],
+        pa.field("tokens", pa.string(), nullable=False),
+    ]
+)
+"""A code per modality, null where the track lacks it, and the five tokens in order, ready for a training text."""
+
+
+def tokens_schema(bundle_id: str) -> pa.Schema:
+    """The token table's schema with the bundle and the format version in its metadata."""
+    return TOKENS.with_metadata({"tracktokens.bundle": bundle_id, "tracktokens.format": str(FORMAT_VERSION)})

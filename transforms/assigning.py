@@ -1,0 +1,63 @@
+"""Give every vector of a catalog the code of its nearest centroid."""
+
+from collections.abc import Iterator
+
+import apache_beam as beam
+import pyarrow as pa
+
+from tracktokens.codebooks.assign import assign
+from tracktokens.codebooks.codebook import Codebook
+from tracktokens.schemas.catalog import TRACK_KEYS
+from tracktokens.schemas.facts import CODE_FACTS
+from tracktokens.transforms import files
+from tracktokens.transforms.bundles import read_codebook
+from tracktokens.transforms.facts import VECTOR_FILE, read_vectors, uncoded
+from tracktokens.transforms.keys import distinct_keys
+from tracktokens.transforms.progress import Board
+from tracktokens.transforms.store import Catalog, Store, part_name
+
+
+class AssignCodes(beam.DoFn):
+    """Assigns the vectors of a bucket that have no code under a bundle. No vector leaves the bucket's task."""
+
+    def __init__(self, store: Store, catalog: Catalog, bundle_id: str, threads: int, board: Board) -> None:
+        self._store = store
+        self._catalog = catalog
+        self._bundle_id = bundle_id
+        self._threads = threads
+        self._board = board
+        self._codebooks: dict[str, Codebook] = {}
+
+    def setup(self) -> None:
+        """Use this worker's share of the cores."""
+        import faiss
+
+        faiss.omp_set_num_threads(self._threads)
+
+    def process(self, element: tuple[str, int]) -> Iterator[tuple[str, int]]:
+        """Assign one bucket of one modality and write its code facts; counts the codes."""
+        modality, bucket = element
+        keys = files.read_table(self._catalog.keys(modality, bucket), TRACK_KEYS, ["key"])["key"].combine_chunks()
+        missing = uncoded(self._store, self._bundle_id, modality, bucket, distinct_keys(keys))
+        facts = list(self._assign(modality, bucket, missing))
+        if facts:
+            name = part_name(pa.concat_arrays([batch["key"] for batch in facts]))
+            folder = self._store.codes(self._bundle_id, modality, bucket)
+            files.write_batches(files.join(folder, name), CODE_FACTS, facts, **VECTOR_FILE)
+        yield f"assigned/{modality}", sum(batch.num_rows for batch in facts)
+        self._board.add("assign codes", done=len(keys))
+
+    def _assign(self, modality: str, bucket: int, missing: pa.Array) -> Iterator[pa.RecordBatch]:
+        if not len(missing):
+            return
+        codebook = self._codebook(modality)
+        for keys, vectors in read_vectors(self._store.vectors(modality, codebook.encoder_id, bucket), missing):
+            found = assign(codebook, vectors)
+            margins = pa.array(found.margins, from_pandas=True)  # NaN, one centroid only, becomes null
+            columns = [keys, pa.array(found.codes), pa.array(found.distances), margins]
+            yield pa.record_batch(columns, schema=CODE_FACTS)
+
+    def _codebook(self, modality: str) -> Codebook:
+        if modality not in self._codebooks:
+            self._codebooks[modality] = read_codebook(self._store, self._bundle_id, modality)
+        return self._codebooks[modality]

@@ -1,0 +1,83 @@
+"""Codebook bundles in the store."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from tracktokens.codebooks.bundle import Bundle
+from tracktokens.codebooks.codebook import Codebook
+from tracktokens.schemas.bundle_manifest import BundleManifest, CodebookEntry
+from tracktokens.schemas.errors import DataRefusedError, UsageError
+from tracktokens.schemas.modalities import MODALITIES
+from tracktokens.transforms import files
+from tracktokens.transforms.store import Store
+
+MANIFEST = "manifest.json"
+
+
+def codebook_path(store: Store, bundle_id: str, modality: str) -> str:
+    """Where a codebook of a bundle lies."""
+    return files.join(store.bundle(bundle_id), f"{modality}.safetensors")
+
+
+def read_codebook(store: Store, bundle_id: str, modality: str) -> Codebook:
+    """Read one codebook of a bundle."""
+    path = codebook_path(store, bundle_id, modality)
+    return Codebook.from_bytes(files.read_bytes(path), path)
+
+
+def read_manifest(store: Store, bundle_id: str) -> BundleManifest:
+    """Read a bundle's manifest.
+
+    Raises:
+        UsageError: when the store has no such bundle.
+    """
+    path = files.join(store.bundle(bundle_id), MANIFEST)
+    if not files.exists(path):
+        raise UsageError(f"{store.root} has no codebook bundle {bundle_id}: run `tracktokens train`")
+    return BundleManifest.from_json(files.read_bytes(path), path)
+
+
+def read_bundle(store: Store, bundle_id: str) -> Bundle:
+    """Read a bundle and check that it is the one that its name says.
+
+    Raises:
+        UsageError: when the store has no such bundle.
+        DataRefusedError: when its codebooks are not those that the name is a hash of.
+    """
+    manifest = read_manifest(store, bundle_id)
+    bundle = Bundle({modality: read_codebook(store, bundle_id, modality) for modality in MODALITIES})
+    for modality, codebook in bundle.codebooks.items():
+        expected = manifest.codebooks[modality]["content_hash"]
+        if codebook.content_hash != expected:
+            raise DataRefusedError(
+                f"{codebook_path(store, bundle_id, modality)} has the hash {codebook.content_hash}, "
+                f"its manifest says {expected}: restore it, or train a new bundle"
+            )
+    return bundle
+
+
+def write_bundle(
+    store: Store,
+    bundle: Bundle,
+    training: Mapping[str, Mapping[str, Any]],
+    kept: frozenset[str] = frozenset(),
+    parent: str | None = None,
+) -> BundleManifest:
+    """Write a bundle, its manifest last. ``kept`` names the modalities whose codebook is the parent's."""
+    entries = {}
+    for modality, codebook in bundle.codebooks.items():
+        files.write_bytes(codebook_path(store, bundle.bundle_id, modality), codebook.to_bytes())
+        entries[modality] = asdict(
+            CodebookEntry(
+                encoder_id=codebook.encoder_id,
+                dim=codebook.centroids.shape[1],
+                centroids=len(codebook.centroids),
+                content_hash=codebook.content_hash,
+                training=dict(training[modality]),
+                kept_from=parent if modality in kept else None,
+            )
+        )
+    manifest = BundleManifest(bundle.bundle_id, bundle.codebook_size, entries, parent)
+    files.write_bytes(files.join(store.bundle(bundle.bundle_id), MANIFEST), manifest.to_json().encode())
+    return manifest

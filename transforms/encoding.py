@@ -1,0 +1,154 @@
+"""Encode the inputs that have no vector yet, and add what comes out to the facts."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from apache_beam.ml.inference.base import ModelHandler, RunInference
+
+from tracktokens.schemas import rejects
+from tracktokens.schemas.facts import FAILURES
+from tracktokens.schemas.modalities import AUDIO
+from tracktokens.transforms import files
+from tracktokens.transforms.arrow_coder import Count
+from tracktokens.transforms.encoders.base import Encoded, Encoder, Failure, LoadedEncoder
+from tracktokens.transforms.facts import make_vector_facts, write_vectors
+from tracktokens.transforms.keys import bucket_numbers, split_by_bucket
+from tracktokens.transforms.progress import Board
+from tracktokens.transforms.store import Store, part_name
+
+MAX_TEXTS = 2048
+MAX_TEXT_BYTES = 512 * 1024
+MAX_FILES = 32
+
+FLOAT16_MAX = float(np.finfo(np.float16).max)
+
+
+def encoding_batches(inputs: pa.RecordBatch, modality: str) -> Iterator[pa.RecordBatch]:
+    """Cut inputs into batches of even work: so many audio files, or texts up to a number and a size.
+
+    A batch is what is encoded at a time and lands as one file, so it bounds what a killed job does again.
+    """
+    limit = MAX_FILES if modality == AUDIO else MAX_TEXTS
+    sizes = np.cumsum(pc.binary_length(inputs["input"]).to_numpy(zero_copy_only=False)) if inputs.num_rows else []
+    start = 0
+    while start < inputs.num_rows:
+        before = sizes[start - 1] if start else 0
+        fits = int(np.searchsorted(sizes, before + MAX_TEXT_BYTES, side="right")) - start
+        length = min(limit, max(fits, 1))
+        yield inputs.slice(start, length)
+        start += length
+
+
+class LazyEncoder:
+    """Loads an encoder when the first batch comes, so that a run with nothing to encode pays for no model."""
+
+    def __init__(self, encoder: Encoder, threads: int) -> None:
+        self._encoder = encoder
+        self._threads = threads
+        self._loaded: LoadedEncoder | None = None
+
+    def encode(self, inputs: pa.StringArray) -> Encoded:
+        """Encode inputs; see :meth:`LoadedEncoder.encode`."""
+        if self._loaded is None:
+            self._loaded = self._encoder.load(self._threads)
+        return self._loaded.encode(inputs)
+
+
+class EncoderHandler(ModelHandler[pa.RecordBatch, pa.RecordBatch, LazyEncoder]):
+    """Runs an :class:`Encoder` in Beam's ``RunInference``, one copy a worker process. An example is a batch."""
+
+    def __init__(self, encoder: Encoder, threads: int) -> None:
+        super().__init__(min_batch_size=1, max_batch_size=1)
+        self._encoder = encoder
+        self._threads = threads
+
+    def load_model(self) -> LazyEncoder:
+        """Make the encoder that loads itself when it is needed."""
+        return LazyEncoder(self._encoder, self._threads)
+
+    def run_inference(
+        self,
+        batch: Sequence[pa.RecordBatch],
+        model: LazyEncoder,
+        inference_args: Mapping[str, Any] | None = None,
+    ) -> Iterable[pa.RecordBatch]:
+        """Encode batches of ``INPUTS``: each gives its keys with a float16 vector, or a reason and a detail."""
+        return [encode_inputs(inputs, model) for inputs in batch]
+
+    def get_num_bytes(self, batch: Sequence[pa.RecordBatch]) -> int:
+        """Size of the inputs, for Beam's metrics."""
+        return sum(inputs.nbytes for inputs in batch)
+
+
+def encode_inputs(inputs: pa.RecordBatch, model: LazyEncoder) -> pa.RecordBatch:
+    """Encode one batch of ``INPUTS`` to keys, vectors (null where it failed), reasons and details."""
+    encoded = model.encode(inputs["input"])
+    failures = {**encoded.failures, **_unstorable(encoded)}
+    vectors = encoded.vectors.copy() if failures else encoded.vectors
+    vectors[list(failures)] = 0
+    facts = make_vector_facts(inputs["key"], vectors.astype(np.float16))
+    reasons = [failures[row].reason if row in failures else None for row in range(inputs.num_rows)]
+    details = [failures[row].detail if row in failures else None for row in range(inputs.num_rows)]
+    return facts.append_column("reason", pa.array(reasons, pa.string())).append_column(
+        "detail", pa.array(details, pa.string())
+    )
+
+
+def _unstorable(encoded: Encoded) -> dict[int, Failure]:
+    """Vectors that float16 cannot hold."""
+    with np.errstate(invalid="ignore"):
+        bad = ~(np.abs(encoded.vectors) <= FLOAT16_MAX).all(axis=1)
+    return {
+        int(row): Failure(rejects.NOT_FINITE, "the encoder gave a value that is not finite in float16")
+        for row in np.flatnonzero(bad)
+    }
+
+
+class AddFacts(beam.DoFn):
+    """Writes encoded batches as vector facts and failures, and counts them."""
+
+    def __init__(self, store: Store, modality: str, encoder_id: str, board: Board) -> None:
+        self._store = store
+        self._modality = modality
+        self._encoder_id = encoder_id
+        self._board = board
+
+    def process(self, encoded: pa.RecordBatch) -> Iterator[tuple[str, int]]:
+        """Write one batch, a file a bucket."""
+        for bucket, part in split_by_bucket(encoded, bucket_numbers(encoded["key"], self._store.buckets)):
+            self._write(bucket, part)
+        failed = encoded.num_rows - encoded["reason"].null_count
+        self._board.add(f"encode {self._modality}", done=encoded.num_rows)
+        yield f"encoded/{self._modality}", encoded.num_rows - failed
+        yield f"failed/{self._modality}", failed
+
+    def _write(self, bucket: int, part: pa.RecordBatch) -> None:
+        good = part.filter(pc.is_null(part["reason"])).select(["key", "vector"])
+        bad = part.filter(pc.is_valid(part["reason"])).select(FAILURES.names).cast(FAILURES)
+        if good.num_rows:
+            write_vectors(self._store, self._modality, self._encoder_id, bucket, good)
+        if bad.num_rows:
+            folder = self._store.failures(self._modality, self._encoder_id, bucket)
+            files.write_batches(files.join(folder, part_name(bad["key"])), FAILURES, [bad])
+
+
+class EncodeMissing(beam.PTransform):
+    """Encodes batches of ``INPUTS`` of one modality and adds the facts; gives counts of inputs encoded and failed."""
+
+    def __init__(self, store: Store, modality: str, encoder: Encoder, threads: int, board: Board) -> None:
+        super().__init__()
+        self._add = AddFacts(store, modality, encoder.encoder_id, board)
+        self._handler = EncoderHandler(encoder, threads)
+
+    def expand(self, inputs: beam.PCollection) -> beam.PCollection:
+        """Spread the batches over workers first: they come out of few buckets, and encoding is the long part."""
+        return (
+            inputs
+            | "spread over workers" >> beam.Reshuffle()
+            | "encode" >> RunInference(self._handler).with_output_types(pa.RecordBatch)
+            | "add facts" >> beam.ParDo(self._add).with_output_types(Count)
+        )

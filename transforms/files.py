@@ -1,0 +1,157 @@
+"""Files of a store: listed, read, and written whole or not at all, on any Beam filesystem."""
+
+import contextlib
+import glob
+import os
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from typing import IO, Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+
+from tracktokens.schemas.errors import DataRefusedError
+
+PARTIAL = ".partial"
+"""Ending of a file that is being written. Readers look for other endings, so what a killed job leaves is never read."""
+
+READ_ROWS = 1 << 14
+"""Rows of a batch when files of the store are read."""
+
+
+def absolute(path: str) -> str:
+    """Make a local path absolute, for worker processes that run in another folder; a remote path stays."""
+    return path if is_remote(path) else os.path.abspath(path)  # noqa: PTH100 - strings, as Beam has them
+
+
+def is_remote(path: str) -> bool:
+    """Whether a path belongs to a filesystem other than the local one."""
+    return "://" in path
+
+
+def join(base: str, *parts: str) -> str:
+    """Append parts to a path, on whichever filesystem it is."""
+    return str(FileSystems.join(base, *parts))
+
+
+def exists(path: str) -> bool:
+    """Whether there is a file at a path."""
+    return bool(FileSystems.exists(path))
+
+
+def list_files(folder: str, ending: str) -> list[str]:
+    """Paths of the files right in a folder that end so, sorted; none where the folder does not exist."""
+    found = FileSystems.match([join(glob.escape(folder), f"*{ending}")])[0].metadata_list
+    return sorted(match.path for match in found)
+
+
+def list_tree(folder: str) -> dict[str, int]:
+    """Every file below a folder: path relative to it, and size in bytes; files being written left out."""
+    base = folder.rstrip("/") + "/"
+    found = FileSystems.match([glob.escape(base) + "**"])[0].metadata_list
+    sizes = {match.path[len(base) :]: match.size_in_bytes for match in found}
+    return {path: sizes[path] for path in sorted(sizes) if not path.endswith(PARTIAL)}
+
+
+def open_bytes(path: str) -> IO[bytes]:
+    """Open a file for reading, its bytes as they are."""
+    file: IO[bytes] = FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+    return file
+
+
+def read_bytes(path: str) -> bytes:
+    """Read a whole file."""
+    with open_bytes(path) as file:
+        return bytes(file.read())
+
+
+@contextlib.contextmanager
+def atomic_writer(path: str) -> Iterator[IO[bytes]]:
+    """Open a file for writing that appears under its name when the block ends well, and not at all otherwise."""
+    partial = f"{path}.{uuid.uuid4().hex[:12]}{PARTIAL}"
+    try:
+        with FileSystems.create(partial, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+            yield file
+    except BaseException:
+        with contextlib.suppress(Exception):  # the first error is the one to show
+            FileSystems.delete([partial])
+        raise
+    FileSystems.rename([partial], [path])
+
+
+def write_bytes(path: str, content: bytes) -> None:
+    """Write a whole file, atomically."""
+    with atomic_writer(path) as file:
+        file.write(content)
+
+
+def write_json(path: str, content: Mapping[str, object]) -> None:
+    """Write an object as JSON for people and machines, atomically."""
+    write_bytes(path, orjson.dumps(dict(content), option=orjson.OPT_INDENT_2) + b"\n")
+
+
+def read_json(path: str) -> dict[str, Any]:
+    """Read a JSON object."""
+    content: dict[str, Any] = orjson.loads(read_bytes(path))
+    return content
+
+
+def delete_tree(folder: str) -> None:
+    """Delete a folder of working files, if it is there."""
+    if exists(folder):
+        FileSystems.delete([folder])
+
+
+def copy_files(sources: list[str], folder: str) -> None:
+    """Copy files into a folder under their own names."""
+    for source in sources:
+        write_bytes(join(folder, source.rsplit("/", 1)[-1]), read_bytes(source))
+
+
+def write_batches(path: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch | pa.Table], **options: Any) -> int:
+    """Write batches as one Parquet file, atomically, and return the number of rows. ``options`` are Parquet's own."""
+    rows = 0
+    with atomic_writer(path) as file, pq.ParquetWriter(file, schema, **options) as writer:
+        for batch in batches:
+            writer.write(batch)
+            rows += batch.num_rows
+    return rows
+
+
+@contextlib.contextmanager
+def open_parquet(path: str) -> Iterator[pq.ParquetFile]:
+    """Open a Parquet file: memory-mapped where it is local, through Beam elsewhere."""
+    with contextlib.ExitStack() as stack:
+        source = stack.enter_context(open_bytes(path) if is_remote(path) else pa.memory_map(path))
+        yield stack.enter_context(pq.ParquetFile(source))
+
+
+def read_folder(folder: str, schema: pa.Schema, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """Read the Parquet files of a folder, batch by batch in order of their names, as ``schema``.
+
+    Raises:
+        DataRefusedError: when a file cannot be read or has other columns.
+    """
+    for path in list_files(folder, ".parquet"):
+        yield from read_batches(path, schema, columns)
+
+
+def read_batches(path: str, schema: pa.Schema, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """Read one Parquet file of a known schema; see :func:`read_folder`."""
+    try:
+        with open_parquet(path) as file:
+            if not file.schema_arrow.equals(schema):
+                found = str(file.schema_arrow).replace("\n", ", ")
+                raise DataRefusedError(f"{path} has the columns {found}: it is not of this store; remove or restore it")
+            yield from file.iter_batches(batch_size=READ_ROWS, columns=columns)
+    except pa.ArrowException as error:
+        raise DataRefusedError(f"{path} cannot be read ({error}): remove or restore it") from error
+
+
+def read_table(folder: str, schema: pa.Schema, columns: list[str] | None = None) -> pa.Table:
+    """Read all Parquet files of a folder into one table; see :func:`read_folder`."""
+    wanted = schema if columns is None else pa.schema([schema.field(name) for name in columns])
+    return pa.Table.from_batches(list(read_folder(folder, schema, columns)), wanted).combine_chunks()

@@ -1,0 +1,130 @@
+"""Clean the playlists against a catalog, and learn a vector for every track that they hold."""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+from apache_beam.pvalue import TaggedOutput
+
+from tracktokens.schemas.catalog import CATALOG_TRACKS
+from tracktokens.schemas.modalities import PLAYLIST
+from tracktokens.schemas.playlists import CORPUS, PLAYLISTS
+from tracktokens.transforms import files
+from tracktokens.transforms.encoders.word2vec import Word2VecConfig, train
+from tracktokens.transforms.facts import make_vector_facts, unencoded, write_vectors
+from tracktokens.transforms.keys import bucket_numbers, content_keys, split_by_bucket
+from tracktokens.transforms.playlist_corpus import (
+    ENTRIES,
+    HEADS,
+    assemble,
+    corpus_digest,
+    explode,
+    in_order,
+    keep_known,
+    too_short_rejects,
+)
+from tracktokens.transforms.progress import Board
+from tracktokens.transforms.reading import Fragment, read_fragment
+from tracktokens.transforms.scanning import COUNTS_TAG, tag_rejects
+from tracktokens.transforms.store import Catalog, Store
+from tracktokens.transforms.validation import validate_ids
+
+HEADS_TAG = "heads"
+
+
+class ScanPlaylists(beam.DoFn):
+    """Reads fragments of the playlists. Outputs: ``ENTRIES`` by bucket of track; heads by shard, rejects, counts."""
+
+    def __init__(self, buckets: int, board: Board) -> None:
+        self._buckets = buckets
+        self._board = board
+
+    def process(self, fragment: Fragment) -> Iterator[object]:
+        """Read one fragment, batch by batch."""
+        for scanned in read_fragment(fragment, PLAYLISTS):
+            good, bad_ids = validate_ids(scanned.rows)
+            exploded = explode(good)
+            self._board.add("scan playlists", done=scanned.rows_read)
+            yield TaggedOutput(COUNTS_TAG, ("playlists_read", scanned.rows_read))
+            yield TaggedOutput(COUNTS_TAG, ("entries_read", exploded.entries.num_rows))
+            for found in (scanned.rejects, bad_ids):
+                yield from tag_rejects(fragment.number, found)
+            for shard, heads in by_playlist(exploded.heads, self._buckets):
+                yield TaggedOutput(HEADS_TAG, (shard, heads))
+            yield from split_by_bucket(exploded.entries, bucket_numbers(exploded.entries["key"], self._buckets))
+
+
+def by_playlist(rows: pa.RecordBatch, shards: int) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """Divide heads or entries into shards, all of one playlist in the same."""
+    yield from split_by_bucket(rows, rows["position"].to_numpy() % shards)
+
+
+class KeepKnown(beam.DoFn):
+    """Drops entries of tracks that the catalog does not have. Outputs: ``ENTRIES`` by shard of playlist; counts."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    def process(self, element: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[object]:
+        """Join one bucket."""
+        bucket, batches = element
+        tracks = files.read_table(self._catalog.tracks(bucket), CATALOG_TRACKS, ["track_id"])
+        keys = content_keys(tracks["track_id"].combine_chunks())
+        for batch in batches:
+            known = keep_known(batch, keys)
+            yield TaggedOutput(COUNTS_TAG, ("entries_unknown", known.unknown))
+            yield from by_playlist(known.entries, self._catalog.buckets)
+
+
+class WriteCorpus(beam.DoFn):
+    """Puts the playlists of one shard together and writes them. Outputs: the file; rejects, counts."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    def process(self, element: tuple[int, Mapping[str, Iterable[pa.RecordBatch]]]) -> Iterator[object]:
+        """Write one shard."""
+        shard, parts = element
+        assembled = assemble(
+            pa.Table.from_batches(parts["entries"], ENTRIES), pa.Table.from_batches(parts["heads"], HEADS)
+        )
+        path = files.join(self._catalog.corpus, f"part-{shard:04d}.parquet")
+        files.write_batches(path, CORPUS, [assembled.corpus])
+        yield TaggedOutput(COUNTS_TAG, ("playlists_used", assembled.corpus.num_rows))
+        yield from tag_rejects(shard, too_short_rejects(assembled))
+        yield path
+
+
+class TrainPlaylists(beam.DoFn):
+    """Learns the playlist vectors from the whole corpus, in one process, unless the store has them."""
+
+    def __init__(self, store: Store, config: Word2VecConfig, result: str, board: Board) -> None:
+        self._store = store
+        self._config = config
+        self._result = result
+        self._board = board
+
+    def process(self, element: tuple[int, Iterable[str]]) -> None:
+        """Train, write the facts, then the description of the encoder, which says that they are complete."""
+        _, paths = element
+        batches = [batch for path in sorted(paths) for batch in files.read_batches(path, CORPUS)]
+        digest = corpus_digest(batches)
+        encoder_id = self._config.encoder_id(digest)
+        corpus = in_order(batches)
+        description = self._store.encoder(PLAYLIST, encoder_id)
+        trained = corpus.num_rows > 0 and not files.exists(description)
+        if trained:
+            self._board.add("train playlists", total=1)
+            self._add_facts(encoder_id, *train(corpus, self._config))
+            files.write_json(description, self._config.identity(digest))
+            self._board.add("train playlists", done=1)
+        files.write_json(self._result, {"encoder_id": encoder_id, "trained": trained})
+
+    def _add_facts(self, encoder_id: str, keys: pa.Array, vectors: np.ndarray) -> None:
+        """Write what is missing: a killed run may have left some buckets."""
+        facts = make_vector_facts(keys, vectors.astype(np.float16))
+        for bucket, part in split_by_bucket(facts, bucket_numbers(keys, self._store.buckets)):
+            missing = unencoded(self._store, PLAYLIST, encoder_id, bucket, part["key"])
+            if len(missing):
+                write_vectors(self._store, PLAYLIST, encoder_id, bucket, part)

@@ -1,0 +1,141 @@
+"""Scan the tracks table: read, validate, compute content keys, and divide rows and inputs into buckets."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import apache_beam as beam
+import pyarrow as pa
+import pyarrow.compute as pc
+from apache_beam.pvalue import TaggedOutput
+
+from tracktokens.schemas import rejects
+from tracktokens.schemas.facts import INPUTS, KEY
+from tracktokens.schemas.modalities import AUDIO, CONTENT_MODALITIES, LYRICS, METADATA, TAGS
+from tracktokens.schemas.tracks import POSITION, TRACKS
+from tracktokens.transforms import texts
+from tracktokens.transforms.keys import bucket_numbers, content_keys, split_by_bucket
+from tracktokens.transforms.progress import Board
+from tracktokens.transforms.reading import Fragment, read_fragment
+from tracktokens.transforms.validation import AudioRoot, blank_to_null, validate_ids
+
+INPUTS_TAG = "inputs"
+REJECTS_TAG = "rejects"
+COUNTS_TAG = "counts"
+
+KEYED_TRACKS = pa.schema(
+    [
+        pa.field("track_key", KEY.type, nullable=False),
+        pa.field("track_id", pa.string(), nullable=False),
+        POSITION,
+        ("title", pa.string()),
+        ("artist", pa.string()),
+        ("popularity", pa.float64()),
+        *[pa.field(modality, KEY.type) for modality in CONTENT_MODALITIES],
+    ]
+)
+"""A scanned row without its inputs: who it is, and a content key for each modality that it has."""
+
+
+@dataclass(frozen=True)
+class PreparedRows:
+    """What a batch of input rows comes to.
+
+    Attributes:
+        rows: batch of ``KEYED_TRACKS``.
+        inputs: modality to a batch of ``INPUTS``, each distinct input of the batch once.
+        rejects: batches of rejects, of rows and of values.
+    """
+
+    rows: pa.RecordBatch
+    inputs: dict[str, pa.RecordBatch]
+    rejects: list[pa.RecordBatch]
+
+
+def prepare(batch: pa.RecordBatch, audio_root: AudioRoot | None) -> PreparedRows:
+    """Validate a batch of scanned tracks and compute keys and inputs. Without an audio root no track has audio."""
+    good, bad_ids = validate_ids(batch)
+    good = blank_to_null(good)
+    columns = {
+        TAGS: keyed_inputs(texts.tags_text(good)),
+        METADATA: keyed_inputs(texts.metadata_text(good)),
+        LYRICS: keyed_inputs(texts.lyrics_text(good)),
+    }
+    found = [bad_ids]
+    if audio_root is not None:
+        checked = audio_root.check(good)
+        columns[AUDIO] = (content_keys(checked.identities), checked.paths)
+        found.append(checked.rejects)
+    return PreparedRows(
+        rows=_keyed_tracks(good, {modality: keys for modality, (keys, _) in columns.items()}),
+        inputs={modality: distinct_inputs(keys, values) for modality, (keys, values) in columns.items()},
+        rejects=[rows for rows in found if rows.num_rows],
+    )
+
+
+def keyed_inputs(values: pa.StringArray) -> tuple[pa.Array, pa.StringArray]:
+    """Give inputs their content keys."""
+    return content_keys(values), values
+
+
+def distinct_inputs(keys: pa.Array, values: pa.StringArray) -> pa.RecordBatch:
+    """Put the inputs that are there into a batch of ``INPUTS``, each key once."""
+    present = pa.table([keys, values], names=INPUTS.names).filter(pc.is_valid(keys))
+    grouped = present.group_by("key", use_threads=False).aggregate([("input", "first")])
+    columns = [grouped["key"].combine_chunks(), grouped["input_first"].combine_chunks()]
+    return pa.record_batch(columns, schema=INPUTS)
+
+
+def _keyed_tracks(batch: pa.RecordBatch, keys: dict[str, pa.Array]) -> pa.RecordBatch:
+    named = {name: batch[name] for name in ("track_id", "position", "title", "artist", "popularity")}
+    absent = pa.nulls(batch.num_rows, KEY.type)
+    for modality in CONTENT_MODALITIES:
+        named[modality] = keys.get(modality, absent)
+    named["track_key"] = content_keys(batch["track_id"])
+    return pa.record_batch([named[name] for name in KEYED_TRACKS.names], schema=KEYED_TRACKS)
+
+
+class ScanTracks(beam.DoFn):
+    """Reads fragments of the tracks table. Outputs: ``KEYED_TRACKS`` by bucket of track; inputs, rejects, counts."""
+
+    def __init__(self, buckets: int, audio_root: str | None, encoded: Sequence[str], board: Board) -> None:
+        self._buckets = buckets
+        self._audio_root = audio_root
+        self._encoded = frozenset(encoded)
+        self._board = board
+
+    def setup(self) -> None:
+        """Look at the audio root once a worker."""
+        self._audio = None if self._audio_root is None else AudioRoot(self._audio_root)
+
+    def process(self, fragment: Fragment) -> Iterator[object]:
+        """Read one fragment, batch by batch."""
+        for scanned in read_fragment(fragment, TRACKS):
+            prepared = prepare(scanned.rows, self._audio)
+            self._board.add("scan", done=scanned.rows_read)
+            yield TaggedOutput(COUNTS_TAG, ("rows_read", scanned.rows_read))
+            for column in scanned.ignored_columns:
+                yield TaggedOutput(COUNTS_TAG, (f"ignored/{column}", scanned.rows_read))
+            for found in (scanned.rejects, *prepared.rejects):
+                yield from tag_rejects(fragment.number, found)
+            yield from split_by_bucket(prepared.rows, bucket_numbers(prepared.rows["track_key"], self._buckets))
+            for modality in self._encoded & prepared.inputs.keys():
+                yield from self._divide(modality, prepared.inputs[modality])
+
+    def _divide(self, modality: str, inputs: pa.RecordBatch) -> Iterator[TaggedOutput]:
+        for bucket, part in split_by_bucket(inputs, bucket_numbers(inputs["key"], self._buckets)):
+            yield TaggedOutput(INPUTS_TAG, ((modality, bucket), part))
+
+
+def tag_rejects(shard: int, found: pa.RecordBatch) -> Iterator[TaggedOutput]:
+    """Send rejects to a shard of the rejects files, and count them by reason and by whether a row is lost."""
+    if not found.num_rows:
+        return
+    yield TaggedOutput(REJECTS_TAG, (shard % REJECT_SHARDS, found))
+    for counted in pc.value_counts(found["reason"]).to_pylist():
+        yield TaggedOutput(COUNTS_TAG, (f"rejects/{counted['values']}", counted["counts"]))
+    lost = pc.sum(pc.is_in(found["reason"], value_set=pa.array(rejects.ROW_REASONS))).as_py()
+    yield TaggedOutput(COUNTS_TAG, ("rows_rejected", lost))
+
+
+REJECT_SHARDS = 16
+"""Files into which the rejects of a stage go at most."""

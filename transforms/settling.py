@@ -1,0 +1,134 @@
+"""Settle a scanned catalog: refuse duplicate ids, write the snapshot, and find the inputs that were never encoded."""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from apache_beam.pvalue import TaggedOutput
+
+from tracktokens.schemas.catalog import CATALOG_TRACKS, TRACK_KEYS
+from tracktokens.schemas.facts import INPUTS
+from tracktokens.schemas.modalities import MODALITIES, PLAYLIST
+from tracktokens.schemas.rejects import ID_DUPLICATE, REJECTS, TRACKS_TABLE, VALIDATE, make_rejects
+from tracktokens.transforms import files
+from tracktokens.transforms.encoding import encoding_batches
+from tracktokens.transforms.facts import unencoded
+from tracktokens.transforms.keys import bucket_numbers, distinct_keys, sort_by_key, split_by_bucket
+from tracktokens.transforms.progress import Board
+from tracktokens.transforms.scanning import COUNTS_TAG, KEYED_TRACKS, tag_rejects
+from tracktokens.transforms.store import Catalog, Store
+
+KEYS_TAG = "keys"
+
+
+def without_duplicates(rows: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """Sort one bucket of ``KEYED_TRACKS`` by id; give the first of each id in input order, and the others."""
+    ordered = rows.sort_by([("track_id", "ascending"), ("position", "ascending")]).combine_chunks()
+    ids = ordered["track_id"].combine_chunks()
+    repeated = np.zeros(len(ids), bool)
+    if len(ids) > 1:
+        repeated[1:] = pc.equal(ids[1:], ids[:-1]).to_numpy(zero_copy_only=False)
+    return ordered.filter(pa.array(~repeated)), ordered.filter(pa.array(repeated))
+
+
+def reject_duplicates(duplicates: pa.Table) -> pa.RecordBatch:
+    """Say of each duplicate where it stood; the row that stays is an earlier one."""
+    return make_rejects(
+        [
+            {
+                "table": TRACKS_TABLE,
+                "track_id": row["track_id"],
+                "stage": VALIDATE,
+                "reason": ID_DUPLICATE,
+                "detail": f"row {row['position'] & (1 << 40) - 1} of input part {row['position'] >> 40}: "
+                "an earlier row has this id and stays",
+            }
+            for row in duplicates.select(["track_id", "position"]).to_pylist()
+        ]
+    )
+
+
+def track_keys(rows: pa.Table, bucket: int, modality: str) -> pa.RecordBatch:
+    """Which of a bucket's accepted tracks have a modality, by its content key: a batch of ``TRACK_KEYS``."""
+    keys = rows["track_key" if modality == PLAYLIST else modality].combine_chunks()
+    numbers = pa.array(np.arange(len(keys), dtype=np.int32))
+    buckets = pa.array(np.full(len(keys), bucket, np.int32))
+    return pa.record_batch([keys, buckets, numbers], names=TRACK_KEYS.names).filter(pc.is_valid(keys)).cast(TRACK_KEYS)
+
+
+class SettleTracks(beam.DoFn):
+    """Accepts one bucket of tracks. Main output: ``TRACK_KEYS`` by modality and bucket of key; then rejects, counts."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    def process(self, element: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[object]:
+        """Write the accepted tracks of a bucket and pass their keys on."""
+        bucket, batches = element
+        accepted, duplicates = without_duplicates(pa.Table.from_batches(batches, KEYED_TRACKS))
+        path = files.join(self._catalog.tracks(bucket), "part.parquet")
+        files.write_batches(path, CATALOG_TRACKS, [accepted.select(CATALOG_TRACKS.names)])
+        yield TaggedOutput(COUNTS_TAG, ("rows_accepted", accepted.num_rows))
+        yield from tag_rejects(bucket, reject_duplicates(duplicates))
+        for modality in MODALITIES:
+            keys = track_keys(accepted, bucket, modality)
+            for key_bucket, part in split_by_bucket(keys, bucket_numbers(keys["key"], self._catalog.buckets)):
+                yield (modality, key_bucket), part
+
+
+class FindMissing(beam.DoFn):
+    """Writes which tracks have which key, and passes on the inputs that were never encoded, to an output a modality."""
+
+    def __init__(self, store: Store, catalog: Catalog, encoders: Mapping[str, str], board: Board) -> None:
+        self._store = store
+        self._catalog = catalog
+        self._encoders = dict(encoders)
+        self._board = board
+
+    def process(
+        self, element: tuple[tuple[str, int], dict[str, Iterable[pa.RecordBatch]]], refused: bool
+    ) -> Iterator[TaggedOutput]:
+        """Settle one bucket of one modality; nothing is encoded of a catalog that is refused."""
+        (modality, bucket), parts = element
+        keys = sort_by_key(pa.Table.from_batches(parts["keys"], TRACK_KEYS), "track_bucket", "track_row")
+        if not keys.num_rows or refused:
+            return
+        files.write_batches(files.join(self._catalog.keys(modality, bucket), "part.parquet"), TRACK_KEYS, [keys])
+        distinct = distinct_keys(keys["key"].combine_chunks())
+        yield TaggedOutput(COUNTS_TAG, (f"tracks_with/{modality}", keys.num_rows))
+        yield TaggedOutput(COUNTS_TAG, (f"inputs/{modality}", len(distinct)))
+        if modality in self._encoders:
+            missing = unencoded(self._store, modality, self._encoders[modality], bucket, distinct)
+            inputs = pick_inputs(pa.Table.from_batches(parts["inputs"], INPUTS), missing)
+            self._board.add(f"encode {modality}", total=inputs.num_rows)
+            for batch in encoding_batches(inputs, modality):
+                yield TaggedOutput(modality, batch)
+
+
+def pick_inputs(inputs: pa.Table, wanted: pa.Array) -> pa.RecordBatch:
+    """Inputs of the wanted keys, each once, in order of key, so that batches are the same on every runner.
+
+    Raises:
+        LookupError: when a wanted key has no input, which would be a fault of ours.
+    """
+    places = pc.index_in(wanted, value_set=inputs["key"].combine_chunks())
+    if places.null_count:
+        raise LookupError(f"{places.null_count} keys of the catalog came without their inputs")
+    chosen = sort_by_key(inputs.take(places)).combine_chunks()
+    return pa.record_batch([chosen[name].combine_chunks() for name in INPUTS.names], schema=INPUTS)
+
+
+class WriteRejects(beam.DoFn):
+    """Writes the rejects of a shard as one file, sorted, so that equal runs give equal files."""
+
+    def __init__(self, folder: str, name: str) -> None:
+        self._folder = folder
+        self._name = name
+
+    def process(self, element: tuple[int, Iterable[pa.RecordBatch]]) -> None:
+        """Write one shard."""
+        shard, batches = element
+        rows = pa.Table.from_batches(batches, REJECTS).sort_by([(name, "ascending") for name in REJECTS.names])
+        files.write_batches(files.join(self._folder, f"{self._name}-{shard:04d}.parquet"), REJECTS, [rows])

@@ -1,0 +1,166 @@
+"""The store: where vectors, codebooks, codes, catalogs and releases lie, and how a store is opened.
+
+Layout below the root; ``bucket=0007`` is the bucket of the rows' keys::
+
+    store.json
+    vectors/<modality>/<encoder_id>/encoder.json               what the id is a hash of
+    vectors/<modality>/<encoder_id>/bucket=0007/*.parquet      key, vector
+    failures/<modality>/<encoder_id>/bucket=0007/*.parquet     key, reason, detail
+    codebooks/<bundle_id>/<modality>.safetensors, manifest.json
+    codes/<bundle_id>/<modality>/bucket=0007/*.parquet         key, code, distance, margin
+    catalogs/<catalog_id>/tracks/bucket=0007/*.parquet         accepted tracks
+    catalogs/<catalog_id>/keys/<modality>/bucket=0007/*.parquet
+    catalogs/<catalog_id>/rejects/*.parquet
+    catalogs/<catalog_id>/playlists/*.parquet                  the cleaned corpus
+    catalogs/<catalog_id>/catalog.json, playlists.json
+    releases/<release_id>/tokens, rejects, vocabulary, metrics.json, report.html, manifest.json
+    LATEST
+"""
+
+import datetime
+import hashlib
+import uuid
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from tracktokens.schemas.errors import UsageError
+from tracktokens.schemas.store import StoreManifest, buckets_for
+from tracktokens.transforms import files
+from tracktokens.transforms.keys import key_bytes
+
+MANIFEST = "store.json"
+LATEST = "LATEST"
+
+
+@dataclass(frozen=True)
+class Store:
+    """An open store: its root, and the number of buckets that was fixed when it was made."""
+
+    root: str
+    buckets: int
+
+    @classmethod
+    def open(cls, root: str) -> "Store":
+        """Open a store that exists.
+
+        Raises:
+            UsageError: when there is none.
+            DataRefusedError: when it has another format version.
+        """
+        root = files.absolute(root)
+        path = files.join(root, MANIFEST)
+        if not files.exists(path):
+            raise UsageError(f"{root} is not a store (it has no {MANIFEST}): give a store that `tracktokens run` made")
+        return cls(root, StoreManifest.from_json(files.read_bytes(path), path).buckets)
+
+    @classmethod
+    def open_or_create(cls, root: str, tracks: int) -> "Store":
+        """Open a store, or make one for a first catalog of so many tracks in a folder that is new or empty.
+
+        Raises:
+            UsageError: when the folder holds something else.
+        """
+        root = files.absolute(root)
+        path = files.join(root, MANIFEST)
+        if files.exists(path):
+            return cls.open(root)
+        _refuse_other_folder(root)
+        manifest = StoreManifest(buckets_for(tracks))
+        files.write_bytes(path, manifest.to_json().encode())
+        return cls(root, manifest.buckets)
+
+    def vectors(self, modality: str, encoder_id: str, bucket: int) -> str:
+        """Folder of one bucket's vector facts."""
+        return self._bucket("vectors", modality, encoder_id, bucket=bucket)
+
+    def failures(self, modality: str, encoder_id: str, bucket: int) -> str:
+        """Folder of one bucket's failed inputs."""
+        return self._bucket("failures", modality, encoder_id, bucket=bucket)
+
+    def codes(self, bundle_id: str, modality: str, bucket: int) -> str:
+        """Folder of one bucket's code facts."""
+        return self._bucket("codes", bundle_id, modality, bucket=bucket)
+
+    def bundle(self, bundle_id: str) -> str:
+        """Folder of a codebook bundle."""
+        return files.join(self.root, "codebooks", bundle_id)
+
+    def release(self, release_id: str) -> str:
+        """Folder of a release."""
+        return files.join(self.root, "releases", release_id)
+
+    def catalog(self, catalog_id: str) -> "Catalog":
+        """A catalog snapshot."""
+        return Catalog(files.join(self.root, "catalogs", catalog_id), self.buckets)
+
+    def encoder(self, modality: str, encoder_id: str) -> str:
+        """Path of the description of an encoder whose vectors are here."""
+        return files.join(self.root, "vectors", modality, encoder_id, "encoder.json")
+
+    def _bucket(self, *parts: str, bucket: int) -> str:
+        return files.join(self.root, *parts, bucket_folder(bucket))
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """Where one catalog snapshot lies."""
+
+    folder: str
+    buckets: int
+
+    def tracks(self, bucket: int) -> str:
+        """Folder of one bucket of accepted tracks."""
+        return files.join(self.folder, "tracks", bucket_folder(bucket))
+
+    def keys(self, modality: str, bucket: int) -> str:
+        """Folder of one bucket of a modality's keys."""
+        return files.join(self.folder, "keys", modality, bucket_folder(bucket))
+
+    @property
+    def rejects(self) -> str:
+        """Folder of the rows that were rejected while reading."""
+        return files.join(self.folder, "rejects")
+
+    @property
+    def corpus(self) -> str:
+        """Folder of the cleaned playlists."""
+        return files.join(self.folder, "playlists")
+
+    @property
+    def manifest(self) -> str:
+        """Path of the manifest that makes the snapshot complete."""
+        return files.join(self.folder, "catalog.json")
+
+    @property
+    def playlists_manifest(self) -> str:
+        """Path of the manifest that makes the playlists complete."""
+        return files.join(self.folder, "playlists.json")
+
+
+def bucket_folder(bucket: int) -> str:
+    """Name of a bucket's folder."""
+    return f"bucket={bucket:04d}"
+
+
+def new_id() -> str:
+    """A name that sorts by time: UTC to the second, and some random digits."""
+    return f"{datetime.datetime.now(datetime.timezone.utc):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
+
+
+def part_name(keys: pa.Array) -> str:
+    """File name for a batch of facts: a hash of its keys, so that a retried batch overwrites its own file."""
+    digest = hashlib.blake2b(key_bytes(keys).tobytes(), digest_size=8)
+    return f"part-{digest.hexdigest()}.parquet"
+
+
+def read_latest(store: Store) -> str | None:
+    """The id of the newest complete release, or None before the first."""
+    path = files.join(store.root, LATEST)
+    return files.read_bytes(path).decode().strip() if files.exists(path) else None
+
+
+def _refuse_other_folder(root: str) -> None:
+    found = next(iter(files.list_tree(root)), None)
+    if found is not None:
+        raise UsageError(f"{root} is not a store: it has no {MANIFEST} but holds {found}; give a new or empty folder")

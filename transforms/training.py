@@ -1,0 +1,100 @@
+"""Draw the sample that a codebook learns from, and learn it."""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+
+from tracktokens.codebooks.fit import fit_codebook
+from tracktokens.schemas.catalog import TRACK_KEYS
+from tracktokens.schemas.modalities import AUDIO
+from tracktokens.transforms import files
+from tracktokens.transforms.facts import as_matrix, make_vector_facts, read_vectors
+from tracktokens.transforms.keys import distinct_keys, seeded_hash
+from tracktokens.transforms.progress import Board
+from tracktokens.transforms.store import Catalog, Store
+
+SLACK = 6.0
+"""Standard deviations by which a bucket's share of the sample may exceed its expectation."""
+
+
+def threshold(total: int, wanted: int) -> int:
+    """The 64-bit hash below which at least ``wanted`` of ``total`` uniform hashes fall, but for a chance in a billion.
+
+    It lets every bucket drop most rows on its own; the smallest ``wanted`` are then chosen exactly.
+    """
+    if total <= wanted:
+        return (1 << 64) - 1
+    enough = wanted + SLACK * np.sqrt(wanted)
+    return min(int(enough / total * 2.0**64), (1 << 64) - 1)
+
+
+class SampleVectors(beam.DoFn):
+    """Reads one bucket's vectors of the keys that a catalog has and whose hash is small enough."""
+
+    def __init__(
+        self, store: Store, catalog: Catalog, encoders: Mapping[str, str], thresholds: Mapping[str, int], seed: int
+    ) -> None:
+        self._store = store
+        self._catalog = catalog
+        self._encoders = dict(encoders)
+        self._thresholds = dict(thresholds)
+        self._seed = seed
+
+    def process(self, element: tuple[str, int]) -> Iterator[tuple[str, pa.RecordBatch]]:
+        """Sample one bucket of one modality: batches of vector facts by modality."""
+        modality, bucket = element
+        keys = files.read_table(self._catalog.keys(modality, bucket), TRACK_KEYS, ["key"])["key"].combine_chunks()
+        wanted = distinct_keys(keys)
+        chosen = wanted.filter(pa.array(seeded_hash(wanted, self._seed) <= np.uint64(self._thresholds[modality])))
+        for found, vectors in read_vectors(self._store.vectors(modality, self._encoders[modality], bucket), chosen):
+            yield modality, make_vector_facts(found, vectors)
+
+
+def smallest(facts: pa.Table, wanted: int, seed: int) -> pa.Table:
+    """The ``wanted`` rows with the smallest seeded hash of their key: the same ones however the rows came."""
+    if facts.num_rows <= wanted:
+        return facts
+    hashes = seeded_hash(facts["key"].combine_chunks(), seed)
+    return facts.take(pa.array(np.argpartition(hashes, wanted)[:wanted]))
+
+
+class TrainCodebook(beam.DoFn):
+    """Learns the codebook of one modality from its sample, and leaves it and its metrics in a folder."""
+
+    def __init__(
+        self,
+        folder: str,
+        encoders: Mapping[str, str],
+        reserved: int,
+        sample: int,
+        seed: int,
+        threads: int,
+        board: Board,
+    ) -> None:
+        self._folder = folder
+        self._encoders = dict(encoders)
+        self._reserved = reserved
+        self._sample = sample
+        self._seed = seed
+        self._threads = threads
+        self._board = board
+
+    def process(self, element: tuple[str, Iterable[pa.RecordBatch]]) -> None:
+        """Train one modality."""
+        modality, batches = element
+        facts = smallest(pa.Table.from_batches(batches), self._sample, self._seed)
+        vectors = as_matrix(facts["vector"].combine_chunks())
+        fit = fit_codebook(
+            vectors,
+            modality=modality,
+            encoder_id=self._encoders[modality],
+            reserved=self._reserved,
+            seed=self._seed,
+            standardize=modality == AUDIO,
+            threads=self._threads,
+        )
+        files.write_bytes(files.join(self._folder, f"{modality}.safetensors"), fit.codebook.to_bytes())
+        files.write_json(files.join(self._folder, f"{modality}.json"), fit.metrics())
+        self._board.add("train codebooks", done=1)
