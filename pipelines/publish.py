@@ -78,7 +78,7 @@ class PublishJob:
     def _build(self, snapshot: Snapshot, bundle: Bundle, folder: str, pipeline: beam.Pipeline) -> None:
         catalog = snapshot.catalog
         send = SendCodes(snapshot.store, catalog, bundle.bundle_id, snapshot.encoders)
-        write = WriteTokens(catalog, folder, bundle.bundle_id, bundle.codebook_size)
+        write = WriteTokens(catalog, folder, bundle.bundle_id, bundle.size)
         sent = (
             pipeline
             | "key buckets" >> beam.Create(snapshot.buckets())
@@ -124,7 +124,7 @@ class PublishJob:
             release_id=release_id,
             bundle_id=bundle.bundle_id,
             catalog_id=snapshot.manifest.catalog_id,
-            codebook_size=bundle.codebook_size,
+            codebook_size=bundle.size,
             encoders=snapshot.encoders,
             rows=rows,
             files=_file_hashes(folder),
@@ -136,10 +136,10 @@ class PublishJob:
 
 def write_vocabulary(bundle: Bundle, folder: str) -> None:
     """Write the vocabulary pack: the tokens in order, as Hugging Face loads them, and the centroids behind them."""
-    size = bundle.codebook_size
+    size = bundle.size
     files.write_json(files.join(folder, "tokens.json"), tokens_json(bundle.bundle_id, size))
     files.write_json(files.join(folder, "added_tokens.json"), added_tokens_json(size))
-    centroids = {modality: np.ascontiguousarray(book.centroids) for modality, book in bundle.codebooks.items()}
+    centroids = {book.modality: np.ascontiguousarray(book.centroids) for book in bundle.codebooks}
     packed = save(centroids, metadata={"bundle": bundle.bundle_id, "format": "1"})
     files.write_bytes(files.join(folder, "centroids.safetensors"), packed)
 
@@ -153,7 +153,7 @@ def release_metrics(snapshot: Snapshot, bundle: Bundle, folder: str, rows: Mappi
         "modalities": {
             modality: {
                 **code_use(np.array(codes.get(str(number), []), np.int64), rows["published"]),
-                "centroids": len(bundle.codebooks[modality].centroids),
+                "centroids": bundle[modality].size,
             }
             for number, modality in enumerate(MODALITIES)
         },

@@ -6,18 +6,19 @@ from functools import partial
 from typing import Any
 
 import apache_beam as beam
+import numpy as np
 import pyarrow as pa
 from apache_beam import typehints
 
 from tracktokens.codebooks.bundle import MAX_CODES, Bundle
-from tracktokens.codebooks.codebook import Codebook
+from tracktokens.codebooks.codebook import Codebook, Preprocessing
 from tracktokens.pipelines.launch import Launch
 from tracktokens.pipelines.snapshot import Snapshot, open_snapshot
 from tracktokens.schemas.bundle_manifest import BundleManifest
 from tracktokens.schemas.errors import UsageError
 from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.transforms import files
-from tracktokens.transforms.bundles import read_bundle, read_manifest, write_bundle
+from tracktokens.transforms.bundles import read_bundle, read_codebook_file, read_manifest, write_bundle
 from tracktokens.transforms.store import Store, new_id
 from tracktokens.transforms.training import SampleVectors, TrainCodebook, threshold
 
@@ -64,8 +65,8 @@ class TrainJob:
     def _kept(self, store: Store, snapshot: Snapshot) -> dict[str, Codebook]:
         if self.keep_from is None:
             return {}
-        codebooks = read_bundle(store, self.keep_from).codebooks
-        return {m: codebooks[m] for m, encoder_id in snapshot.encoders.items() if codebooks[m].encoder_id == encoder_id}
+        frozen = read_bundle(store, self.keep_from)
+        return {m: frozen[m] for m, encoder_id in snapshot.encoders.items() if frozen[m].encoder_id == encoder_id}
 
     def _build(
         self, snapshot: Snapshot, encoders: Mapping[str, str], folder: str, launch: Launch, pipeline: beam.Pipeline
@@ -92,7 +93,7 @@ class TrainJob:
         for modality in MODALITIES:
             if modality not in kept:
                 codebooks[modality], training[modality] = self._trained(modality, wanted.get(modality, ""), folder)
-        bundle = Bundle({modality: codebooks[modality] for modality in MODALITIES})
+        bundle = Bundle.of(codebooks.values())
         manifest = write_bundle(store, bundle, training, frozenset(kept), self.keep_from if kept else None)
         files.delete_tree(folder)
         return manifest
@@ -101,9 +102,14 @@ class TrainJob:
         """What the job left of a modality; an empty codebook where it had no vectors."""
         path = files.join(folder, f"{modality}.safetensors")
         if not files.exists(path):
-            return Codebook.empty(modality, encoder_id, self.codebook_size), {}
+            return empty_codebook(modality, encoder_id, self.codebook_size), {}
         metrics = files.read_json(files.join(folder, f"{modality}.json"))
-        return Codebook.from_bytes(files.read_bytes(path), path), metrics
+        return read_codebook_file(path), metrics
+
+
+def empty_codebook(modality: str, encoder_id: str, reserved: int) -> Codebook:
+    """The codebook of a modality without vectors: its tokens are reserved, and no track has one."""
+    return Codebook(modality, encoder_id, Preprocessing(unit_length=True), np.zeros((0, 1), np.float32), reserved)
 
 
 def check_codebook_size(size: int) -> None:

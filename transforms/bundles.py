@@ -21,9 +21,20 @@ def codebook_path(store: Store, bundle_id: str, modality: str) -> str:
 
 
 def read_codebook(store: Store, bundle_id: str, modality: str) -> Codebook:
-    """Read one codebook of a bundle."""
-    path = codebook_path(store, bundle_id, modality)
-    return Codebook.from_bytes(files.read_bytes(path), path)
+    """Read one codebook of a bundle.
+
+    Raises:
+        DataRefusedError: when the file was changed, or is something else.
+    """
+    return read_codebook_file(codebook_path(store, bundle_id, modality))
+
+
+def read_codebook_file(path: str) -> Codebook:
+    """Read a codebook; see :func:`read_codebook`."""
+    try:
+        return Codebook.from_bytes(files.read_bytes(path))
+    except DataRefusedError as error:
+        raise DataRefusedError(f"{path}: {error}; restore it, or train a new bundle") from error
 
 
 def read_manifest(store: Store, bundle_id: str) -> BundleManifest:
@@ -46,12 +57,12 @@ def read_bundle(store: Store, bundle_id: str) -> Bundle:
         DataRefusedError: when its codebooks are not those that the name is a hash of.
     """
     manifest = read_manifest(store, bundle_id)
-    bundle = Bundle({modality: read_codebook(store, bundle_id, modality) for modality in MODALITIES})
-    for modality, codebook in bundle.codebooks.items():
-        expected = manifest.codebooks[modality]["content_hash"]
+    bundle = Bundle.of(read_codebook(store, bundle_id, modality) for modality in MODALITIES)
+    for codebook in bundle.codebooks:
+        expected = manifest.codebooks[codebook.modality]["content_hash"]
         if codebook.content_hash != expected:
             raise DataRefusedError(
-                f"{codebook_path(store, bundle_id, modality)} has the hash {codebook.content_hash}, "
+                f"{codebook_path(store, bundle_id, codebook.modality)} has the hash {codebook.content_hash}, "
                 f"its manifest says {expected}: restore it, or train a new bundle"
             )
     return bundle
@@ -66,18 +77,19 @@ def write_bundle(
 ) -> BundleManifest:
     """Write a bundle, its manifest last. ``kept`` names the modalities whose codebook is the parent's."""
     entries = {}
-    for modality, codebook in bundle.codebooks.items():
+    for codebook in bundle.codebooks:
+        modality = codebook.modality
         files.write_bytes(codebook_path(store, bundle.bundle_id, modality), codebook.to_bytes())
         entries[modality] = asdict(
             CodebookEntry(
                 encoder_id=codebook.encoder_id,
-                dim=codebook.centroids.shape[1],
-                centroids=len(codebook.centroids),
+                dim=codebook.dim,
+                centroids=codebook.size,
                 content_hash=codebook.content_hash,
                 training=dict(training[modality]),
                 kept_from=parent if modality in kept else None,
             )
         )
-    manifest = BundleManifest(bundle.bundle_id, bundle.codebook_size, entries, parent)
+    manifest = BundleManifest(bundle.bundle_id, bundle.size, entries, parent)
     files.write_bytes(files.join(store.bundle(bundle.bundle_id), MANIFEST), manifest.to_json().encode())
     return manifest

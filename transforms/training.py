@@ -1,6 +1,7 @@
 """Draw the sample that a codebook learns from, and learn it."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
 
 import apache_beam as beam
 import numpy as np
@@ -96,5 +97,5 @@ class TrainCodebook(beam.DoFn):
             threads=self._threads,
         )
         files.write_bytes(files.join(self._folder, f"{modality}.safetensors"), fit.codebook.to_bytes())
-        files.write_json(files.join(self._folder, f"{modality}.json"), fit.metrics())
+        files.write_json(files.join(self._folder, f"{modality}.json"), asdict(fit.metrics))
         self._board.add("train codebooks", done=1)

@@ -1,0 +1,35 @@
+"""The sample that codebooks learn from."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from tracktokens.transforms.facts import make_vector_facts
+from tracktokens.transforms.keys import content_keys, seeded_hash
+from tracktokens.transforms.training import smallest, threshold
+
+
+def facts_of(count: int) -> pa.Table:
+    keys = content_keys(pa.array([str(number) for number in range(count)]))
+    return pa.Table.from_batches([make_vector_facts(keys, np.zeros((count, 2), np.float16))])
+
+
+@pytest.mark.parametrize("wanted", [1, 100, 5_000, 20_000])
+def test_the_threshold_lets_enough_through_and_little_more(wanted: int) -> None:
+    total = 20_000
+    hashes = seeded_hash(facts_of(total)["key"].combine_chunks(), 3)
+    passed = int((hashes <= np.uint64(threshold(total, wanted))).sum())
+    assert wanted <= passed <= wanted + 12 * np.sqrt(wanted)
+
+
+def test_everything_is_taken_where_there_is_too_little() -> None:
+    assert threshold(10, 10) == (1 << 64) - 1
+
+
+def test_the_sample_is_the_rows_of_smallest_hash_in_whatever_order_they_come() -> None:
+    facts = facts_of(1000)
+    shuffled = facts.take(pa.array(np.random.default_rng(0).permutation(1000)))
+    hashes = seeded_hash(facts["key"].combine_chunks(), 0)
+    expected = {facts["key"][int(row)].as_py() for row in np.argsort(hashes)[:100]}
+    for table in (facts, shuffled):
+        assert set(smallest(table, 100, 0)["key"].to_pylist()) == expected
