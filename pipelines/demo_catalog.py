@@ -155,7 +155,7 @@ def _truth(tracks: Sequence[DemoTrack]) -> pa.Table:
 def _write_audio_files(audio_root: Path, tracks: Sequence[DemoTrack]) -> int:
     """Play and write every song that has a file, and the files that are no audio. Return the number of songs.
 
-    Threads help: NumPy's transforms and the audio codecs run without the interpreter's lock.
+    Threads help: the audio codecs and most of NumPy run without the interpreter's lock.
     """
     songs = {audio_root / str(track.row["audio_path"]): track.song for track in tracks if "audio_path" in track.row}
     with ThreadPoolExecutor(os.cpu_count()) as pool:

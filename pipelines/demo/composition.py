@@ -8,7 +8,7 @@ import numpy as np
 from tracktokens.pipelines.demo.chance import pick
 from tracktokens.pipelines.demo.genres import MOODS, SCALES, Beat, Genre, Part, Progression
 
-SECONDS = (8.0, 10.5)
+SECONDS = (8.0, 10.0)
 """Shortest and longest song."""
 
 

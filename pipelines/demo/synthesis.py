@@ -18,8 +18,8 @@ Signal = npt.NDArray[np.float64]
 
 _TABLE = 4096
 _MOST_PARTIALS = 64
-_FFT = 294_912
-"""Frames of the mixing transform: the longest song and its echo, rounded up to 2**15 * 9, which transforms fast."""
+_FFT = 262_144
+"""Frames of the mixing transform: room for the longest song and its echo, and a power of two, which transforms fast."""
 _ECHO_FRAMES = _FFT - int(SECONDS[1] * SAMPLE_RATE)
 _BLOCK_FRAMES = 8192
 _PEAK = 0.8

@@ -23,7 +23,7 @@ from tracktokens.transforms.encoders.base import identity_hash
 RENDERING = 1
 """Version of the synthesis. Raise it when the same song would sound different: audio versions change with it."""
 
-FORMATS = {"ogg": 0.65, "flac": 0.20, "mp3": 0.10, "wav": 0.05}
+FORMATS = {"ogg": 0.55, "flac": 0.34, "mp3": 0.06, "wav": 0.05}
 """Audio formats and their share of the files."""
 
 LRC_SHARE = 0.25
@@ -96,8 +96,8 @@ def track_id(number: int) -> str:
 def invent_tracks(count: int, seed: int) -> list[DemoTrack]:
     """Invent ``count`` tracks, genre by genre in turn.
 
-    The last one is the first song with lyrics, out again on another album. Any other
-    track depends on its number and the seed alone, so a larger catalog begins with the smaller one's tracks.
+    The last one is the first song with lyrics, out again on another album. Any other track depends on its number and
+    the seed alone, so a larger catalog begins with the smaller one's tracks.
     """
     tracks = [_invent_track(number, seed) for number in range(count - 1)]
     original = next(track for track in tracks if "lyrics" in track.row and "audio_path" in track.row)

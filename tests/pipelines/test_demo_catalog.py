@@ -47,6 +47,13 @@ def good_rows(demo: DemoCatalog) -> list[dict]:
     return rows
 
 
+def octave_bands(signal: np.ndarray) -> np.ndarray:
+    """Loudness in dB of nine octaves, frame by frame: as much as the simplest ear would hear."""
+    frames = signal[: len(signal) // 1024 * 1024].reshape(-1, 1024) * np.hanning(1024)
+    power = np.abs(np.fft.rfft(frames)[:, 1:]) ** 2
+    return 10 * np.log10(np.add.reduceat(power, 2 ** np.arange(9), axis=1) + 1e-6)
+
+
 def samples_of(demo: DemoCatalog) -> dict[str, np.ndarray]:
     paths = {row["audio_path"] for row in good_rows(demo) if "audio_path" in row}
     return {path: soundfile.read(demo.audio_root / path)[0] for path in paths}
@@ -71,7 +78,7 @@ def test_every_audio_file_that_a_good_row_names_can_be_played(demo):
     samples = samples_of(demo)
     assert len(samples) == demo.audio_file_count
     for signal in samples.values():
-        assert 7.9 <= len(signal) / SAMPLE_RATE <= 10.8
+        assert 7.9 <= len(signal) / SAMPLE_RATE <= 10.1
         assert 0.02 < np.sqrt(np.mean(signal**2)) < 0.6
 
 
@@ -306,14 +313,13 @@ def test_moods_move_the_tempo_within_the_range_of_the_genre():
 
 
 def test_genres_can_be_told_apart_by_ear(catalog):
-    import librosa
     from sklearn.cluster import KMeans
     from sklearn.metrics import normalized_mutual_info_score
     from sklearn.preprocessing import StandardScaler
 
     heard = catalog[:48]
-    cepstra = [librosa.feature.mfcc(y=render(track.song)[:, 0], sr=SAMPLE_RATE, n_mfcc=13) for track in heard]
-    timbre = StandardScaler().fit_transform([np.concatenate([c.mean(axis=1), c.std(axis=1)]) for c in cepstra])
+    bands = [octave_bands(render(track.song)[:, 0]) for track in heard]
+    timbre = StandardScaler().fit_transform([np.concatenate([b.mean(axis=0), b.std(axis=0)]) for b in bands])
     codes = KMeans(16, n_init=4, random_state=0).fit_predict(timbre)
     assert normalized_mutual_info_score([track.song.genre for track in heard], codes) > 0.6
 
