@@ -65,12 +65,10 @@ def tone(timbre: Timbre, frequency: float, length: float) -> Signal:
     """Play one note of ``frequency`` Hz, held for ``length`` seconds, at full velocity."""
     time = np.arange(_frames(length + timbre.release)) / SAMPLE_RATE
     spread = np.linspace(-0.5, 0.5, timbre.voices) * timbre.detune if timbre.voices > 1 else np.zeros(1)
-    bend = (
-        timbre.vibrato * np.sin(2 * np.pi * _VIBRATO_HZ * time) / (2 * np.pi * _VIBRATO_HZ) if timbre.vibrato else 0.0
-    )
+    bent = _bent(time, timbre.vibrato)
     sound = np.zeros(len(time))
     for voice, cents in enumerate(spread):
-        cycles = frequency * 2 ** (cents / 1200) * (time + bend * np.log(2) / 1200) + 0.37 * voice
+        cycles = frequency * _ratio(cents) * bent + 0.37 * voice  # voices that start in step would sound hollow
         sound += _oscillate(timbre, frequency, cycles, time)
     return sound / timbre.voices * _envelope(timbre, time, length)
 
@@ -96,6 +94,17 @@ def wavetable(slope: float, odd: bool, partials: int) -> Signal:
     spectrum[1 : partials + 1] = -1j * amplitude
     cycle = np.fft.irfft(spectrum)
     return np.asarray(cycle / np.abs(cycle).max())
+
+
+def _bent(time: Signal, vibrato: float) -> Signal:
+    """Bend time so that a wave read along it sways by ``vibrato`` cents: its rate is the frequency's ratio."""
+    sway = 2 * np.pi * _VIBRATO_HZ
+    return np.asarray(time + (_ratio(vibrato) - 1) * np.sin(sway * time) / sway)
+
+
+def _ratio(cents: float) -> float:
+    """Return the ratio of frequencies that lie some cents apart."""
+    return float(2 ** (cents / 1200))
 
 
 def _oscillate(timbre: Timbre, frequency: float, cycles: Signal, time: Signal) -> Signal:
