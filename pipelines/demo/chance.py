@@ -1,0 +1,27 @@
+"""Seeded randomness, one independent stream a name: what one track draws moves nothing in another."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import TypeVar
+
+import numpy as np
+
+T = TypeVar("T")
+
+
+def generator(seed: int, *names: str | int) -> np.random.Generator:
+    """Return the random stream that belongs to ``names`` under ``seed``."""
+    label = "/".join(map(str, (seed, *names)))
+    digest = hashlib.blake2b(label.encode("utf-8"), digest_size=8).digest()
+    return np.random.default_rng(int.from_bytes(digest, "little"))
+
+
+def pick(options: Sequence[T], chance: np.random.Generator) -> T:
+    """Draw one of some options, all equally likely."""
+    return options[int(chance.integers(len(options)))]
+
+
+def draw(options: Sequence[T], count: int, chance: np.random.Generator) -> list[T]:
+    """Draw ``count`` different options, or all of them where there are fewer."""
+    chosen = chance.permutation(len(options))[:count]
+    return [options[int(index)] for index in chosen]

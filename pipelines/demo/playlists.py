@@ -1,0 +1,61 @@
+"""The demo's playlists: each made by one crowd, mostly of its own music, the popular tracks more often."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+import numpy as np
+
+from tracktokens.pipelines.demo.chance import generator, pick
+from tracktokens.pipelines.demo.tracks import DemoTrack
+from tracktokens.pipelines.demo.words import CLUSTER_TITLES
+
+SHORTEST = 8
+LONGEST = 25
+STRAY_SHARE = 0.1
+"""Share of the entries that come from anywhere."""
+
+SKEW = 0.8
+"""A track is drawn in proportion to its popularity to this power."""
+
+
+@dataclass(frozen=True)
+class DemoPlaylist:
+    """A playlist and the crowd that made it."""
+
+    playlist_id: str
+    title: str
+    cluster: str
+    track_ids: tuple[str, ...]
+
+
+def invent_playlists(tracks: list[DemoTrack], count: int, seed: int) -> list[DemoPlaylist]:
+    """Invent playlists of 8 to 25 different tracks, or fewer where the crowd has fewer of its own.
+
+    A crowd makes playlists in proportion to its share of the tracks.
+    """
+    listed = [track for track in tracks if track.listed]
+    crowds: dict[str, list[DemoTrack]] = defaultdict(list)
+    for track in listed:
+        crowds[track.cluster].append(track)
+    chance = generator(seed, "crowds")
+    makers = [listed[int(index)].cluster for index in chance.integers(len(listed), size=count)]
+    return [_invent_playlist(number, maker, crowds[maker], listed, seed) for number, maker in enumerate(makers)]
+
+
+def _invent_playlist(
+    number: int, cluster: str, own: list[DemoTrack], listed: list[DemoTrack], seed: int
+) -> DemoPlaylist:
+    chance = generator(seed, "playlist", number)
+    length = int(chance.integers(SHORTEST, LONGEST + 1))
+    strays = _draw_tracks(listed, int(chance.binomial(length, STRAY_SHARE)), chance)
+    chosen = strays | _draw_tracks(own, length - len(strays), chance)
+    ids = [str(track_id) for track_id in chance.permutation(sorted(chosen))]
+    title = f"{pick(CLUSTER_TITLES[cluster], chance)} {number}"
+    return DemoPlaylist(f"pl{number:05d}", title, cluster, tuple(ids))
+
+
+def _draw_tracks(tracks: list[DemoTrack], count: int, chance: np.random.Generator) -> set[str]:
+    """Draw ids of different tracks, popular ones more often; all where there are fewer than ``count``."""
+    weight = np.array([track.popularity for track in tracks]) ** SKEW
+    chosen = chance.choice(len(tracks), min(count, len(tracks)), replace=False, p=weight / weight.sum())
+    return {tracks[int(index)].track_id for index in chosen}

@@ -1,0 +1,179 @@
+"""Write the demo: a small invented catalog with audio, lyrics and playlists, whose true genres and crowds are known."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tracktokens.pipelines.demo.composition import Song
+from tracktokens.pipelines.demo.playlists import DemoPlaylist, invent_playlists
+from tracktokens.pipelines.demo.spoiled import (
+    NOT_UTF8_ID,
+    NOT_UTF8_LINE,
+    SPOILED_FILES,
+    SPOILED_PLAYLISTS,
+    SPOILED_TRACKS,
+    ExpectedReject,
+)
+from tracktokens.pipelines.demo.synthesis import render, write_audio
+from tracktokens.pipelines.demo.tracks import BARE, DemoTrack, invent_tracks
+from tracktokens.schemas.errors import UsageError
+
+FEWEST_TRACKS = BARE + 3
+"""The smallest demo: it still has the bare track and a song that came out twice."""
+
+PLAYLISTS_PER_TRACK = 0.75
+
+TRUTH = pa.schema(
+    [
+        pa.field("track_id", pa.string(), nullable=False),
+        pa.field("genre", pa.string(), nullable=False),
+        pa.field("mood", pa.string(), nullable=False),
+        pa.field("artist", pa.string(), nullable=False),
+        pa.field("tempo", pa.float64(), nullable=False),
+        pa.field("cluster", pa.string(), nullable=False),
+    ]
+)
+"""Columns of ``truth.parquet``: tempo in quarter notes a minute, cluster the crowd whose playlists hold the track."""
+
+
+@dataclass(frozen=True)
+class DemoCatalog:
+    """Where the demo lies, what it holds, and what a run over it must reject.
+
+    Attributes:
+        folder: the demo's folder.
+        tracks: JSON Lines file of the tracks, bad rows among them.
+        playlists: JSON Lines file of the playlists, bad ones among them.
+        audio_root: folder to which audio paths are relative.
+        truth: Parquet file with the columns of :data:`TRUTH`, one row a good track. No job reads it.
+        track_count: good tracks; bad rows come on top.
+        playlist_count: good playlists.
+        audio_file_count: audio files that can be played.
+        expected_rejects: every reject that a run must report, besides those of ``undecided_ids``.
+        undecided_ids: tracks of which a reader may lose either one value or the row.
+
+    """
+
+    folder: Path
+    tracks: Path
+    playlists: Path
+    audio_root: Path
+    truth: Path
+    track_count: int
+    playlist_count: int
+    audio_file_count: int
+    expected_rejects: tuple[ExpectedReject, ...]
+    undecided_ids: tuple[str, ...]
+
+
+def make_demo(folder: str | Path, *, tracks: int = 200, seed: int = 0) -> DemoCatalog:
+    """Write the demo catalog into a new or empty folder.
+
+    The same arguments give the same bytes of every table and the same samples in every audio file. (The bytes of an Ogg
+    file differ: each has a random serial number.) Six bad rows lose their track; up to about 115 tracks that is more
+    than the 5 % that jobs tolerate unless told otherwise.
+
+    Args:
+        folder: where to write.
+        tracks: number of good tracks, at least 20.
+        seed: changes everything that is invented, but not the bad rows.
+
+    Raises:
+        UsageError: ``folder`` is a file or holds something, or ``tracks`` is too small.
+
+    """
+    if tracks < FEWEST_TRACKS:
+        raise UsageError(f"a demo of {tracks} tracks is too small: ask for at least {FEWEST_TRACKS}")
+    root = _empty_folder(Path(folder))
+    invented = invent_tracks(tracks, seed)
+    playlists = invent_playlists(invented, round(PLAYLISTS_PER_TRACK * tracks), seed)
+    _write_lines(root / "tracks.jsonl", _track_lines(invented))
+    _write_lines(root / "playlists.jsonl", _playlist_lines(playlists))
+    pq.write_table(_truth(invented), root / "truth.parquet")
+    return DemoCatalog(
+        folder=root,
+        tracks=root / "tracks.jsonl",
+        playlists=root / "playlists.jsonl",
+        audio_root=root / "audio",
+        truth=root / "truth.parquet",
+        track_count=len(invented),
+        playlist_count=len(playlists),
+        audio_file_count=_write_audio_files(root / "audio", invented),
+        expected_rejects=tuple(spoiled.expected for spoiled in (*SPOILED_TRACKS, *SPOILED_PLAYLISTS)),
+        undecided_ids=(NOT_UTF8_ID,),
+    )
+
+
+def _empty_folder(folder: Path) -> Path:
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} is not an empty folder: name a new one for the demo")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _track_lines(tracks: Sequence[DemoTrack]) -> list[bytes]:
+    spoiled = [*(track.line.encode("utf-8") for track in SPOILED_TRACKS), NOT_UTF8_LINE]
+    return _spread([_json_line(track.row) for track in tracks], spoiled)
+
+
+def _playlist_lines(playlists: Sequence[DemoPlaylist]) -> list[bytes]:
+    rows = ({"playlist_id": p.playlist_id, "title": p.title, "track_ids": p.track_ids} for p in playlists)
+    return _spread([_json_line(row) for row in rows], [p.line.encode("utf-8") for p in SPOILED_PLAYLISTS])
+
+
+def _spread(good: list[bytes], bad: list[bytes]) -> list[bytes]:
+    """Spread bad lines evenly among the good ones, never first: a repeated id comes after the one that it repeats."""
+    lines = list(good)
+    for number, line in reversed(list(enumerate(bad, start=1))):
+        lines.insert(number * len(good) // (len(bad) + 1), line)
+    return lines
+
+
+def _truth(tracks: Sequence[DemoTrack]) -> pa.Table:
+    return pa.Table.from_pylist(
+        [
+            {
+                "track_id": track.track_id,
+                "genre": track.song.genre,
+                "mood": track.mood,
+                "artist": track.artist.name,
+                "tempo": track.song.tempo,
+                "cluster": track.cluster,
+            }
+            for track in tracks
+        ],
+        schema=TRUTH,
+    )
+
+
+def _write_audio_files(audio_root: Path, tracks: Sequence[DemoTrack]) -> int:
+    """Play and write every song that has a file, and the files that are no audio. Return the number of songs.
+
+    Threads help: the audio codecs and most of NumPy run without the interpreter's lock.
+    """
+    songs = {audio_root / str(track.row["audio_path"]): track.song for track in tracks if "audio_path" in track.row}
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for _ in pool.map(_write_song, songs.keys(), songs.values()):
+            pass  # takes the results, so that an error in a thread is raised here
+    for path, content in SPOILED_FILES.items():
+        (audio_root / path).parent.mkdir(exist_ok=True)
+        (audio_root / path).write_bytes(content)
+    return len(songs)
+
+
+def _write_song(path: Path, song: Song) -> None:
+    write_audio(path, render(song))
+
+
+def _write_lines(path: Path, lines: Sequence[bytes]) -> None:
+    path.write_bytes(b"".join(line + b"\n" for line in lines))
+
+
+def _json_line(row: Mapping[str, object]) -> bytes:
+    return json.dumps(row, ensure_ascii=False).encode("utf-8")
