@@ -4,7 +4,7 @@ from pathlib import Path
 
 from setuptools import setup
 
-PACKAGES = ["pipelines", "transforms", "transforms.encoders", "codebooks", "schemas"]
+PACKAGES = ["pipelines", "pipelines.demo", "transforms", "transforms.encoders", "codebooks", "schemas"]
 
 REQUIRES = [
     "apache-beam>=2.77",

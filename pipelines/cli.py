@@ -216,14 +216,19 @@ def publish(store: str, bundle: str | None, catalog: str | None, workers: int, b
 
 @main.command()
 @click.argument("folder", metavar="DIR")
-@click.option("--tracks", default=200, show_default=True, type=click.IntRange(8), help="About how many tracks.")
+@click.option(
+    "--tracks", default=200, show_default=True, type=click.IntRange(20), help="Good tracks; bad rows come on top."
+)
 @click.option("--seed", default=0, show_default=True, help="Seed of everything in it.")
 def demo(folder: str, tracks: int, seed: int) -> None:
     """Make a small catalog of invented music in DIR, with audio, playlists, and some deliberately bad rows."""
-    from tracktokens.pipelines.demo import make_demo
+    from tracktokens.pipelines.demo.catalog import make_demo
 
     made = make_demo(folder, tracks=tracks, seed=seed)
-    click.echo(f"made {made}")
+    click.echo(
+        f"{made.track_count} tracks, {made.audio_file_count} audio files and {made.playlist_count} playlists, and some"
+    )
+    click.echo(f"bad rows and files to be rejected, in {made.folder}; what is true of them is in {made.truth}")
 
 
 @main.command()

@@ -12,10 +12,12 @@ from tracktokens.schemas.facts import KEY, KEY_BYTES
 
 
 def content_keys(inputs: pa.StringArray) -> pa.FixedSizeBinaryArray:
-    """Hash strings to 16-byte BLAKE2b keys (RFC 7693) of their UTF-8; null stays null."""
-    values = inputs.cast(pa.binary()).to_pylist()
-    digests = [None if value is None else hashlib.blake2b(value, digest_size=KEY_BYTES).digest() for value in values]
-    return pa.array(digests, KEY.type)
+    """Hash strings to 16-byte BLAKE2b keys (RFC 7693) of their UTF-8; null stays null. Equal strings are hashed once."""
+    encoded = inputs.dictionary_encode()
+    distinct = encoded.dictionary.cast(pa.binary()).to_pylist()
+    digests = b"".join(hashlib.blake2b(value, digest_size=KEY_BYTES).digest() for value in distinct)
+    keys = pa.FixedSizeBinaryArray.from_buffers(KEY.type, len(distinct), [None, pa.py_buffer(digests)])
+    return keys.take(encoded.indices)
 
 
 def key_bytes(keys: pa.FixedSizeBinaryArray) -> npt.NDArray[np.uint8]:

@@ -16,10 +16,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tracktokens.schemas.errors import DataRefusedError
-from tracktokens.schemas.facts import KEY, KEY_BYTES
+from tracktokens.schemas.facts import KEY
 from tracktokens.schemas.playlists import CORPUS, PLAYLIST_ID, SCANNED_PLAYLISTS
 from tracktokens.schemas.rejects import PLAYLIST_TOO_SHORT, PLAYLISTS_TABLE, VALIDATE, make_rejects
 from tracktokens.schemas.tracks import POSITION
+from tracktokens.transforms.keys import content_keys, key_bytes
 
 ENTRIES = pa.schema([KEY, POSITION, pa.field("order", pa.int32(), nullable=False)])
 """One row an entry: the track's key, the playlist's position in the input, and the place in the playlist, from 0."""
@@ -73,17 +74,6 @@ class Assembled:
     repeats: int
 
 
-def track_keys(track_ids: pa.StringArray) -> pa.FixedSizeBinaryArray:
-    """Return the 16-byte BLAKE2b of each track id in UTF-8. Each distinct id is hashed once; there are no nulls."""
-    distinct = pc.dictionary_encode(track_ids)
-    digests = b"".join(
-        hashlib.blake2b(track_id, digest_size=KEY_BYTES).digest()
-        for track_id in distinct.dictionary.cast(pa.binary()).to_pylist()
-    )
-    keys = pa.FixedSizeBinaryArray.from_buffers(KEY.type, len(distinct.dictionary), [None, pa.py_buffer(digests)])
-    return keys.take(distinct.indices)
-
-
 def explode(batch: pa.RecordBatch) -> Exploded:
     """Take a ``SCANNED_PLAYLISTS`` batch apart, one row an entry. A null list is a playlist without entries."""
     lists = batch.column("track_ids")
@@ -93,7 +83,7 @@ def explode(batch: pa.RecordBatch) -> Exploded:
     order = np.arange(len(ids)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     named = ids.is_valid().to_numpy(zero_copy_only=False)
     positions = batch.column(POSITION.name).to_numpy()
-    entries = _entries(track_keys(ids.drop_null()), positions[row[named]], order[named])
+    entries = _entries(content_keys(ids.drop_null()), positions[row[named]], order[named])
     listed = np.bincount(row[named], minlength=len(lengths)).astype(np.int32)
     heads = pa.RecordBatch.from_arrays(
         [batch.column(POSITION.name), batch.column(PLAYLIST_ID), pa.array(listed)], schema=HEADS
@@ -177,12 +167,6 @@ def require_playlists(corpus: pa.Table) -> None:
             "No playlist names two tracks of the catalog, so there is nothing to learn playlist vectors from. "
             "Compare the playlists' track_ids with the catalog's track_id; the rejects say what each playlist lacks."
         )
-
-
-def key_bytes(keys: pa.FixedSizeBinaryArray) -> npt.NDArray[np.void]:
-    """View keys without nulls as an array of 16-byte voids, without a copy."""
-    whole: npt.NDArray[np.void] = np.frombuffer(keys.buffers()[1], np.dtype(f"V{KEY_BYTES}"))
-    return whole[keys.offset : keys.offset + len(keys)]
 
 
 def _entries(

@@ -36,7 +36,6 @@ class Song:
         seconds: length.
         channels: 1 or 2.
         take: seed of what a player varies from note to note.
-
     """
 
     genre: str
@@ -88,7 +87,6 @@ def compose(genre: Genre, mood_name: str, artist_tone: float, chance: np.random.
         mood_name: one of ``genres.MOODS``.
         artist_tone: factor on the brightness that all songs of an artist share.
         chance: source of everything that varies between songs.
-
     """
     mood = MOODS[mood_name]
     slowest, fastest = genre.tempo

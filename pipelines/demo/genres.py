@@ -26,7 +26,6 @@ class Timbre:
         voices: detuned copies played together.
         detune: cents between the outermost copies.
         vibrato: depth of the vibrato in cents.
-
     """
 
     slope: float
@@ -53,7 +52,6 @@ class Part:
         gate: length of a note in sixteenths.
         drive: how hard the part is distorted; 0 is clean.
         chance: share of the tracks that have this part.
-
     """
 
     role: Role
@@ -126,7 +124,6 @@ class Genre:
         swing: delay of every second sixteenth, as a share of a sixteenth.
         hiss: level of the noise floor.
         vocal: share of the tracks that are sung.
-
     """
 
     name: str

@@ -31,7 +31,6 @@ class ExpectedReject:
         table: ``tracks`` or ``playlists``.
         track_id: id of the track; None where the row has no id of its own.
         reason: one of the reasons in ``schemas.rejects``.
-
     """
 
     table: str

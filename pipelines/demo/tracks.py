@@ -58,7 +58,6 @@ class DemoTrack:
         popularity: how often it is played.
         listed: whether playlists may hold it.
         row: its row in the catalog; a column that it lacks is not there.
-
     """
 
     number: int

@@ -189,7 +189,6 @@ class Language:
         chorus: lines with a place for a thing, sung again and again.
         things: what is sung about, by mood; English builds its own of an adjective and a noun.
         titles: title patterns.
-
     """
 
     verse: tuple[str, ...]

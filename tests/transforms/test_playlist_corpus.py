@@ -8,6 +8,7 @@ import pytest
 from tracktokens.schemas.errors import DataRefusedError
 from tracktokens.schemas.playlists import CORPUS, SCANNED_PLAYLISTS
 from tracktokens.schemas.rejects import REJECTS
+from tracktokens.transforms.keys import content_keys
 from tracktokens.transforms.playlist_corpus import (
     ENTRIES,
     HEADS,
@@ -19,7 +20,6 @@ from tracktokens.transforms.playlist_corpus import (
     keep_known,
     require_playlists,
     too_short_rejects,
-    track_keys,
 )
 
 
@@ -39,7 +39,7 @@ def scanned(*rows: tuple[int, str, list[str | None] | None]) -> pa.RecordBatch:
 def cleaned(batch: pa.RecordBatch, catalog: str) -> Assembled:
     """Run the three steps as a job would, on one batch."""
     exploded = explode(batch)
-    known = keep_known(exploded.entries, track_keys(pa.array(list(catalog), pa.string())))
+    known = keep_known(exploded.entries, content_keys(pa.array(list(catalog), pa.string())))
     return assemble(pa.Table.from_batches([known.entries]), pa.Table.from_batches([exploded.heads]))
 
 
@@ -49,17 +49,17 @@ def corpus(*playlists: str) -> pa.RecordBatch:
 
 
 def test_a_key_is_the_blake2b_of_the_id_in_utf_8_and_equal_ids_have_equal_keys():
-    found = track_keys(pa.array(["a", "été", "", "a"]))
+    found = content_keys(pa.array(["a", "été", "", "a"]))
 
     assert found.to_pylist() == [key("a"), key("été"), key(""), key("a")]
 
 
 def test_keys_of_a_slice_are_those_of_its_rows():
-    assert track_keys(pa.array(["a", "b", "c"]).slice(1)).to_pylist() == keys("bc")
+    assert content_keys(pa.array(["a", "b", "c"]).slice(1)).to_pylist() == keys("bc")
 
 
 def test_no_id_gives_no_key():
-    assert track_keys(pa.array([], pa.string())).to_pylist() == []
+    assert content_keys(pa.array([], pa.string())).to_pylist() == []
 
 
 def test_exploding_gives_a_row_for_each_entry_with_its_place():
@@ -106,7 +106,9 @@ def test_an_empty_batch_explodes_into_nothing():
 
 
 def test_entries_of_unknown_tracks_are_dropped_and_counted():
-    known = keep_known(explode(scanned((0, "p", ["a", "x", "b", "x"]))).entries, track_keys(pa.array(["b", "a", "z"])))
+    known = keep_known(
+        explode(scanned((0, "p", ["a", "x", "b", "x"]))).entries, content_keys(pa.array(["b", "a", "z"]))
+    )
 
     assert known.entries.schema == ENTRIES
     assert known.entries.to_pydict() == {"key": keys("ab"), "position": [0, 0], "order": [0, 2]}
@@ -114,7 +116,7 @@ def test_entries_of_unknown_tracks_are_dropped_and_counted():
 
 
 def test_an_empty_catalog_knows_nothing():
-    known = keep_known(explode(scanned((0, "p", ["a", "b"]))).entries, track_keys(pa.array([], pa.string())))
+    known = keep_known(explode(scanned((0, "p", ["a", "b"]))).entries, content_keys(pa.array([], pa.string())))
 
     assert (known.entries.num_rows, known.unknown) == (0, 2)
 

@@ -57,7 +57,6 @@ class DemoCatalog:
         audio_file_count: audio files that can be played.
         expected_rejects: every reject that a run must report, besides those of ``undecided_ids``.
         undecided_ids: tracks of which a reader may lose either one value or the row.
-
     """
 
     folder: Path
@@ -86,7 +85,6 @@ def make_demo(folder: str | Path, *, tracks: int = 200, seed: int = 0) -> DemoCa
 
     Raises:
         UsageError: ``folder`` is a file or holds something, or ``tracks`` is too small.
-
     """
     if tracks < FEWEST_TRACKS:
         raise UsageError(f"a demo of {tracks} tracks is too small: ask for at least {FEWEST_TRACKS}")

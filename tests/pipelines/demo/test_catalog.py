@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 
+from tracktokens.pipelines.demo.catalog import DemoCatalog, make_demo
 from tracktokens.pipelines.demo.chance import generator
 from tracktokens.pipelines.demo.composition import chord_root, compose, hits, notes, pitch, start_of
 from tracktokens.pipelines.demo.genres import DRUM_AND_BASS, GENRES, MOODS, STRING_WALTZ, TECHNO, Genre
@@ -17,7 +18,6 @@ from tracktokens.pipelines.demo.spoiled import NOT_UTF8_LINE, SPOILED_FILES, SPO
 from tracktokens.pipelines.demo.synthesis import DRUMS, SAMPLE_RATE, render, wavetable
 from tracktokens.pipelines.demo.tracks import BARE, invent_tracks
 from tracktokens.pipelines.demo.words import ARTISTS, CLUSTER_TITLES, CLUSTERS, LANGUAGES
-from tracktokens.pipelines.demo_catalog import DemoCatalog, make_demo
 from tracktokens.schemas.errors import UsageError
 from tracktokens.schemas.rejects import ROW_REASONS, TRACKS_TABLE
 from tracktokens.schemas.tracks import MAX_ID_BYTES, TRACKS
