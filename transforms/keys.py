@@ -12,7 +12,7 @@ from tracktokens.schemas.facts import KEY, KEY_BYTES
 
 
 def content_keys(inputs: pa.StringArray) -> pa.FixedSizeBinaryArray:
-    """Hash strings to 16-byte BLAKE2b keys (RFC 7693) of their UTF-8; null stays null. Equal strings are hashed once."""
+    """Hash strings to 16-byte BLAKE2b keys (RFC 7693) of their UTF-8; null stays null."""
     encoded = inputs.dictionary_encode()
     distinct = encoded.dictionary.cast(pa.binary()).to_pylist()
     digests = b"".join(hashlib.blake2b(value, digest_size=KEY_BYTES).digest() for value in distinct)

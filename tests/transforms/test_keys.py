@@ -26,6 +26,13 @@ def test_a_key_is_the_blake2b_of_the_utf8_text_and_null_stays_null() -> None:
     assert keys[2] == hashlib.blake2b(b"", digest_size=16).digest()
 
 
+def test_equal_texts_have_equal_keys_and_a_slice_has_those_of_its_rows() -> None:
+    keys = content_keys(pa.array(["a", "b", "a"]))
+    assert keys[0] == keys[2] != keys[1]
+    assert content_keys(pa.array(["a", "b", "a"]).slice(1)).equals(keys[1:])
+    assert len(content_keys(pa.array([], pa.string()))) == 0
+
+
 def test_the_bucket_is_the_first_bits_of_the_key() -> None:
     keys = keys_of(0x0000, 0x3FFF, 0x4000, 0x8000, 0xFFFF)
     assert bucket_numbers(keys, 4).tolist() == [0, 0, 1, 2, 3]

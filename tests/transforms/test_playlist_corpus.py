@@ -48,20 +48,6 @@ def corpus(*playlists: str) -> pa.RecordBatch:
     return pa.RecordBatch.from_pylist(rows, CORPUS)
 
 
-def test_a_key_is_the_blake2b_of_the_id_in_utf_8_and_equal_ids_have_equal_keys():
-    found = content_keys(pa.array(["a", "été", "", "a"]))
-
-    assert found.to_pylist() == [key("a"), key("été"), key(""), key("a")]
-
-
-def test_keys_of_a_slice_are_those_of_its_rows():
-    assert content_keys(pa.array(["a", "b", "c"]).slice(1)).to_pylist() == keys("bc")
-
-
-def test_no_id_gives_no_key():
-    assert content_keys(pa.array([], pa.string())).to_pylist() == []
-
-
 def test_exploding_gives_a_row_for_each_entry_with_its_place():
     exploded = explode(scanned((7, "p", ["a", "b"]), (2, "q", ["b"])))
 
