@@ -1,0 +1,62 @@
+"""A bundle: the five codebooks that belong together, named by a hash of their contents."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+from tracktokens.codebooks.codebook import MAX_CODES, Codebook
+from tracktokens.schemas.errors import DataRefusedError
+from tracktokens.schemas.modalities import MODALITIES
+
+__all__ = ["MAX_CODES", "Bundle"]
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """One codebook a modality, all with the same number of reserved codes.
+
+    Attributes:
+        codebooks: the codebooks, in the order of ``schemas.modalities.MODALITIES``. Use :meth:`of` for another order.
+
+    Raises:
+        DataRefusedError: a modality is missing, double or out of order, or the numbers of reserved codes differ.
+    """
+
+    codebooks: tuple[Codebook, ...]
+
+    def __post_init__(self) -> None:
+        found = tuple(codebook.modality for codebook in self.codebooks)
+        if found != MODALITIES:
+            raise DataRefusedError(_modality_fault(found))
+        if len({codebook.reserved for codebook in self.codebooks}) > 1:
+            sizes = ", ".join(f"{codebook.modality} {codebook.reserved}" for codebook in self.codebooks)
+            raise DataRefusedError(f"the codebooks of a bundle must reserve the same number of codes, not: {sizes}")
+
+    @classmethod
+    def of(cls, codebooks: Iterable[Codebook]) -> "Bundle":
+        """Make a bundle of codebooks in any order."""
+        return cls(tuple(sorted(codebooks, key=lambda codebook: MODALITIES.index(codebook.modality))))
+
+    def __getitem__(self, modality: str) -> Codebook:
+        return self.codebooks[MODALITIES.index(modality)]
+
+    @property
+    def size(self) -> int:
+        """Codes that are reserved for each modality: the K of the vocabulary."""
+        return self.codebooks[0].reserved
+
+    @cached_property
+    def bundle_id(self) -> str:
+        """Name of the bundle: 12 hex digits, a hash over the codebooks' content hashes."""
+        hashes = "".join(f"{codebook.modality} {codebook.content_hash}\n" for codebook in self.codebooks)
+        return hashlib.blake2b(hashes.encode(), digest_size=6).hexdigest()
+
+
+def _modality_fault(found: tuple[str, ...]) -> str:
+    if missing := [modality for modality in MODALITIES if modality not in found]:
+        return f"the bundle has no codebook for {', '.join(missing)}"
+    if double := [modality for modality, times in Counter(found).items() if times > 1]:
+        return f"the bundle has more than one codebook for {', '.join(double)}"
+    return f"the bundle's codebooks are in the order {', '.join(found)}, not {', '.join(MODALITIES)}"

@@ -1,0 +1,183 @@
+"""Preprocessing, and codebooks as values and as bytes."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from safetensors.numpy import save
+
+from tracktokens.codebooks.codebook import Codebook, Preprocessing
+from tracktokens.schemas.errors import DataRefusedError
+
+CENTROIDS = np.array([[1, 0], [0, 1], [0.6, 0.8]], np.float32)
+STANDARDISED = Preprocessing(False, mean=np.array([1, 2], np.float32), scale=np.array([0.5, 4], np.float32))
+
+
+def make_codebook(**changes):
+    fields = {
+        "modality": "audio",
+        "encoder_id": "abcdef012345",
+        "preprocessing": STANDARDISED,
+        "centroids": CENTROIDS,
+        "reserved": 4,
+    }
+    return Codebook(**{**fields, **changes})
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_vectors_are_scaled_to_unit_length_and_a_zero_vector_stays_zero(dtype):
+    points = Preprocessing(unit_length=True).apply(np.array([[3, 4], [0, 0], [0, -2]], dtype))
+    assert points.dtype == np.float32
+    np.testing.assert_allclose(points, [[0.6, 0.8], [0, 0], [0, -1]], rtol=1e-6)
+
+
+def test_the_mean_is_subtracted_before_the_scale_is_applied():
+    np.testing.assert_array_equal(STANDARDISED.apply(np.array([[3, 1]], np.float16)), [[1, -4]])
+
+
+def test_unit_length_comes_after_standardisation():
+    both = Preprocessing(True, mean=np.array([1, 1], np.float32), scale=np.array([3, 4], np.float32))
+    np.testing.assert_allclose(both.apply(np.array([[2, 2]], np.float32)), [[0.6, 0.8]], rtol=1e-6)
+
+
+def test_the_input_is_left_as_it_was():
+    vectors = np.array([[3, 4]], np.float32)
+    Preprocessing(unit_length=True).apply(vectors)
+    np.testing.assert_array_equal(vectors, [[3, 4]])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38])
+@pytest.mark.parametrize("preprocessing", [Preprocessing(True), Preprocessing(False)])
+def test_a_vector_that_is_not_finite_is_refused(preprocessing, value):
+    with pytest.raises(DataRefusedError, match="1 of 2 vectors"):
+        preprocessing.apply(np.array([[1, 2], [value, 2]], np.float32))
+
+
+def test_a_mean_without_a_scale_is_an_error():
+    with pytest.raises(ValueError, match="both a mean and a scale"):
+        Preprocessing(False, mean=np.zeros(2, np.float32))
+
+
+@pytest.mark.parametrize("preprocessing", [STANDARDISED, Preprocessing(True)])
+def test_a_codebook_survives_its_bytes(preprocessing):
+    codebook = make_codebook(preprocessing=preprocessing)
+    read = Codebook.from_bytes(codebook.to_bytes())
+    assert (read.modality, read.encoder_id, read.reserved) == ("audio", "abcdef012345", 4)
+    assert read.preprocessing.unit_length == preprocessing.unit_length
+    np.testing.assert_array_equal(read.centroids, CENTROIDS)
+    if preprocessing.mean is None:
+        assert read.preprocessing.mean is None and read.preprocessing.scale is None
+    else:
+        np.testing.assert_array_equal(read.preprocessing.mean, preprocessing.mean)
+        np.testing.assert_array_equal(read.preprocessing.scale, preprocessing.scale)
+    assert read.content_hash == codebook.content_hash
+
+
+def test_a_codebook_without_centroids_survives_its_bytes():
+    empty = make_codebook(centroids=np.zeros((0, 2), np.float32))
+    assert Codebook.from_bytes(empty.to_bytes()).centroids.shape == (0, 2)
+
+
+def test_bytes_are_the_same_in_every_process():
+    program = (
+        "import hashlib, numpy as np; from tracktokens.codebooks.codebook import *;"
+        "p = Preprocessing(False, np.ones(2, np.float32), np.ones(2, np.float32));"
+        "c = Codebook('audio', 'e', p, np.eye(2, dtype=np.float32), 2);"
+        "print(hashlib.sha256(c.to_bytes()).hexdigest())"
+    )
+    runs = {subprocess.run([sys.executable, "-c", program], check=True, capture_output=True).stdout for _ in range(3)}
+    assert len(runs) == 1
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"modality": "lyrics"},
+        {"encoder_id": "another"},
+        {"reserved": 5},
+        {"preprocessing": Preprocessing(True)},
+        {"preprocessing": Preprocessing(False)},
+        {"centroids": CENTROIDS[::-1]},
+        {"preprocessing": Preprocessing(False, mean=STANDARDISED.scale, scale=STANDARDISED.mean)},
+    ],
+)
+def test_the_content_hash_changes_with_everything_that_decides_a_code(changes):
+    assert make_codebook(**changes).content_hash != make_codebook().content_hash
+
+
+def test_the_content_hash_is_32_hex_digits_of_the_contents_alone():
+    assert make_codebook().content_hash == make_codebook(centroids=np.asfortranarray(CENTROIDS)).content_hash
+    assert len(bytes.fromhex(make_codebook().content_hash)) == 16
+
+
+@pytest.mark.parametrize("data", [b"", b"PAR1", b"\x08" + b"\0" * 7 + b'{"a": 1}', b"\xff" * 100])
+def test_foreign_bytes_are_refused(data):
+    with pytest.raises(DataRefusedError, match="these bytes are not a codebook"):
+        Codebook.from_bytes(data)
+
+
+def test_every_cut_is_refused():
+    data = make_codebook().to_bytes()
+    for length in range(len(data)):
+        with pytest.raises(DataRefusedError):
+            Codebook.from_bytes(data[:length])
+
+
+def test_every_changed_byte_is_refused():
+    codebook = make_codebook()
+    data = codebook.to_bytes()
+    for position in range(len(data)):
+        changed = bytearray(data)
+        changed[position] ^= 1
+        try:
+            read = Codebook.from_bytes(bytes(changed))
+        except DataRefusedError:
+            continue
+        assert read.content_hash == codebook.content_hash  # padding between JSON tokens can change and mean the same
+
+
+def test_a_safetensors_file_of_something_else_is_refused_by_what_it_lacks():
+    with pytest.raises(DataRefusedError, match="the metadata lacks format, modality"):
+        Codebook.from_bytes(save({"weight": CENTROIDS}))
+
+
+@pytest.mark.parametrize("dtype", ["BF16", "F8_E4M3", "F64"])
+def test_tensors_of_another_type_are_refused(dtype):
+    width = {"BF16": 2, "F8_E4M3": 1, "F64": 8}[dtype]
+    header = json.dumps({"centroids": {"dtype": dtype, "shape": [1, 2], "data_offsets": [0, 2 * width]}}).encode()
+    with pytest.raises(DataRefusedError):
+        Codebook.from_bytes(len(header).to_bytes(8, "little") + header + b"\0" * 2 * width)
+
+
+def test_another_format_version_is_named():
+    data = make_codebook().to_bytes().replace(b'"format":"1"', b'"format":"2"')
+    with pytest.raises(DataRefusedError, match="format version 2, this program reads 1"):
+        Codebook.from_bytes(data)
+
+
+def test_contents_that_do_not_match_their_hash_are_refused():
+    data = make_codebook().to_bytes().replace(b'"encoder_id":"abcdef012345"', b'"encoder_id":"abcdef012346"')
+    with pytest.raises(DataRefusedError, match="contents hash to"):
+        Codebook.from_bytes(data)
+
+
+def test_a_centroid_that_is_not_finite_is_refused():
+    with pytest.raises(DataRefusedError, match="centroids: some values are not finite"):
+        make_codebook(centroids=np.array([[np.nan, 1]], np.float32))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"reserved": 2}, "3 centroids do not fit into 2 reserved codes"),
+        ({"reserved": 40_000}, "1 to 32767"),
+        ({"modality": "video"}, "'video' is none of the modalities"),
+        ({"centroids": CENTROIDS.astype(np.float64)}, "float64"),
+        ({"centroids": np.ones((1, 3), np.float32)}, "3 dimensions, the preprocessing 2"),
+    ],
+)
+def test_parts_that_do_not_fit_each_other_are_an_error(changes, message):
+    with pytest.raises(ValueError, match=message):
+        make_codebook(**changes)
