@@ -1,12 +1,10 @@
 """The embed job: scan a catalog, and encode what was never encoded."""
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
 import apache_beam as beam
-import orjson
 import pyarrow as pa
 
 from tracktokens.pipelines.launch import Launch
@@ -16,11 +14,13 @@ from tracktokens.schemas.modalities import CONTENT_MODALITIES, MODALITIES
 from tracktokens.schemas.tracks import TRACKS
 from tracktokens.transforms import files
 from tracktokens.transforms.arrow_coder import Count, Keyed, ModalityKeyed
+from tracktokens.transforms.counts import COUNTS_TAG, WriteCounts, read_counts
 from tracktokens.transforms.encoders.base import Encoder
 from tracktokens.transforms.encoding import EncodeMissing
 from tracktokens.transforms.reading import Fragment, check_table, estimate_rows, find_fragments
-from tracktokens.transforms.scanning import COUNTS_TAG, INPUTS_TAG, REJECTS_TAG, ScanTracks
-from tracktokens.transforms.settling import FindMissing, SettleTracks, WriteRejects
+from tracktokens.transforms.rejecting import REJECTS_TAG, WriteRejects
+from tracktokens.transforms.scanning import INPUTS_TAG, ScanTracks
+from tracktokens.transforms.settling import FindMissing, SettleTracks
 from tracktokens.transforms.store import Store, new_id
 
 DEFAULT_MAX_REJECT_RATE = 0.05
@@ -93,7 +93,7 @@ class EmbedJob:
             encode = EncodeMissing(store, modality, encoder, launch.threads, launch.board)
             counts.append(missing[modality] | f"encode {modality}" >> encode)
         for name, rejected in (("scan", scanned[REJECTS_TAG]), ("settle", settled[REJECTS_TAG])):
-            rejected | f"write {name} rejects" >> GroupAndWriteRejects(catalog.rejects, name)
+            rejected | f"write {name} rejects" >> WriteRejects(catalog.rejects, name)
         counts | "write counts" >> WriteCounts(files.join(catalog.folder, COUNTS_FILE))
 
     def _finish(self, store: Store, catalog_id: str) -> CatalogManifest:
@@ -143,11 +143,6 @@ def exceeds(rejected: int, read: int, max_reject_rate: float) -> bool:
     return rejected > max_reject_rate * read
 
 
-def read_counts(path: str) -> Counter[str]:
-    """Read what :class:`WriteCounts` wrote."""
-    return Counter(files.read_json(path))
-
-
 class _Refused(beam.PTransform):
     """From row counts, whether the catalog is refused: known before anything is encoded."""
 
@@ -167,37 +162,6 @@ class _Refused(beam.PTransform):
 
 def _is_refused(counts: Mapping[str, int], max_reject_rate: float) -> bool:
     return exceeds(counts.get("rows_rejected", 0), counts.get("rows_read", 0), max_reject_rate)
-
-
-class WriteCounts(beam.PTransform):
-    """Adds up named counts and writes them as one JSON object."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__()
-        self._path = path
-
-    def expand(self, counts: list[beam.PCollection]) -> beam.PCollection:
-        """Sum by name, gather, write."""
-        return (
-            counts
-            | beam.Flatten()
-            | beam.CombinePerKey(sum)
-            | beam.combiners.ToDict()
-            | beam.Map(orjson.dumps, option=orjson.OPT_SORT_KEYS)
-            | beam.Map(partial(files.write_bytes, self._path))
-        )
-
-
-class GroupAndWriteRejects(beam.PTransform):
-    """Writes rejects, by shard, into a folder."""
-
-    def __init__(self, folder: str, name: str) -> None:
-        super().__init__()
-        self._write = WriteRejects(folder, name)
-
-    def expand(self, rejects: beam.PCollection) -> beam.PCollection:
-        """Group by shard, a file each."""
-        return rejects | beam.GroupByKey() | beam.ParDo(self._write).with_output_types(type(None))
 
 
 def _outputs(dofn: beam.DoFn, main: object) -> beam.PTransform:

@@ -5,7 +5,6 @@ from functools import partial
 
 import apache_beam as beam
 
-from tracktokens.pipelines.embed import GroupAndWriteRejects, WriteCounts, read_counts
 from tracktokens.pipelines.launch import Launch
 from tracktokens.pipelines.snapshot import Snapshot, open_snapshot
 from tracktokens.schemas.catalog_manifest import PlaylistsManifest
@@ -13,6 +12,7 @@ from tracktokens.schemas.errors import DataRefusedError, TracktokensError
 from tracktokens.schemas.playlists import PLAYLISTS
 from tracktokens.transforms import files
 from tracktokens.transforms.arrow_coder import Count, Keyed
+from tracktokens.transforms.counts import COUNTS_TAG, WriteCounts, read_counts
 from tracktokens.transforms.encoders.word2vec import Word2VecConfig
 from tracktokens.transforms.learning_playlists import (
     HEADS_TAG,
@@ -22,7 +22,7 @@ from tracktokens.transforms.learning_playlists import (
     WriteCorpus,
 )
 from tracktokens.transforms.reading import Fragment, check_table, estimate_rows, find_fragments
-from tracktokens.transforms.scanning import COUNTS_TAG, REJECTS_TAG
+from tracktokens.transforms.rejecting import REJECTS_TAG, WriteRejects
 from tracktokens.transforms.store import Store
 
 COUNTS_FILE = "playlist-counts.json"
@@ -94,7 +94,7 @@ class PlaylistsJob:
             | "train" >> beam.ParDo(TrainPlaylists(snapshot.store, self.config, result, launch.board))
         )
         for name, rejected in (("scan", scanned[REJECTS_TAG]), ("corpus", written[REJECTS_TAG])):
-            rejected | f"write {name} rejects" >> GroupAndWriteRejects(catalog.rejects, f"playlists-{name}")
+            rejected | f"write {name} rejects" >> WriteRejects(catalog.rejects, f"playlists-{name}")
         counts = [scanned[COUNTS_TAG], known[COUNTS_TAG], written[COUNTS_TAG]]
         counts | "write counts" >> WriteCounts(files.join(catalog.folder, COUNTS_FILE))
 

@@ -15,7 +15,6 @@ from safetensors.numpy import save
 
 from tracktokens.codebooks.bundle import Bundle
 from tracktokens.codebooks.vocabulary import added_tokens_json, tokens_json
-from tracktokens.pipelines.embed import GroupAndWriteRejects, WriteCounts, read_counts
 from tracktokens.pipelines.launch import Launch
 from tracktokens.pipelines.report import report_html
 from tracktokens.pipelines.snapshot import Snapshot, open_snapshot
@@ -27,8 +26,9 @@ from tracktokens.schemas.release_manifest import ReleaseManifest
 from tracktokens.transforms import files
 from tracktokens.transforms.arrow_coder import Count, Keyed
 from tracktokens.transforms.bundles import read_bundle, read_manifest
+from tracktokens.transforms.counts import COUNTS_TAG, WriteCounts, read_counts
 from tracktokens.transforms.publishing import FAILURES_TAG, SendCodes, SumCounts, WriteTokens
-from tracktokens.transforms.scanning import COUNTS_TAG, REJECTS_TAG
+from tracktokens.transforms.rejecting import REJECTS_TAG, WriteRejects
 from tracktokens.transforms.store import LATEST, Store, new_id
 
 COUNTS_FILE = "counts.json"
@@ -98,7 +98,7 @@ class PublishJob:
             .with_output_types(typehints.KV[int, pa.RecordBatch], **{REJECTS_TAG: Keyed, COUNTS_TAG: Count})
             .with_outputs(REJECTS_TAG, COUNTS_TAG, main="main")
         )
-        written[REJECTS_TAG] | "write rejects" >> GroupAndWriteRejects(files.join(folder, "rejects"), "encode")
+        written[REJECTS_TAG] | "write rejects" >> WriteRejects(files.join(folder, "rejects"), "encode")
         [written[COUNTS_TAG]] | "write counts" >> WriteCounts(files.join(folder, COUNTS_FILE))
         (
             written.main

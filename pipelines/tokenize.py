@@ -6,7 +6,6 @@ from functools import partial
 
 import apache_beam as beam
 
-from tracktokens.pipelines.embed import WriteCounts, read_counts
 from tracktokens.pipelines.launch import Launch
 from tracktokens.pipelines.snapshot import Snapshot, open_snapshot
 from tracktokens.schemas.bundle_manifest import BundleManifest
@@ -15,6 +14,7 @@ from tracktokens.transforms import files
 from tracktokens.transforms.arrow_coder import Count
 from tracktokens.transforms.assigning import AssignCodes
 from tracktokens.transforms.bundles import read_bundle, read_manifest
+from tracktokens.transforms.counts import WriteCounts, read_counts
 from tracktokens.transforms.store import Store
 
 

@@ -16,8 +16,9 @@ from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.schemas.rejects import ENCODE, REJECTS, TRACKS_TABLE
 from tracktokens.schemas.tokens import tokens_schema
 from tracktokens.transforms import files
+from tracktokens.transforms.counts import COUNTS_TAG
 from tracktokens.transforms.keys import split_by_bucket
-from tracktokens.transforms.scanning import COUNTS_TAG, tag_rejects
+from tracktokens.transforms.rejecting import tag_rejects
 from tracktokens.transforms.store import Catalog, Store
 
 CODED_ROWS = pa.schema([("modality", pa.int8()), ("track_row", pa.int32()), ("code", pa.int16())])

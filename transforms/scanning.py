@@ -8,19 +8,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from apache_beam.pvalue import TaggedOutput
 
-from tracktokens.schemas import rejects
 from tracktokens.schemas.facts import INPUTS, KEY
 from tracktokens.schemas.modalities import AUDIO, CONTENT_MODALITIES, LYRICS, METADATA, TAGS
 from tracktokens.schemas.tracks import POSITION, TRACKS
 from tracktokens.transforms import texts
+from tracktokens.transforms.counts import COUNTS_TAG
 from tracktokens.transforms.keys import bucket_numbers, content_keys, split_by_bucket
 from tracktokens.transforms.progress import Board
 from tracktokens.transforms.reading import Fragment, read_fragment
+from tracktokens.transforms.rejecting import tag_rejects
 from tracktokens.transforms.validation import AudioRoot, blank_to_null, validate_ids
 
 INPUTS_TAG = "inputs"
-REJECTS_TAG = "rejects"
-COUNTS_TAG = "counts"
 
 KEYED_TRACKS = pa.schema(
     [
@@ -124,18 +123,3 @@ class ScanTracks(beam.DoFn):
     def _divide(self, modality: str, inputs: pa.RecordBatch) -> Iterator[TaggedOutput]:
         for bucket, part in split_by_bucket(inputs, bucket_numbers(inputs["key"], self._buckets)):
             yield TaggedOutput(INPUTS_TAG, ((modality, bucket), part))
-
-
-def tag_rejects(shard: int, found: pa.RecordBatch) -> Iterator[TaggedOutput]:
-    """Send rejects to a shard of the rejects files, and count them by reason and by whether a row is lost."""
-    if not found.num_rows:
-        return
-    yield TaggedOutput(REJECTS_TAG, (shard % REJECT_SHARDS, found))
-    for counted in pc.value_counts(found["reason"]).to_pylist():
-        yield TaggedOutput(COUNTS_TAG, (f"rejects/{counted['values']}", counted["counts"]))
-    lost = pc.sum(pc.is_in(found["reason"], value_set=pa.array(rejects.ROW_REASONS))).as_py()
-    yield TaggedOutput(COUNTS_TAG, ("rows_rejected", lost))
-
-
-REJECT_SHARDS = 16
-"""Files into which the rejects of a stage go at most."""

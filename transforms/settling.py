@@ -11,16 +11,16 @@ from apache_beam.pvalue import TaggedOutput
 from tracktokens.schemas.catalog import CATALOG_TRACKS, TRACK_KEYS
 from tracktokens.schemas.facts import INPUTS
 from tracktokens.schemas.modalities import MODALITIES, PLAYLIST
-from tracktokens.schemas.rejects import ID_DUPLICATE, REJECTS, TRACKS_TABLE, VALIDATE, make_rejects
+from tracktokens.schemas.rejects import ID_DUPLICATE, TRACKS_TABLE, VALIDATE, make_rejects
 from tracktokens.transforms import files
+from tracktokens.transforms.counts import COUNTS_TAG
 from tracktokens.transforms.encoding import encoding_batches
 from tracktokens.transforms.facts import unencoded
 from tracktokens.transforms.keys import bucket_numbers, distinct_keys, sort_by_key, split_by_bucket
 from tracktokens.transforms.progress import Board
-from tracktokens.transforms.scanning import COUNTS_TAG, KEYED_TRACKS, tag_rejects
+from tracktokens.transforms.rejecting import tag_rejects
+from tracktokens.transforms.scanning import KEYED_TRACKS
 from tracktokens.transforms.store import Catalog, Store
-
-KEYS_TAG = "keys"
 
 
 def without_duplicates(rows: pa.Table) -> tuple[pa.Table, pa.Table]:
@@ -118,17 +118,3 @@ def pick_inputs(inputs: pa.Table, wanted: pa.Array) -> pa.RecordBatch:
         raise LookupError(f"{places.null_count} keys of the catalog came without their inputs")
     chosen = sort_by_key(inputs.take(places)).combine_chunks()
     return pa.record_batch([chosen[name].combine_chunks() for name in INPUTS.names], schema=INPUTS)
-
-
-class WriteRejects(beam.DoFn):
-    """Writes the rejects of a shard as one file, sorted, so that equal runs give equal files."""
-
-    def __init__(self, folder: str, name: str) -> None:
-        self._folder = folder
-        self._name = name
-
-    def process(self, element: tuple[int, Iterable[pa.RecordBatch]]) -> None:
-        """Write one shard."""
-        shard, batches = element
-        rows = pa.Table.from_batches(batches, REJECTS).sort_by([(name, "ascending") for name in REJECTS.names])
-        files.write_batches(files.join(self._folder, f"{self._name}-{shard:04d}.parquet"), REJECTS, [rows])
