@@ -17,7 +17,9 @@ from __future__ import annotations
 
 import glob
 import json
+import os
 import re
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -67,7 +69,7 @@ MAX_ROW_BYTES = 8 << 20
 
 _BLOCK_BYTES = 1 << 20
 _BATCH_BYTES = 32 << 20  # a batch of text ends early here, however few its rows
-_SAMPLE_BYTES = 4 << 20  # enough that the compressed bytes read ahead of the sample hardly count
+_SAMPLE_BYTES = 4 << 20
 _CHECKED_LINES = 100
 _IO_THREADS = 16
 _ENDINGS_HINT = f"use {', '.join(FORMAT_OF_ENDING)}; text may also end in {', '.join(CODEC_OF_ENDING)} after that"
@@ -137,7 +139,11 @@ def find_fragments(pattern: str, table: str) -> list[Fragment]:
 
 
 def estimate_rows(fragments: Sequence[Fragment]) -> int:
-    """Add up the rows of fragments: exact for Parquet, estimated from the first megabytes of each text file."""
+    """Add up the rows of fragments: exact for Parquet, estimated from the first 4 MiB of text of each other file.
+
+    The same files give the same estimate. It is as good as a file's beginning is like the rest of it, and for a compressed
+    file some percent low, as the decompressor has read up to 64 KiB ahead of the text that it gave out.
+    """
     return sum(fragment.rows for fragment in fragments)
 
 
@@ -169,11 +175,17 @@ def _match_local(pattern: str) -> tuple[list[tuple[str, int]], bool]:
     if named.is_file():
         return [(str(named), named.stat().st_size)], True
     if named.is_dir():
-        found = _visible(_beam_match(glob.escape(str(named)) + "/**"), str(named))
+        found = _visible(_beam_match(f"{_without_wildcards(named)}/**"), str(named))
     else:
-        here = Path(glob.escape(str(Path.cwd())))
-        found = _visible(_beam_match(str(here / pattern)), _fixed_part(str(named)))
+        here = Path.cwd()
+        wanted = os.path.normpath(_without_wildcards(here) / pattern)
+        found = _visible(_beam_match(wanted), os.path.normpath(here / _fixed_part(pattern)))
     return [file for file in found if Path(file[0]).is_file()], False  # a named pipe would be waited for without end
+
+
+def _without_wildcards(folder: Path) -> Path:
+    # Beam cannot quote a wildcard in a folder's name; what else its place may hold is filtered out after.
+    return Path(re.sub(r"[*?\[]", "?", str(folder)))
 
 
 def _match_remote(pattern: str) -> tuple[list[tuple[str, int]], bool]:
@@ -197,11 +209,10 @@ def _fixed_part(pattern: str) -> str:
 
 
 def _visible(files: Iterable[tuple[str, int]], folder: str) -> list[tuple[str, int]]:
-    """Leave out files where a name below ``folder`` starts with ``_`` or ``.``: markers and half-written output."""
+    """Keep files below ``folder`` where no name from there on starts with ``_`` or ``.``, as markers and drafts do."""
     start = len(folder.rstrip("/"))
-    return [
-        file for file in files if not any(name.startswith(("_", ".")) for name in file[0][start:].split("/") if name)
-    ]
+    below = [file for file in files if file[0].startswith(folder)]
+    return [file for file in below if not any(name.startswith(("_", ".")) for name in file[0][start:].split("/"))]
 
 
 def _format_of(path: str) -> str | None:
@@ -224,13 +235,25 @@ def _parts(file: tuple[str, int]) -> list[tuple[int | None, int]]:
 
 
 def _estimate_text_rows(path: str, size: int) -> int:
+    """Count the rows of a file, or of its beginning and go on from the share of the text that they take."""
     with _opened_text(path) as (stream, consumed):
-        sample = b"".join(islice(_decoded_blocks(stream, path), _SAMPLE_BYTES // _BLOCK_BYTES))
-        whole = not stream.read(1)
-        share = 1.0 if whole else size / max(1, consumed())
-    header = 1 if _format_of(path) == CSV else 0
-    rows = max(0, sum(1 for _ in _text_rows(path, iter([sample]))) - header)
-    return rows if whole else max(1, round(rows * share))
+        lengths: list[int] = []
+        rows = _text_rows(path, _measured(_decoded_blocks(stream, path), lengths))
+        if _format_of(path) == CSV:
+            next(rows, None)
+        count = seen = 0
+        for row in rows:
+            count += 1
+            seen += len(row.rstrip(b"\n")) + 1  # lines of JSON come without their ends
+            if seen >= _SAMPLE_BYTES:
+                return max(1, round(count / seen * size * sum(lengths) / consumed()))
+    return count
+
+
+def _measured(blocks: Iterable[bytes], lengths: list[int]) -> Iterator[bytes]:
+    for block in blocks:
+        lengths.append(len(block))
+        yield block
 
 
 # Checking
@@ -482,12 +505,11 @@ def _text_rows(path: str, blocks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _lines(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    """Split blocks into lines that are not blank. Of a line over ``MAX_ROW_BYTES`` the first part stands for it."""
+    """Split blocks into lines that are not blank. Of a line that is too long only the beginning comes."""
     rest = b""
     for block in blocks:
-        # The first part of an overlong line stays in `rest`, one byte over the limit, until its end comes.
         lines = (rest + block).split(b"\n")
-        rest = lines.pop()[: MAX_ROW_BYTES + 1]
+        rest = lines.pop()[: MAX_ROW_BYTES + 1]  # one byte over the limit tells that it is too long
         yield from (line for line in lines if line and not line.isspace())
     if rest and not rest.isspace():
         yield rest
@@ -528,10 +550,15 @@ def _json_chunk(lines: list[bytes], start: int, schema: pa.Schema) -> _Chunk:
 
 
 def _shown_text(text: bytes) -> str:
-    return shown(text[:400].decode("utf-8", "backslashreplace"))
+    return shown(text[:400].rstrip(b"\r\n").decode("utf-8", "backslashreplace"))
 
 
 # CSV
+
+
+# No shorter repetition could match where the longest does not. Python 3.11 can be told so, and then keeps no way back,
+# which takes a gigabyte of memory for a row of megabytes of quotes.
+_ATOMIC = b"+" if sys.version_info >= (3, 11) else b""
 
 
 def _delimiter(path: str) -> bytes:
@@ -539,14 +566,15 @@ def _delimiter(path: str) -> bytes:
 
 
 def _field_pattern(delimiter: bytes) -> bytes:
-    # A quote inside a field that does not start with one is an ordinary character: 7" single.
-    return rb'(?:"[^"]*(?:""[^"]*)*"|[^"%b\r\n][^%b\r\n]*|)' % (delimiter, delimiter)
+    # A field in quotes, where a doubled quote joins two of them, or without; a quote later on is an ordinary character,
+    # as in: 7" single.
+    return rb'(?:(?:"[^"]*%b")+%b|[^"%b\r\n][^%b\r\n]*%b|)' % (_ATOMIC, _ATOMIC, delimiter, delimiter, _ATOMIC)
 
 
 @lru_cache
 def _row_pattern(delimiter: bytes) -> re.Pattern[bytes]:
     field = _field_pattern(delimiter)
-    return re.compile(rb"%b(?:%b%b)*(?:\r\n?|\n|\Z)" % (field, delimiter, field))
+    return re.compile(rb"%b(?:%b%b)*%b(?:\r\n?|\n|\Z)" % (field, delimiter, field, _ATOMIC))
 
 
 def _csv_rows(blocks: Iterator[bytes], delimiter: bytes) -> Iterator[bytes]:
@@ -557,9 +585,7 @@ def _csv_rows(blocks: Iterator[bytes], delimiter: bytes) -> Iterator[bytes]:
     """
     buffer, at_end = b"", False
     while not at_end:
-        block = next(blocks, None)
-        at_end = block is None
-        buffer += block or b""
+        buffer, at_end = _refill(buffer, blocks)
         start = 0
         while (end := _row_end(buffer, start, delimiter, at_end)) is not None:
             if not buffer.startswith((b"\n", b"\r"), start):
@@ -567,6 +593,22 @@ def _csv_rows(blocks: Iterator[bytes], delimiter: bytes) -> Iterator[bytes]:
             start = end
         cut_off = start == len(buffer) and not at_end and not buffer.endswith((b"\n", b"\r"))
         buffer = _after_line(blocks) if start and cut_off else buffer[start:]
+
+
+def _refill(buffer: bytes, blocks: Iterator[bytes]) -> tuple[bytes, bool]:
+    """Make a buffer twice as long at least, so that a long row is looked through a few times and not once a block.
+
+    Returns:
+        The longer buffer, and whether there is no more to come.
+    """
+    parts, missing = [buffer], max(1, len(buffer))
+    while missing > 0:
+        block = next(blocks, None)
+        if block is None:
+            return b"".join(parts), True
+        parts.append(block)
+        missing -= len(block)
+    return b"".join(parts), False
 
 
 def _after_line(blocks: Iterator[bytes]) -> bytes:
