@@ -141,8 +141,8 @@ def find_fragments(pattern: str, table: str) -> list[Fragment]:
 def estimate_rows(fragments: Sequence[Fragment]) -> int:
     """Add up the rows of fragments: exact for Parquet, estimated from the first 4 MiB of text of each other file.
 
-    The same files give the same estimate. It is as good as a file's beginning is like the rest of it, and for a compressed
-    file some percent low, as the decompressor has read up to 64 KiB ahead of the text that it gave out.
+    The same files give the same estimate. It is as good as a file's beginning is like the rest of it, and some percent
+    low for a compressed file, as the decompressor has read up to 64 KiB ahead of the text that it gave out.
     """
     return sum(fragment.rows for fragment in fragments)
 
