@@ -44,12 +44,12 @@ class ScanPlaylists(beam.DoFn):
     def process(self, fragment: Fragment) -> Iterator[object]:
         """Read one fragment, batch by batch."""
         for scanned in read_fragment(fragment, PLAYLISTS):
-            good, bad_ids = validate_ids(scanned.rows)
-            exploded = explode(good)
+            identified = validate_ids(scanned.rows)
+            exploded = explode(identified.rows)
             self._board.add("scan playlists", done=scanned.rows_read)
             yield TaggedOutput(COUNTS_TAG, ("playlists_read", scanned.rows_read))
             yield TaggedOutput(COUNTS_TAG, ("entries_read", exploded.entries.num_rows))
-            for found in (scanned.rejects, bad_ids):
+            for found in (scanned.rejects, identified.rejects):
                 yield from tag_rejects(fragment.number, found)
             for shard, heads in by_playlist(exploded.heads, self._buckets):
                 yield TaggedOutput(HEADS_TAG, (shard, heads))

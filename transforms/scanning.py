@@ -17,7 +17,7 @@ from tracktokens.transforms.keys import bucket_numbers, content_keys, split_by_b
 from tracktokens.transforms.progress import Board
 from tracktokens.transforms.reading import Fragment, read_fragment
 from tracktokens.transforms.rejecting import tag_rejects
-from tracktokens.transforms.validation import AudioRoot, blank_to_null, validate_ids
+from tracktokens.transforms.validation import AudioRoot, blank_to_null, validate_audio, validate_ids
 
 INPUTS_TAG = "inputs"
 
@@ -52,23 +52,28 @@ class PreparedRows:
 
 def prepare(batch: pa.RecordBatch, audio_root: AudioRoot | None) -> PreparedRows:
     """Validate a batch of scanned tracks and compute keys and inputs. Without an audio root no track has audio."""
-    good, bad_ids = validate_ids(batch)
-    good = blank_to_null(good)
+    identified = validate_ids(batch)
+    good = blank_to_null(identified.rows)
     columns = {
         TAGS: keyed_inputs(texts.tags_text(good)),
         METADATA: keyed_inputs(texts.metadata_text(good)),
         LYRICS: keyed_inputs(texts.lyrics_text(good)),
     }
-    found = [bad_ids]
+    found = [identified.rejects]
     if audio_root is not None:
-        checked = audio_root.check(good)
-        columns[AUDIO] = (content_keys(checked.identities), checked.paths)
-        found.append(checked.rejects)
+        audible = validate_audio(good, audio_root)
+        columns[AUDIO] = (content_keys(audio_identity(audible.rows)), audible.rows["audio_path"])
+        found.append(audible.rejects)
     return PreparedRows(
         rows=_keyed_tracks(good, {modality: keys for modality, (keys, _) in columns.items()}),
         inputs={modality: distinct_inputs(keys, values) for modality, (keys, values) in columns.items()},
         rejects=[rows for rows in found if rows.num_rows],
     )
+
+
+def audio_identity(batch: pa.RecordBatch) -> pa.StringArray:
+    """What an audio file's key is a hash of: its path below the root, and its version."""
+    return pc.binary_join_element_wise(batch["audio_path"], batch["audio_version"], "\0")
 
 
 def keyed_inputs(values: pa.StringArray) -> tuple[pa.Array, pa.StringArray]:

@@ -23,6 +23,7 @@ from tracktokens.schemas.rejects import (
     ID_EMPTY,
     ID_MISSING,
     ID_TOO_LONG,
+    PLAYLISTS_TABLE,
     TRACKS_TABLE,
     VALIDATE,
     make_rejects,
@@ -56,18 +57,19 @@ class Validated:
 
 
 def validate_ids(batch: pa.RecordBatch) -> Validated:
-    """Take out the rows of ``SCANNED_TRACKS`` whose id is missing, blank or over ``MAX_ID_BYTES`` bytes of UTF-8.
+    """Take out the rows whose id, the first column, is missing, blank or over ``MAX_ID_BYTES`` bytes of UTF-8.
 
     Ids that occur twice cannot be seen in one batch; they are found elsewhere.
     """
-    ids = batch.column(TRACK_ID)
+    name = batch.schema.names[0]
+    ids = batch.column(name)
     missing, blank = ids.is_null(), pc.fill_null(_is_blank(ids), False)
     too_long = pc.fill_null(pc.greater(pc.binary_length(ids), MAX_ID_BYTES), False)
     bad = pc.or_(missing, pc.or_(blank, too_long))
     if not bad.true_count:
         return Validated(batch, make_rejects([]))
     rejects = [
-        _id_reject(value, position)
+        _id_reject(name, value, position)
         for value, position in zip(
             ids.filter(bad).to_pylist(), batch.column("position").filter(bad).to_pylist(), strict=True
         )
@@ -192,20 +194,20 @@ def _is_blank(text: pa.StringArray) -> pa.BooleanArray:
     return pc.match_substring_regex(text, _BLANK)
 
 
-def _id_reject(value: str | None, position: int) -> Reject:
+def _id_reject(name: str, value: str | None, position: int) -> Reject:
     fragment, row = position >> FRAGMENT_SHIFT, position & ((1 << FRAGMENT_SHIFT) - 1)
     where = f"fragment {fragment + 1}, row {row + 1}"
     if value is None:
-        return _row_reject(ID_MISSING, f"{where}: {TRACK_ID} is null")
+        return _row_reject(name, ID_MISSING, f"{where}: {name} is null")
     size = len(value.encode("utf-8"))
     if size > MAX_ID_BYTES:
-        detail = f"{where}: {TRACK_ID} {shown(value)} has {size} bytes, more than {MAX_ID_BYTES}"
-        return _row_reject(ID_TOO_LONG, detail)
-    return _row_reject(ID_EMPTY, f"{where}: {TRACK_ID} {shown(value)} is blank")
+        return _row_reject(name, ID_TOO_LONG, f"{where}: {name} {shown(value)} has {size} bytes, over {MAX_ID_BYTES}")
+    return _row_reject(name, ID_EMPTY, f"{where}: {name} {shown(value)} is blank")
 
 
-def _row_reject(reason: str, detail: str) -> Reject:
-    return {"table": TRACKS_TABLE, "stage": VALIDATE, "reason": reason, "detail": detail}
+def _row_reject(name: str, reason: str, detail: str) -> Reject:
+    table = TRACKS_TABLE if name == TRACK_ID else PLAYLISTS_TABLE
+    return {"table": table, "stage": VALIDATE, "reason": reason, "detail": detail}
 
 
 def _without_blanks(column: pa.Array) -> pa.Array:

@@ -67,7 +67,7 @@ def test_the_length_of_an_id_counts_in_bytes():
     validated = validate_ids(tracks({"track_id": "x" * 256}, {"track_id": "x" * 257}, {"track_id": "歌" * 86}))
     assert validated.rows.column("position").to_pylist() == [0]
     assert validated.rejects.column("reason").to_pylist() == [ID_TOO_LONG] * 2
-    assert validated.rejects.column("detail")[1].as_py().endswith("has 258 bytes, more than 256")
+    assert validated.rejects.column("detail")[1].as_py().endswith("has 258 bytes, over 256")
 
 
 def test_a_batch_of_nothing_stays_one():
