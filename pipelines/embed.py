@@ -79,7 +79,8 @@ class EmbedJob:
             | "group by track bucket" >> beam.GroupByKey()
             | "settle" >> _outputs(SettleTracks(catalog), ModalityKeyed)
         )
-        refused = [scanned[COUNTS_TAG], settled[COUNTS_TAG]] | "row counts" >> _Refused(self.max_reject_rate)
+        row_counts = [scanned[COUNTS_TAG], settled[COUNTS_TAG]] | "row counts" >> beam.Flatten()
+        refused = row_counts | "refuse" >> _Refused(self.max_reject_rate)
         missing = (
             {"keys": settled.main, "inputs": scanned[INPUTS_TAG]}
             | "group by key bucket" >> beam.CoGroupByKey()
@@ -88,13 +89,13 @@ class EmbedJob:
             .with_output_types(pa.RecordBatch, **{COUNTS_TAG: Count}, **dict.fromkeys(encoder_ids, pa.RecordBatch))
             .with_outputs(COUNTS_TAG, *encoder_ids)
         )
-        counts = [scanned[COUNTS_TAG], settled[COUNTS_TAG], missing[COUNTS_TAG]]
+        counts = [row_counts, missing[COUNTS_TAG]]
         for modality, encoder in self.encoders.items():
             encode = EncodeMissing(store, modality, encoder, launch.threads, launch.board)
             counts.append(missing[modality] | f"encode {modality}" >> encode)
         for name, rejected in (("scan", scanned[REJECTS_TAG]), ("settle", settled[REJECTS_TAG])):
             rejected | f"write {name} rejects" >> WriteRejects(catalog.rejects, name)
-        counts | "write counts" >> WriteCounts(files.join(catalog.folder, COUNTS_FILE))
+        counts | "all counts" >> beam.Flatten() | "write counts" >> WriteCounts(files.join(catalog.folder, COUNTS_FILE))
 
     def _finish(self, store: Store, catalog_id: str) -> CatalogManifest:
         """Reconcile the counts and complete the snapshot."""
@@ -150,10 +151,9 @@ class _Refused(beam.PTransform):
         super().__init__()
         self._max_reject_rate = max_reject_rate
 
-    def expand(self, counts: list[beam.PCollection]) -> beam.PCollection:
+    def expand(self, counts: beam.PCollection) -> beam.PCollection:
         return (
             counts
-            | beam.Flatten()
             | beam.CombinePerKey(sum)
             | beam.combiners.ToDict()
             | beam.Map(_is_refused, self._max_reject_rate).with_output_types(bool)

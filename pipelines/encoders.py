@@ -1,6 +1,6 @@
 """Choose an encoder for each modality from what the user gave."""
 
-from tracktokens.schemas.modalities import AUDIO, LYRICS, METADATA, TAGS
+from tracktokens.schemas.modalities import AUDIO, TEXT_MODALITIES
 from tracktokens.transforms import files
 from tracktokens.transforms.encoders.base import Encoder
 from tracktokens.transforms.encoders.descriptors import DescriptorEncoder
@@ -22,5 +22,5 @@ def choose_encoders(text_model: str | None, audio_root: str | None) -> dict[str,
     if audio_root is not None:
         check_audio_root(audio_root)
         encoders[AUDIO] = DescriptorEncoder(root=files.absolute(audio_root))
-    short = sentence_encoder(text_model, pieces=False)
-    return {TAGS: short, METADATA: short, LYRICS: sentence_encoder(text_model, pieces=True), **encoders}
+    text = sentence_encoder(text_model)
+    return {**dict.fromkeys(TEXT_MODALITIES, text), **encoders}

@@ -96,7 +96,7 @@ class PlaylistsJob:
         for name, rejected in (("scan", scanned[REJECTS_TAG]), ("corpus", written[REJECTS_TAG])):
             rejected | f"write {name} rejects" >> WriteRejects(catalog.rejects, f"playlists-{name}")
         counts = [scanned[COUNTS_TAG], known[COUNTS_TAG], written[COUNTS_TAG]]
-        counts | "write counts" >> WriteCounts(files.join(catalog.folder, COUNTS_FILE))
+        counts | "all counts" >> beam.Flatten() | "write counts" >> WriteCounts(files.join(catalog.folder, COUNTS_FILE))
 
     def _finish(self, snapshot: Snapshot) -> PlaylistsManifest:
         catalog = snapshot.catalog

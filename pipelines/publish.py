@@ -8,7 +8,6 @@ from typing import Any
 
 import apache_beam as beam
 import numpy as np
-import orjson
 import pyarrow as pa
 from apache_beam import typehints
 from safetensors.numpy import save
@@ -95,17 +94,16 @@ class PublishJob:
             | "group by track bucket" >> beam.CoGroupByKey()
             | "write tokens"
             >> beam.ParDo(write)
-            .with_output_types(typehints.KV[int, pa.RecordBatch], **{REJECTS_TAG: Keyed, COUNTS_TAG: Count})
+            .with_output_types(typehints.KV[str, pa.RecordBatch], **{REJECTS_TAG: Keyed, COUNTS_TAG: Count})
             .with_outputs(REJECTS_TAG, COUNTS_TAG, main="main")
         )
         written[REJECTS_TAG] | "write rejects" >> WriteRejects(files.join(folder, "rejects"), "encode")
-        [written[COUNTS_TAG]] | "write counts" >> WriteCounts(files.join(folder, COUNTS_FILE))
+        written[COUNTS_TAG] | "write counts" >> WriteCounts(files.join(folder, COUNTS_FILE))
         (
             written.main
             | "sum code counts" >> beam.CombinePerKey(SumCounts())
             | "gather code counts" >> beam.combiners.ToDict()
-            | "as JSON" >> beam.Map(orjson.dumps, option=orjson.OPT_NON_STR_KEYS)
-            | "write code counts" >> beam.Map(partial(files.write_bytes, files.join(folder, CODES_FILE)))
+            | "write code counts" >> beam.Map(partial(files.write_json, files.join(folder, CODES_FILE)))
         )
 
     def _finish(self, snapshot: Snapshot, bundle: Bundle, release_id: str, folder: str) -> Release:
@@ -152,10 +150,10 @@ def release_metrics(snapshot: Snapshot, bundle: Bundle, folder: str, rows: Mappi
         "rejects": count_rejects(files.join(folder, "rejects")),
         "modalities": {
             modality: {
-                **code_use(np.array(codes.get(str(number), []), np.int64), rows["published"]),
+                **code_use(np.array(codes.get(modality, []), np.int64), rows["published"]),
                 "centroids": bundle[modality].size,
             }
-            for number, modality in enumerate(MODALITIES)
+            for modality in MODALITIES
         },
         "inputs": {
             "distinct": dict(snapshot.manifest.inputs),

@@ -57,7 +57,7 @@ class TokenizeJob:
             | "spread buckets" >> beam.Reshuffle()
             | "assign" >> beam.ParDo(assign).with_output_types(Count)
         )
-        [counts] | "write counts" >> WriteCounts(path)
+        counts | "write counts" >> WriteCounts(path)
 
 
 def check_encoders(snapshot: Snapshot, bundle: BundleManifest) -> None:

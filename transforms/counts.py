@@ -4,7 +4,6 @@ from collections import Counter
 from functools import partial
 
 import apache_beam as beam
-import orjson
 
 from tracktokens.transforms import files
 
@@ -19,15 +18,13 @@ class WriteCounts(beam.PTransform):
         super().__init__()
         self._path = path
 
-    def expand(self, counts: list[beam.PCollection]) -> beam.PCollection:
+    def expand(self, counts: beam.PCollection) -> beam.PCollection:
         """Sum by name, gather, write."""
         return (
             counts
-            | beam.Flatten()
             | beam.CombinePerKey(sum)
             | beam.combiners.ToDict()
-            | beam.Map(orjson.dumps, option=orjson.OPT_SORT_KEYS)
-            | beam.Map(partial(files.write_bytes, self._path))
+            | beam.Map(partial(files.write_json, self._path))
         )
 
 

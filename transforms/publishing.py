@@ -86,8 +86,8 @@ class WriteTokens(beam.DoFn):
         table = pa.table([track_ids, *codes.columns, strings], schema=self._schema)
         files.write_batches(files.join(self._folder, f"part-{bucket:04d}.parquet"), self._schema, [table])
         yield TaggedOutput(COUNTS_TAG, ("rows_published", table.num_rows))
-        for number, modality in enumerate(MODALITIES):
-            yield number, code_counts(codes[modality], self._size)
+        for modality in MODALITIES:
+            yield modality, code_counts(codes[modality], self._size)
         yield from self._reject(bucket, track_ids, parts["failures"])
 
     def _reject(self, bucket: int, track_ids: pa.ChunkedArray, failed: Iterable[pa.RecordBatch]) -> Iterator[object]:

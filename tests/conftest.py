@@ -1,0 +1,45 @@
+"""Shared by all tests: the demo catalog, and one run over it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tracktokens.pipelines.demo.catalog import DemoCatalog, make_demo
+from tracktokens.pipelines.encoders import choose_encoders
+from tracktokens.pipelines.launch import Launch
+from tracktokens.pipelines.run import Outcome, RunJob
+
+CODES = 32
+
+
+@dataclass(frozen=True)
+class DemoRun:
+    """The demo catalog, the store that a run made of it, and what the run came to."""
+
+    catalog: DemoCatalog
+    store: Path
+    outcome: Outcome
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> DemoCatalog:
+    return make_demo(tmp_path_factory.mktemp("demo") / "catalog")
+
+
+@pytest.fixture(scope="session")
+def demo_run(demo: DemoCatalog, tmp_path_factory: pytest.TempPathFactory) -> DemoRun:
+    store = tmp_path_factory.mktemp("run") / "store"
+    return DemoRun(demo, store, demo_job(demo, store).run(Launch()))
+
+
+def demo_job(demo: DemoCatalog, store: Path) -> RunJob:
+    root = str(demo.audio_root)
+    encoders = choose_encoders(None, root)
+    return RunJob(str(demo.tracks), str(store), encoders, str(demo.playlists), root, CODES)
+
+
+def token_table(outcome: Outcome) -> pa.Table:
+    return pq.read_table(f"{outcome.release.folder}/tokens").sort_by("track_id")

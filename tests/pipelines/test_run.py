@@ -1,0 +1,130 @@
+"""The main job, end to end, on the demo catalog."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from safetensors.numpy import load_file
+from sklearn.metrics import normalized_mutual_info_score
+
+from tests.conftest import CODES, DemoRun, demo_job, token_table
+from tracktokens.pipelines.launch import Launch
+from tracktokens.pipelines.show import examples
+from tracktokens.schemas.modalities import CONTENT_MODALITIES, MODALITIES
+from tracktokens.schemas.rejects import REJECTS
+from tracktokens.schemas.tokens import TOKENS
+from tracktokens.transforms.store import Store
+
+
+def test_every_row_is_in_the_table_or_in_the_rejects(demo_run: DemoRun) -> None:
+    lines = demo_run.catalog.tracks.read_bytes().splitlines()
+    rows = demo_run.outcome.release.manifest.rows
+    assert rows["read"] == len(lines)
+    assert rows["read"] == rows["published"] + rows["rejected"]
+    assert token_table(demo_run.outcome).num_rows == rows["published"]
+
+
+def test_the_rejects_are_those_that_the_demo_was_spoiled_for(demo_run: DemoRun) -> None:
+    found = pq.read_table(f"{demo_run.outcome.release.folder}/rejects")
+    assert found.schema.equals(REJECTS)
+    decided = [row for row in found.to_pylist() if row["track_id"] not in demo_run.catalog.undecided_ids]
+    expected = Counter((reject.table, reject.reason) for reject in demo_run.catalog.expected_rejects)
+    assert Counter((row["table"], row["reason"]) for row in decided) == expected
+    named = {(reject.track_id, reject.reason) for reject in demo_run.catalog.expected_rejects if reject.track_id}
+    assert {(row["track_id"], row["reason"]) for row in decided if row["track_id"]} >= named
+
+
+def test_a_track_with_bad_audio_keeps_its_other_tokens(demo_run: DemoRun) -> None:
+    table = {row["track_id"]: row for row in token_table(demo_run.outcome).to_pylist()}
+    rejects = pq.read_table(f"{demo_run.outcome.release.folder}/rejects").to_pylist()
+    silenced = [row["track_id"] for row in rejects if row["modality"] == "audio"]
+    assert len(silenced) >= 4
+    for track_id in silenced:
+        assert table[track_id]["audio"] is None
+        assert table[track_id]["tokens"].endswith("<|audio_none|>")
+        assert table[track_id]["metadata"] is not None
+
+
+def test_the_table_has_the_documented_columns_and_order(demo_run: DemoRun) -> None:
+    outcome = demo_run.outcome
+    for path in sorted(Path(outcome.release.folder, "tokens").glob("*.parquet")):
+        part = pq.read_table(path)
+        assert part.schema.equals(TOKENS)
+        assert part.schema.metadata[b"tracktokens.bundle"].decode() == outcome.bundle.bundle_id
+        assert part["track_id"].to_pylist() == sorted(part["track_id"].to_pylist())
+
+
+def test_tokens_spell_the_codes(demo_run: DemoRun) -> None:
+    for row in token_table(demo_run.outcome).to_pylist():
+        codes = ((name, "none" if row[name] is None else row[name]) for name in MODALITIES)
+        assert row["tokens"] == "".join(f"<|{name}_{code}|>" for name, code in codes)
+
+
+def test_other_tools_read_the_table(demo_run: DemoRun) -> None:
+    outcome = demo_run.outcome
+    pattern = f"{outcome.release.folder}/tokens/*.parquet"
+    [(rows, with_audio)] = duckdb.sql(f"SELECT count(*), count(audio) FROM '{pattern}'").fetchall()  # noqa: S608
+    assert rows == outcome.release.manifest.rows["published"]
+    frame = pd.read_parquet(f"{outcome.release.folder}/tokens")
+    assert frame["audio"].notna().sum() == with_audio == outcome.release.metrics["modalities"]["audio"]["tracks"]
+
+
+def test_the_vocabulary_pack_belongs_to_the_table(demo_run: DemoRun) -> None:
+    folder = Path(demo_run.outcome.release.folder, "vocabulary")
+    listing = json.loads((folder / "tokens.json").read_text())
+    assert listing["format"] == 1
+    assert listing["bundle"] == demo_run.outcome.bundle.bundle_id
+    assert len(listing["tokens"]) == 5 * CODES + 7
+    assert listing["tokens"][CODES] == {"token": "<|tags_0|>", "modality": "tags", "code": 0}
+    assert list(json.loads((folder / "added_tokens.json").read_text())) == [row["token"] for row in listing["tokens"]]
+    centroids = load_file(folder / "centroids.safetensors")
+    assert {name: len(rows) for name, rows in centroids.items()} == dict.fromkeys(MODALITIES, CODES)
+
+
+def test_latest_names_a_release_whose_files_are_as_its_manifest_says(demo_run: DemoRun) -> None:
+    release_id = (demo_run.store / "LATEST").read_text().strip()
+    folder = demo_run.store / "releases" / release_id
+    manifest = json.loads((folder / "manifest.json").read_text())
+    files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} - {"manifest.json"}
+    assert set(manifest["files"]) == files
+    assert {"metrics.json", "report.html", "vocabulary/tokens.json"} < files
+    assert all((folder / name).stat().st_size == manifest["files"][name]["bytes"] for name in files)
+
+
+def nmi(table: pd.DataFrame, truth: pd.DataFrame, modality: str, label: str) -> float:
+    joined = table.dropna(subset=[modality]).merge(truth, on="track_id")
+    return float(normalized_mutual_info_score(joined[label], joined[modality]))
+
+
+@pytest.mark.parametrize(("modality", "label"), [("audio", "genre"), ("playlist", "cluster")])
+def test_tokens_know_what_is_true_of_the_demo(demo_run: DemoRun, modality: str, label: str) -> None:
+    table = token_table(demo_run.outcome).to_pandas()
+    truth = pd.read_parquet(demo_run.catalog.truth)
+    shuffled = table.assign(**{modality: np.random.default_rng(0).permutation(table[modality].to_numpy())})
+    known, chance = nmi(table, truth, modality, label), nmi(shuffled, truth, modality, label)
+    print(f"normalised mutual information of {modality} token and {label}: {known:.2f}, shuffled {chance:.2f}")
+    assert known > 0.6
+    assert chance < 0.35
+
+
+def test_a_second_run_encodes_nothing_and_says_the_same(demo_run: DemoRun) -> None:
+    again = demo_job(demo_run.catalog, demo_run.store).run(Launch())
+    assert dict(again.catalog.encoded) == dict.fromkeys(CONTENT_MODALITIES, 0)
+    assert again.bundle.bundle_id == demo_run.outcome.bundle.bundle_id
+    assert again.release.manifest.release_id != demo_run.outcome.release.manifest.release_id
+    assert token_table(again).equals(token_table(demo_run.outcome))
+
+
+def test_examples_that_sound_alike_have_nothing_else_in_common(demo_run: DemoRun) -> None:
+    found = examples(Store.open(str(demo_run.store)))
+    assert len(found.complete) == 3
+    assert len({row["artist"] for row in found.complete}) == 3
+    assert len(found.sound_alike) == 3
+    assert len({row["audio"] for row in found.sound_alike}) == 1
+    for modality in ("playlist", "tags", "metadata", "lyrics", "artist"):
+        assert len({row[modality] for row in found.sound_alike}) == 3
