@@ -220,6 +220,11 @@ class LoadedSentenceEncoder(LoadedEncoder):
             self._window = _window(model.transformer, self._tokenizer)
         self._dim = self._forward([_PROBE]).shape[1]
 
+    @property
+    def transformer(self) -> "SentenceTransformer":
+        """The model itself, shared by the encoders of this process that name it."""
+        return self._model.transformer
+
     def encode(self, inputs: pa.StringArray) -> Encoded:
         """Encode texts to unit vectors, float32 of shape (texts, dim).
 
