@@ -345,8 +345,8 @@ def _fast_tokenizer(transformer: "SentenceTransformer") -> "Tokenizer":
 def _encode_whole(tokenizer: "Tokenizer", texts: list[str]) -> list["Encoding"]:
     """Encode texts to their word pieces alone, neither cut nor padded.
 
-    A ``tokenizer.json`` brings its own settings for both (MiniLM's: always 128 pieces). Changing them here does no harm:
-    sentence-transformers sets them anew on each of its own calls.
+    A ``tokenizer.json`` brings its own settings for both (MiniLM's: always 128 pieces). Changing them here does no
+    harm: sentence-transformers sets them anew on each of its own calls.
     """
     tokenizer.no_truncation()
     tokenizer.no_padding()
