@@ -220,6 +220,11 @@ class LoadedSentenceEncoder(LoadedEncoder):
             self._window = _window(model.transformer, self._tokenizer)
         self._dim = self._forward([_PROBE]).shape[1]
 
+    @property
+    def transformer(self) -> "SentenceTransformer":
+        """The model itself, shared by the encoders of this process that name it."""
+        return self._model.transformer
+
     def encode(self, inputs: pa.StringArray) -> Encoded:
         """Encode texts to unit vectors, float32 of shape (texts, dim).
 
@@ -340,8 +345,8 @@ def _fast_tokenizer(transformer: "SentenceTransformer") -> "Tokenizer":
 def _encode_whole(tokenizer: "Tokenizer", texts: list[str]) -> list["Encoding"]:
     """Encode texts to their word pieces alone, neither cut nor padded.
 
-    A ``tokenizer.json`` brings its own settings for both (MiniLM's: always 128 pieces). Changing them here does no harm:
-    sentence-transformers sets them anew on each of its own calls.
+    A ``tokenizer.json`` brings its own settings for both (MiniLM's: always 128 pieces). Changing them here does no
+    harm: sentence-transformers sets them anew on each of its own calls.
     """
     tokenizer.no_truncation()
     tokenizer.no_padding()
