@@ -1,0 +1,68 @@
+"""The default audio encoder: descriptors of timbre, harmony and rhythm over a few windows. It needs no weights."""
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tracktokens.transforms.audio_descriptors import DIM, LAYOUT, LAYOUT_VERSION, describe, filter_banks
+from tracktokens.transforms.audio_windows import AudioRefusedError, Windows, read_windows
+from tracktokens.transforms.encoders.base import Encoded, Encoder, Failure, LoadedEncoder, encoded
+
+
+@dataclass(frozen=True)
+class DescriptorEncoder(Encoder):
+    """Describes audio files by ``transforms.audio_descriptors``.
+
+    Attributes:
+        root: folder that the paths start from, local or ``scheme://...``. Moving a catalog changes no vector, so it is
+            not in the identity.
+        windows: which parts of a file are heard.
+    """
+
+    root: str
+    windows: Windows = field(default_factory=Windows)
+
+    def identity(self) -> Mapping[str, object]:
+        """Return name, layout, windows, and the librosa series that defines the filter banks."""
+        return {
+            "name": "librosa-descriptors",
+            "version": LAYOUT_VERSION,
+            "layout": [list(block) for block in LAYOUT],
+            "windows": asdict(self.windows),
+            "librosa": ".".join(version("librosa").split(".")[:2]),
+        }
+
+    def load(self, threads: int) -> "LoadedDescriptorEncoder":
+        """Compute the filter banks.
+
+        Raises:
+            ValueError: the windows' sample rate is too low for the descriptors.
+        """
+        filter_banks(self.windows.sample_rate)
+        return LoadedDescriptorEncoder(self.root, self.windows, threads)
+
+
+@dataclass(frozen=True)
+class LoadedDescriptorEncoder(LoadedEncoder):
+    """Decodes and describes up to ``threads`` files at a time; both release the GIL most of the time."""
+
+    root: str
+    windows: Windows
+    threads: int
+
+    def encode(self, inputs: pa.StringArray) -> Encoded:
+        """Describe audio files, given by their paths below the root: float32 vectors of ``DIM`` values."""
+        with ThreadPoolExecutor(self.threads, thread_name_prefix="descriptors") as pool:
+            return encoded(list(pool.map(self._encode_file, inputs.to_pylist())), DIM)
+
+    def _encode_file(self, path: str) -> npt.NDArray[np.float32] | Failure:
+        try:
+            windows = read_windows(f"{self.root.rstrip('/')}/{path}", self.windows)
+        except AudioRefusedError as error:
+            return Failure(error.reason, error.detail)
+        return describe(windows, self.windows.sample_rate)
