@@ -21,10 +21,7 @@ class WriteCounts(beam.PTransform):
     def expand(self, counts: beam.PCollection) -> beam.PCollection:
         """Sum by name, gather, write."""
         return (
-            counts
-            | beam.CombinePerKey(sum)
-            | beam.combiners.ToDict()
-            | beam.Map(partial(files.write_json, self._path))
+            counts | beam.CombinePerKey(sum) | beam.combiners.ToDict() | beam.Map(partial(files.write_json, self._path))
         )
 
 
