@@ -116,6 +116,8 @@ def read_windows(path: str, windows: Windows) -> list[Signal]:
         OSError: a remote file is there and cannot be fetched now.
     """
     with _on_disk(path) as local:
+        if not Path(local).stat().st_size:
+            raise AudioRefusedError(rejects.AUDIO_EMPTY, "0 bytes")
         rate, pieces = _decode(local, windows)
     heard = [piece for piece in pieces if len(piece) >= MIN_SECONDS * rate]
     if not heard:

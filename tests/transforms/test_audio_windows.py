@@ -217,9 +217,9 @@ def test_fewer_than_a_tenth_of_a_second_is_empty(tmp_path):
     assert (error.reason, error.detail) == (rejects.AUDIO_EMPTY, "0.050 s of sound, fewer than 0.1 s")
 
 
-def test_a_file_of_no_bytes_is_undecodable(tmp_path):
+def test_a_file_of_no_bytes_is_empty(tmp_path):
     (tmp_path / "a.flac").touch()
-    assert refusal(str(tmp_path / "a.flac")).reason == rejects.AUDIO_UNDECODABLE
+    assert refusal(str(tmp_path / "a.flac")).reason == rejects.AUDIO_EMPTY
 
 
 def test_an_mp3_with_tags_and_no_frames_is_not_called_missing(tmp_path):
