@@ -1,5 +1,6 @@
 """The command line, ``tracktokens``. It parses and calls: jobs can be called from Python with the same arguments."""
 
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -40,6 +41,8 @@ class Cli(click.Group):
 @click.version_option(package_name="tracktokens")
 def main() -> None:
     """Turn a music catalog into tokens that a language model can read and write."""
+    logging.basicConfig(level=logging.ERROR, format="%(levelname)s: %(message)s")  # libraries: errors only
+    logging.getLogger("tracktokens").setLevel(logging.WARNING)
 
 
 def _options(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:

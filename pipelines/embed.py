@@ -1,5 +1,6 @@
 """The embed job: scan a catalog, and encode what was never encoded."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -25,6 +26,8 @@ from tracktokens.transforms.store import Store, new_id
 
 DEFAULT_MAX_REJECT_RATE = 0.05
 COUNTS_FILE = "counts.json"
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,8 @@ class EmbedJob:
             ignored_columns=sorted(name.split("/", 1)[1] for name in counts if name.startswith("ignored/")),
         )
         reconcile(manifest, counts, self.max_reject_rate)
+        if counts["audio_without_root"]:
+            _logger.warning("%d tracks have audio, which needs --audio-root", counts["audio_without_root"])
         files.write_bytes(catalog.manifest, manifest.to_json().encode())
         return manifest
 

@@ -1,5 +1,6 @@
 """The train job: learn a codebook bundle from the vectors of a catalog."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +22,8 @@ from tracktokens.transforms import files
 from tracktokens.transforms.bundles import read_bundle, read_codebook_file, read_manifest, write_bundle
 from tracktokens.transforms.store import Store, new_id
 from tracktokens.transforms.training import SampleVectors, TrainCodebook, threshold
+
+_logger = logging.getLogger(__name__)
 
 DEFAULT_CODEBOOK_SIZE = 1024
 SAMPLE_PER_CODE = 256
@@ -66,7 +69,8 @@ class TrainJob:
         if self.keep_from is None:
             return {}
         frozen = read_bundle(store, self.keep_from)
-        return {m: frozen[m] for m, encoder_id in snapshot.encoders.items() if frozen[m].encoder_id == encoder_id}
+        same = [m for m, encoder_id in snapshot.encoders.items() if frozen[m].encoder_id == encoder_id]
+        return {m: frozen[m] for m in same if frozen[m].size}  # an empty one has no tokens in use
 
     def _build(
         self, snapshot: Snapshot, encoders: Mapping[str, str], folder: str, launch: Launch, pipeline: beam.Pipeline
@@ -93,6 +97,7 @@ class TrainJob:
         for modality in MODALITIES:
             if modality not in kept:
                 codebooks[modality], training[modality] = self._trained(modality, wanted.get(modality, ""), folder)
+                _warn_of_few(codebooks[modality], training[modality])
         bundle = Bundle.of(codebooks.values())
         manifest = write_bundle(store, bundle, training, frozenset(kept), self.keep_from if kept else None)
         files.delete_tree(folder)
@@ -105,6 +110,17 @@ class TrainJob:
             return empty_codebook(modality, encoder_id, self.codebook_size), {}
         metrics = files.read_json(files.join(folder, f"{modality}.json"))
         return read_codebook_file(path), metrics
+
+
+def _warn_of_few(codebook: Codebook, training: Mapping[str, Any]) -> None:
+    if codebook.size < codebook.reserved:
+        _logger.warning(
+            "%s: %d distinct vectors give %d centroids; the other %d tokens are reserved and not used",
+            codebook.modality,
+            training.get("distinct_vectors", 0),
+            codebook.size,
+            codebook.reserved - codebook.size,
+        )
 
 
 def empty_codebook(modality: str, encoder_id: str, reserved: int) -> Codebook:

@@ -249,7 +249,7 @@ def _octaves(kilohertz: Array) -> Array:
 
 
 def centroid_bandwidth(magnitude: Array, powers: Array) -> tuple[Array, Array]:
-    """Mean and standard deviation of each spectrum over frequency, given the powers 0 to 2 of it; shape (frames,)."""
+    """Mean and standard deviation of each spectrum over frequency, whose powers 0 to 2 are given; both (frames,)."""
     total, first, second = np.einsum("tk,pk->pt", magnitude, powers)
     total = np.maximum(total, _TINY)
     centroid = first / total

@@ -167,7 +167,7 @@ def _fetch(path: str, copy: Path) -> None:
         ):
             shutil.copyfileobj(remote, local, 1 << 20)
     except Exception as error:  # each filesystem has its own error for a missing file, so ask
-        if FileSystems.exists(path):  # type: ignore[no-untyped-call]
+        if FileSystems.exists(path):
             raise
         raise AudioRefusedError(rejects.AUDIO_MISSING, "no such file") from error
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import apache_beam as beam
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from apache_beam.pvalue import TaggedOutput
 
@@ -122,7 +123,7 @@ class TrainPlaylists(beam.DoFn):
             self._board.add("train playlists", done=1)
         files.write_json(self._result, {"encoder_id": encoder_id, "trained": trained})
 
-    def _add_facts(self, encoder_id: str, keys: pa.Array, vectors: np.ndarray) -> None:
+    def _add_facts(self, encoder_id: str, keys: pa.Array, vectors: npt.NDArray[np.float32]) -> None:
         """Write what is missing: a killed run may have left some buckets."""
         facts = make_vector_facts(keys, vectors.astype(np.float16))
         for bucket, part in split_by_bucket(facts, bucket_numbers(keys, self._store.buckets)):

@@ -117,6 +117,9 @@ class ScanTracks(beam.DoFn):
             prepared = prepare(scanned.rows, self._audio)
             self._board.add("scan", done=scanned.rows_read)
             yield TaggedOutput(COUNTS_TAG, ("rows_read", scanned.rows_read))
+            if self._audio is None:
+                paths = scanned.rows["audio_path"]
+                yield TaggedOutput(COUNTS_TAG, ("audio_without_root", len(paths) - paths.null_count))
             for column in scanned.ignored_columns:
                 yield TaggedOutput(COUNTS_TAG, (f"ignored/{column}", scanned.rows_read))
             for found in (scanned.rejects, *prepared.rejects):

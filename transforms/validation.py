@@ -279,7 +279,7 @@ def _look_up_remote(path: str) -> str | _Unusable:
 
     filesystem = FileSystems.get_filesystem(path)
     try:
-        found = filesystem.metadata(path)  # type: ignore[no-untyped-call]
+        found = filesystem.metadata(path)
     except BeamIOError:
         if filesystem.exists(path):
             raise  # it is there and cannot be looked at: no fault of the catalog
@@ -291,7 +291,7 @@ def _check_remote_root(root: str) -> None:
     from apache_beam.io.filesystems import FileSystems
 
     try:
-        (found,) = FileSystems.match([root.rstrip("/") + "/**"], limits=[1])  # type: ignore[no-untyped-call]
+        (found,) = FileSystems.match([root.rstrip("/") + "/**"], limits=[1])
     except ValueError as error:
         raise UsageError(f"cannot look for the audio root {root}: {error}") from error
     if not found.metadata_list:
