@@ -21,9 +21,15 @@ $(STAMP): requirements.lock setup.py
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
 
-demo: setup
-	@echo "making a catalog of invented music in $(DEMO)/catalog, and tokenizing it into $(DEMO)/store"
+# The catalog is made once; a second `make demo` tokenizes it again, and encodes nothing.
+$(DEMO)/.made: | setup
+	@echo "inventing a catalog in $(DEMO)/catalog"
+	@rm -rf $(DEMO)/catalog
 	@$(BIN)/tracktokens demo $(DEMO)/catalog
+	@touch $@
+
+demo: setup $(DEMO)/.made
+	@echo "tokenizing it into $(DEMO)/store"
 	@$(BIN)/tracktokens run --tracks $(DEMO)/catalog/tracks.jsonl --playlists $(DEMO)/catalog/playlists.jsonl \
 		--audio-root $(DEMO)/catalog/audio --store $(DEMO)/store --codebook-size 32
 	@$(BIN)/tracktokens show --store $(DEMO)/store

@@ -28,7 +28,7 @@ class Monitor:
 
     board: Board
     console: Console
-    _started: dict[str, float] = field(default_factory=dict)
+    _first: dict[str, tuple[float, int]] = field(default_factory=dict)
     _tasks: dict[str, TaskID] = field(default_factory=dict)
     _shown: dict[str, str] = field(default_factory=dict)
 
@@ -61,7 +61,6 @@ class Monitor:
             total = max(counts["total"], counts["done"])
             if stage not in self._tasks and total:
                 self._tasks[stage] = progress.add_task(stage, rate="")
-                self._started[stage] = time.monotonic()
             if stage in self._tasks:
                 speed = self._speed(stage, counts["done"], total)
                 progress.update(self._tasks[stage], completed=counts["done"], total=total, rate=speed)
@@ -72,19 +71,21 @@ class Monitor:
             finished = stop.wait(PLAIN_SECONDS)
             for stage, counts in self.board.read().items():
                 total = max(counts["total"], counts["done"])
-                self._started.setdefault(stage, time.monotonic() - PLAIN_SECONDS)
                 line = f"  {stage}: {counts['done']} of {total}"
                 if total and self._shown.get(stage) != line:
                     self._shown[stage] = line
                     self.console.print(f"{line} {self._speed(stage, counts['done'], total)}".rstrip(), highlight=False)
 
     def _speed(self, stage: str, done: int, total: int) -> str:
-        """Rate, and time left at that rate."""
-        seconds = time.monotonic() - self._started[stage]
-        if not done or done >= total or seconds < 1:
+        """Rate since the stage was first seen to move, and time left at it: a stage may wait for another."""
+        now = time.monotonic()
+        if not done:
             return ""
-        left = (total - done) * seconds / done
-        return f"{done / seconds:.1f}/s, {left:.0f} s left"
+        since, already = self._first.setdefault(stage, (now, done))
+        if done >= total or done == already:
+            return ""
+        rate = (done - already) / (now - since)
+        return f"{rate:.1f}/s, {(total - done) / rate:.0f} s left"
 
 
 @contextlib.contextmanager

@@ -54,6 +54,9 @@ AUDIO_UNDECODABLE = "audio_undecodable"
 AUDIO_EMPTY = "audio_empty"
 NOT_FINITE = "not_finite"
 
+TRANSIENT_REASONS = (AUDIO_MISSING,)
+"""What may be otherwise tomorrow for the same input: reported now, and tried again by the next run."""
+
 
 def make_rejects(rows: list[dict[str, str | None]]) -> pa.RecordBatch:
     """Build a batch of rejects from rows with some of its columns; a column that a row leaves out is null."""

@@ -18,7 +18,7 @@ from tracktokens.transforms.encoders.base import Encoded, Encoder, Failure, Load
 from tracktokens.transforms.facts import make_vector_facts, write_vectors
 from tracktokens.transforms.keys import bucket_numbers, split_by_bucket
 from tracktokens.transforms.progress import Board
-from tracktokens.transforms.store import Store, part_name
+from tracktokens.transforms.store import Catalog, Store, part_name
 
 MAX_TEXTS = 2048
 MAX_TEXT_BYTES = 512 * 1024
@@ -111,8 +111,9 @@ def _unstorable(encoded: Encoded) -> dict[int, Failure]:
 class AddFacts(beam.DoFn):
     """Writes encoded batches as vector facts and failures, and counts them."""
 
-    def __init__(self, store: Store, modality: str, encoder_id: str, board: Board) -> None:
+    def __init__(self, store: Store, catalog: Catalog, modality: str, encoder_id: str, board: Board) -> None:
         self._store = store
+        self._catalog = catalog
         self._modality = modality
         self._encoder_id = encoder_id
         self._board = board
@@ -129,19 +130,26 @@ class AddFacts(beam.DoFn):
     def _write(self, bucket: int, part: pa.RecordBatch) -> None:
         good = part.filter(pc.is_null(part["reason"])).select(["key", "vector"])
         bad = part.filter(pc.is_valid(part["reason"])).select(FAILURES.names).cast(FAILURES)
+        transient = pc.is_in(bad["reason"], value_set=pa.array(rejects.TRANSIENT_REASONS))
         if good.num_rows:
             write_vectors(self._store, self._modality, self._encoder_id, bucket, good)
-        if bad.num_rows:
-            folder = self._store.failures(self._modality, self._encoder_id, bucket)
-            files.write_batches(files.join(folder, part_name(bad["key"])), FAILURES, [bad])
+        lasting = self._store.failures(self._modality, self._encoder_id, bucket)
+        self._write_failures(lasting, bad.filter(pc.invert(transient)))
+        self._write_failures(self._catalog.failures(self._modality, bucket), bad.filter(transient))
+
+    def _write_failures(self, folder: str, failures: pa.RecordBatch) -> None:
+        if failures.num_rows:
+            files.write_batches(files.join(folder, part_name(failures["key"])), FAILURES, [failures])
 
 
 class EncodeMissing(beam.PTransform):
     """Encodes batches of ``INPUTS`` of one modality and adds the facts; gives counts of inputs encoded and failed."""
 
-    def __init__(self, store: Store, modality: str, encoder: Encoder, threads: int, board: Board) -> None:
+    def __init__(
+        self, store: Store, catalog: Catalog, modality: str, encoder: Encoder, threads: int, board: Board
+    ) -> None:
         super().__init__()
-        self._add = AddFacts(store, modality, encoder.encoder_id, board)
+        self._add = AddFacts(store, catalog, modality, encoder.encoder_id, board)
         self._handler = EncoderHandler(encoder, threads)
 
     def expand(self, inputs: beam.PCollection) -> beam.PCollection:

@@ -46,7 +46,9 @@ class SendCodes(beam.DoFn):
         modality, bucket = element
         keys = files.read_table(self._catalog.keys(modality, bucket), TRACK_KEYS)
         codes = files.read_table(self._store.codes(self._bundle_id, modality, bucket), CODE_FACTS, ["key", "code"])
-        failures = files.read_table(self._store.failures(modality, self._encoders[modality], bucket), FAILURES)
+        lasting = files.read_table(self._store.failures(modality, self._encoders[modality], bucket), FAILURES)
+        transient = files.read_table(self._catalog.failures(modality, bucket), FAILURES)
+        failures = pa.concat_tables([lasting, transient]).combine_chunks()
         yield from _by_track_bucket(keys, codes, modality, CODED_ROWS)
         for part in _by_track_bucket(keys, failures, modality, FAILED_ROWS):
             yield TaggedOutput(FAILURES_TAG, part)

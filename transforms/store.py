@@ -10,6 +10,7 @@ Layout below the root; ``bucket=0007`` is the bucket of the rows' keys::
     codes/<bundle_id>/<modality>/bucket=0007/*.parquet         key, code, distance, margin
     catalogs/<catalog_id>/tracks/bucket=0007/*.parquet         accepted tracks
     catalogs/<catalog_id>/keys/<modality>/bucket=0007/*.parquet
+    catalogs/<catalog_id>/failures/<modality>/bucket=0007/*.parquet
     catalogs/<catalog_id>/rejects/*.parquet
     catalogs/<catalog_id>/playlists/*.parquet                  the cleaned corpus
     catalogs/<catalog_id>/catalog.json, playlists.json
@@ -116,6 +117,10 @@ class Catalog:
     def keys(self, modality: str, bucket: int) -> str:
         """Folder of one bucket of a modality's keys."""
         return files.join(self.folder, "keys", modality, bucket_folder(bucket))
+
+    def failures(self, modality: str, bucket: int) -> str:
+        """Folder of inputs that failed in this run for a transient reason; others are in the store's failures."""
+        return files.join(self.folder, "failures", modality, bucket_folder(bucket))
 
     @property
     def rejects(self) -> str:
