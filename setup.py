@@ -11,6 +11,7 @@ REQUIRES = [
     "click>=8.1",
     "faiss-cpu>=1.12",
     "gensim>=4.3.3",
+    "joblib>=1.3",
     "laion-clap>=1.1.6",
     "librosa>=0.10.2",
     "numpy>=1.24,<2",  # laion-clap does not run on numpy 2

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from tracktokens.schemas.errors import TracktokensError
+from tracktokens.schemas.errors import TracktokensError, UsageError
 
 if TYPE_CHECKING:
     from tracktokens.pipelines.launch import Launch
@@ -81,6 +81,7 @@ input_options = _options(
     ),
     click.option(
         "--max-reject-rate",
+        type=click.FloatRange(0, 1),
         default=0.05,
         show_default=True,
         help="Share of rows that may be lost before the catalog is refused.",
@@ -265,6 +266,10 @@ def _launched(workers: int, beam_options: tuple[str, ...]) -> "Iterator[tuple[La
     from tracktokens.pipelines.launch import Launch
     from tracktokens.pipelines.monitor import monitored
 
+    if beam_options and not beam_options[0].startswith("-"):
+        raise UsageError(
+            f"{beam_options[0]} is not an option: give Beam's options after `--`, and all others before it"
+        )
     with monitored(Console(stderr=True)) as monitor:
         yield Launch(workers, beam_options, monitor.board), monitor
 

@@ -94,7 +94,7 @@ class EmbedJob:
         )
         counts = [row_counts, missing[COUNTS_TAG]]
         for modality, encoder in self.encoders.items():
-            encode = EncodeMissing(store, catalog, modality, encoder, launch.threads, launch.board)
+            encode = EncodeMissing(store, catalog, modality, encoder, launch.workers, launch.board)
             counts.append(missing[modality] | f"encode {modality}" >> encode)
         for name, rejected in (("scan", scanned[REJECTS_TAG]), ("settle", settled[REJECTS_TAG])):
             rejected | f"write {name} rejects" >> WriteRejects(catalog.rejects, name)

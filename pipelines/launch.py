@@ -1,7 +1,6 @@
 """Run a Beam pipeline: in this process, in worker processes, or on whatever runner the Beam options name."""
 
 import logging
-import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,18 +21,14 @@ class Launch:
 
     Attributes:
         workers: worker processes on this machine; 1 runs in this process.
-        beam_options: Beam's own options. When they name a runner, ``workers`` is only how cores are divided.
+        beam_options: Beam's own options. When they name a runner, it decides how many workers there are, and
+            ``workers`` says how many of them share the cores of a machine.
         board: where workers leave their progress.
     """
 
     workers: int = 1
     beam_options: tuple[str, ...] = ()
     board: Board = field(default_factory=Board)
-
-    @property
-    def threads(self) -> int:
-        """CPU threads of one worker."""
-        return max(1, len(os.sched_getaffinity(0)) // self.workers)
 
     def run(self, build: Callable[[beam.Pipeline], object]) -> None:
         """Build a pipeline, run it, and wait for its end.

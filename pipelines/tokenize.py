@@ -50,7 +50,7 @@ class TokenizeJob:
         return {modality: counts[f"assigned/{modality}"] for modality in snapshot.encoders}
 
     def _build(self, snapshot: Snapshot, path: str, launch: Launch, pipeline: beam.Pipeline) -> None:
-        assign = AssignCodes(snapshot.store, snapshot.catalog, self.bundle_id, launch.threads, launch.board)
+        assign = AssignCodes(snapshot.store, snapshot.catalog, self.bundle_id, launch.workers, launch.board)
         counts = (
             pipeline
             | "buckets" >> beam.Create(snapshot.buckets())

@@ -78,7 +78,7 @@ class TrainJob:
         sample = SAMPLE_PER_CODE * self.codebook_size
         thresholds = {modality: threshold(snapshot.manifest.inputs[modality], sample) for modality in encoders}
         read = SampleVectors(snapshot.store, snapshot.catalog, encoders, thresholds, self.seed)
-        train = TrainCodebook(folder, encoders, self.codebook_size, sample, self.seed, launch.threads, launch.board)
+        train = TrainCodebook(folder, encoders, self.codebook_size, sample, self.seed, launch.workers, launch.board)
         (
             pipeline
             | "buckets" >> beam.Create([part for part in snapshot.buckets() if part[0] in encoders])

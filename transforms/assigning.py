@@ -11,6 +11,7 @@ from tracktokens.schemas.catalog import TRACK_KEYS
 from tracktokens.schemas.facts import CODE_FACTS
 from tracktokens.transforms import files
 from tracktokens.transforms.bundles import read_codebook
+from tracktokens.transforms.cores import thread_share
 from tracktokens.transforms.facts import VECTOR_FILE, read_vectors, uncoded
 from tracktokens.transforms.keys import distinct_keys
 from tracktokens.transforms.progress import Board
@@ -20,11 +21,11 @@ from tracktokens.transforms.store import Catalog, Store, part_name
 class AssignCodes(beam.DoFn):
     """Assigns the vectors of a bucket that have no code under a bundle. No vector leaves the bucket's task."""
 
-    def __init__(self, store: Store, catalog: Catalog, bundle_id: str, threads: int, board: Board) -> None:
+    def __init__(self, store: Store, catalog: Catalog, bundle_id: str, workers: int, board: Board) -> None:
         self._store = store
         self._catalog = catalog
         self._bundle_id = bundle_id
-        self._threads = threads
+        self._workers = workers
         self._board = board
         self._codebooks: dict[str, Codebook] = {}
 
@@ -32,7 +33,7 @@ class AssignCodes(beam.DoFn):
         """Use this worker's share of the cores."""
         import faiss
 
-        faiss.omp_set_num_threads(self._threads)
+        faiss.omp_set_num_threads(thread_share(self._workers))
 
     def process(self, element: tuple[str, int]) -> Iterator[tuple[str, int]]:
         """Assign one bucket of one modality and write its code facts; counts the codes."""

@@ -14,6 +14,7 @@ from tracktokens.schemas.facts import FAILURES
 from tracktokens.schemas.modalities import AUDIO
 from tracktokens.transforms import files
 from tracktokens.transforms.arrow_coder import Count
+from tracktokens.transforms.cores import thread_share
 from tracktokens.transforms.encoders.base import Encoded, Encoder, Failure, LoadedEncoder
 from tracktokens.transforms.facts import make_vector_facts, write_vectors
 from tracktokens.transforms.keys import bucket_numbers, split_by_bucket
@@ -46,29 +47,29 @@ def encoding_batches(inputs: pa.RecordBatch, modality: str) -> Iterator[pa.Recor
 class LazyEncoder:
     """Loads an encoder when the first batch comes, so that a run with nothing to encode pays for no model."""
 
-    def __init__(self, encoder: Encoder, threads: int) -> None:
+    def __init__(self, encoder: Encoder, workers: int) -> None:
         self._encoder = encoder
-        self._threads = threads
+        self._workers = workers
         self._loaded: LoadedEncoder | None = None
 
     def encode(self, inputs: pa.StringArray) -> Encoded:
         """Encode inputs; see :meth:`LoadedEncoder.encode`."""
         if self._loaded is None:
-            self._loaded = self._encoder.load(self._threads)
+            self._loaded = self._encoder.load(thread_share(self._workers))
         return self._loaded.encode(inputs)
 
 
 class EncoderHandler(ModelHandler[pa.RecordBatch, pa.RecordBatch, LazyEncoder]):
     """Runs an :class:`Encoder` in Beam's ``RunInference``, one copy a worker process. An example is a batch."""
 
-    def __init__(self, encoder: Encoder, threads: int) -> None:
+    def __init__(self, encoder: Encoder, workers: int) -> None:
         super().__init__(min_batch_size=1, max_batch_size=1)
         self._encoder = encoder
-        self._threads = threads
+        self._workers = workers
 
     def load_model(self) -> LazyEncoder:
         """Make the encoder that loads itself when it is needed."""
-        return LazyEncoder(self._encoder, self._threads)
+        return LazyEncoder(self._encoder, self._workers)
 
     def run_inference(
         self,
@@ -146,11 +147,11 @@ class EncodeMissing(beam.PTransform):
     """Encodes batches of ``INPUTS`` of one modality and adds the facts; gives counts of inputs encoded and failed."""
 
     def __init__(
-        self, store: Store, catalog: Catalog, modality: str, encoder: Encoder, threads: int, board: Board
+        self, store: Store, catalog: Catalog, modality: str, encoder: Encoder, workers: int, board: Board
     ) -> None:
         super().__init__()
         self._add = AddFacts(store, catalog, modality, encoder.encoder_id, board)
-        self._handler = EncoderHandler(encoder, threads)
+        self._handler = EncoderHandler(encoder, workers)
 
     def expand(self, inputs: beam.PCollection) -> beam.PCollection:
         """Spread the batches over workers first: they come out of few buckets, and encoding is the long part."""

@@ -89,7 +89,7 @@ class FindMissing(beam.DoFn):
 
     def process(
         self, element: tuple[tuple[str, int], dict[str, Iterable[pa.RecordBatch]]], refused: bool
-    ) -> Iterator[TaggedOutput]:
+    ) -> Iterator[object]:
         """Settle one bucket of one modality; nothing is encoded of a catalog that is refused."""
         (modality, bucket), parts = element
         keys = sort_by_key(pa.Table.from_batches(parts["keys"], TRACK_KEYS), "track_bucket", "track_row")

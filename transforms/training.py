@@ -11,6 +11,7 @@ from tracktokens.codebooks.fit import fit_codebook
 from tracktokens.schemas.catalog import TRACK_KEYS
 from tracktokens.schemas.modalities import AUDIO
 from tracktokens.transforms import files
+from tracktokens.transforms.cores import thread_share
 from tracktokens.transforms.facts import as_matrix, make_vector_facts, read_vectors
 from tracktokens.transforms.keys import distinct_keys, seeded_hash
 from tracktokens.transforms.progress import Board
@@ -71,7 +72,7 @@ class TrainCodebook(beam.DoFn):
         reserved: int,
         sample: int,
         seed: int,
-        threads: int,
+        workers: int,
         board: Board,
     ) -> None:
         self._folder = folder
@@ -79,7 +80,7 @@ class TrainCodebook(beam.DoFn):
         self._reserved = reserved
         self._sample = sample
         self._seed = seed
-        self._threads = threads
+        self._workers = workers
         self._board = board
 
     def process(self, element: tuple[str, Iterable[pa.RecordBatch]]) -> None:
@@ -94,7 +95,7 @@ class TrainCodebook(beam.DoFn):
             reserved=self._reserved,
             seed=self._seed,
             standardize=modality == AUDIO,
-            threads=self._threads,
+            threads=thread_share(self._workers),
         )
         files.write_bytes(files.join(self._folder, f"{modality}.safetensors"), fit.codebook.to_bytes())
         files.write_json(files.join(self._folder, f"{modality}.json"), asdict(fit.metrics))

@@ -50,6 +50,10 @@ def test_a_missing_audio_root_is_wrong_usage(tracks: Path, tmp_path: Path) -> No
     refused(result, 2, "none", "audio root")
 
 
+def test_a_stray_argument_is_wrong_usage(tracks: Path, tmp_path: Path) -> None:
+    refused(call("run", "--tracks", tracks, tracks, "--store", tmp_path / "s"), 2, "is not an option")
+
+
 @pytest.mark.parametrize("size", [0, 32768])
 def test_a_codebook_size_that_int16_cannot_hold_is_wrong_usage(tracks: Path, tmp_path: Path, size: int) -> None:
     result = call("run", "--tracks", tracks, "--store", tmp_path / "s", "--codebook-size", size)

@@ -74,11 +74,11 @@ def test_batches_of_a_slice_are_cut_by_its_own_sizes() -> None:
 
 def test_the_model_is_loaded_once_and_only_if_there_is_something_to_encode() -> None:
     encoder = LengthEncoder()
-    lazy = LazyEncoder(encoder, threads=3)
+    lazy = LazyEncoder(encoder, workers=1000)
     assert encoder.loads == []
     for text in ("a", "bb"):
         assert lazy.encode(pa.array([text])).vectors[0, 0] == len(text)
-    assert encoder.loads == [3]
+    assert encoder.loads == [1]
 
 
 def test_failures_and_what_float16_cannot_hold_have_a_reason_instead_of_a_vector() -> None:
