@@ -36,6 +36,7 @@ import pyarrow.parquet as pq
 
 from tracktokens.schemas.errors import DataRefusedError, UsageError
 from tracktokens.schemas.rejects import MALFORMED_ROW, READ, make_rejects
+from tracktokens.schemas.tracks import POSITION_SHIFT
 from tracktokens.transforms.conforming import (
     Conformed,
     Reject,
@@ -60,9 +61,6 @@ FORMAT_OF_ENDING = {
     ".json": JSONL,
 }
 CODEC_OF_ENDING = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
-
-FRAGMENT_SHIFT = 40
-"""A position is the fragment's number, shifted by this many bits, plus the row in the fragment."""
 
 MAX_ROW_BYTES = 8 << 20
 """A longer row of CSV or JSON Lines is malformed, so that a missing quote or line break cannot fill the memory."""
@@ -356,7 +354,7 @@ def read_fragment(fragment: Fragment, schema: pa.Schema, batch_rows: int = 4096)
 def _scan_batch(chunk: _Chunk, fragment: Fragment, schema: pa.Schema) -> ScanBatch:
     rows = np.asarray(chunk.rows, np.int64)
     conformed = conform_rows(
-        chunk.columns, schema, (fragment.number << FRAGMENT_SHIFT) + rows, lambda row: _where(fragment, int(rows[row]))
+        chunk.columns, schema, (fragment.number << POSITION_SHIFT) + rows, lambda row: _where(fragment, int(rows[row]))
     )
     malformed: list[Reject] = [
         {
