@@ -14,6 +14,7 @@ from tracktokens.transforms import files
 from tracktokens.transforms.arrow_coder import Count, Keyed
 from tracktokens.transforms.counts import COUNTS_TAG, WriteCounts, read_counts
 from tracktokens.transforms.encoders.word2vec import Word2VecConfig
+from tracktokens.transforms.fragments import Fragment, check_table, estimate_rows, find_fragments
 from tracktokens.transforms.learning_playlists import (
     HEADS_TAG,
     KeepKnown,
@@ -21,7 +22,6 @@ from tracktokens.transforms.learning_playlists import (
     TrainPlaylists,
     WriteCorpus,
 )
-from tracktokens.transforms.reading import Fragment, check_table, estimate_rows, find_fragments
 from tracktokens.transforms.rejecting import REJECTS_TAG, WriteRejects
 from tracktokens.transforms.store import Store
 

@@ -24,5 +24,8 @@ TRACKS = pa.schema(
 POSITION = pa.field("position", pa.int64(), nullable=False)
 """Where a row stood in the input, as one number that sorts: 2**40 times the fragment's number, plus the row in it."""
 
+POSITION_SHIFT = 40
+"""Bits of a position that count rows; the fragment's number stands above them."""
+
 SCANNED_TRACKS = TRACKS.append(POSITION)
 """A batch of rows as read from the input, after type checks."""

@@ -12,6 +12,7 @@ from tracktokens.schemas.catalog import CATALOG_TRACKS, TRACK_KEYS
 from tracktokens.schemas.facts import INPUTS
 from tracktokens.schemas.modalities import MODALITIES, PLAYLIST
 from tracktokens.schemas.rejects import ID_DUPLICATE, TRACKS_TABLE, VALIDATE, make_rejects
+from tracktokens.schemas.tracks import POSITION_SHIFT
 from tracktokens.transforms import files
 from tracktokens.transforms.counts import COUNTS_TAG
 from tracktokens.transforms.encoding import encoding_batches
@@ -35,6 +36,7 @@ def without_duplicates(rows: pa.Table) -> tuple[pa.Table, pa.Table]:
 
 def reject_duplicates(duplicates: pa.Table) -> pa.RecordBatch:
     """Say of each duplicate where it stood; the row that stays is an earlier one."""
+    row_bits = (1 << POSITION_SHIFT) - 1
     return make_rejects(
         [
             {
@@ -42,7 +44,7 @@ def reject_duplicates(duplicates: pa.Table) -> pa.RecordBatch:
                 "track_id": row["track_id"],
                 "stage": VALIDATE,
                 "reason": ID_DUPLICATE,
-                "detail": f"row {row['position'] & (1 << 40) - 1} of input part {row['position'] >> 40}: "
+                "detail": f"row {row['position'] & row_bits} of input part {row['position'] >> POSITION_SHIFT}: "
                 "an earlier row has this id and stays",
             }
             for row in duplicates.select(["track_id", "position"]).to_pylist()

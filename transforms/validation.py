@@ -28,9 +28,8 @@ from tracktokens.schemas.rejects import (
     VALIDATE,
     make_rejects,
 )
-from tracktokens.schemas.tracks import MAX_ID_BYTES, TRACK_ID
+from tracktokens.schemas.tracks import MAX_ID_BYTES, POSITION_SHIFT, TRACK_ID
 from tracktokens.transforms.conforming import Reject, keep_elements, shown
-from tracktokens.transforms.reading import FRAGMENT_SHIFT
 
 # White space as Python has it, and the characters that have no width and no meaning of their own.
 _BLANK = r"\A[\s\pZ\x0b\x1c-\x1f\x{85}\x{ad}\x{180e}\x{200b}-\x{200f}\x{2060}-\x{2064}\x{feff}]*\z"
@@ -195,7 +194,7 @@ def _is_blank(text: pa.StringArray) -> pa.BooleanArray:
 
 
 def _id_reject(name: str, value: str | None, position: int) -> Reject:
-    fragment, row = position >> FRAGMENT_SHIFT, position & ((1 << FRAGMENT_SHIFT) - 1)
+    fragment, row = position >> POSITION_SHIFT, position & ((1 << POSITION_SHIFT) - 1)
     where = f"fragment {fragment + 1}, row {row + 1}"
     if value is None:
         return _row_reject(name, ID_MISSING, f"{where}: {name} is null")
