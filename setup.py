@@ -4,7 +4,7 @@ from pathlib import Path
 
 from setuptools import setup
 
-PACKAGES = ["pipelines", "pipelines.demo", "transforms", "transforms.encoders", "codebooks", "schemas"]
+PACKAGES = find_packages(include=[f"{folder}*" for folder in ("pipelines", "transforms", "codebooks", "schemas")])
 
 REQUIRES = [
     "apache-beam>=2.77",

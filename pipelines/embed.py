@@ -18,7 +18,7 @@ from tracktokens.transforms.arrow_coder import Count, Keyed, ModalityKeyed
 from tracktokens.transforms.counts import COUNTS_TAG, WriteCounts, read_counts
 from tracktokens.transforms.encoders.base import Encoder
 from tracktokens.transforms.encoding import EncodeMissing
-from tracktokens.transforms.fragments import Fragment, check_table, estimate_rows, find_fragments
+from tracktokens.transforms.inputs.fragments import Fragment, check_table, estimate_rows, find_fragments
 from tracktokens.transforms.rejecting import REJECTS_TAG, WriteRejects
 from tracktokens.transforms.scanning import INPUTS_TAG, ScanTracks
 from tracktokens.transforms.settling import FindMissing, SettleTracks

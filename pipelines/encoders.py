@@ -5,7 +5,7 @@ from tracktokens.transforms import files
 from tracktokens.transforms.encoders.base import Encoder
 from tracktokens.transforms.encoders.descriptors import DescriptorEncoder
 from tracktokens.transforms.encoders.sentence import sentence_encoder
-from tracktokens.transforms.validation import check_audio_root
+from tracktokens.transforms.inputs.validation import check_audio_root
 
 
 def choose_encoders(text_model: str | None, audio_root: str | None) -> dict[str, Encoder]:

@@ -14,7 +14,7 @@ from tracktokens.transforms import files
 from tracktokens.transforms.arrow_coder import Count, Keyed
 from tracktokens.transforms.counts import COUNTS_TAG, WriteCounts, read_counts
 from tracktokens.transforms.encoders.word2vec import Word2VecConfig
-from tracktokens.transforms.fragments import Fragment, check_table, estimate_rows, find_fragments
+from tracktokens.transforms.inputs.fragments import Fragment, check_table, estimate_rows, find_fragments
 from tracktokens.transforms.learning_playlists import (
     HEADS_TAG,
     KeepKnown,

@@ -17,7 +17,7 @@ from tracktokens.schemas.catalog_manifest import CatalogManifest
 from tracktokens.schemas.playlists import PLAYLISTS
 from tracktokens.transforms import files
 from tracktokens.transforms.encoders.base import Encoder
-from tracktokens.transforms.fragments import check_table, find_fragments
+from tracktokens.transforms.inputs.fragments import check_table, find_fragments
 from tracktokens.transforms.store import Store
 
 Result = TypeVar("Result")

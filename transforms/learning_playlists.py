@@ -15,7 +15,9 @@ from tracktokens.transforms import files
 from tracktokens.transforms.counts import COUNTS_TAG
 from tracktokens.transforms.encoders.word2vec import Word2VecConfig, train
 from tracktokens.transforms.facts import make_vector_facts, unencoded, write_vectors
-from tracktokens.transforms.fragments import Fragment
+from tracktokens.transforms.inputs.fragments import Fragment
+from tracktokens.transforms.inputs.reading import read_fragment
+from tracktokens.transforms.inputs.validation import validate_ids
 from tracktokens.transforms.keys import bucket_numbers, content_keys, split_by_bucket
 from tracktokens.transforms.playlist_corpus import (
     ENTRIES,
@@ -28,10 +30,8 @@ from tracktokens.transforms.playlist_corpus import (
     too_short_rejects,
 )
 from tracktokens.transforms.progress import Board
-from tracktokens.transforms.reading import read_fragment
 from tracktokens.transforms.rejecting import tag_rejects
 from tracktokens.transforms.store import Catalog, Store
-from tracktokens.transforms.validation import validate_ids
 
 HEADS_TAG = "heads"
 

@@ -13,12 +13,12 @@ from tracktokens.schemas.modalities import AUDIO, CONTENT_MODALITIES, LYRICS, ME
 from tracktokens.schemas.tracks import POSITION, TRACKS
 from tracktokens.transforms import texts
 from tracktokens.transforms.counts import COUNTS_TAG
-from tracktokens.transforms.fragments import Fragment
+from tracktokens.transforms.inputs.fragments import Fragment
+from tracktokens.transforms.inputs.reading import read_fragment
+from tracktokens.transforms.inputs.validation import AudioRoot, blank_to_null, validate_audio, validate_ids
 from tracktokens.transforms.keys import bucket_numbers, content_keys, split_by_bucket
 from tracktokens.transforms.progress import Board
-from tracktokens.transforms.reading import read_fragment
 from tracktokens.transforms.rejecting import tag_rejects
-from tracktokens.transforms.validation import AudioRoot, blank_to_null, validate_audio, validate_ids
 
 INPUTS_TAG = "inputs"
 

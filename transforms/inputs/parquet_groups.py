@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tracktokens.transforms import files
-from tracktokens.transforms.chunks import Chunk, check_columns, ignored_columns
-from tracktokens.transforms.conforming import conform
-from tracktokens.transforms.input_files import refusing
+from tracktokens.transforms.inputs.chunks import Chunk, check_columns, ignored_columns
+from tracktokens.transforms.inputs.conforming import conform
+from tracktokens.transforms.inputs.input_files import refusing
 
 _BUFFER_BYTES = 1 << 20
 

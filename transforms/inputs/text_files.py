@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from tracktokens.schemas.errors import DataRefusedError
 from tracktokens.transforms import files
-from tracktokens.transforms.conforming import shown
-from tracktokens.transforms.input_files import codec_of, refusing
+from tracktokens.transforms.inputs.conforming import shown
+from tracktokens.transforms.inputs.input_files import codec_of, refusing
 
 MAX_ROW_BYTES = 8 << 20
 """A longer row of CSV or JSON Lines is malformed, so that a missing quote or line break cannot fill the memory."""

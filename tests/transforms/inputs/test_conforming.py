@@ -8,7 +8,7 @@ import pytest
 from tracktokens.schemas.playlists import PLAYLISTS
 from tracktokens.schemas.rejects import ID_NOT_UTF8, ID_WRONG_TYPE, NOT_FINITE, NOT_UTF8, WRONG_TYPE, make_rejects
 from tracktokens.schemas.tracks import SCANNED_TRACKS, TRACKS
-from tracktokens.transforms.conforming import (
+from tracktokens.transforms.inputs.conforming import (
     Conformed,
     conform,
     conform_rows,

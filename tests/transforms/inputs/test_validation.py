@@ -16,7 +16,7 @@ from tracktokens.schemas.rejects import (
     REJECTS,
 )
 from tracktokens.schemas.tracks import SCANNED_TRACKS
-from tracktokens.transforms.validation import (
+from tracktokens.transforms.inputs.validation import (
     AudioRoot,
     blank_to_null,
     check_audio_root,

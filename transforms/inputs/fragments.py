@@ -14,13 +14,13 @@ from functools import partial
 import pyarrow as pa
 
 from tracktokens.schemas.errors import DataRefusedError
-from tracktokens.transforms.chunks import check_columns
-from tracktokens.transforms.conforming import table_of
-from tracktokens.transforms.csv_rows import csv_columns
-from tracktokens.transforms.input_files import CSV, JSONL, PARQUET, find_files, format_of
-from tracktokens.transforms.json_lines import json_columns
-from tracktokens.transforms.parquet_groups import count_group_rows, parquet_columns
-from tracktokens.transforms.row_estimates import estimate_text_rows
+from tracktokens.transforms.inputs.chunks import check_columns
+from tracktokens.transforms.inputs.conforming import table_of
+from tracktokens.transforms.inputs.csv_rows import csv_columns
+from tracktokens.transforms.inputs.input_files import CSV, JSONL, PARQUET, find_files, format_of
+from tracktokens.transforms.inputs.json_lines import json_columns
+from tracktokens.transforms.inputs.parquet_groups import count_group_rows, parquet_columns
+from tracktokens.transforms.inputs.row_estimates import estimate_text_rows
 
 _IO_THREADS = 16
 

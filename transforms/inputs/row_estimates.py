@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from tracktokens.transforms.csv_rows import csv_columns, csv_rows, delimiter_of
-from tracktokens.transforms.input_files import CSV, codec_of, format_of
-from tracktokens.transforms.json_lines import json_lines
-from tracktokens.transforms.text_files import TextFile, open_text
+from tracktokens.transforms.inputs.csv_rows import csv_columns, csv_rows, delimiter_of
+from tracktokens.transforms.inputs.input_files import CSV, codec_of, format_of
+from tracktokens.transforms.inputs.json_lines import json_lines
+from tracktokens.transforms.inputs.text_files import TextFile, open_text
 
 SAMPLE_BYTES = 4 << 20
 """Text of a file that is looked at; a file with no more is counted."""

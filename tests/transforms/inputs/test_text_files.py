@@ -6,8 +6,8 @@ import pyarrow as pa
 import pytest
 
 from tracktokens.schemas.errors import DataRefusedError
-from tracktokens.transforms import text_files
-from tracktokens.transforms.text_files import open_text, split_lines
+from tracktokens.transforms.inputs import text_files
+from tracktokens.transforms.inputs.text_files import open_text, split_lines
 
 
 def zstd(data):

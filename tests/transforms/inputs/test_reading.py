@@ -22,9 +22,9 @@ from tracktokens.schemas.rejects import (
     WRONG_TYPE,
 )
 from tracktokens.schemas.tracks import SCANNED_TRACKS, TRACKS
-from tracktokens.transforms import text_files
-from tracktokens.transforms.fragments import check_table, find_fragments
-from tracktokens.transforms.reading import read_fragment
+from tracktokens.transforms.inputs import text_files
+from tracktokens.transforms.inputs.fragments import check_table, find_fragments
+from tracktokens.transforms.inputs.reading import read_fragment
 
 ROWS = [
     {"track_id": "a", "title": 'The "7" single', "year": 2001, "tags": ["rock", "r&b, soul"], "popularity": 1.5},

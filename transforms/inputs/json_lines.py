@@ -10,10 +10,10 @@ import orjson
 import pyarrow as pa
 
 from tracktokens.schemas.errors import DataRefusedError
-from tracktokens.transforms import text_files
-from tracktokens.transforms.chunks import Chunk, batched, ignored_columns
-from tracktokens.transforms.conforming import conform_values
-from tracktokens.transforms.text_files import open_text, shown_text
+from tracktokens.transforms.inputs import text_files
+from tracktokens.transforms.inputs.chunks import Chunk, batched, ignored_columns
+from tracktokens.transforms.inputs.conforming import conform_values
+from tracktokens.transforms.inputs.text_files import open_text, shown_text
 
 _CHECKED_LINES = 100
 

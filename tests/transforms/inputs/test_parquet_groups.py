@@ -4,8 +4,8 @@ import pytest
 
 from tracktokens.schemas.errors import DataRefusedError
 from tracktokens.schemas.tracks import TRACKS
-from tracktokens.transforms.fragments import find_fragments
-from tracktokens.transforms.reading import read_fragment
+from tracktokens.transforms.inputs.fragments import find_fragments
+from tracktokens.transforms.inputs.reading import read_fragment
 
 
 def test_a_parquet_page_that_is_damaged_is_refused(scan_bytes, tmp_path):

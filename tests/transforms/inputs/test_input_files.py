@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from tracktokens.schemas.errors import UsageError
-from tracktokens.transforms.fragments import find_fragments
+from tracktokens.transforms.inputs.fragments import find_fragments
 
 
 def test_hidden_marker_and_unknown_files_are_skipped(tmp_path):

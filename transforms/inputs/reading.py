@@ -20,13 +20,13 @@ import pyarrow as pa
 
 from tracktokens.schemas.rejects import MALFORMED_ROW, READ, make_rejects
 from tracktokens.schemas.tracks import POSITION_SHIFT
-from tracktokens.transforms.chunks import Chunk
-from tracktokens.transforms.conforming import Reject, conform_rows, encodable, table_of
-from tracktokens.transforms.csv_rows import read_csv
-from tracktokens.transforms.fragments import Fragment
-from tracktokens.transforms.input_files import CSV, JSONL
-from tracktokens.transforms.json_lines import read_json_lines
-from tracktokens.transforms.parquet_groups import read_row_group
+from tracktokens.transforms.inputs.chunks import Chunk
+from tracktokens.transforms.inputs.conforming import Reject, conform_rows, encodable, table_of
+from tracktokens.transforms.inputs.csv_rows import read_csv
+from tracktokens.transforms.inputs.fragments import Fragment
+from tracktokens.transforms.inputs.input_files import CSV, JSONL
+from tracktokens.transforms.inputs.json_lines import read_json_lines
+from tracktokens.transforms.inputs.parquet_groups import read_row_group
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ import random
 import pytest
 
 from tracktokens.schemas.rejects import MALFORMED_ROW
-from tracktokens.transforms import text_files
-from tracktokens.transforms.csv_rows import csv_rows, delimiter_of
+from tracktokens.transforms.inputs import text_files
+from tracktokens.transforms.inputs.csv_rows import csv_rows, delimiter_of
 
 
 def test_csv_rows_of_the_wrong_width_cost_only_themselves(scan_bytes, tmp_path):

@@ -4,8 +4,8 @@ import pytest
 
 from tracktokens.schemas.rejects import REJECTS, ROW_REASONS
 from tracktokens.schemas.tracks import TRACKS
-from tracktokens.transforms.fragments import find_fragments
-from tracktokens.transforms.reading import read_fragment
+from tracktokens.transforms.inputs.fragments import find_fragments
+from tracktokens.transforms.inputs.reading import read_fragment
 
 
 class Scanned(list):

@@ -29,7 +29,7 @@ from tracktokens.schemas.rejects import (
     make_rejects,
 )
 from tracktokens.schemas.tracks import MAX_ID_BYTES, POSITION_SHIFT, TRACK_ID
-from tracktokens.transforms.conforming import Reject, keep_elements, shown
+from tracktokens.transforms.inputs.conforming import Reject, keep_elements, shown
 
 # White space as Python has it, and the characters that have no width and no meaning of their own.
 _BLANK = r"\A[\s\pZ\x0b\x1c-\x1f\x{85}\x{ad}\x{180e}\x{200b}-\x{200f}\x{2060}-\x{2064}\x{feff}]*\z"

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from tracktokens.schemas.errors import DataRefusedError, UsageError
 from tracktokens.transforms import files
-from tracktokens.transforms.conforming import shown
+from tracktokens.transforms.inputs.conforming import shown
 
 PARQUET, CSV, JSONL = "parquet", "csv", "jsonl"
 
@@ -131,7 +131,7 @@ def _match_remote(pattern: str) -> tuple[list[tuple[str, int]], bool]:
 def _beam_match(pattern: str) -> list[tuple[str, int]]:
     from apache_beam.io.filesystems import FileSystems
 
-    (matched,) = FileSystems.match([pattern])  # type: ignore[no-untyped-call]
+    (matched,) = FileSystems.match([pattern])
     return [(file.path, file.size_in_bytes) for file in matched.metadata_list]
 
 

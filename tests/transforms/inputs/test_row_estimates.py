@@ -2,7 +2,7 @@ import gzip
 
 import pytest
 
-from tracktokens.transforms.fragments import estimate_rows, find_fragments
+from tracktokens.transforms.inputs.fragments import estimate_rows, find_fragments
 
 
 def test_rows_of_long_files_are_estimated_from_samples(tmp_path):

@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
-from tracktokens.transforms import text_files
-from tracktokens.transforms.chunks import Chunk, batched, check_columns, ignored_columns
-from tracktokens.transforms.conforming import conform_text
-from tracktokens.transforms.text_files import open_text, shown_text
+from tracktokens.transforms.inputs import text_files
+from tracktokens.transforms.inputs.chunks import Chunk, batched, check_columns, ignored_columns
+from tracktokens.transforms.inputs.conforming import conform_text
+from tracktokens.transforms.inputs.text_files import open_text, shown_text
 
 # The limit holds for the whole process, so it is only ever raised: a field may be as long as a row.
 csv.field_size_limit(max(csv.field_size_limit(), text_files.MAX_ROW_BYTES))

@@ -10,7 +10,7 @@ from typing import TypeVar
 import pyarrow as pa
 
 from tracktokens.schemas.errors import DataRefusedError
-from tracktokens.transforms.conforming import Conformed, encodable
+from tracktokens.transforms.inputs.conforming import Conformed, encodable
 
 BATCH_BYTES = 32 << 20
 """A batch of text ends early here, however few its rows."""

@@ -8,7 +8,7 @@ import pytest
 from tracktokens.schemas.errors import DataRefusedError
 from tracktokens.schemas.playlists import PLAYLISTS
 from tracktokens.schemas.tracks import TRACKS
-from tracktokens.transforms.fragments import check_table, estimate_rows, find_fragments
+from tracktokens.transforms.inputs.fragments import check_table, estimate_rows, find_fragments
 
 
 def test_fragments_are_numbered_by_path_and_row_group(scan, tmp_path):
