@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 PACKAGES = find_packages(include=[f"{folder}*" for folder in ("pipelines", "transforms", "codebooks", "schemas")])
 

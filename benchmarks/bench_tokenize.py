@@ -3,7 +3,7 @@
 Both read the same float16 Parquet files and write a Parquet file of keys and codes for each bucket. The job also
 checks its inputs, joins them with what is stored, and measures distances and margins. Each has a process of its own.
 
-    python benchmarks/tokenize.py [--vectors 1000000] [--rounds 3]
+    python benchmarks/bench_tokenize.py [--vectors 1000000] [--rounds 3]
 """
 
 import argparse

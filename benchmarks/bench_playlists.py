@@ -1,6 +1,6 @@
 """Measure playlist vectors on real playlists: continuation of playlists that were held out, and how rare tracks fare.
 
-    python benchmarks/playlists.py PLAYLISTS.parquet [--set epochs=20 --set dim=64 ...]
+    python benchmarks/bench_playlists.py PLAYLISTS.parquet [--set epochs=20 --set dim=64 ...]
 
 A fifth of the playlists is held out. Of each, the vectors of the first half's tracks, scaled to length 1, are
 averaged, and all other trained tracks are ranked by cosine. ``hit`` is the share of playlists of which a track of the

@@ -1,7 +1,7 @@
 """How many tracks a second the audio stage encodes, against a plain loop over the same files in the same run.
 
-    python benchmarks/audio.py            24 synthesised files of three minutes: FLAC, Ogg Vorbis and MP3
-    python benchmarks/audio.py FOLDER     every audio file under FOLDER
+    python benchmarks/bench_audio.py            24 synthesised files of three minutes: FLAC, Ogg Vorbis and MP3
+    python benchmarks/bench_audio.py FOLDER     every audio file under FOLDER
 
 Contestants take turns over all the files, and each one's best round counts: on a shared machine that is the round
 that was disturbed least.

@@ -1,6 +1,6 @@
 """What the piece rule costs: our text encoder against plain ``SentenceTransformer.encode`` on the same texts.
 
-    python benchmarks/text.py [--tracks TRACKS.parquet] [--threads 1]
+    python benchmarks/bench_text.py [--tracks TRACKS.parquet] [--threads 1]
 
 Both sides share one loaded model and take turns on parts of the texts, so that a busy machine slows both. The first
 ratio is the median over the parts of plain's wall time to ours; the second one is of all the processor time, which
