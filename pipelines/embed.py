@@ -15,7 +15,7 @@ from tracktokens.schemas.modalities import CONTENT_MODALITIES, MODALITIES
 from tracktokens.schemas.tracks import TRACKS
 from tracktokens.transforms import files
 from tracktokens.transforms.arrow_coder import Count, Keyed, ModalityKeyed
-from tracktokens.transforms.counts import COUNTS_TAG, WriteCounts, read_counts
+from tracktokens.transforms.counts import COUNTS_TAG, Totals, WriteCounts, read_counts
 from tracktokens.transforms.encoders.base import Encoder
 from tracktokens.transforms.encoding import EncodeMissing
 from tracktokens.transforms.inputs.fragments import Fragment, check_table, estimate_rows, find_fragments
@@ -83,7 +83,9 @@ class EmbedJob:
             | "settle" >> _outputs(SettleTracks(catalog), ModalityKeyed)
         )
         row_counts = [scanned[COUNTS_TAG], settled[COUNTS_TAG]] | "row counts" >> beam.Flatten()
-        refused = row_counts | "refuse" >> _Refused(self.max_reject_rate)
+        # Known before anything is encoded: nothing is, of a catalog that is refused.
+        totals = row_counts | "row totals" >> Totals()
+        refused = totals | "refuse" >> beam.Map(is_refused, self.max_reject_rate).with_output_types(bool)
         missing = (
             {"keys": settled.main, "inputs": scanned[INPUTS_TAG]}
             | "group by key bucket" >> beam.CoGroupByKey()
@@ -149,23 +151,8 @@ def exceeds(rejected: int, read: int, max_reject_rate: float) -> bool:
     return rejected > max_reject_rate * read
 
 
-class _Refused(beam.PTransform):
-    """From row counts, whether the catalog is refused: known before anything is encoded."""
-
-    def __init__(self, max_reject_rate: float) -> None:
-        super().__init__()
-        self._max_reject_rate = max_reject_rate
-
-    def expand(self, counts: beam.PCollection) -> beam.PCollection:
-        return (
-            counts
-            | beam.CombinePerKey(sum)
-            | beam.combiners.ToDict()
-            | beam.Map(_is_refused, self._max_reject_rate).with_output_types(bool)
-        )
-
-
-def _is_refused(counts: Mapping[str, int], max_reject_rate: float) -> bool:
+def is_refused(counts: Mapping[str, int], max_reject_rate: float) -> bool:
+    """Whether so many rows were lost that the catalog is refused."""
     return exceeds(counts.get("rows_rejected", 0), counts.get("rows_read", 0), max_reject_rate)
 
 

@@ -12,7 +12,8 @@ from tracktokens.schemas import errors
 from tracktokens.schemas.errors import TracktokensError
 from tracktokens.transforms.progress import Board
 
-_OURS = re.compile(r"(?:^|\n)tracktokens\.schemas\.errors\.(\w+): (.*?)(?: \[while running '.*)?(?:\n|$)")
+_STEP = " [while running '"
+_OURS = re.compile(rf"(?:^|\n)tracktokens\.schemas\.errors\.(\w+): (.*?)(?:{re.escape(_STEP)}.*)?(?:\n|$)")
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,6 @@ class Launch:
         try:
             with self._pipeline() as pipeline:
                 build(pipeline)
-        except TracktokensError:
-            raise
         except Exception as error:
             raise as_ours(error) from error
 
@@ -64,7 +63,12 @@ class Launch:
 
 
 def as_ours(error: Exception) -> Exception:
-    """Find our own error in the text of a runner's: runners hand over a worker's exception as its printed traceback."""
+    """Find our own error in what a runner raises: some pass a worker's exception on, others its printed traceback.
+
+    Beam appends the step's name to the message in both.
+    """
+    if isinstance(error, TracktokensError):
+        return type(error)(str(error).partition(_STEP)[0])
     found = _OURS.findall(str(error))
     if not found:
         return error

@@ -11,6 +11,14 @@ COUNTS_TAG = "counts"
 """Output of a transform on which its counts go, as pairs of name and number."""
 
 
+class Totals(beam.PTransform):
+    """Adds up named counts to one dictionary."""
+
+    def expand(self, counts: beam.PCollection) -> beam.PCollection:
+        """Sum by name, and gather."""
+        return counts | beam.CombinePerKey(sum) | beam.combiners.ToDict()
+
+
 class WriteCounts(beam.PTransform):
     """Adds up named counts and writes them as one JSON object."""
 
@@ -20,9 +28,7 @@ class WriteCounts(beam.PTransform):
 
     def expand(self, counts: beam.PCollection) -> beam.PCollection:
         """Sum by name, gather, write."""
-        return (
-            counts | beam.CombinePerKey(sum) | beam.combiners.ToDict() | beam.Map(partial(files.write_json, self._path))
-        )
+        return counts | Totals() | beam.Map(partial(files.write_json, self._path))
 
 
 def read_counts(path: str) -> Counter[str]:

@@ -1,7 +1,9 @@
 """The main job, end to end, on the demo catalog."""
 
 import json
+import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -13,8 +15,13 @@ from safetensors.numpy import load_file
 from sklearn.metrics import normalized_mutual_info_score
 
 from tests.conftest import CODES, DemoRun, demo_job, token_table
+from tracktokens.pipelines.encoders import choose_encoders
 from tracktokens.pipelines.launch import Launch
+from tracktokens.pipelines.publish import PublishJob
+from tracktokens.pipelines.run import RunJob
 from tracktokens.pipelines.show import examples
+from tracktokens.pipelines.tokenize import TokenizeJob
+from tracktokens.schemas.errors import DataRefusedError
 from tracktokens.schemas.modalities import CONTENT_MODALITIES, MODALITIES
 from tracktokens.schemas.rejects import REJECTS
 from tracktokens.schemas.tokens import TOKENS
@@ -128,3 +135,59 @@ def test_examples_that_sound_alike_have_nothing_else_in_common(demo_run: DemoRun
     assert len({row["audio"] for row in found.sound_alike}) == 1
     for modality in ("playlist", "tags", "metadata", "lyrics", "artist"):
         assert len({row[modality] for row in found.sound_alike}) == 3
+
+
+def test_without_playlists_and_audio_those_tokens_are_none_and_their_codes_stay_reserved(
+    demo_run: DemoRun, tmp_path: Path
+) -> None:
+    job = RunJob(
+        str(demo_run.catalog.tracks), str(tmp_path / "store"), choose_encoders(None, None), codebook_size=CODES
+    )
+    outcome = job.run(Launch())
+    table = token_table(outcome)
+    for modality in ("playlist", "audio"):
+        assert table[modality].null_count == table.num_rows
+        assert outcome.bundle.codebooks[modality]["centroids"] == 0
+    assert table["tags"].equals(token_table(demo_run.outcome)["tags"])
+    listing = json.loads(Path(outcome.release.folder, "vocabulary", "tokens.json").read_text())
+    assert len(listing["tokens"]) == 5 * CODES + 7
+
+
+def test_other_playlists_change_the_playlist_codebook_and_no_other(demo_run: DemoRun, tmp_path: Path) -> None:
+    store, playlists = tmp_path / "store", tmp_path / "playlists.jsonl"
+    shutil.copytree(demo_run.store, store)
+    playlists.write_bytes(b"\n".join(demo_run.catalog.playlists.read_bytes().splitlines()[:100]))
+    job = replace(demo_job(demo_run.catalog, store), playlists=str(playlists))
+    outcome = job.run(Launch())
+    before = demo_run.outcome.bundle
+    kept = {modality for modality, entry in outcome.bundle.codebooks.items() if entry["kept_from"] == before.bundle_id}
+    assert kept == set(CONTENT_MODALITIES)
+    assert outcome.bundle.parent == before.bundle_id
+    assert outcome.bundle.codebooks["playlist"]["content_hash"] != before.codebooks["playlist"]["content_hash"]
+    old, new = token_table(demo_run.outcome), token_table(outcome)
+    assert all(new[modality].equals(old[modality]) for modality in CONTENT_MODALITIES)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_damaged_fact_is_refused_with_its_name_from_whichever_process(
+    demo_run: DemoRun, tmp_path: Path, workers: int
+) -> None:
+    store = tmp_path / "store"
+    shutil.copytree(demo_run.store, store)
+    damaged = next(store.glob("codes/*/lyrics/bucket=0000/*.parquet"))
+    damaged.write_bytes(damaged.read_bytes()[:-9])
+    job = PublishJob(str(store), demo_run.outcome.bundle.bundle_id)
+    before = (store / "LATEST").read_text()
+    with pytest.raises(DataRefusedError, match=rf"{damaged.name} cannot be read.*remove or restore it$"):
+        job.run(Launch(workers=workers))
+    assert (store / "LATEST").read_text() == before
+
+
+def test_a_codebook_of_another_encoder_is_refused(demo_run: DemoRun, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    shutil.copytree(demo_run.store, store)
+    manifest = store / "catalogs" / demo_run.outcome.catalog.catalog_id / "catalog.json"
+    manifest.write_text(manifest.read_text().replace(demo_run.outcome.catalog.encoders["audio"], "0123456789ab"))
+    job = TokenizeJob(str(store), demo_run.outcome.bundle.bundle_id, demo_run.outcome.catalog.catalog_id)
+    with pytest.raises(DataRefusedError, match=r"learned from audio encoder .* has vectors of 0123456789ab"):
+        job.run(Launch())
