@@ -60,7 +60,7 @@ class TrainJob:
         kept = self._kept(store, snapshot)
         folder = files.join(store.root, "codebooks", f"training-{new_id()}")
         wanted = {m: e for m, e in snapshot.encoders.items() if m not in kept}
-        launch.board.add("train codebooks", total=len(wanted))
+        launch.board.add("train codebooks", total=sum(snapshot.manifest.inputs[modality] > 0 for modality in wanted))
         if wanted:
             launch.run(partial(self._build, snapshot, wanted, folder, launch))
         return self._finish(store, wanted, kept, folder)
@@ -113,11 +113,11 @@ class TrainJob:
 
 
 def _warn_of_few(codebook: Codebook, training: Mapping[str, Any]) -> None:
-    if codebook.size < codebook.reserved:
+    if training and codebook.size < codebook.reserved:
         _logger.warning(
             "%s: %d distinct vectors give %d centroids; the other %d tokens are reserved and not used",
             codebook.modality,
-            training.get("distinct_vectors", 0),
+            training["distinct_vectors"],
             codebook.size,
             codebook.reserved - codebook.size,
         )
