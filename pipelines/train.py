@@ -38,8 +38,8 @@ class TrainJob:
         codebook_size: codes that the vocabulary reserves for each modality.
         seed: chooses the sample and starts k-means.
         catalog_id: the snapshot; the newest complete one when it is None.
-        keep_from: bundle out of which codebooks are taken over where the encoder is the same, so that their tokens keep
-            their meaning; None learns all anew.
+        keep_from: bundle out of which codebooks are taken over, so that their tokens keep their meaning; not where the
+            encoder is another one, or there were no vectors to learn from. None learns all anew.
     """
 
     store: str
@@ -69,8 +69,7 @@ class TrainJob:
         if self.keep_from is None:
             return {}
         frozen = read_bundle(store, self.keep_from)
-        same = [m for m, encoder_id in snapshot.encoders.items() if frozen[m].encoder_id == encoder_id]
-        return {m: frozen[m] for m in same if frozen[m].size}  # an empty one has no tokens in use
+        return {book.modality: book for book in frozen.codebooks if book.size and _still_fits(book, snapshot)}
 
     def _build(
         self, snapshot: Snapshot, encoders: Mapping[str, str], folder: str, launch: Launch, pipeline: beam.Pipeline
@@ -110,6 +109,11 @@ class TrainJob:
             return empty_codebook(modality, encoder_id, self.codebook_size), {}
         metrics = files.read_json(files.join(folder, f"{modality}.json"))
         return read_codebook_file(path), metrics
+
+
+def _still_fits(codebook: Codebook, snapshot: Snapshot) -> bool:
+    """Whether a catalog's vectors are of the codebook's encoder; so they are where it has none of the modality."""
+    return snapshot.encoders.get(codebook.modality, codebook.encoder_id) == codebook.encoder_id
 
 
 def _warn_of_few(codebook: Codebook, training: Mapping[str, Any]) -> None:

@@ -153,6 +153,16 @@ def test_without_playlists_and_audio_those_tokens_are_none_and_their_codes_stay_
     assert len(listing["tokens"]) == 5 * CODES + 7
 
 
+def test_a_run_without_audio_keeps_the_audio_codebook_for_the_next_one(demo_run: DemoRun, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    shutil.copytree(demo_run.store, store)
+    job = demo_job(demo_run.catalog, store)
+    silent = replace(job, encoders=choose_encoders(None, None), audio_root=None).run(Launch())
+    assert token_table(silent)["audio"].null_count == silent.release.manifest.rows["published"]
+    assert silent.bundle.bundle_id == demo_run.outcome.bundle.bundle_id
+    assert token_table(job.run(Launch())).equals(token_table(demo_run.outcome))
+
+
 def test_other_playlists_change_the_playlist_codebook_and_no_other(demo_run: DemoRun, tmp_path: Path) -> None:
     store, playlists = tmp_path / "store", tmp_path / "playlists.jsonl"
     shutil.copytree(demo_run.store, store)
