@@ -43,7 +43,7 @@ class Bundle:
         return self.codebooks[MODALITIES.index(modality)]
 
     @property
-    def size(self) -> int:
+    def reserved(self) -> int:
         """Codes that are reserved for each modality: the K of the vocabulary."""
         return self.codebooks[0].reserved
 

@@ -1,6 +1,7 @@
 """The command line, ``tracktokens``. It parses and calls: jobs can be called from Python with the same arguments."""
 
 import logging
+import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,6 +26,32 @@ Exit codes:
 """
 
 
+class Given(click.ParamType[str]):
+    """A text that is not empty: what an unset shell variable leaves would else stand for the folder at hand."""
+
+    name = "text"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Refuse the empty text."""
+        if not value.strip():
+            self.fail("is empty", param, ctx)
+        return value
+
+
+class Share(click.FloatRange):
+    """A number from 0 to 1, which NaN is not."""
+
+    def __init__(self) -> None:
+        super().__init__(0, 1)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Refuse NaN, which no comparison refuses."""
+        share = float(super().convert(value, param, ctx))
+        if math.isnan(share):
+            self.fail("is not a number", param, ctx)
+        return share
+
+
 class Cli(click.Group):
     """A group whose commands end with one line and the exit code of the error, and not with a traceback."""
 
@@ -35,6 +62,9 @@ class Cli(click.Group):
         except TracktokensError as error:
             click.echo(f"error: {error}", err=True)
             ctx.exit(error.exit_code)
+        except OSError as error:  # a full disk, say
+            click.echo(f"error: {error}", err=True)
+            ctx.exit(1)
 
 
 @click.group(cls=Cli, epilog=EXIT_CODES)
@@ -55,33 +85,43 @@ def _options(*options: Callable[[Command], Command]) -> Callable[[Command], Comm
 
 
 tracks_option = click.option(
-    "--tracks", required=True, metavar="PATH", help="Tracks: file, folder or glob; Parquet, CSV or JSON Lines."
+    "--tracks",
+    required=True,
+    type=Given(),
+    metavar="PATH",
+    help="Tracks: file, folder or glob; Parquet, CSV or JSON Lines.",
 )
 store_option = click.option(
-    "--store", required=True, metavar="DIR", help="Where everything is kept; made when it is not there."
+    "--store", required=True, type=Given(), metavar="DIR", help="Where everything is kept; made when it is not there."
 )
 size_option = click.option(
     "--codebook-size", default=1024, show_default=True, help="Codes that the vocabulary reserves for each modality."
 )
-bundle_option = click.option("--bundle", metavar="ID", help="Codebook bundle; the latest release's when not given.")
-catalog_option = click.option(
-    "--catalog", metavar="ID", help="Catalog snapshot; the newest complete one when not given."
+bundle_option = click.option(
+    "--bundle", type=Given(), metavar="ID", help="Codebook bundle; the latest release's when not given."
 )
-seed_option = click.option("--seed", default=0, show_default=True, help="Seed of the sample and of k-means.")
+catalog_option = click.option(
+    "--catalog", type=Given(), metavar="ID", help="Catalog snapshot; the newest complete one when not given."
+)
+seed_option = click.option(
+    "--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Seed of the sample and of k-means."
+)
 input_options = _options(
     click.option(
         "--audio-root",
+        type=Given(),
         metavar="DIR",
         help="Folder below which audio paths lie. Without it no track has an audio token.",
     ),
     click.option(
         "--text-model",
+        type=Given(),
         metavar="MODEL",
         help="sentence-transformers model, name or folder; the packaged MiniLM when not given.",
     ),
     click.option(
         "--max-reject-rate",
-        type=click.FloatRange(0, 1),
+        type=Share(),
         default=0.05,
         show_default=True,
         help="Share of rows that may be lost before the catalog is refused.",
@@ -98,7 +138,10 @@ launch_options = _options(
 @main.command()
 @tracks_option
 @click.option(
-    "--playlists", metavar="PATH", help="Playlists: file, folder or glob. Without it no track has a playlist token."
+    "--playlists",
+    type=Given(),
+    metavar="PATH",
+    help="Playlists: a file, folder or glob. Without it no track has a playlist token.",
 )
 @store_option
 @input_options
@@ -159,7 +202,7 @@ def embed(
 
 
 @main.command()
-@click.option("--playlists", required=True, metavar="PATH", help="Playlists: file, folder or glob.")
+@click.option("--playlists", required=True, type=Given(), metavar="PATH", help="Playlists: file, folder or glob.")
 @store_option
 @catalog_option
 @launch_options

@@ -11,7 +11,7 @@ import pyarrow as pa
 from tracktokens.pipelines.launch import Launch
 from tracktokens.schemas.catalog_manifest import CatalogManifest
 from tracktokens.schemas.errors import DataRefusedError, TracktokensError
-from tracktokens.schemas.modalities import CONTENT_MODALITIES, MODALITIES
+from tracktokens.schemas.modalities import CONTENT_MODALITIES
 from tracktokens.schemas.tracks import TRACKS
 from tracktokens.transforms import files
 from tracktokens.transforms.arrow_coder import Count, Keyed, ModalityKeyed
@@ -112,8 +112,8 @@ class EmbedJob:
             rows_accepted=counts["rows_accepted"],
             rows_rejected=counts["rows_rejected"],
             encoders={modality: encoder.encoder_id for modality, encoder in self.encoders.items()},
-            tracks_with={modality: counts[f"tracks_with/{modality}"] for modality in MODALITIES},
-            inputs={modality: counts[f"inputs/{modality}"] for modality in MODALITIES},
+            tracks_with={modality: counts[f"tracks_with/{modality}"] for modality in CONTENT_MODALITIES},
+            inputs={modality: counts[f"inputs/{modality}"] for modality in CONTENT_MODALITIES},
             encoded={modality: counts[f"encoded/{modality}"] for modality in CONTENT_MODALITIES},
             failed={modality: counts[f"failed/{modality}"] for modality in CONTENT_MODALITIES},
             ignored_columns=sorted(name.split("/", 1)[1] for name in counts if name.startswith("ignored/")),
@@ -138,12 +138,20 @@ def reconcile(manifest: CatalogManifest, counts: Mapping[str, int], max_reject_r
             f"{read} rows read, but {manifest.rows_accepted} accepted and {rejected} rejected: "
             "this is a fault of tracktokens, please report it; nothing was published"
         )
+    if not manifest.rows_accepted:
+        raise DataRefusedError(f"none of {read} rows can be used ({_reasons(counts)}): mend the input")
     if exceeds(rejected, read, max_reject_rate):
-        reasons = ", ".join(f"{name[8:]} {n}" for name, n in sorted(counts.items()) if name.startswith("rejects/"))
         raise DataRefusedError(
-            f"{rejected} of {read} rows rejected, more than {max_reject_rate:.1%} ({reasons}): "
+            f"{rejected} of {read} rows rejected, more than {max_reject_rate:.1%} ({_reasons(counts)}): "
             "mend the input, or raise --max-reject-rate; nothing was published"
         )
+
+
+def _reasons(counts: Mapping[str, int]) -> str:
+    prefix = "rejects/"
+    return ", ".join(
+        f"{name.removeprefix(prefix)} {n}" for name, n in sorted(counts.items()) if name.startswith(prefix)
+    )
 
 
 def exceeds(rejected: int, read: int, max_reject_rate: float) -> bool:

@@ -1,6 +1,5 @@
 """Run a Beam pipeline: in this process, in worker processes, or on whatever runner the Beam options name."""
 
-import logging
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,7 +8,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from tracktokens.schemas import errors
-from tracktokens.schemas.errors import TracktokensError
+from tracktokens.schemas.errors import TracktokensError, UsageError
 from tracktokens.transforms.progress import Board
 
 _STEP = " [while running '"
@@ -41,17 +40,27 @@ class Launch:
             with self._pipeline() as pipeline:
                 build(pipeline)
         except Exception as error:
+            if "KeyboardInterrupt" in str(error):  # Beam wraps what a user does in what a step does
+                raise KeyboardInterrupt from error
             raise as_ours(error) from error
 
     def _pipeline(self) -> beam.Pipeline:
         options = PipelineOptions([*self._local_options(), *self.beam_options])
         if self._names_runner():
-            return beam.Pipeline(options=options)
+            try:
+                return beam.Pipeline(options=options)
+            except ValueError as error:
+                raise UsageError(f"Beam does not take these options: {str(error).splitlines()[0]}") from error
         # Not DirectRunner: it may go to another runner, with other guarantees, wherever it can download one.
-        from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+        from apache_beam.portability.api import beam_provision_api_pb2
+        from apache_beam.runners.portability.fn_api_runner.fn_runner import ExtendedProvisionInfo, FnApiRunner
+        from apache_beam.runners.portability.portable_runner import JobServiceHandle
 
-        logging.getLogger("apache_beam").setLevel(logging.ERROR)
-        return beam.Pipeline(runner=FnApiRunner(), options=options)
+        # Without it worker processes do not see the options, the level of their logs among them.
+        told = beam_provision_api_pb2.ProvisionInfo(
+            pipeline_options=JobServiceHandle.encode_pipeline_options(options.get_all_options())
+        )
+        return beam.Pipeline(runner=FnApiRunner(provision_info=ExtendedProvisionInfo(told)), options=options)
 
     def _names_runner(self) -> bool:
         return any(option.split("=")[0] == "--runner" for option in self.beam_options)
@@ -59,7 +68,8 @@ class Launch:
     def _local_options(self) -> list[str]:
         if self.workers == 1 or self._names_runner():
             return []
-        return ["--direct_running_mode=multi_processing", f"--direct_num_workers={self.workers}"]
+        processes = ["--direct_running_mode=multi_processing", f"--direct_num_workers={self.workers}"]
+        return [*processes, "--default_sdk_harness_log_level=ERROR"]
 
 
 def as_ours(error: Exception) -> Exception:

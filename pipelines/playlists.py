@@ -25,8 +25,8 @@ from tracktokens.transforms.learning_playlists import (
 from tracktokens.transforms.rejecting import REJECTS_TAG, WriteRejects
 from tracktokens.transforms.store import Store
 
-COUNTS_FILE = "playlist-counts.json"
-RESULT_FILE = "playlist-encoder.json"
+COUNTS_FILE = "counts.json"
+RESULT_FILE = "encoder.json"
 
 
 @dataclass(frozen=True)
@@ -55,13 +55,14 @@ class PlaylistsJob:
         fragments = find_fragments(files.absolute(self.playlists), "playlists")
         check_table(fragments, PLAYLISTS)
         snapshot = open_snapshot(Store.open(self.store), self.catalog_id)
+        files.delete_tree(snapshot.catalog.playlists)  # of an earlier try with other playlists
         launch.board.add("scan playlists", total=estimate_rows(fragments))
         launch.run(partial(self._build, snapshot, fragments, launch))
         return self._finish(snapshot)
 
     def _build(self, snapshot: Snapshot, fragments: list[Fragment], launch: Launch, pipeline: beam.Pipeline) -> None:
         catalog, buckets = snapshot.catalog, snapshot.store.buckets
-        result = files.join(catalog.folder, RESULT_FILE)
+        result = files.join(catalog.playlists, RESULT_FILE)
         scanned = (
             pipeline
             | "fragments" >> beam.Create(fragments)
@@ -94,13 +95,17 @@ class PlaylistsJob:
             | "train" >> beam.ParDo(TrainPlaylists(snapshot.store, self.config, result, launch.board))
         )
         for name, rejected in (("scan", scanned[REJECTS_TAG]), ("corpus", written[REJECTS_TAG])):
-            rejected | f"write {name} rejects" >> WriteRejects(catalog.rejects, f"playlists-{name}")
+            rejected | f"write {name} rejects" >> WriteRejects(catalog.playlist_rejects, f"playlists-{name}")
         counts = [scanned[COUNTS_TAG], known[COUNTS_TAG], written[COUNTS_TAG]]
-        counts | "all counts" >> beam.Flatten() | "write counts" >> WriteCounts(files.join(catalog.folder, COUNTS_FILE))
+        (
+            counts
+            | "all counts" >> beam.Flatten()
+            | "write counts" >> WriteCounts(files.join(catalog.playlists, COUNTS_FILE))
+        )
 
     def _finish(self, snapshot: Snapshot) -> PlaylistsManifest:
         catalog = snapshot.catalog
-        counts = read_counts(files.join(catalog.folder, COUNTS_FILE))
+        counts = read_counts(files.join(catalog.playlists, COUNTS_FILE))
         read, used, rejected = counts["playlists_read"], counts["playlists_used"], counts["rows_rejected"]
         if read != used + rejected:
             raise TracktokensError(
@@ -112,7 +117,7 @@ class PlaylistsJob:
                 f"no playlist in {self.playlists} holds two tracks of the catalog ({counts['entries_unknown']} of "
                 f"{counts['entries_read']} track ids are unknown): compare its track_ids with the catalog's track_id"
             )
-        result = files.read_json(files.join(catalog.folder, RESULT_FILE))
+        result = files.read_json(files.join(catalog.playlists, RESULT_FILE))
         manifest = PlaylistsManifest(
             encoder_id=result["encoder_id"],
             playlists_read=read,
@@ -120,6 +125,7 @@ class PlaylistsJob:
             playlists_rejected=rejected,
             entries_read=counts["entries_read"],
             entries_unknown=counts["entries_unknown"],
+            tracks=result["tracks"],
             trained=result["trained"],
         )
         files.write_bytes(catalog.playlists_manifest, manifest.to_json().encode())

@@ -77,7 +77,7 @@ class PublishJob:
     def _build(self, snapshot: Snapshot, bundle: Bundle, folder: str, pipeline: beam.Pipeline) -> None:
         catalog = snapshot.catalog
         send = SendCodes(snapshot.store, catalog, bundle.bundle_id, snapshot.encoders)
-        write = WriteTokens(catalog, folder, bundle.bundle_id, bundle.size)
+        write = WriteTokens(catalog, folder, bundle.bundle_id, bundle.reserved)
         sent = (
             pipeline
             | "key buckets" >> beam.Create(snapshot.buckets())
@@ -110,7 +110,8 @@ class PublishJob:
         """Add what is small, reconcile, complete, and point ``LATEST`` at it."""
         rows = _reconciled_rows(snapshot, folder)
         rejects = files.join(folder, "rejects")
-        files.copy_files(files.list_files(snapshot.catalog.rejects, ".parquet"), rejects)
+        for folder_of_rejects in (snapshot.catalog.rejects, snapshot.catalog.playlist_rejects):
+            files.copy_files(files.list_files(folder_of_rejects, ".parquet"), rejects)
         _complete_rejects(rejects)
         write_vocabulary(bundle, files.join(folder, "vocabulary"))
         metrics = release_metrics(snapshot, bundle, folder, rows)
@@ -122,7 +123,7 @@ class PublishJob:
             release_id=release_id,
             bundle_id=bundle.bundle_id,
             catalog_id=snapshot.manifest.catalog_id,
-            codebook_size=bundle.size,
+            codebook_size=bundle.reserved,
             encoders=snapshot.encoders,
             rows=rows,
             files=_file_hashes(folder),
@@ -134,7 +135,7 @@ class PublishJob:
 
 def write_vocabulary(bundle: Bundle, folder: str) -> None:
     """Write the vocabulary pack: the tokens in order, as Hugging Face loads them, and the centroids behind them."""
-    size = bundle.size
+    size = bundle.reserved
     files.write_json(files.join(folder, "tokens.json"), tokens_json(bundle.bundle_id, size))
     files.write_json(files.join(folder, "added_tokens.json"), added_tokens_json(size))
     centroids = {book.modality: np.ascontiguousarray(book.centroids) for book in bundle.codebooks}
@@ -152,6 +153,7 @@ def release_metrics(snapshot: Snapshot, bundle: Bundle, folder: str, rows: Mappi
             modality: {
                 **code_use(np.array(codes.get(modality, []), np.int64), rows["published"]),
                 "centroids": bundle[modality].size,
+                "reserved": bundle.reserved,
             }
             for modality in MODALITIES
         },

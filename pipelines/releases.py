@@ -15,13 +15,27 @@ def latest_release(store: Store) -> ReleaseManifest | None:
     pointer = files.join(store.root, LATEST)
     if not files.exists(pointer):
         return None
-    release_id = files.read_bytes(pointer).decode().strip()
+    release_id = files.read_bytes(pointer).decode(errors="replace").strip()
     path = files.join(store.release(release_id), "manifest.json")
     if not files.exists(path):
         raise DataRefusedError(
             f"{pointer} names {release_id}, which has no manifest.json: restore it, or remove LATEST"
         )
     return ReleaseManifest.from_json(files.read_bytes(path), path)
+
+
+def frozen_bundle(store: Store, codebook_size: int) -> str | None:
+    """The bundle of the newest release with a vocabulary of this size, or None before the first."""
+    latest = latest_release(store)
+    if latest is None or latest.codebook_size == codebook_size:
+        return None if latest is None else latest.bundle_id
+    root = files.join(store.root, "releases")
+    older = (path for path in reversed(files.list_tree(root)) if path.endswith("/manifest.json"))
+    for path in (files.join(root, name) for name in older):
+        release = ReleaseManifest.from_json(files.read_bytes(path), path)
+        if release.codebook_size == codebook_size:
+            return release.bundle_id
+    return None
 
 
 def default_bundle(store: Store) -> str:

@@ -46,7 +46,9 @@ def _rows(metrics: Mapping[str, Any]) -> Table:
 
 
 def _modalities(metrics: Mapping[str, Any]) -> Table:
-    table = Table("modality", "tracks with a token", "coverage", "codes used", "perplexity", "inputs encoded now")
+    table = Table(
+        "modality", "tracks with a token", "coverage", "codes used", "reserved", "perplexity", "inputs encoded now"
+    )
     for modality in MODALITIES:
         use = metrics["modalities"][modality]
         table.add_row(
@@ -54,6 +56,7 @@ def _modalities(metrics: Mapping[str, Any]) -> Table:
             str(use["tracks"]),
             f"{use['coverage']:.1%}",
             f"{use['codes_used']} of {use['centroids']}",
+            str(use["reserved"]),
             f"{use['perplexity']:.1f}",
             str(metrics["inputs"]["encoded"].get(modality, "-")),
         )

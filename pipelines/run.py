@@ -9,7 +9,7 @@ from tracktokens.pipelines.embed import DEFAULT_MAX_REJECT_RATE, EmbedJob
 from tracktokens.pipelines.launch import Launch
 from tracktokens.pipelines.playlists import PlaylistsJob
 from tracktokens.pipelines.publish import PublishJob, Release
-from tracktokens.pipelines.releases import latest_release
+from tracktokens.pipelines.releases import frozen_bundle
 from tracktokens.pipelines.tokenize import TokenizeJob
 from tracktokens.pipelines.train import DEFAULT_CODEBOOK_SIZE, TrainJob, check_codebook_size
 from tracktokens.schemas.bundle_manifest import BundleManifest
@@ -44,8 +44,8 @@ class Outcome:
 class RunJob:
     """Tokenize a catalog from its tables to a release.
 
-    A modality keeps the codebook of the latest release as long as its encoder and the codebook size are the same, so
-    that tokens keep their meaning; where they are not, it is trained.
+    A modality keeps the codebook of the newest release with this codebook size as long as its encoder is the same, so
+    that tokens keep their meaning; where it is not, it is trained.
 
     Attributes:
         tracks: file, folder or glob of the tracks table.
@@ -81,7 +81,8 @@ class RunJob:
         if self.playlists is not None:
             learn = PlaylistsJob(self.playlists, self.store, catalog.catalog_id)
             clock.time("playlists", lambda: learn.run(launch))
-        train = TrainJob(self.store, self.codebook_size, self.seed, catalog.catalog_id, self._frozen_bundle())
+        frozen = frozen_bundle(Store.open(self.store), self.codebook_size)
+        train = TrainJob(self.store, self.codebook_size, self.seed, catalog.catalog_id, frozen)
         bundle = clock.time("train", lambda: train.run(launch))
         tokenize = TokenizeJob(self.store, bundle.bundle_id, catalog.catalog_id)
         clock.time("tokenize", lambda: tokenize.run(launch))
@@ -93,11 +94,6 @@ class RunJob:
         """Refuse playlists that cannot be read before hours go into encoding."""
         if self.playlists is not None:
             check_table(find_fragments(files.absolute(self.playlists), "playlists"), PLAYLISTS)
-
-    def _frozen_bundle(self) -> str | None:
-        """The latest release's bundle, if its vocabulary has this size."""
-        latest = latest_release(Store.open(self.store))
-        return latest.bundle_id if latest is not None and latest.codebook_size == self.codebook_size else None
 
 
 @dataclass

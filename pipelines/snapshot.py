@@ -30,6 +30,16 @@ class Snapshot:
             ids[PLAYLIST] = self.playlists.encoder_id
         return {modality: ids[modality] for modality in MODALITIES if modality in ids}
 
+    def tracks_with(self, modality: str) -> int:
+        """Rows of a modality's keys: every track may be in a playlist."""
+        return self.manifest.rows_accepted if modality == PLAYLIST else self.manifest.tracks_with[modality]
+
+    def inputs(self, modality: str) -> int:
+        """Distinct inputs of a modality, each of which has a vector, or failed."""
+        if modality != PLAYLIST:
+            return self.manifest.inputs[modality]
+        return self.playlists.tracks if self.playlists is not None else 0
+
     def buckets(self) -> list[tuple[str, int]]:
         """Every bucket of every modality that has vectors."""
         return [(modality, bucket) for modality in self.encoders for bucket in range(self.store.buckets)]

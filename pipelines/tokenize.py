@@ -43,14 +43,16 @@ class TokenizeJob:
         snapshot = open_snapshot(store, self.catalog_id)
         read_bundle(store, self.bundle_id)
         check_encoders(snapshot, read_manifest(store, self.bundle_id))
-        launch.board.add("assign codes", total=sum(snapshot.manifest.tracks_with[m] for m in snapshot.encoders))
+        launch.board.add("assign codes", total=sum(snapshot.tracks_with(modality) for modality in snapshot.encoders))
         path = files.join(snapshot.catalog.folder, f"assigned-{self.bundle_id}.json")
         launch.run(partial(self._build, snapshot, path, launch))
         counts = read_counts(path)
         return {modality: counts[f"assigned/{modality}"] for modality in snapshot.encoders}
 
     def _build(self, snapshot: Snapshot, path: str, launch: Launch, pipeline: beam.Pipeline) -> None:
-        assign = AssignCodes(snapshot.store, snapshot.catalog, self.bundle_id, launch.workers, launch.board)
+        assign = AssignCodes(
+            snapshot.store, snapshot.catalog, self.bundle_id, snapshot.encoders, launch.workers, launch.board
+        )
         counts = (
             pipeline
             | "buckets" >> beam.Create(snapshot.buckets())

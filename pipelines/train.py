@@ -13,6 +13,7 @@ from apache_beam import typehints
 
 from tracktokens.codebooks.bundle import MAX_CODES, Bundle
 from tracktokens.codebooks.codebook import Codebook, Preprocessing
+from tracktokens.codebooks.fit import learned_size
 from tracktokens.pipelines.launch import Launch
 from tracktokens.pipelines.snapshot import Snapshot, open_snapshot
 from tracktokens.schemas.bundle_manifest import BundleManifest
@@ -60,10 +61,10 @@ class TrainJob:
         kept = self._kept(store, snapshot)
         folder = files.join(store.root, "codebooks", f"training-{new_id()}")
         wanted = {m: e for m, e in snapshot.encoders.items() if m not in kept}
-        launch.board.add("train codebooks", total=sum(snapshot.manifest.inputs[modality] > 0 for modality in wanted))
+        launch.board.add("train codebooks", total=sum(snapshot.inputs(modality) > 0 for modality in wanted))
         if wanted:
             launch.run(partial(self._build, snapshot, wanted, folder, launch))
-        return self._finish(store, wanted, kept, folder)
+        return self._finish(snapshot, wanted, kept, folder)
 
     def _kept(self, store: Store, snapshot: Snapshot) -> dict[str, Codebook]:
         if self.keep_from is None:
@@ -75,7 +76,7 @@ class TrainJob:
         self, snapshot: Snapshot, encoders: Mapping[str, str], folder: str, launch: Launch, pipeline: beam.Pipeline
     ) -> None:
         sample = SAMPLE_PER_CODE * self.codebook_size
-        thresholds = {modality: threshold(snapshot.manifest.inputs[modality], sample) for modality in encoders}
+        thresholds = {modality: threshold(snapshot.inputs(modality), sample) for modality in encoders}
         read = SampleVectors(snapshot.store, snapshot.catalog, encoders, thresholds, self.seed)
         train = TrainCodebook(folder, encoders, self.codebook_size, sample, self.seed, launch.workers, launch.board)
         (
@@ -88,13 +89,16 @@ class TrainJob:
         )
 
     def _finish(
-        self, store: Store, wanted: Mapping[str, str], kept: Mapping[str, Codebook], folder: str
+        self, snapshot: Snapshot, wanted: Mapping[str, str], kept: Mapping[str, Codebook], folder: str
     ) -> BundleManifest:
         """Put the codebooks together, and name them."""
+        store = snapshot.store
         parent = read_manifest(store, self.keep_from).codebooks if self.keep_from else {}
         codebooks, training = dict(kept), {modality: parent[modality]["training"] for modality in kept}
         for modality in MODALITIES:
-            if modality not in kept:
+            if modality in kept:
+                _warn_of_outgrown(kept[modality], snapshot)
+            else:
                 codebooks[modality], training[modality] = self._trained(modality, wanted.get(modality, ""), folder)
                 _warn_of_few(codebooks[modality], training[modality])
         bundle = Bundle.of(codebooks.values())
@@ -124,6 +128,19 @@ def _warn_of_few(codebook: Codebook, training: Mapping[str, Any]) -> None:
             training["distinct_vectors"],
             codebook.size,
             codebook.reserved - codebook.size,
+        )
+
+
+def _warn_of_outgrown(codebook: Codebook, snapshot: Snapshot) -> None:
+    """Say so where a kept codebook was learned from much less than there is now: codes do not come by themselves."""
+    possible = learned_size(snapshot.inputs(codebook.modality), codebook.reserved)
+    if possible >= 2 * codebook.size:
+        _logger.warning(
+            "%s: the codebook in use has %d centroids, and this catalog is enough for %d; tokens keep their meaning "
+            "until `tracktokens train` learns new ones",
+            codebook.modality,
+            codebook.size,
+            possible,
         )
 
 

@@ -17,7 +17,7 @@ class CatalogManifest(Manifest):
         rows_accepted: rows in ``tracks/``.
         rows_rejected: rows lost, each with a row in ``rejects/``.
         encoders: modality to encoder id. A modality that was not encoded is not there.
-        tracks_with: modality to number of tracks that have an input.
+        tracks_with: modality to number of tracks that have an input; the playlist modality has no inputs of its own.
         inputs: modality to number of distinct inputs.
         encoded: modality to number of inputs that this scan had to encode.
         failed: modality to number of inputs of which the encoder could make no vector, in this scan.
@@ -49,6 +49,7 @@ class PlaylistsManifest(Manifest):
         playlists_rejected: playlists left out, each with a row in ``rejects/``.
         entries_read: track ids in all readable playlists.
         entries_unknown: of these, ids that are not in the catalog.
+        tracks: distinct tracks in the corpus.
         trained: whether the vectors were trained now, and not found in the store.
     """
 
@@ -60,4 +61,5 @@ class PlaylistsManifest(Manifest):
     playlists_rejected: int
     entries_read: int
     entries_unknown: int
+    tracks: int
     trained: bool

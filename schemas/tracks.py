@@ -27,5 +27,11 @@ POSITION = pa.field("position", pa.int64(), nullable=False)
 POSITION_SHIFT = 40
 """Bits of a position that count rows; the fragment's number stands above them."""
 
+
+def describe_position(position: int) -> str:
+    """Name a row for people, who count from 1: the file or Parquet row group, in order of paths, and the row in it."""
+    return f"input part {(position >> POSITION_SHIFT) + 1}, row {(position & ((1 << POSITION_SHIFT) - 1)) + 1}"
+
+
 SCANNED_TRACKS = TRACKS.append(POSITION)
 """A batch of rows as read from the input, after type checks."""

@@ -1,6 +1,6 @@
 """Give every vector of a catalog the code of its nearest centroid."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import apache_beam as beam
 import pyarrow as pa
@@ -8,11 +8,13 @@ import pyarrow as pa
 from tracktokens.codebooks.assign import assign
 from tracktokens.codebooks.codebook import Codebook
 from tracktokens.schemas.catalog import TRACK_KEYS
+from tracktokens.schemas.errors import DataRefusedError
 from tracktokens.schemas.facts import CODE_FACTS
+from tracktokens.schemas.modalities import PLAYLIST
 from tracktokens.transforms import files
 from tracktokens.transforms.bundles import read_codebook
 from tracktokens.transforms.cores import thread_share
-from tracktokens.transforms.facts import VECTOR_FILE, read_vectors, uncoded
+from tracktokens.transforms.facts import VECTOR_FILE, failed, read_vectors, uncoded, without
 from tracktokens.transforms.keys import distinct_keys
 from tracktokens.transforms.progress import Board
 from tracktokens.transforms.store import Catalog, Store, part_name
@@ -21,10 +23,19 @@ from tracktokens.transforms.store import Catalog, Store, part_name
 class AssignCodes(beam.DoFn):
     """Assigns the vectors of a bucket that have no code under a bundle. No vector leaves the bucket's task."""
 
-    def __init__(self, store: Store, catalog: Catalog, bundle_id: str, workers: int, board: Board) -> None:
+    def __init__(
+        self,
+        store: Store,
+        catalog: Catalog,
+        bundle_id: str,
+        encoders: Mapping[str, str],
+        workers: int,
+        board: Board,
+    ) -> None:
         self._store = store
         self._catalog = catalog
         self._bundle_id = bundle_id
+        self._encoders = dict(encoders)
         self._workers = workers
         self._board = board
         self._codebooks: dict[str, Codebook] = {}
@@ -41,12 +52,25 @@ class AssignCodes(beam.DoFn):
         keys = files.read_table(self._catalog.keys(modality, bucket), TRACK_KEYS, ["key"])["key"].combine_chunks()
         missing = uncoded(self._store, self._bundle_id, modality, bucket, distinct_keys(keys))
         facts = list(self._assign(modality, bucket, missing))
+        self._require_vectors(modality, bucket, without(missing, [batch["key"] for batch in facts]))
         if facts:
             name = part_name(pa.concat_arrays([batch["key"] for batch in facts]))
             folder = self._store.codes(self._bundle_id, modality, bucket)
             files.write_batches(files.join(folder, name), CODE_FACTS, facts, **VECTOR_FILE)
         yield f"assigned/{modality}", sum(batch.num_rows for batch in facts)
         self._board.add("assign codes", done=len(keys))
+
+    def _require_vectors(self, modality: str, bucket: int, left: pa.Array) -> None:
+        """Refuse to go on where an input has neither a vector nor a failure; a track may be in no playlist."""
+        if not len(left) or modality == PLAYLIST:
+            return
+        failures = failed(self._store, self._catalog, modality, self._encoders[modality], bucket)
+        lost = without(left, [failures["key"].combine_chunks()])
+        if len(lost):
+            raise DataRefusedError(
+                f"{len(lost)} {modality} inputs of the catalog have no vector: run `tracktokens embed`, "
+                "which makes those that are missing"
+            )
 
     def _assign(self, modality: str, bucket: int, missing: pa.Array) -> Iterator[pa.RecordBatch]:
         if not len(missing):

@@ -90,6 +90,6 @@ def write_bundle(
                 kept_from=parent if modality in kept else None,
             )
         )
-    manifest = BundleManifest(bundle.bundle_id, bundle.size, entries, parent)
+    manifest = BundleManifest(bundle.bundle_id, bundle.reserved, entries, parent)
     files.write_bytes(files.join(store.bundle(bundle.bundle_id), MANIFEST), manifest.to_json().encode())
     return manifest

@@ -10,12 +10,12 @@ import pyarrow.compute as pc
 from tracktokens.schemas.errors import DataRefusedError
 from tracktokens.schemas.facts import CODE_FACTS, FAILURES, KEY, vector_facts
 from tracktokens.transforms import files
-from tracktokens.transforms.store import Store, part_name
+from tracktokens.transforms.store import Catalog, Store, part_name
 
 
 def unencoded(store: Store, modality: str, encoder_id: str, bucket: int, keys: pa.Array) -> pa.Array:
     """Those of a bucket's keys that have neither a vector nor a failure under an encoder."""
-    tried = [*_vector_keys(store.vectors(modality, encoder_id, bucket))]
+    tried = encoded(store, modality, encoder_id, bucket)
     tried += _keys(store.failures(modality, encoder_id, bucket), FAILURES)
     return without(keys, tried)
 
@@ -23,6 +23,18 @@ def unencoded(store: Store, modality: str, encoder_id: str, bucket: int, keys: p
 def uncoded(store: Store, bundle_id: str, modality: str, bucket: int, keys: pa.Array) -> pa.Array:
     """Those of a bucket's keys that have no code under a bundle."""
     return without(keys, _keys(store.codes(bundle_id, modality, bucket), CODE_FACTS))
+
+
+def failed(store: Store, catalog: Catalog, modality: str, encoder_id: str, bucket: int) -> pa.Table:
+    """A bucket's inputs of which there is no vector, with reasons: for good, or in the run that made the catalog."""
+    lasting = files.read_table(store.failures(modality, encoder_id, bucket), FAILURES)
+    transient = files.read_table(catalog.failures(modality, bucket), FAILURES)
+    return pa.concat_tables([lasting, transient]).combine_chunks()
+
+
+def encoded(store: Store, modality: str, encoder_id: str, bucket: int) -> list[pa.Array]:
+    """Keys of a bucket that have a vector, in chunks."""
+    return list(_vector_keys(store.vectors(modality, encoder_id, bucket)))
 
 
 def without(keys: pa.Array, chunks: list[pa.Array]) -> pa.Array:

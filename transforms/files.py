@@ -3,8 +3,10 @@
 import contextlib
 import glob
 import os
+import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import IO, Any
 
 import orjson
@@ -77,7 +79,7 @@ def atomic_writer(path: str) -> Iterator[IO[bytes]]:
             yield file
     except BaseException:
         with contextlib.suppress(Exception):  # the first error is the one to show
-            FileSystems.delete([partial])
+            delete_tree(partial)
         raise
     FileSystems.rename([partial], [path])
 
@@ -99,10 +101,14 @@ def read_json(path: str) -> dict[str, Any]:
     return content
 
 
-def delete_tree(folder: str) -> None:
-    """Delete a folder of working files, if it is there."""
-    if exists(folder):
-        FileSystems.delete([folder])
+def delete_tree(path: str) -> None:
+    """Delete a file, or a folder with all that is in it, if it is there."""
+    if is_remote(path):
+        FileSystems.delete([path] if exists(path) else [join(path, name) for name in list_tree(path)])
+    elif Path(path).is_dir():
+        shutil.rmtree(path)
+    else:
+        Path(path).unlink(missing_ok=True)
 
 
 def copy_files(sources: list[str], folder: str) -> None:

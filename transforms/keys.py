@@ -64,11 +64,6 @@ def distinct_keys(keys: pa.FixedSizeBinaryArray) -> pa.FixedSizeBinaryArray:
     return pc.unique(keys)
 
 
-def known(keys: pa.FixedSizeBinaryArray, among: pa.FixedSizeBinaryArray) -> pa.BooleanArray:
-    """For each key whether it is among others."""
-    return pc.is_in(keys, value_set=among)
-
-
 def seeded_hash(keys: pa.FixedSizeBinaryArray, seed: int) -> npt.NDArray[np.uint64]:
     """Mix keys and a seed to uniform 64-bit numbers (SplitMix64, Steele et al., OOPSLA 2014)."""
     with np.errstate(over="ignore"):

@@ -6,6 +6,7 @@ import apache_beam as beam
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 from apache_beam.pvalue import TaggedOutput
 
 from tracktokens.schemas.catalog import CATALOG_TRACKS
@@ -50,7 +51,8 @@ class ScanPlaylists(beam.DoFn):
             exploded = explode(identified.rows)
             self._board.add("scan playlists", done=scanned.rows_read)
             yield TaggedOutput(COUNTS_TAG, ("playlists_read", scanned.rows_read))
-            yield TaggedOutput(COUNTS_TAG, ("entries_read", exploded.entries.num_rows))
+            yield TaggedOutput(COUNTS_TAG, ("entries_read", exploded.entries.num_rows + exploded.null_ids))
+            yield TaggedOutput(COUNTS_TAG, ("entries_unknown", exploded.null_ids))
             for found in (scanned.rejects, identified.rejects):
                 yield from tag_rejects(fragment.number, found)
             for shard, heads in by_playlist(exploded.heads, self._buckets):
@@ -115,14 +117,22 @@ class TrainPlaylists(beam.DoFn):
         digest = corpus_digest(batches)
         encoder_id = self._config.encoder_id(digest)
         corpus = in_order(batches)
+        keys = pc.unique(corpus["track_keys"].combine_chunks().flatten())
         description = self._store.encoder(PLAYLIST, encoder_id)
-        trained = corpus.num_rows > 0 and not files.exists(description)
+        trained = corpus.num_rows > 0 and not (files.exists(description) and self._has_vectors(encoder_id, keys))
         if trained:
             self._board.add("train playlists", total=1)
             self._add_facts(encoder_id, *train(corpus, self._config))
             files.write_json(description, self._config.identity(digest))
             self._board.add("train playlists", done=1)
-        files.write_json(self._result, {"encoder_id": encoder_id, "trained": trained})
+        files.write_json(self._result, {"encoder_id": encoder_id, "tracks": len(keys), "trained": trained})
+
+    def _has_vectors(self, encoder_id: str, keys: pa.Array) -> bool:
+        """Whether every track of the corpus that is to have a vector has it."""
+        if self._config.min_count > 1:
+            return True
+        parts = split_by_bucket(pa.record_batch([keys], names=["key"]), bucket_numbers(keys, self._store.buckets))
+        return all(not len(unencoded(self._store, PLAYLIST, encoder_id, number, part["key"])) for number, part in parts)
 
     def _add_facts(self, encoder_id: str, keys: pa.Array, vectors: npt.NDArray[np.float32]) -> None:
         """Write what is missing: a killed run may have left some buckets."""

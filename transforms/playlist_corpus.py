@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tracktokens.schemas.errors import DataRefusedError
-from tracktokens.schemas.facts import KEY
+from tracktokens.schemas.facts import KEY, KEY_BYTES
 from tracktokens.schemas.playlists import CORPUS, PLAYLIST_ID, SCANNED_PLAYLISTS
 from tracktokens.schemas.rejects import PLAYLIST_TOO_SHORT, PLAYLISTS_TABLE, VALIDATE, make_rejects
 from tracktokens.schemas.tracks import POSITION
@@ -139,21 +139,30 @@ def too_short_rejects(assembled: Assembled) -> pa.RecordBatch:
 
 
 def in_order(corpus: Iterable[pa.RecordBatch]) -> pa.Table:
-    """Return ``CORPUS`` batches as one table, sorted by position: the same table however the corpus was cut."""
+    """Return ``CORPUS`` batches as one table, sorted by a hash of what each playlist holds.
+
+    The table is the same however the corpus was cut, and in whatever order the playlists stood in the input: a job that
+    wrote them may put them in another order every night.
+    """
     table = pa.Table.from_batches(corpus, schema=CORPUS).combine_chunks()
-    return table.take(pc.sort_indices(table.column(POSITION.name)))
+    return table.take(pc.sort_indices(pa.array(_content_hashes(table), pa.binary(KEY_BYTES))))
+
+
+def _content_hashes(corpus: pa.Table) -> list[bytes]:
+    if not corpus.num_rows:
+        return []
+    lists = corpus.column("track_keys").combine_chunks()
+    keys = key_bytes(lists.flatten()).tobytes()
+    ends = (np.cumsum(lists.value_lengths().to_numpy()) * KEY_BYTES).tolist()
+    spans = zip([0, *ends[:-1]], ends, strict=True)
+    return [hashlib.blake2b(keys[start:end], digest_size=KEY_BYTES).digest() for start, end in spans]
 
 
 def corpus_digest(corpus: Iterable[pa.RecordBatch]) -> str:
-    """Return 32 hex digits that name what is learned from: the keys and where a playlist ends, in order of position.
-
-    It does not depend on how the corpus is cut into batches, in which order they come, or on the positions themselves.
-    """
-    keys, lengths = hashlib.blake2b(), hashlib.blake2b()
-    for lists in in_order(corpus).column("track_keys").chunks:
-        keys.update(key_bytes(lists.flatten()).tobytes())
-        lengths.update(lists.value_lengths().to_numpy().astype("<i8").tobytes())
-    return hashlib.blake2b(keys.digest() + lengths.digest(), digest_size=16).hexdigest()
+    """Return 32 hex digits that name what is learned from: the playlists' contents, in whatever order they come."""
+    return hashlib.blake2b(
+        b"".join(sorted(_content_hashes(pa.Table.from_batches(corpus, schema=CORPUS)))), digest_size=16
+    ).hexdigest()
 
 
 def require_playlists(corpus: pa.Table) -> None:

@@ -11,12 +11,14 @@ from apache_beam.pvalue import TaggedOutput
 
 from tracktokens.codebooks.vocabulary import token_strings
 from tracktokens.schemas.catalog import CATALOG_TRACKS, TRACK_KEYS
-from tracktokens.schemas.facts import CODE_FACTS, FAILURES
-from tracktokens.schemas.modalities import MODALITIES
+from tracktokens.schemas.errors import DataRefusedError
+from tracktokens.schemas.facts import CODE_FACTS
+from tracktokens.schemas.modalities import MODALITIES, PLAYLIST
 from tracktokens.schemas.rejects import ENCODE, REJECTS, TRACKS_TABLE
 from tracktokens.schemas.tokens import tokens_schema
 from tracktokens.transforms import files
 from tracktokens.transforms.counts import COUNTS_TAG
+from tracktokens.transforms.facts import encoded, failed, without
 from tracktokens.transforms.keys import split_by_bucket
 from tracktokens.transforms.rejecting import tag_rejects
 from tracktokens.transforms.store import Catalog, Store
@@ -46,12 +48,26 @@ class SendCodes(beam.DoFn):
         modality, bucket = element
         keys = files.read_table(self._catalog.keys(modality, bucket), TRACK_KEYS)
         codes = files.read_table(self._store.codes(self._bundle_id, modality, bucket), CODE_FACTS, ["key", "code"])
-        lasting = files.read_table(self._store.failures(modality, self._encoders[modality], bucket), FAILURES)
-        transient = files.read_table(self._catalog.failures(modality, bucket), FAILURES)
-        failures = pa.concat_tables([lasting, transient]).combine_chunks()
+        failures = failed(self._store, self._catalog, modality, self._encoders[modality], bucket)
+        self._require_codes(modality, bucket, without(keys["key"].combine_chunks(), [_keys(codes), _keys(failures)]))
         yield from _by_track_bucket(keys, codes, modality, CODED_ROWS)
         for part in _by_track_bucket(keys, failures, modality, FAILED_ROWS):
             yield TaggedOutput(FAILURES_TAG, part)
+
+    def _require_codes(self, modality: str, bucket: int, uncoded: pa.Array) -> None:
+        """Refuse to publish ``none`` where a code is only missing; a track in no playlist has no vector to code."""
+        if modality == PLAYLIST and len(uncoded):
+            vectors = encoded(self._store, modality, self._encoders[modality], bucket)
+            uncoded = uncoded.filter(pc.is_in(uncoded, value_set=pa.chunked_array(vectors, uncoded.type)))
+        if len(uncoded):
+            raise DataRefusedError(
+                f"{len(uncoded)} tracks have no {modality} code under bundle {self._bundle_id} yet: "
+                "run `tracktokens tokenize`; nothing was published"
+            )
+
+
+def _keys(facts: pa.Table) -> pa.Array:
+    return facts["key"].combine_chunks()
 
 
 def _by_track_bucket(

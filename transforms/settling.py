@@ -12,7 +12,7 @@ from tracktokens.schemas.catalog import CATALOG_TRACKS, TRACK_KEYS
 from tracktokens.schemas.facts import INPUTS
 from tracktokens.schemas.modalities import MODALITIES, PLAYLIST
 from tracktokens.schemas.rejects import ID_DUPLICATE, TRACKS_TABLE, VALIDATE, make_rejects
-from tracktokens.schemas.tracks import POSITION_SHIFT
+from tracktokens.schemas.tracks import describe_position
 from tracktokens.transforms import files
 from tracktokens.transforms.counts import COUNTS_TAG
 from tracktokens.transforms.encoding import encoding_batches
@@ -36,7 +36,6 @@ def without_duplicates(rows: pa.Table) -> tuple[pa.Table, pa.Table]:
 
 def reject_duplicates(duplicates: pa.Table) -> pa.RecordBatch:
     """Say of each duplicate where it stood; the row that stays is an earlier one."""
-    row_bits = (1 << POSITION_SHIFT) - 1
     return make_rejects(
         [
             {
@@ -44,8 +43,7 @@ def reject_duplicates(duplicates: pa.Table) -> pa.RecordBatch:
                 "track_id": row["track_id"],
                 "stage": VALIDATE,
                 "reason": ID_DUPLICATE,
-                "detail": f"row {row['position'] & row_bits} of input part {row['position'] >> POSITION_SHIFT}: "
-                "an earlier row has this id and stays",
+                "detail": f"{describe_position(row['position'])}: an earlier row has this id and stays",
             }
             for row in duplicates.select(["track_id", "position"]).to_pylist()
         ]
@@ -99,9 +97,9 @@ class FindMissing(beam.DoFn):
             return
         files.write_batches(files.join(self._catalog.keys(modality, bucket), "part.parquet"), TRACK_KEYS, [keys])
         distinct = distinct_keys(keys["key"].combine_chunks())
-        yield TaggedOutput(COUNTS_TAG, (f"tracks_with/{modality}", keys.num_rows))
-        yield TaggedOutput(COUNTS_TAG, (f"inputs/{modality}", len(distinct)))
         if modality in self._encoders:
+            yield TaggedOutput(COUNTS_TAG, (f"tracks_with/{modality}", keys.num_rows))
+            yield TaggedOutput(COUNTS_TAG, (f"inputs/{modality}", len(distinct)))
             missing = unencoded(self._store, modality, self._encoders[modality], bucket, distinct)
             inputs = pick_inputs(pa.Table.from_batches(parts["inputs"], INPUTS), missing)
             self._board.add(f"encode {modality}", total=inputs.num_rows)

@@ -12,8 +12,8 @@ Layout below the root; ``bucket=0007`` is the bucket of the rows' keys::
     catalogs/<catalog_id>/keys/<modality>/bucket=0007/*.parquet
     catalogs/<catalog_id>/failures/<modality>/bucket=0007/*.parquet
     catalogs/<catalog_id>/rejects/*.parquet
-    catalogs/<catalog_id>/playlists/*.parquet                  the cleaned corpus
-    catalogs/<catalog_id>/catalog.json, playlists.json
+    catalogs/<catalog_id>/playlists/                           corpus, rejects, playlists.json
+    catalogs/<catalog_id>/catalog.json
     releases/<release_id>/tokens, rejects, vocabulary, metrics.json, report.html, manifest.json
     LATEST
 """
@@ -50,7 +50,7 @@ class Store:
             DataRefusedError: when it has another format version.
         """
         root = files.absolute(root)
-        path = files.join(root, MANIFEST)
+        path = store_manifest(root)
         if not files.exists(path):
             raise UsageError(f"{root} is not a store (it has no {MANIFEST}): give a store that `tracktokens run` made")
         return cls(root, StoreManifest.from_json(files.read_bytes(path), path).buckets)
@@ -63,12 +63,15 @@ class Store:
             UsageError: when the folder holds something else.
         """
         root = files.absolute(root)
-        path = files.join(root, MANIFEST)
+        path = store_manifest(root)
         if files.exists(path):
             return cls.open(root)
         _refuse_other_folder(root)
         manifest = StoreManifest(buckets_for(tracks))
-        files.write_bytes(path, manifest.to_json().encode())
+        try:
+            files.write_bytes(path, manifest.to_json().encode())
+        except (OSError, ValueError) as error:
+            raise UsageError(f"no store can be made in {root} ({error}): give a folder that can be written") from error
         return cls(root, manifest.buckets)
 
     def vectors(self, modality: str, encoder_id: str, bucket: int) -> str:
@@ -128,9 +131,19 @@ class Catalog:
         return files.join(self.folder, "rejects")
 
     @property
+    def playlists(self) -> str:
+        """Folder of all that was made of the playlists."""
+        return files.join(self.folder, "playlists")
+
+    @property
     def corpus(self) -> str:
         """Folder of the cleaned playlists."""
-        return files.join(self.folder, "playlists")
+        return files.join(self.playlists, "corpus")
+
+    @property
+    def playlist_rejects(self) -> str:
+        """Folder of the playlists that were rejected."""
+        return files.join(self.playlists, "rejects")
 
     @property
     def manifest(self) -> str:
@@ -140,7 +153,19 @@ class Catalog:
     @property
     def playlists_manifest(self) -> str:
         """Path of the manifest that makes the playlists complete."""
-        return files.join(self.folder, "playlists.json")
+        return files.join(self.playlists, "playlists.json")
+
+
+def store_manifest(root: str) -> str:
+    """Path of the file that makes a folder a store.
+
+    Raises:
+        UsageError: when Beam knows no filesystem for the path.
+    """
+    try:
+        return files.join(root, MANIFEST)
+    except ValueError as error:
+        raise UsageError(f"{root} cannot hold a store: {error}") from error
 
 
 def bucket_folder(bucket: int) -> str:
@@ -157,12 +182,6 @@ def part_name(keys: pa.Array) -> str:
     """File name for a batch of facts: a hash of its keys, so that a retried batch overwrites its own file."""
     digest = hashlib.blake2b(key_bytes(keys).tobytes(), digest_size=8)
     return f"part-{digest.hexdigest()}.parquet"
-
-
-def read_latest(store: Store) -> str | None:
-    """The id of the newest complete release, or None before the first."""
-    path = files.join(store.root, LATEST)
-    return files.read_bytes(path).decode().strip() if files.exists(path) else None
 
 
 def _refuse_other_folder(root: str) -> None:

@@ -20,7 +20,7 @@ def make_codebooks(reserved=8, **other_reserved):
 def test_a_bundle_names_its_codebooks_by_modality_and_its_size():
     bundle = Bundle.of(make_codebooks(reserved=8))
     assert [bundle[modality].modality for modality in MODALITIES] == list(MODALITIES)
-    assert bundle.size == 8
+    assert bundle.reserved == 8
 
 
 def test_the_order_in_which_codebooks_come_does_not_matter():

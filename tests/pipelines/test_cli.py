@@ -1,6 +1,7 @@
 """The command line: what goes wrong is one line and an exit code."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -137,3 +138,87 @@ def test_exit_codes_are_documented() -> None:
     shown = call("--help").stdout
     for code in range(4):
         assert f"{code}  " in shown
+
+
+def test_publishing_before_tokenizing_is_refused_rather_than_a_table_of_none(demo_run: DemoRun, tmp_path: Path) -> None:
+    store = tmp_path / "s"
+    shutil.copytree(demo_run.store, store)
+    latest = (store / "LATEST").read_text()
+    shutil.rmtree(next(store.glob("codes/*/metadata")))
+    refused(call("publish", "--store", store), 3, "metadata code", "run `tracktokens tokenize`")
+    assert (store / "LATEST").read_text() == latest
+
+
+def test_vectors_that_are_gone_are_refused(demo_run: DemoRun, tmp_path: Path) -> None:
+    store = tmp_path / "s"
+    shutil.copytree(demo_run.store, store)
+    for lost in (*store.glob("codes/*/tags"), *store.glob("vectors/tags/*/bucket=*")):
+        shutil.rmtree(lost)
+    refused(call("tokenize", "--store", store), 3, "tags inputs of the catalog have no vector", "tracktokens embed")
+
+
+def test_rejects_of_an_earlier_try_with_other_playlists_are_not_published(demo_run: DemoRun, tmp_path: Path) -> None:
+    store, bad = tmp_path / "s", tmp_path / "bad.jsonl"
+    shutil.copytree(demo_run.store, store)
+    bad.write_text('{"playlist_id": "p", "track_ids": ["no"]}\n' * 9)
+    refused(call("playlists", "--playlists", bad, "--store", store), 3)
+    assert call("playlists", "--playlists", demo_run.catalog.playlists, "--store", store).exit_code == 0
+    published = call("publish", "--store", store)
+    rejects = pq.read_table(Path(published.stdout.split()[-1]) / "rejects").to_pylist()
+    assert sum(row["table"] == "playlists" for row in rejects) == 2
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--seed", "-1"), ("--seed", str(2**31)), ("--max-reject-rate", "nan"), ("--tracks", ""), ("--playlists", " ")],
+)
+def test_values_that_mean_nothing_are_wrong_usage(tracks: Path, tmp_path: Path, option: str, value: str) -> None:
+    result = call("run", "--tracks", tracks, "--store", tmp_path / "s", option, value)
+    assert result.exit_code == 2
+    assert option in result.stderr
+
+
+@pytest.mark.parametrize("store", ["{file}", "{file}/below", "unknown://bucket/store"])
+def test_a_store_that_cannot_be_made_is_wrong_usage(tracks: Path, tmp_path: Path, store: str) -> None:
+    (tmp_path / "file").write_text("mine")
+    refused(call("embed", "--tracks", tracks, "--store", store.format(file=tmp_path / "file")), 2)
+
+
+def test_a_store_whose_path_looks_like_a_pattern_works(tracks: Path, tmp_path: Path) -> None:
+    result = call("run", "--tracks", tracks, "--store", tmp_path / "songs [new] *", "--codebook-size", 2)
+    assert result.exit_code == 0, result.stderr
+    assert not list((tmp_path / "songs [new] *" / "codebooks").glob("training-*"))
+
+
+def test_a_runner_that_beam_does_not_know_is_wrong_usage(tracks: Path, tmp_path: Path) -> None:
+    refused(call("embed", "--tracks", tracks, "--store", tmp_path / "s", "--", "--runner=Foo"), 2, "Foo")
+
+
+def test_a_catalog_of_which_no_row_can_be_used_is_refused_at_any_rate(tracks: Path, tmp_path: Path) -> None:
+    tracks.write_text('{"track_id": " "}\n')
+    result = call("embed", "--tracks", tracks, "--store", tmp_path / "s", "--max-reject-rate", "1")
+    refused(result, 3, "none of 1 rows", "id_empty 1")
+
+
+def test_files_of_unknown_format_in_a_folder_are_not_passed_over_in_silence(tracks: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "tables"
+    folder.mkdir()
+    tracks.rename(folder / "a.jsonl")
+    (folder / "b.txt").write_text("?")
+    result = call("embed", "--tracks", folder, "--store", tmp_path / "s")
+    assert result.exit_code == 0, result.stderr
+
+
+def test_a_codebook_that_the_catalog_has_outgrown_is_kept_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def grow(count: int) -> Result:
+        path = tmp_path / "tracks.jsonl"
+        rows = ({"track_id": f"t{n}", "tags": [f"tag {n}"]} for n in range(count))
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return call("run", "--tracks", path, "--store", tmp_path / "s", "--codebook-size", 8)
+
+    assert grow(4).exit_code == 0
+    caplog.clear()
+    assert grow(20).exit_code == 0
+    assert "tags: the codebook in use has 2 centroids, and this catalog is enough for 8" in caplog.text

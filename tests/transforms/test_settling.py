@@ -35,7 +35,7 @@ def test_a_duplicate_is_rejected_with_its_place() -> None:
     [reject] = reject_duplicates(rows_of(("a", (2 << 40) + 5))).to_pylist()
     assert reject["reason"] == "id_duplicate"
     assert reject["track_id"] == "a"
-    assert "row 5 of input part 2" in reject["detail"]
+    assert "input part 3, row 6" in reject["detail"]
 
 
 def test_only_tracks_that_have_the_modality_have_a_key_of_it() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import logging
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -14,6 +15,8 @@ import pyarrow as pa
 from tracktokens.schemas.errors import DataRefusedError, UsageError
 from tracktokens.transforms import files
 from tracktokens.transforms.inputs.conforming import shown
+
+_logger = logging.getLogger(__name__)
 
 PARQUET, CSV, JSONL = "parquet", "csv", "jsonl"
 
@@ -48,6 +51,9 @@ def find_files(pattern: str, table: str) -> list[tuple[str, int]]:
     if not found:
         raise UsageError(f"no such file or folder: {pattern}; give the {table} table as a file, a folder or a glob")
     usable = sorted(file for file in found if _known_format(file[0]))
+    skipped = sorted(path for path, _ in found if not _known_format(path))
+    if usable and skipped:
+        _logger.warning("%s: %d files of no known format are not read, %s first", pattern, len(skipped), skipped[0])
     if not usable and explicit:
         raise UsageError(f"{pattern}: its ending tells no format that the {table} table may have; {_ENDINGS_HINT}")
     if not usable:

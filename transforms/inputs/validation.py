@@ -28,7 +28,7 @@ from tracktokens.schemas.rejects import (
     VALIDATE,
     make_rejects,
 )
-from tracktokens.schemas.tracks import MAX_ID_BYTES, POSITION_SHIFT, TRACK_ID
+from tracktokens.schemas.tracks import MAX_ID_BYTES, TRACK_ID, describe_position
 from tracktokens.transforms.inputs.conforming import Reject, keep_elements, shown
 
 # White space as Python has it, and the characters that have no width and no meaning of their own.
@@ -194,8 +194,7 @@ def _is_blank(text: pa.StringArray) -> pa.BooleanArray:
 
 
 def _id_reject(name: str, value: str | None, position: int) -> Reject:
-    fragment, row = position >> POSITION_SHIFT, position & ((1 << POSITION_SHIFT) - 1)
-    where = f"fragment {fragment + 1}, row {row + 1}"
+    where = describe_position(position)
     if value is None:
         return _row_reject(name, ID_MISSING, f"{where}: {name} is null")
     size = len(value.encode("utf-8"))

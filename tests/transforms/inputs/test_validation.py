@@ -51,7 +51,7 @@ def test_a_missing_id_is_a_reject_and_not_a_row():
             "table": "tracks",
             "stage": "validate",
             "reason": ID_MISSING,
-            "detail": "fragment 3, row 5: track_id is null",
+            "detail": "input part 3, row 5: track_id is null",
         }
     ]
 
