@@ -153,7 +153,7 @@ def mixed_down(frame: AudioFrame) -> Signal:
     if sample_format not in FULL_SCALE:
         raise AudioRefusedError(rejects.AUDIO_UNDECODABLE, f"samples of the format {sample_format}")
     samples = frame.to_ndarray()
-    channels = samples if frame.format.is_planar else samples.reshape(-1, frame.layout.nb_channels).T
+    channels = samples if frame.format.is_planar else samples.reshape(-1, len(frame.layout.channels)).T
     mono: Signal = np.ascontiguousarray(channels, np.float32).mean(axis=0)
     silence = FULL_SCALE["u8"] if sample_format == "u8" else 0
     return (mono - silence) / np.float32(FULL_SCALE[sample_format])
