@@ -8,6 +8,7 @@ PACKAGES = find_packages(include=[f"{folder}*" for folder in ("pipelines", "tran
 
 REQUIRES = [
     "apache-beam>=2.77",
+    "av>=12",
     "click>=8.1",
     "faiss-cpu>=1.12",
     "gensim>=4.3.3",

@@ -52,6 +52,9 @@ AUDIO_OUTSIDE_ROOT = "audio_outside_root"
 AUDIO_MISSING = "audio_missing"
 AUDIO_UNDECODABLE = "audio_undecodable"
 AUDIO_EMPTY = "audio_empty"
+AUDIO_CRASHED = "audio_crashed"
+AUDIO_TIMEOUT = "audio_timeout"
+AUDIO_TOO_LARGE = "audio_too_large"
 NOT_FINITE = "not_finite"
 
 TRANSIENT_REASONS = (AUDIO_MISSING,)

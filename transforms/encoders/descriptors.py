@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tracktokens.transforms.audio_descriptors import DIM, LAYOUT, LAYOUT_VERSION, describe, filter_banks
-from tracktokens.transforms.audio_windows import AudioRefusedError, Windows, read_windows
+from tracktokens.transforms.audio_windows import DECODING_VERSION, WindowReader, Windows
 from tracktokens.transforms.encoders.base import Encoded, Encoder, Failure, LoadedEncoder, encoded
 
 
@@ -28,11 +28,12 @@ class DescriptorEncoder(Encoder):
     windows: Windows = field(default_factory=Windows)
 
     def identity(self) -> Mapping[str, object]:
-        """Return name, layout, windows, and the librosa series that defines the filter banks."""
+        """Return name, layout, decoding, windows, and the librosa series that defines the filter banks."""
         return {
             "name": "librosa-descriptors",
             "version": LAYOUT_VERSION,
             "layout": [list(block) for block in LAYOUT],
+            "decoding": DECODING_VERSION,
             "windows": asdict(self.windows),
             "librosa": ".".join(version("librosa").split(".")[:2]),
         }
@@ -47,22 +48,20 @@ class DescriptorEncoder(Encoder):
         return LoadedDescriptorEncoder(self.root, self.windows, threads)
 
 
-@dataclass(frozen=True)
 class LoadedDescriptorEncoder(LoadedEncoder):
-    """Decodes and describes up to ``threads`` files at a time; both release the GIL most of the time."""
+    """Decodes and describes up to ``threads`` files at a time: each thread waits for its decoder, then describes."""
 
-    root: str
-    windows: Windows
-    threads: int
+    def __init__(self, root: str, windows: Windows, threads: int) -> None:
+        self._root = root.rstrip("/")
+        self._sample_rate = windows.sample_rate
+        self._threads = threads
+        self._reader = WindowReader(windows, threads)
 
     def encode(self, inputs: pa.StringArray) -> Encoded:
         """Describe audio files, given by their paths below the root: float32 vectors of ``DIM`` values."""
-        with ThreadPoolExecutor(self.threads, thread_name_prefix="descriptors") as pool:
+        with ThreadPoolExecutor(self._threads, thread_name_prefix="descriptors") as pool:
             return encoded(list(pool.map(self._encode_file, inputs.to_pylist())), DIM)
 
     def _encode_file(self, path: str) -> npt.NDArray[np.float32] | Failure:
-        try:
-            windows = read_windows(f"{self.root.rstrip('/')}/{path}", self.windows)
-        except AudioRefusedError as error:
-            return Failure(error.reason, error.detail)
-        return describe(windows, self.windows.sample_rate)
+        windows = self._reader.read(f"{self._root}/{path}")
+        return windows if isinstance(windows, Failure) else describe(windows, self._sample_rate)

@@ -1,13 +1,11 @@
 """Windows of audio files, on files that the tests synthesise."""
 
-import io
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile as sf
-from apache_beam.io.filesystem import FileSystem
 
 from tracktokens.schemas import rejects
 from tracktokens.transforms.audio_windows import AudioRefusedError, Span, Windows, read_windows
@@ -225,12 +223,14 @@ def test_a_file_of_no_bytes_is_empty(tmp_path):
 def test_an_mp3_with_tags_and_no_frames_is_not_called_missing(tmp_path):
     (tmp_path / "a.mp3").write_bytes(b"ID3\x03\x00\x00\x00\x00\x01\x00" + bytes(128))
     error = refusal(str(tmp_path / "a.mp3"))
-    assert (error.reason, error.detail) == (rejects.AUDIO_UNDECODABLE, "no sound in it that libsndfile knows")
+    assert error.reason == rejects.AUDIO_UNDECODABLE
+    assert error.detail.startswith("libsndfile: no sound in it; FFmpeg: ")
 
 
 def test_a_sample_rate_that_nothing_has_is_undecodable(tmp_path):
     path = write(tmp_path / "a.wav", chirp(1), rate=3)
-    assert refusal(path).detail == "claims a sample rate of 3 Hz"
+    claim = "claims a sample rate of 3 Hz"
+    assert refusal(path).detail == f"libsndfile: {claim}; FFmpeg: {claim}"
 
 
 def test_details_are_one_line_without_a_path(tmp_path):
@@ -241,58 +241,3 @@ def test_details_are_one_line_without_a_path(tmp_path):
         assert detail
         assert "\n" not in detail
         assert str(tmp_path) not in detail
-
-
-# Remote files.
-
-
-class ShelfFileSystem(FileSystem):
-    """A remote filesystem of two files, one of which cannot be fetched."""
-
-    files: dict[str, bytes] = {}  # noqa: RUF012
-
-    @classmethod
-    def scheme(cls):
-        return "shelf"
-
-    def open(self, path, mime_type="application/octet-stream", compression_type="auto"):
-        if path.endswith("broken.wav"):
-            raise TimeoutError("the shelf is out of reach")
-        return io.BytesIO(self.files[path])
-
-    def exists(self, path):
-        return path in self.files
-
-    def join(self, base, *paths): ...
-    def split(self, path): ...
-    def mkdirs(self, path): ...
-    def has_dirs(self): ...
-    def _list(self, dir_or_prefix): ...
-    def create(self, path, mime_type="application/octet-stream", compression_type="auto"): ...
-    def copy(self, source_file_names, destination_file_names): ...
-    def rename(self, source_file_names, destination_file_names): ...
-    def size(self, path): ...
-    def last_updated(self, path): ...
-    def checksum(self, path): ...
-    def metadata(self, path): ...
-    def delete(self, paths): ...
-
-
-@pytest.fixture
-def shelf(tmp_path):
-    path = write(tmp_path / "a.flac", chirp(5))
-    ShelfFileSystem.files = {"shelf://a.flac": Path(path).read_bytes(), "shelf://broken.wav": b""}
-    return path
-
-
-def test_a_remote_file_gives_the_windows_of_the_same_local_file(shelf):
-    np.testing.assert_array_equal(read_windows("shelf://a.flac", SHORT), read_windows(shelf, SHORT))
-
-
-def test_a_remote_file_that_is_not_there_is_missing(shelf):
-    assert refusal("shelf://b.flac").reason == rejects.AUDIO_MISSING
-
-
-def test_a_remote_file_that_cannot_be_fetched_now_is_an_error_and_not_a_reject(shelf):
-    with pytest.raises(TimeoutError):
-        read_windows("shelf://broken.wav", SHORT)

@@ -1,0 +1,21 @@
+"""Audio files in: a few fixed windows of each file, decoded by seeking, mixed down to mono and resampled.
+
+``placement`` says which parts of a file are read, ``reading`` reads them, by ``libsndfile`` or else by ``ffmpeg``, and
+``isolation`` does so in other processes (``decoder_process``), so that a file that breaks its decoder costs one track.
+"""
+
+from tracktokens.transforms.audio_windows.isolation import Limits, WindowReader
+from tracktokens.transforms.audio_windows.placement import Signal, Span, Windows
+from tracktokens.transforms.audio_windows.reading import DECODING_VERSION, read_windows
+from tracktokens.transforms.audio_windows.refusal import AudioRefusedError
+
+__all__ = [
+    "DECODING_VERSION",
+    "AudioRefusedError",
+    "Limits",
+    "Signal",
+    "Span",
+    "WindowReader",
+    "Windows",
+    "read_windows",
+]
