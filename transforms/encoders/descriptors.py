@@ -4,13 +4,15 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from tracktokens.transforms.audio_descriptors import DIM, LAYOUT, LAYOUT_VERSION, describe, filter_banks
-from tracktokens.transforms.audio_windows import AudioRefusedError, Windows, read_windows
+from tracktokens.transforms.audio_windows import Windows
+from tracktokens.transforms.encoders.audio_files import windows_or_failure
 from tracktokens.transforms.encoders.base import Encoded, Encoder, Failure, LoadedEncoder, encoded
 
 
@@ -23,6 +25,8 @@ class DescriptorEncoder(Encoder):
             not in the identity.
         windows: which parts of a file are heard.
     """
+
+    standardize: ClassVar[bool] = True
 
     root: str
     windows: Windows = field(default_factory=Windows)
@@ -61,8 +65,5 @@ class LoadedDescriptorEncoder(LoadedEncoder):
             return encoded(list(pool.map(self._encode_file, inputs.to_pylist())), DIM)
 
     def _encode_file(self, path: str) -> npt.NDArray[np.float32] | Failure:
-        try:
-            windows = read_windows(f"{self.root.rstrip('/')}/{path}", self.windows)
-        except AudioRefusedError as error:
-            return Failure(error.reason, error.detail)
-        return describe(windows, self.windows.sample_rate)
+        windows = windows_or_failure(self.root, path, self.windows)
+        return windows if isinstance(windows, Failure) else describe(windows, self.windows.sample_rate)
