@@ -23,7 +23,7 @@ REQUIRES = [
     "sentence-transformers>=3",
     "soundfile>=0.12",
     "soxr>=0.3.2",
-    "torch>=2.2",
+    "torch>=2.5",
     "torchvision",  # laion-clap imports it without declaring it
 ]
 

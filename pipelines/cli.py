@@ -120,6 +120,20 @@ input_options = _options(
         help="sentence-transformers model, name or folder; the packaged MiniLM when not given.",
     ),
     click.option(
+        "--audio-encoder",
+        type=click.Choice(["descriptors", "clap"]),
+        default="descriptors",
+        show_default=True,
+        help="What is heard in audio: computed descriptors, or a learned LAION-CLAP model.",
+    ),
+    click.option("--clap-checkpoint", metavar="FILE", help="Weights of the CLAP model."),
+    click.option("--clap-model", metavar="NAME", help="Size of the CLAP model; HTSAT-base when not given."),
+    click.option(
+        "--trust-checkpoint",
+        is_flag=True,
+        help="Read a CLAP checkpoint that holds more than weights, which may run any code.",
+    ),
+    click.option(
         "--max-reject-rate",
         type=Share(),
         default=0.05,
@@ -154,6 +168,10 @@ def run(
     store: str,
     audio_root: str | None,
     text_model: str | None,
+    audio_encoder: str,
+    clap_checkpoint: str | None,
+    clap_model: str | None,
+    trust_checkpoint: bool,
     max_reject_rate: float,
     codebook_size: int,
     seed: int,
@@ -164,13 +182,14 @@ def run(
 
     BEAM_OPTIONS come after `--` and go to Beam as they are, `--runner` among them.
     """
-    from tracktokens.pipelines.encoders import choose_encoders
+    from tracktokens.pipelines.encoders import AudioChoice, choose_encoders
     from tracktokens.pipelines.report import report, seconds_table
     from tracktokens.pipelines.run import RunJob
     from tracktokens.pipelines.train import check_codebook_size
 
     check_codebook_size(codebook_size)
-    encoders = choose_encoders(text_model, audio_root)
+    audio = AudioChoice(audio_encoder, clap_checkpoint, clap_model, trust_checkpoint)
+    encoders = choose_encoders(text_model, audio_root, audio)
     job = RunJob(tracks, store, encoders, playlists, audio_root, codebook_size, max_reject_rate, seed)
     with _launched(workers, beam_options) as (launch, monitor):
         outcome = job.run(launch, monitor.enter)
@@ -188,15 +207,20 @@ def embed(
     store: str,
     audio_root: str | None,
     text_model: str | None,
+    audio_encoder: str,
+    clap_checkpoint: str | None,
+    clap_model: str | None,
+    trust_checkpoint: bool,
     max_reject_rate: float,
     workers: int,
     beam_options: tuple[str, ...],
 ) -> None:
     """Scan a catalog into the store and encode what was never encoded. Prints the catalog snapshot's id."""
     from tracktokens.pipelines.embed import EmbedJob
-    from tracktokens.pipelines.encoders import choose_encoders
+    from tracktokens.pipelines.encoders import AudioChoice, choose_encoders
 
-    job = EmbedJob(tracks, store, choose_encoders(text_model, audio_root), audio_root, max_reject_rate)
+    audio = AudioChoice(audio_encoder, clap_checkpoint, clap_model, trust_checkpoint)
+    job = EmbedJob(tracks, store, choose_encoders(text_model, audio_root, audio), audio_root, max_reject_rate)
     with _launched(workers, beam_options) as (launch, _):
         click.echo(job.run(launch).catalog_id)
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from tracktokens.pipelines.launch import Launch
 from tracktokens.schemas.catalog_manifest import CatalogManifest
+from tracktokens.schemas.encoder_manifest import EncoderManifest
 from tracktokens.schemas.errors import DataRefusedError, TracktokensError
 from tracktokens.schemas.modalities import CONTENT_MODALITIES
 from tracktokens.schemas.tracks import TRACKS
@@ -173,8 +174,9 @@ def _outputs(dofn: beam.DoFn, main: object) -> beam.PTransform:
 
 
 def _describe_encoders(store: Store, encoders: Mapping[str, Encoder]) -> None:
-    """Leave beside the vectors what their encoder id is a hash of."""
+    """Leave beside the vectors what their encoder id is a hash of, and how to train on them."""
     for modality, encoder in encoders.items():
         path = store.encoder(modality, encoder.encoder_id)
         if not files.exists(path):
-            files.write_json(path, encoder.identity())
+            manifest = EncoderManifest(encoder.standardize, encoder.identity())
+            files.write_bytes(path, manifest.to_json().encode())

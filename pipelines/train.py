@@ -78,7 +78,10 @@ class TrainJob:
         sample = SAMPLE_PER_CODE * self.codebook_size
         thresholds = {modality: threshold(snapshot.inputs(modality), sample) for modality in encoders}
         read = SampleVectors(snapshot.store, snapshot.catalog, encoders, thresholds, self.seed)
-        train = TrainCodebook(folder, encoders, self.codebook_size, sample, self.seed, launch.workers, launch.board)
+        standardized = [m for m, e in encoders.items() if snapshot.store.read_encoder(m, e).standardize]
+        train = TrainCodebook(
+            folder, encoders, standardized, self.codebook_size, sample, self.seed, launch.workers, launch.board
+        )
         (
             pipeline
             | "buckets" >> beam.Create([part for part in snapshot.buckets() if part[0] in encoders])

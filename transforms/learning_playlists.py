@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from apache_beam.pvalue import TaggedOutput
 
 from tracktokens.schemas.catalog import CATALOG_TRACKS
+from tracktokens.schemas.encoder_manifest import EncoderManifest
 from tracktokens.schemas.modalities import PLAYLIST
 from tracktokens.schemas.playlists import CORPUS, PLAYLISTS
 from tracktokens.transforms import files
@@ -123,7 +124,8 @@ class TrainPlaylists(beam.DoFn):
         if trained:
             self._board.add("train playlists", total=1)
             self._add_facts(encoder_id, *train(corpus, self._config))
-            files.write_json(description, self._config.identity(digest))
+            manifest = EncoderManifest(standardize=False, identity=self._config.identity(digest))
+            files.write_bytes(description, manifest.to_json().encode())
             self._board.add("train playlists", done=1)
         files.write_json(self._result, {"encoder_id": encoder_id, "tracks": len(keys), "trained": trained})
 

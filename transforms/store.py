@@ -3,7 +3,7 @@
 Layout below the root; ``bucket=0007`` is the bucket of the rows' keys::
 
     store.json
-    vectors/<modality>/<encoder_id>/encoder.json               what the id is a hash of
+    vectors/<modality>/<encoder_id>/encoder.json               what the id is a hash of, and whether to standardise
     vectors/<modality>/<encoder_id>/bucket=0007/*.parquet      key, vector
     failures/<modality>/<encoder_id>/bucket=0007/*.parquet     key, reason, detail
     codebooks/<bundle_id>/<modality>.safetensors, manifest.json
@@ -25,7 +25,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from tracktokens.schemas.errors import UsageError
+from tracktokens.schemas.encoder_manifest import EncoderManifest
+from tracktokens.schemas.errors import DataRefusedError, UsageError
 from tracktokens.schemas.store import StoreManifest, buckets_for
 from tracktokens.transforms import files
 from tracktokens.transforms.keys import key_bytes
@@ -101,6 +102,17 @@ class Store:
     def encoder(self, modality: str, encoder_id: str) -> str:
         """Path of the description of an encoder whose vectors are here."""
         return files.join(self.root, "vectors", modality, encoder_id, "encoder.json")
+
+    def read_encoder(self, modality: str, encoder_id: str) -> EncoderManifest:
+        """Read the description of an encoder whose vectors are here.
+
+        Raises:
+            DataRefusedError: when it is gone, or cannot be read.
+        """
+        path = self.encoder(modality, encoder_id)
+        if not files.exists(path):
+            raise DataRefusedError(f"{path} is missing: restore it from a backup, or run `tracktokens embed` again")
+        return EncoderManifest.from_json(files.read_bytes(path), path)
 
     def _bucket(self, *parts: str, bucket: int) -> str:
         return files.join(self.root, *parts, bucket_folder(bucket))

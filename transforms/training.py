@@ -1,6 +1,6 @@
 """Draw the sample that a codebook learns from, and learn it."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict
 
 import apache_beam as beam
@@ -9,7 +9,6 @@ import pyarrow as pa
 
 from tracktokens.codebooks.fit import fit_codebook
 from tracktokens.schemas.catalog import TRACK_KEYS
-from tracktokens.schemas.modalities import AUDIO
 from tracktokens.transforms import files
 from tracktokens.transforms.cores import thread_share
 from tracktokens.transforms.facts import as_matrix, make_vector_facts, read_vectors
@@ -63,12 +62,16 @@ def smallest(facts: pa.Table, wanted: int, seed: int) -> pa.Table:
 
 
 class TrainCodebook(beam.DoFn):
-    """Learns the codebook of one modality from its sample, and leaves it and its metrics in a folder."""
+    """Learns the codebook of one modality from its sample, and leaves it and its metrics in a folder.
+
+    The modalities in ``standardized`` have vectors that are standardised; others' are scaled to unit length.
+    """
 
     def __init__(
         self,
         folder: str,
         encoders: Mapping[str, str],
+        standardized: Collection[str],
         reserved: int,
         sample: int,
         seed: int,
@@ -77,6 +80,7 @@ class TrainCodebook(beam.DoFn):
     ) -> None:
         self._folder = folder
         self._encoders = dict(encoders)
+        self._standardized = frozenset(standardized)
         self._reserved = reserved
         self._sample = sample
         self._seed = seed
@@ -94,7 +98,7 @@ class TrainCodebook(beam.DoFn):
             encoder_id=self._encoders[modality],
             reserved=self._reserved,
             seed=self._seed,
-            standardize=modality == AUDIO,
+            standardize=modality in self._standardized,
             threads=thread_share(self._workers),
         )
         files.write_bytes(files.join(self._folder, f"{modality}.safetensors"), fit.codebook.to_bytes())

@@ -51,6 +51,29 @@ def test_a_missing_audio_root_is_wrong_usage(tracks: Path, tmp_path: Path) -> No
     refused(result, 2, "none", "audio root")
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--audio-encoder", "clap"], ["needs --clap-checkpoint"]),
+        (["--audio-encoder", "clap", "--clap-checkpoint", "none.pt"], ["none.pt", "no such file"]),
+        (["--clap-checkpoint", "none.pt"], ["go with --audio-encoder clap"]),
+        (["--audio-encoder", "clap", "--clap-checkpoint", "x", "--clap-model", "HTSAT-huge"], ["there are HTSAT-base"]),
+    ],
+)
+def test_a_wrong_choice_of_the_audio_encoder_is_noticed_at_once(
+    tracks: Path, tmp_path: Path, options: list[str], words: list[str]
+) -> None:
+    for command in ("run", "embed"):
+        result = call(command, "--tracks", tracks, "--audio-root", tmp_path, "--store", tmp_path / "s", *options)
+        refused(result, 2, *words)
+    assert not (tmp_path / "s").exists()
+
+
+def test_clap_without_an_audio_root_is_wrong_usage(tracks: Path, tmp_path: Path) -> None:
+    options = ["--audio-encoder", "clap", "--clap-checkpoint", "x"]
+    refused(call("run", "--tracks", tracks, "--store", tmp_path / "s", *options), 2, "needs --audio-root")
+
+
 def test_a_stray_argument_is_wrong_usage(tracks: Path, tmp_path: Path) -> None:
     refused(call("run", "--tracks", tracks, tracks, "--store", tmp_path / "s"), 2, "is not an option")
 

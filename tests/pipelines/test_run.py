@@ -25,6 +25,7 @@ from tracktokens.schemas.errors import DataRefusedError
 from tracktokens.schemas.modalities import CONTENT_MODALITIES, MODALITIES
 from tracktokens.schemas.rejects import REJECTS
 from tracktokens.schemas.tokens import TOKENS
+from tracktokens.transforms.bundles import read_codebook
 from tracktokens.transforms.store import Store
 
 
@@ -101,6 +102,15 @@ def test_latest_names_a_release_whose_files_are_as_its_manifest_says(demo_run: D
     assert set(manifest["files"]) == files
     assert {"metrics.json", "report.html", "vocabulary/tokens.json"} < files
     assert all((folder / name).stat().st_size == manifest["files"][name]["bytes"] for name in files)
+
+
+def test_descriptors_alone_are_standardised_as_the_store_says_of_each_encoder(demo_run: DemoRun) -> None:
+    store, bundle = Store.open(str(demo_run.store)), demo_run.outcome.bundle
+    described = {m: store.read_encoder(m, encoder_id).standardize for m, encoder_id in bundle.encoders.items()}
+    assert described == {modality: modality == "audio" for modality in MODALITIES}
+    for modality in MODALITIES:
+        preprocessing = read_codebook(store, bundle.bundle_id, modality).preprocessing
+        assert (preprocessing.mean is not None) == described[modality]
 
 
 def nmi(table: pd.DataFrame, truth: pd.DataFrame, modality: str, label: str) -> float:

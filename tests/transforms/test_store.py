@@ -5,6 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from tracktokens.schemas.encoder_manifest import EncoderManifest
 from tracktokens.schemas.errors import DataRefusedError, UsageError
 from tracktokens.schemas.store import buckets_for
 from tracktokens.transforms.store import Store, part_name
@@ -57,3 +58,13 @@ def test_equal_keys_give_equal_file_names() -> None:
     keys = pa.array([b"0" * 16, b"1" * 16], pa.binary(16))
     assert part_name(keys) == part_name(pa.concat_arrays([keys[:1], keys[1:]]))
     assert part_name(keys) != part_name(keys[:1])
+
+
+def test_an_encoder_is_described_beside_its_vectors(tmp_path: Path) -> None:
+    store = Store.open_or_create(str(tmp_path), 1)
+    with pytest.raises(DataRefusedError, match=r"encoder\.json is missing"):
+        store.read_encoder("audio", "e")
+    described = EncoderManifest(standardize=True, identity={"name": "e"})
+    (tmp_path / "vectors" / "audio" / "e").mkdir(parents=True)
+    Path(store.encoder("audio", "e")).write_text(described.to_json())
+    assert store.read_encoder("audio", "e") == described

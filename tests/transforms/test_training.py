@@ -1,12 +1,16 @@
-"""The sample that codebooks learn from."""
+"""The sample that codebooks learn from, and what is done to it."""
+
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from tracktokens.transforms.bundles import read_codebook_file
 from tracktokens.transforms.facts import make_vector_facts
 from tracktokens.transforms.keys import content_keys, seeded_hash
-from tracktokens.transforms.training import smallest, threshold
+from tracktokens.transforms.progress import Board
+from tracktokens.transforms.training import TrainCodebook, smallest, threshold
 
 
 def facts_of(count: int) -> pa.Table:
@@ -33,3 +37,16 @@ def test_the_sample_is_the_rows_of_smallest_hash_in_whatever_order_they_come() -
     expected = {facts["key"][int(row)].as_py() for row in np.argsort(hashes)[:100]}
     for table in (facts, shuffled):
         assert set(smallest(table, 100, 0)["key"].to_pylist()) == expected
+
+
+@pytest.mark.parametrize("standardized", [["audio"], []])
+def test_the_named_modalities_are_standardised_and_others_scaled_to_unit_length(
+    tmp_path: Path, standardized: list[str]
+) -> None:
+    keys = content_keys(pa.array([str(number) for number in range(100)]))
+    facts = make_vector_facts(keys, np.random.default_rng(0).normal(5, 2, (100, 3)).astype(np.float16))
+    train = TrainCodebook(str(tmp_path), {"audio": "e"}, standardized, 4, 100, 0, 1, Board())
+    train.process(("audio", [facts]))
+    learned = read_codebook_file(str(tmp_path / "audio.safetensors")).preprocessing
+    assert (learned.mean is not None) == bool(standardized)
+    assert learned.unit_length == (not standardized)

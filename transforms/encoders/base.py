@@ -5,6 +5,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -41,7 +42,14 @@ class LoadedEncoder(ABC):
 
 
 class Encoder(ABC):
-    """A picklable description of an encoder: cheap to make and to send, loaded where it is used."""
+    """A picklable description of an encoder: cheap to make and to send, loaded where it is used.
+
+    Attributes:
+        standardize: whether the codebook standardises the vectors, because their dimensions have units of their own;
+            otherwise it scales them to unit length.
+    """
+
+    standardize: ClassVar[bool] = False
 
     @abstractmethod
     def identity(self) -> Mapping[str, object]:

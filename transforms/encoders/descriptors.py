@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,8 @@ class DescriptorEncoder(Encoder):
             not in the identity.
         windows: which parts of a file are heard.
     """
+
+    standardize: ClassVar[bool] = True
 
     root: str
     windows: Windows = field(default_factory=Windows)

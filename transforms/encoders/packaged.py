@@ -4,11 +4,10 @@ import hashlib
 from pathlib import Path
 
 from tracktokens.schemas.errors import DataRefusedError, UsageError
+from tracktokens.transforms.encoders.weights import feed_file
 
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 """SHA-256 of ``model.safetensors``, as published by its authors (sentence-transformers/all-MiniLM-L6-v2)."""
-
-_READ_BYTES = 1 << 20
 
 
 def packaged_minilm() -> str:
@@ -36,9 +35,7 @@ def _check_weights(weights: Path) -> None:
     if not weights.is_file():
         raise DataRefusedError(f"{weights} is missing: reinstall tracktokens[offline], or give --text-model")
     digest = hashlib.sha256()
-    with weights.open("rb") as file:
-        while block := file.read(_READ_BYTES):
-            digest.update(block)
+    feed_file(digest, weights)
     if digest.hexdigest() != MINILM_SHA256:
         raise DataRefusedError(
             f"{weights} has SHA-256 {digest.hexdigest()}, not {MINILM_SHA256}:"

@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from weakref import WeakValueDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +24,7 @@ from tracktokens.schemas.errors import DataRefusedError, UsageError
 from tracktokens.schemas.rejects import NOT_FINITE, TEXT_UNENCODABLE
 from tracktokens.transforms.encoders.base import Encoded, Encoder, Failure, LoadedEncoder, encoded
 from tracktokens.transforms.encoders.packaged import packaged_minilm
+from tracktokens.transforms.encoders.weights import SharedModels, feed_file
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -42,7 +42,6 @@ MAX_CHARACTERS = 1 << 17
 BATCH_SIZE = 32
 """Pieces in one forward pass: more does not pay on a CPU."""
 
-_READ_BYTES = 1 << 20
 _UNREAD_SUFFIXES = {".md", ".onnx", ".h5", ".msgpack", ".ot", ".png", ".jpg", ".pyc"}
 _UNREAD_FOLDERS = {"onnx", "openvino", "coreml"}
 _PROBE = "a song"
@@ -84,7 +83,8 @@ class SentenceEncoder(Encoder):
         import torch
 
         torch.set_num_threads(threads)
-        return LoadedSentenceEncoder(_shared_model(self), self.batch_size)
+        model = _models.get((self.weights, self.device), lambda: _load_model(self))
+        return LoadedSentenceEncoder(model, self.batch_size)
 
 
 def sentence_encoder(model: str | None = None) -> SentenceEncoder:
@@ -129,9 +129,7 @@ def model_hash(folder: Path) -> str:
         if not _changes_vectors(name):
             continue
         digest.update(f"{name.as_posix()}\0{path.stat().st_size}\0".encode())
-        with path.open("rb") as file:
-            while block := file.read(_READ_BYTES):
-                digest.update(block)
+        feed_file(digest, path)
     return digest.hexdigest()
 
 
@@ -167,17 +165,7 @@ class _SharedModel:
         self.lock = threading.Lock()
 
 
-_models: WeakValueDictionary[tuple[str, str | None], _SharedModel] = WeakValueDictionary()
-_models_lock = threading.Lock()
-
-
-def _shared_model(encoder: SentenceEncoder) -> _SharedModel:
-    key = (encoder.weights, encoder.device)
-    with _models_lock:
-        model = _models.get(key)
-        if model is None:
-            model = _models[key] = _load_model(encoder)
-        return model
+_models: SharedModels[_SharedModel] = SharedModels()
 
 
 def _load_model(encoder: SentenceEncoder) -> _SharedModel:
