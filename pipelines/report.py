@@ -46,7 +46,7 @@ def _rows(metrics: Mapping[str, Any]) -> Table:
 
 
 def _modalities(metrics: Mapping[str, Any]) -> Table:
-    table = Table("modality", "tracks", "coverage", "codes used", "reserved", "perplexity", "inputs encoded now")
+    table = Table("modality", "tracks", "coverage", "codes used", "reserved", "perplexity", "encoded")
     for modality in MODALITIES:
         use = metrics["modalities"][modality]
         table.add_row(
