@@ -11,12 +11,12 @@ import pyarrow as pa
 from tracktokens.pipelines.launch import Launch
 from tracktokens.schemas.catalog_manifest import CatalogManifest
 from tracktokens.schemas.encoder_manifest import EncoderManifest
-from tracktokens.schemas.errors import DataRefusedError, TracktokensError
+from tracktokens.schemas.errors import DataRefusedError
 from tracktokens.schemas.modalities import CONTENT_MODALITIES
 from tracktokens.schemas.tracks import TRACKS
 from tracktokens.transforms import files
 from tracktokens.transforms.arrow_coder import Count, Keyed, ModalityKeyed
-from tracktokens.transforms.counts import COUNTS_TAG, Totals, WriteCounts, read_counts
+from tracktokens.transforms.counts import COUNTS_TAG, Totals, WriteCounts, read_counts, require_balance
 from tracktokens.transforms.encoders.base import Encoder
 from tracktokens.transforms.encoding import EncodeMissing
 from tracktokens.transforms.inputs.fragments import Fragment, check_table, estimate_rows, find_fragments
@@ -134,11 +134,7 @@ def reconcile(manifest: CatalogManifest, counts: Mapping[str, int], max_reject_r
         TracktokensError: when rows are unaccounted for, which is a fault of ours.
     """
     read, rejected = manifest.rows_read, manifest.rows_rejected
-    if read != manifest.rows_accepted + rejected:
-        raise TracktokensError(
-            f"{read} rows read, but {manifest.rows_accepted} accepted and {rejected} rejected: "
-            "this is a fault of tracktokens, please report it; nothing was published"
-        )
+    require_balance("rows", read, manifest.rows_accepted, "accepted", rejected)
     if not manifest.rows_accepted:
         raise DataRefusedError(f"none of {read} rows can be used ({_reasons(counts)}): mend the input")
     if exceeds(rejected, read, max_reject_rate):

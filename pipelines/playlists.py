@@ -8,11 +8,11 @@ import apache_beam as beam
 from tracktokens.pipelines.launch import Launch
 from tracktokens.pipelines.snapshot import Snapshot, open_snapshot
 from tracktokens.schemas.catalog_manifest import PlaylistsManifest
-from tracktokens.schemas.errors import DataRefusedError, TracktokensError
+from tracktokens.schemas.errors import DataRefusedError
 from tracktokens.schemas.playlists import PLAYLISTS
 from tracktokens.transforms import files
 from tracktokens.transforms.arrow_coder import Count, Keyed
-from tracktokens.transforms.counts import COUNTS_TAG, WriteCounts, read_counts
+from tracktokens.transforms.counts import COUNTS_TAG, WriteCounts, read_counts, require_balance
 from tracktokens.transforms.encoders.word2vec import Word2VecConfig
 from tracktokens.transforms.inputs.fragments import Fragment, check_table, estimate_rows, find_fragments
 from tracktokens.transforms.learning_playlists import (
@@ -27,6 +27,22 @@ from tracktokens.transforms.store import Store
 
 COUNTS_FILE = "counts.json"
 RESULT_FILE = "encoder.json"
+
+
+class _OnWholeCorpus(beam.PTransform):
+    """Gives all files of the corpus to one worker at once: word2vec learns from them together."""
+
+    def __init__(self, train: TrainPlaylists) -> None:
+        super().__init__()
+        self._train = train
+
+    def expand(self, paths: beam.PCollection) -> beam.PCollection:
+        return (
+            paths
+            | "to one worker" >> beam.WithKeys(0).with_output_types(beam.typehints.KV[int, str])
+            | "whole corpus" >> beam.GroupByKey()
+            | "train" >> beam.ParDo(self._train)
+        )
 
 
 @dataclass(frozen=True)
@@ -62,7 +78,6 @@ class PlaylistsJob:
 
     def _build(self, snapshot: Snapshot, fragments: list[Fragment], launch: Launch, pipeline: beam.Pipeline) -> None:
         catalog, buckets = snapshot.catalog, snapshot.store.buckets
-        result = files.join(catalog.playlists, RESULT_FILE)
         scanned = (
             pipeline
             | "fragments" >> beam.Create(fragments)
@@ -88,12 +103,8 @@ class PlaylistsJob:
             .with_output_types(str, **{REJECTS_TAG: Keyed, COUNTS_TAG: Count})
             .with_outputs(REJECTS_TAG, COUNTS_TAG, main="main")
         )
-        (
-            written.main
-            | "to one worker" >> beam.WithKeys(0).with_output_types(beam.typehints.KV[int, str])
-            | "whole corpus" >> beam.GroupByKey()
-            | "train" >> beam.ParDo(TrainPlaylists(snapshot.store, self.config, result, launch.board))
-        )
+        train = TrainPlaylists(snapshot.store, self.config, files.join(catalog.playlists, RESULT_FILE), launch.board)
+        written.main | "learn" >> _OnWholeCorpus(train)
         for name, rejected in (("scan", scanned[REJECTS_TAG]), ("corpus", written[REJECTS_TAG])):
             rejected | f"write {name} rejects" >> WriteRejects(catalog.playlist_rejects, f"playlists-{name}")
         counts = [scanned[COUNTS_TAG], known[COUNTS_TAG], written[COUNTS_TAG]]
@@ -107,11 +118,7 @@ class PlaylistsJob:
         catalog = snapshot.catalog
         counts = read_counts(files.join(catalog.playlists, COUNTS_FILE))
         read, used, rejected = counts["playlists_read"], counts["playlists_used"], counts["rows_rejected"]
-        if read != used + rejected:
-            raise TracktokensError(
-                f"{read} playlists read, but {used} used and {rejected} rejected: "
-                "this is a fault of tracktokens, please report it; nothing was published"
-            )
+        require_balance("playlists", read, used, "used", rejected)
         if not used:
             raise DataRefusedError(
                 f"no playlist in {self.playlists} holds two tracks of the catalog ({counts['entries_unknown']} of "

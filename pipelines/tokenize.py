@@ -6,6 +6,7 @@ from functools import partial
 
 import apache_beam as beam
 
+from tracktokens.codebooks.bundle import Bundle
 from tracktokens.pipelines.launch import Launch
 from tracktokens.pipelines.snapshot import Snapshot, open_snapshot
 from tracktokens.schemas.bundle_manifest import BundleManifest
@@ -39,10 +40,7 @@ class TokenizeJob:
             UsageError: when the store lacks the bundle or a catalog.
             DataRefusedError: when the bundle was learned from other encoders, or its files were changed.
         """
-        store = Store.open(self.store)
-        snapshot = open_snapshot(store, self.catalog_id)
-        read_bundle(store, self.bundle_id)
-        check_encoders(snapshot, read_manifest(store, self.bundle_id))
+        snapshot, _ = open_with_bundle(self.store, self.bundle_id, self.catalog_id)
         launch.board.add("assign codes", total=sum(snapshot.tracks_with(modality) for modality in snapshot.encoders))
         path = files.join(snapshot.catalog.folder, f"assigned-{self.bundle_id}.json")
         launch.run(partial(self._build, snapshot, path, launch))
@@ -60,6 +58,20 @@ class TokenizeJob:
             | "assign" >> beam.ParDo(assign).with_output_types(Count)
         )
         counts | "write counts" >> WriteCounts(path)
+
+
+def open_with_bundle(root: str, bundle_id: str, catalog_id: str | None) -> tuple[Snapshot, Bundle]:
+    """Open a catalog snapshot of a store, and a bundle that divides its vectors.
+
+    Raises:
+        UsageError: when the store lacks the bundle or a catalog.
+        DataRefusedError: when they do not belong together, or a codebook was changed.
+    """
+    store = Store.open(root)
+    snapshot = open_snapshot(store, catalog_id)
+    bundle = read_bundle(store, bundle_id)
+    check_encoders(snapshot, read_manifest(store, bundle_id))
+    return snapshot, bundle
 
 
 def check_encoders(snapshot: Snapshot, bundle: BundleManifest) -> None:

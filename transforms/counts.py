@@ -5,6 +5,7 @@ from functools import partial
 
 import apache_beam as beam
 
+from tracktokens.schemas.errors import TracktokensError
 from tracktokens.transforms import files
 
 COUNTS_TAG = "counts"
@@ -29,6 +30,26 @@ class WriteCounts(beam.PTransform):
     def expand(self, counts: beam.PCollection) -> beam.PCollection:
         """Sum by name, gather, write."""
         return counts | Totals() | beam.Map(partial(files.write_json, self._path))
+
+
+def require_balance(rows: str, read: int, kept: int, where: str, rejected: int) -> None:
+    """Check that all rows read were kept or rejected: nothing is lost without a trace.
+
+    Args:
+        rows: what they are called, for the message.
+        read: rows read.
+        kept: rows that stayed.
+        where: what became of these, for the message.
+        rejected: rows in the rejects.
+
+    Raises:
+        TracktokensError: when rows are unaccounted for, which is a fault of ours.
+    """
+    if read != kept + rejected:
+        raise TracktokensError(
+            f"{read} {rows} read, but {kept} {where} and {rejected} rejected: "
+            "this is a fault of tracktokens, please report it; nothing was published"
+        )
 
 
 def read_counts(path: str) -> Counter[str]:

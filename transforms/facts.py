@@ -7,10 +7,17 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tracktokens.schemas.catalog import TRACK_KEYS
 from tracktokens.schemas.errors import DataRefusedError
 from tracktokens.schemas.facts import CODE_FACTS, FAILURES, KEY, vector_facts
 from tracktokens.transforms import files
 from tracktokens.transforms.store import Catalog, Store, part_name
+
+
+def catalog_keys(catalog: Catalog, modality: str, bucket: int) -> pa.Array:
+    """The sorted keys of one bucket of a catalog's modality: each as often as tracks share it."""
+    keys = files.read_table(catalog.keys(modality, bucket), TRACK_KEYS, [KEY.name])
+    return keys[KEY.name].combine_chunks()
 
 
 def unencoded(store: Store, modality: str, encoder_id: str, bucket: int, keys: pa.Array) -> pa.Array:

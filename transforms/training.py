@@ -8,10 +8,9 @@ import numpy as np
 import pyarrow as pa
 
 from tracktokens.codebooks.fit import fit_codebook
-from tracktokens.schemas.catalog import TRACK_KEYS
 from tracktokens.transforms import files
 from tracktokens.transforms.cores import thread_share
-from tracktokens.transforms.facts import as_matrix, make_vector_facts, read_vectors
+from tracktokens.transforms.facts import as_matrix, catalog_keys, make_vector_facts, read_vectors
 from tracktokens.transforms.keys import distinct_keys, seeded_hash
 from tracktokens.transforms.progress import Board
 from tracktokens.transforms.store import Catalog, Store
@@ -46,7 +45,7 @@ class SampleVectors(beam.DoFn):
     def process(self, element: tuple[str, int]) -> Iterator[tuple[str, pa.RecordBatch]]:
         """Sample one bucket of one modality: batches of vector facts by modality."""
         modality, bucket = element
-        keys = files.read_table(self._catalog.keys(modality, bucket), TRACK_KEYS, ["key"])["key"].combine_chunks()
+        keys = catalog_keys(self._catalog, modality, bucket)
         wanted = distinct_keys(keys)
         chosen = wanted.filter(pa.array(seeded_hash(wanted, self._seed) <= np.uint64(self._thresholds[modality])))
         for found, vectors in read_vectors(self._store.vectors(modality, self._encoders[modality], bucket), chosen):
