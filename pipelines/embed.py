@@ -18,7 +18,7 @@ from tracktokens.transforms import files
 from tracktokens.transforms.arrow_coder import Count, Keyed, ModalityKeyed
 from tracktokens.transforms.counts import COUNTS_TAG, Totals, WriteCounts, read_counts, require_balance
 from tracktokens.transforms.encoders.base import Encoder
-from tracktokens.transforms.encoding import EncodeMissing
+from tracktokens.transforms.encoding import DECODING, ENCODING, EncodeMissing
 from tracktokens.transforms.inputs.fragments import Fragment, check_table, estimate_rows, find_fragments
 from tracktokens.transforms.rejecting import REJECTS_TAG, WriteRejects
 from tracktokens.transforms.scanning import INPUTS_TAG, ScanTracks
@@ -117,6 +117,8 @@ class EmbedJob:
             inputs={modality: counts[f"inputs/{modality}"] for modality in CONTENT_MODALITIES},
             encoded={modality: counts[f"encoded/{modality}"] for modality in CONTENT_MODALITIES},
             failed={modality: counts[f"failed/{modality}"] for modality in CONTENT_MODALITIES},
+            encoding_seconds=_seconds(counts, ENCODING),
+            decoding_seconds=_seconds(counts, DECODING),
             ignored_columns=sorted(name.split("/", 1)[1] for name in counts if name.startswith("ignored/")),
         )
         reconcile(manifest, counts, self.max_reject_rate)
@@ -124,6 +126,10 @@ class EmbedJob:
             _logger.warning("%d tracks have audio, which needs --audio-root", counts["audio_without_root"])
         files.write_bytes(catalog.manifest, manifest.to_json().encode())
         return manifest
+
+
+def _seconds(counts: Mapping[str, int], step: str) -> dict[str, float]:
+    return {modality: counts[f"{step}/{modality}"] / 1000 for modality in CONTENT_MODALITIES}
 
 
 def reconcile(manifest: CatalogManifest, counts: Mapping[str, int], max_reject_rate: float) -> None:

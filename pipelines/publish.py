@@ -156,6 +156,8 @@ def release_metrics(snapshot: Snapshot, bundle: Bundle, folder: str, rows: Mappi
             "distinct": dict(snapshot.manifest.inputs),
             "encoded": dict(snapshot.manifest.encoded),
             "failed": dict(snapshot.manifest.failed),
+            "encoding_seconds": dict(snapshot.manifest.encoding_seconds),
+            "decoding_seconds": dict(snapshot.manifest.decoding_seconds),
         },
         "playlists": None if snapshot.playlists is None else asdict(snapshot.playlists),
         "ignored_columns": snapshot.manifest.ignored_columns,

@@ -21,6 +21,8 @@ class CatalogManifest(Manifest):
         inputs: modality to number of distinct inputs.
         encoded: modality to number of inputs that this scan had to encode.
         failed: modality to number of inputs of which the encoder could make no vector, in this scan.
+        encoding_seconds: modality to seconds in the encoder, waiting for decoders included, summed over threads.
+        decoding_seconds: modality to seconds that decoders were busy, summed over them.
         ignored_columns: input columns that are not in the schema, in order of name.
     """
 
@@ -35,6 +37,8 @@ class CatalogManifest(Manifest):
     inputs: Mapping[str, int]
     encoded: Mapping[str, int]
     failed: Mapping[str, int]
+    encoding_seconds: Mapping[str, float]
+    decoding_seconds: Mapping[str, float]
     ignored_columns: list[str]
 
 

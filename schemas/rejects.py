@@ -47,7 +47,8 @@ ROW_REASONS = (
 # Reasons for which one value is lost.
 WRONG_TYPE = "wrong_type"
 NOT_UTF8 = "not_utf8"
-TEXT_UNENCODABLE = "text_unencodable"
+ENCODER_FAILED = "encoder_failed"
+OUT_OF_MEMORY = "out_of_memory"
 AUDIO_OUTSIDE_ROOT = "audio_outside_root"
 AUDIO_MISSING = "audio_missing"
 AUDIO_UNDECODABLE = "audio_undecodable"

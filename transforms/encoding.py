@@ -1,5 +1,7 @@
 """Encode the inputs that have no vector yet, and add what comes out to the facts."""
 
+import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -7,6 +9,7 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import ModelHandler, RunInference
 
 from tracktokens.schemas import rejects
@@ -16,6 +19,7 @@ from tracktokens.transforms import files
 from tracktokens.transforms.arrow_coder import Count
 from tracktokens.transforms.cores import thread_share
 from tracktokens.transforms.encoders.base import Encoded, Encoder, Failure, LoadedEncoder
+from tracktokens.transforms.encoders.halving import encode_by_halves
 from tracktokens.transforms.facts import make_vector_facts, write_vectors
 from tracktokens.transforms.keys import bucket_numbers, split_by_bucket
 from tracktokens.transforms.progress import Board
@@ -24,6 +28,11 @@ from tracktokens.transforms.store import Catalog, Store, part_name
 MAX_TEXTS = 2048
 MAX_TEXT_BYTES = 512 * 1024
 MAX_FILES = 32
+
+ENCODING = "encoding_milliseconds"
+DECODING = "decoding_milliseconds"
+"""What encoding cost: time in the encoder, waiting for decoders included, and time that decoders were busy beside it.
+Both are summed over all that ran at a time."""
 
 FLOAT16_MAX = float(np.finfo(np.float16).max)
 
@@ -51,12 +60,14 @@ class LazyEncoder:
         self._encoder = encoder
         self._workers = workers
         self._loaded: LoadedEncoder | None = None
+        self._lock = threading.Lock()
 
     def encode(self, inputs: pa.StringArray) -> Encoded:
-        """Encode inputs; see :meth:`LoadedEncoder.encode`."""
-        if self._loaded is None:
-            self._loaded = self._encoder.load(thread_share(self._workers))
-        return self._loaded.encode(inputs)
+        """Encode inputs; see :func:`encode_by_halves`."""
+        with self._lock:  # threads of a worker share it
+            if self._loaded is None:
+                self._loaded = self._encoder.load(thread_share(self._workers))
+        return encode_by_halves(self._loaded, inputs)
 
 
 class EncoderHandler(ModelHandler[pa.RecordBatch, pa.RecordBatch, LazyEncoder]):
@@ -77,7 +88,7 @@ class EncoderHandler(ModelHandler[pa.RecordBatch, pa.RecordBatch, LazyEncoder]):
         model: LazyEncoder,
         inference_args: Mapping[str, Any] | None = None,
     ) -> Iterable[pa.RecordBatch]:
-        """Encode batches of ``INPUTS``: each gives its keys with a float16 vector, or a reason and a detail."""
+        """Encode batches of ``INPUTS``: each gives ``ENCODED`` rows."""
         return [encode_inputs(inputs, model) for inputs in batch]
 
     def get_num_bytes(self, batch: Sequence[pa.RecordBatch]) -> int:
@@ -86,17 +97,22 @@ class EncoderHandler(ModelHandler[pa.RecordBatch, pa.RecordBatch, LazyEncoder]):
 
 
 def encode_inputs(inputs: pa.RecordBatch, model: LazyEncoder) -> pa.RecordBatch:
-    """Encode one batch of ``INPUTS`` to keys, vectors (null where it failed), reasons and details."""
+    """Encode one batch of ``INPUTS`` to keys, float16 vectors (zero where it failed), reasons and details.
+
+    What it cost stands in the metadata of the schema, where it stays with the batch.
+    """
+    start = time.monotonic()
     encoded = model.encode(inputs["input"])
+    spent = {ENCODING: time.monotonic() - start, DECODING: encoded.decoding_seconds}
     failures = {**encoded.failures, **_unstorable(encoded)}
     vectors = encoded.vectors.copy() if failures else encoded.vectors
     vectors[list(failures)] = 0
     facts = make_vector_facts(inputs["key"], vectors.astype(np.float16))
     reasons = [failures[row].reason if row in failures else None for row in range(inputs.num_rows)]
     details = [failures[row].detail if row in failures else None for row in range(inputs.num_rows)]
-    return facts.append_column("reason", pa.array(reasons, pa.string())).append_column(
-        "detail", pa.array(details, pa.string())
-    )
+    facts = facts.append_column("reason", pa.array(reasons, pa.string()))
+    facts = facts.append_column("detail", pa.array(details, pa.string()))
+    return facts.replace_schema_metadata({step: str(round(1000 * seconds)) for step, seconds in spent.items()})
 
 
 def _unstorable(encoded: Encoded) -> dict[int, Failure]:
@@ -123,10 +139,14 @@ class AddFacts(beam.DoFn):
         """Write one batch, a file a bucket."""
         for bucket, part in split_by_bucket(encoded, bucket_numbers(encoded["key"], self._store.buckets)):
             self._write(bucket, part)
-        failed = encoded.num_rows - encoded["reason"].null_count
         self._board.add(f"encode {self._modality}", done=encoded.num_rows)
-        yield f"encoded/{self._modality}", encoded.num_rows - failed
-        yield f"failed/{self._modality}", failed
+        failed = encoded.num_rows - encoded["reason"].null_count
+        metadata = encoded.schema.metadata
+        counts = {"encoded": encoded.num_rows - failed, "failed": failed}
+        counts |= {step: int(metadata[step.encode()]) for step in (ENCODING, DECODING)}
+        for name, count in counts.items():
+            Metrics.counter("tracktokens", f"{name}/{self._modality}").inc(count)  # for the runner's own pages
+            yield f"{name}/{self._modality}", count
 
     def _write(self, bucket: int, part: pa.RecordBatch) -> None:
         good = part.filter(pc.is_null(part["reason"])).select(["key", "vector"])

@@ -1,7 +1,8 @@
 """Encoding what is missing, with an encoder that is made here."""
 
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -104,3 +105,20 @@ def test_vectors_and_lasting_failures_become_facts_and_a_vanished_file_is_tried_
     assert found.equals(keys[:1])
     assert vectors.tolist() == [[3, 0]]
     assert files.read_table(catalog.failures("audio", 0), FAILURES)["key"].to_pylist() == keys[2:].to_pylist()
+
+
+def test_what_encoding_cost_is_counted_with_the_batch(tmp_path: Path) -> None:
+    class Slow(LengthEncoder):
+        def load(self, threads: int) -> LoadedEncoder:
+            return LoadedSlowEncoder()
+
+    class LoadedSlowEncoder(LoadedLengthEncoder):
+        def encode(self, inputs: pa.StringArray) -> Encoded:
+            time.sleep(0.05)
+            return replace(super().encode(inputs), decoding_seconds=1.5)
+
+    store = Store(str(tmp_path), 1)
+    facts = encode_inputs(inputs_of("abc"), LazyEncoder(Slow(), 1))
+    counts = dict(AddFacts(store, store.catalog("c"), "audio", "e", Board()).process(facts))
+    assert counts["decoding_milliseconds/audio"] == 1500
+    assert 50 <= counts["encoding_milliseconds/audio"] < 1500

@@ -25,6 +25,7 @@ from queue import SimpleQueue
 import numpy as np
 
 from tracktokens.schemas import rejects
+from tracktokens.schemas.errors import TracktokensError
 from tracktokens.transforms.audio_windows.decoder_process import Decode, Setup, serve
 from tracktokens.transforms.audio_windows.placement import Signal, Windows
 from tracktokens.transforms.audio_windows.reading import read_windows
@@ -54,7 +55,7 @@ class Limits:
     memory: int = 1 << 30
 
 
-class DecoderStartError(RuntimeError):
+class DecoderStartError(TracktokensError):
     """A decoder process did not start. This is no file's fault: the worker's own installation is."""
 
 

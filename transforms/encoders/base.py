@@ -27,10 +27,12 @@ class Encoded:
     Attributes:
         vectors: float32 array of shape (inputs, dim). Rows of failed inputs are zero.
         failures: row number to failure, for the inputs of which no vector could be made.
+        decoding_seconds: time that decoders were busy with the inputs, summed over all that ran beside each other.
     """
 
     vectors: npt.NDArray[np.float32]
     failures: Mapping[int, Failure]
+    decoding_seconds: float = 0.0
 
 
 class LoadedEncoder(ABC):
@@ -38,7 +40,22 @@ class LoadedEncoder(ABC):
 
     @abstractmethod
     def encode(self, inputs: pa.StringArray) -> Encoded:
-        """Encode inputs, one vector each. An input that cannot be encoded is a failure, never an exception."""
+        """Encode inputs, one vector each.
+
+        An input that the encoder knows it cannot encode is a failure. One that makes it raise costs its batch a second
+        try: :func:`tracktokens.transforms.encoders.halving.encode_by_halves` finds it.
+        """
+
+    def probe(self) -> bool:
+        """Encode something that always can be, after an input raised: to tell a bad input from a broken encoder.
+
+        Returns:
+            Whether the encoder is known to work. By default that is not known.
+
+        Raises:
+            Exception: whatever a broken encoder raises.
+        """
+        return False
 
 
 class Encoder(ABC):
@@ -71,7 +88,7 @@ def identity_hash(identity: Mapping[str, object]) -> str:
     return hashlib.blake2b(canonical.encode("utf-8"), digest_size=6).hexdigest()
 
 
-def encoded(vectors: Sequence[npt.NDArray[np.float32] | Failure], dim: int) -> Encoded:
+def encoded(vectors: Sequence[npt.NDArray[np.float32] | Failure], dim: int, decoding_seconds: float = 0.0) -> Encoded:
     """Collect per-input results, vectors of ``dim`` values or failures, in their order."""
     stacked = np.zeros((len(vectors), dim), np.float32)
     failures: dict[int, Failure] = {}
@@ -80,4 +97,4 @@ def encoded(vectors: Sequence[npt.NDArray[np.float32] | Failure], dim: int) -> E
             failures[row] = result
         else:
             stacked[row] = result
-    return Encoded(stacked, failures)
+    return Encoded(stacked, failures, decoding_seconds)

@@ -7,7 +7,6 @@ is the mean of the pieces' unit vectors, weighted by their word pieces and broug
 """
 
 import hashlib
-import logging
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tracktokens.schemas.errors import DataRefusedError, UsageError
-from tracktokens.schemas.rejects import NOT_FINITE, TEXT_UNENCODABLE
+from tracktokens.schemas.rejects import NOT_FINITE
 from tracktokens.transforms.encoders.base import Encoded, Encoder, Failure, LoadedEncoder, encoded
 from tracktokens.transforms.encoders.packaged import packaged_minilm
 from tracktokens.transforms.encoders.weights import SharedModels, feed_file
@@ -45,8 +44,6 @@ BATCH_SIZE = 32
 _UNREAD_SUFFIXES = {".md", ".onnx", ".h5", ".msgpack", ".ot", ".png", ".jpg", ".pyc"}
 _UNREAD_FOLDERS = {"onnx", "openvino", "coreml"}
 _PROBE = "a song"
-
-_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -219,7 +216,12 @@ class LoadedSentenceEncoder(LoadedEncoder):
         Equal batches give equal vectors. The same text in another batch may differ by rounding (about 1e-7), because it
         is padded to another length.
         """
-        return encoded(self._vectors_or_failures(inputs.to_pylist()), self._dim)
+        return encoded([_checked(vector) for vector in self._vectors(inputs.to_pylist())], self._dim)
+
+    def probe(self) -> bool:
+        """Encode a text that every model can."""
+        self._forward([_PROBE])
+        return True
 
     def pieces(self, texts: Sequence[str]) -> list[list["Piece"]]:
         """Cut each text into the pieces that are encoded for it, at least one."""
@@ -227,22 +229,6 @@ class LoadedSentenceEncoder(LoadedEncoder):
         with self._model.lock:
             encodings = _encode_whole(self._tokenizer, shortened)
         return [cut(text, encoding, self._window) for text, encoding in zip(shortened, encodings, strict=True)]
-
-    def _vectors_or_failures(self, texts: list[str]) -> list[npt.NDArray[np.float32] | Failure]:
-        """Encode texts; where that raises, halve them until the text that is to blame stands alone."""
-        import torch
-
-        try:
-            return [_checked(vector) for vector in self._vectors(texts)]
-        except (MemoryError, torch.cuda.OutOfMemoryError):
-            raise
-        except Exception as error:  # whatever the tokenizer or the model raises: their code, any type
-            if len(texts) == 1:
-                self._forward([_PROBE])  # raises where the model is at fault, and not the text
-                _logger.warning("a text of %d characters cannot be encoded: %r", len(texts[0]), error)
-                return [Failure(TEXT_UNENCODABLE, repr(error))]
-        middle = len(texts) // 2
-        return self._vectors_or_failures(texts[:middle]) + self._vectors_or_failures(texts[middle:])
 
     def _vectors(self, texts: list[str]) -> npt.NDArray[np.float32]:
         """Encode texts, all their pieces in one call: it sorts them by length, so that little is padded."""
