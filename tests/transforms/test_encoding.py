@@ -97,7 +97,7 @@ def test_vectors_and_lasting_failures_become_facts_and_a_vanished_file_is_tried_
     catalog = store.catalog("c")
     facts = encode_inputs(inputs_of("abc", AUDIO_UNDECODABLE, AUDIO_MISSING), LazyEncoder(LengthEncoder(), 1))
     counts = dict(AddFacts(store, catalog, "audio", "e", Board()).process(facts))
-    assert counts == {"encoded/audio": 1, "failed/audio": 2}
+    assert (counts["encoded/audio"], counts["failed/audio"]) == (1, 2)
 
     keys = content_keys(pa.array(["abc", AUDIO_UNDECODABLE, AUDIO_MISSING]))
     assert unencoded(store, "audio", "e", 0, keys).equals(keys[2:])
