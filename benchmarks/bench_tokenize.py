@@ -153,7 +153,7 @@ def random_keys(count: int, bucket: int, buckets: int, generator: np.random.Gene
 def catalog_manifest(tracks: int) -> CatalogManifest:
     """What a scan would have said of this catalog."""
     counts = dict.fromkeys(MODALITIES, 0) | {METADATA: tracks}
-    return CatalogManifest(CATALOG, tracks, tracks, 0, {METADATA: ENCODER}, counts, counts, {}, {}, {}, {}, [])
+    return CatalogManifest(CATALOG, tracks, tracks, 0, {METADATA: ENCODER}, counts, counts, {}, {}, {}, {}, {}, [])
 
 
 if __name__ == "__main__":

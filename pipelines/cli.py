@@ -3,7 +3,7 @@
 import logging
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,10 +12,14 @@ import click
 from tracktokens.schemas.errors import TracktokensError, UsageError
 
 if TYPE_CHECKING:
+    from tracktokens.pipelines.encoders import VectorSources
     from tracktokens.pipelines.launch import Launch
     from tracktokens.pipelines.monitor import Monitor
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+Pairs = tuple[tuple[str, str], ...]
+"""Values of an option that may be repeated: modality and value."""
 
 EXIT_CODES = """\b
 Exit codes:
@@ -50,6 +54,23 @@ class Share(click.FloatRange):
         if math.isnan(share):
             self.fail("is not a number", param, ctx)
         return share
+
+
+class OfModality(click.ParamType[tuple[str, str]]):
+    """``MODALITY=VALUE``."""
+
+    name = "text"
+
+    def convert(
+        self, value: str | tuple[str, str], param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        """Part the modality from the value."""
+        from tracktokens.schemas.modalities import MODALITIES
+
+        modality, _, rest = (value[0], "=", value[1]) if isinstance(value, tuple) else value.partition("=")
+        if modality not in MODALITIES or not rest.strip():
+            self.fail(f"{value!r} is not MODALITY=VALUE, with one of {', '.join(MODALITIES)}", param, ctx)
+        return modality, rest
 
 
 class Cli(click.Group):
@@ -106,13 +127,20 @@ catalog_option = click.option(
 seed_option = click.option(
     "--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Seed of the sample and of k-means."
 )
-input_options = _options(
-    click.option(
-        "--audio-root",
-        type=Given(),
-        metavar="DIR",
-        help="Folder below which audio paths lie. Without it no track has an audio token.",
-    ),
+max_reject_rate_option = click.option(
+    "--max-reject-rate",
+    type=Share(),
+    default=0.05,
+    show_default=True,
+    help="Share of rows that may be lost before the catalog is refused.",
+)
+audio_root_option = click.option(
+    "--audio-root",
+    type=Given(),
+    metavar="DIR",
+    help="Folder below which audio paths lie. Without it no track has an audio token.",
+)
+encoder_options = _options(
     click.option(
         "--text-model",
         type=Given(),
@@ -126,7 +154,7 @@ input_options = _options(
         show_default=True,
         help="What is heard in audio: computed descriptors, or a learned LAION-CLAP model.",
     ),
-    click.option("--clap-checkpoint", metavar="FILE", help="Weights of the CLAP model."),
+    click.option("--clap-checkpoint", type=Given(), metavar="FILE", help="Weights of the CLAP model."),
     click.option("--clap-model", metavar="NAME", help="Size of the CLAP model; HTSAT-base when not given."),
     click.option(
         "--trust-checkpoint",
@@ -134,11 +162,43 @@ input_options = _options(
         help="Read a CLAP checkpoint that holds more than weights, which may run any code.",
     ),
     click.option(
-        "--max-reject-rate",
-        type=Share(),
-        default=0.05,
-        show_default=True,
-        help="Share of rows that may be lost before the catalog is refused.",
+        "--encoder",
+        "plugins",
+        type=OfModality(),
+        multiple=True,
+        metavar="MODALITY=NAME",
+        help="Encoder that another package installed, for a modality. May be repeated.",
+    ),
+    click.option(
+        "--encoder-option",
+        "plugin_options",
+        type=OfModality(),
+        multiple=True,
+        metavar="MODALITY=KEY=VALUE",
+        help="Option for the encoder of --encoder. May be repeated.",
+    ),
+    click.option(
+        "--vectors",
+        type=OfModality(),
+        multiple=True,
+        metavar="MODALITY=PATH",
+        help="Vectors that exist already: Parquet with track_id and vector. May be repeated.",
+    ),
+    click.option(
+        "--vectors-id",
+        "vector_ids",
+        type=OfModality(),
+        multiple=True,
+        metavar="MODALITY=NAME",
+        help="Name of the encoder that made the vectors; a hash of the files when not given.",
+    ),
+    click.option(
+        "--vectors-column",
+        "vector_columns",
+        type=OfModality(),
+        multiple=True,
+        metavar="MODALITY=NAME",
+        help="Column of the vectors, when it is not `vector`.",
     ),
 )
 launch_options = _options(
@@ -158,7 +218,9 @@ launch_options = _options(
     help="Playlists: a file, folder or glob. Without it no track has a playlist token.",
 )
 @store_option
-@input_options
+@audio_root_option
+@encoder_options
+@max_reject_rate_option
 @size_option
 @seed_option
 @launch_options
@@ -167,30 +229,26 @@ def run(
     playlists: str | None,
     store: str,
     audio_root: str | None,
-    text_model: str | None,
-    audio_encoder: str,
-    clap_checkpoint: str | None,
-    clap_model: str | None,
-    trust_checkpoint: bool,
     max_reject_rate: float,
     codebook_size: int,
     seed: int,
     workers: int,
     beam_options: tuple[str, ...],
+    **sources: Any,
 ) -> None:
     """Tokenize a catalog: embed, playlists, train, tokenize and publish, one after the other.
 
     BEAM_OPTIONS come after `--` and go to Beam as they are, `--runner` among them.
     """
-    from tracktokens.pipelines.encoders import AudioChoice, choose_encoders
     from tracktokens.pipelines.report import report, seconds_table
     from tracktokens.pipelines.run import RunJob
     from tracktokens.pipelines.train import check_codebook_size
 
     check_codebook_size(codebook_size)
-    audio = AudioChoice(audio_encoder, clap_checkpoint, clap_model, trust_checkpoint)
-    encoders = choose_encoders(text_model, audio_root, audio)
-    job = RunJob(tracks, store, encoders, playlists, audio_root, codebook_size, max_reject_rate, seed)
+    chosen = _vector_sources(audio_root, **sources)
+    job = RunJob(
+        tracks, store, chosen.encoders(), playlists, audio_root, codebook_size, max_reject_rate, seed, chosen.given()
+    )
     with _launched(workers, beam_options) as (launch, monitor):
         outcome = job.run(launch, monitor.enter)
     monitor.console.print(report(outcome.release.metrics), seconds_table(outcome.seconds))
@@ -200,27 +258,24 @@ def run(
 @main.command()
 @tracks_option
 @store_option
-@input_options
+@audio_root_option
+@encoder_options
+@max_reject_rate_option
 @launch_options
 def embed(
     tracks: str,
     store: str,
     audio_root: str | None,
-    text_model: str | None,
-    audio_encoder: str,
-    clap_checkpoint: str | None,
-    clap_model: str | None,
-    trust_checkpoint: bool,
     max_reject_rate: float,
     workers: int,
     beam_options: tuple[str, ...],
+    **sources: Any,
 ) -> None:
     """Scan a catalog into the store and encode what was never encoded. Prints the catalog snapshot's id."""
     from tracktokens.pipelines.embed import EmbedJob
-    from tracktokens.pipelines.encoders import AudioChoice, choose_encoders
 
-    audio = AudioChoice(audio_encoder, clap_checkpoint, clap_model, trust_checkpoint)
-    job = EmbedJob(tracks, store, choose_encoders(text_model, audio_root, audio), audio_root, max_reject_rate)
+    chosen = _vector_sources(audio_root, **sources)
+    job = EmbedJob(tracks, store, chosen.encoders(), audio_root, max_reject_rate, chosen.given())
     with _launched(workers, beam_options) as (launch, _):
         click.echo(job.run(launch).catalog_id)
 
@@ -316,6 +371,60 @@ def show(store: str) -> None:
             click.echo(
                 f"  {row['title'] or row['track_id']} - {row['artist'] or 'unknown artist'}\n    {row['tokens']}"
             )
+
+
+def _vector_sources(
+    audio_root: str | None,
+    *,
+    text_model: str | None,
+    audio_encoder: str,
+    clap_checkpoint: str | None,
+    clap_model: str | None,
+    trust_checkpoint: bool,
+    plugins: Pairs,
+    plugin_options: Pairs,
+    vectors: Pairs,
+    vector_ids: Pairs,
+    vector_columns: Pairs,
+) -> "VectorSources":
+    """Collect what the user said of encoders and vectors."""
+    from tracktokens.pipelines.encoders import AudioChoice, PluginChoice, VectorsChoice, VectorSources
+    from tracktokens.schemas.vectors import VECTOR
+
+    names, paths = _once("--encoder", plugins), _once("--vectors", vectors)
+    ids, columns = _once("--vectors-id", vector_ids), _once("--vectors-column", vector_columns)
+    _require_main("--encoder-option", [modality for modality, _ in plugin_options], "--encoder", names)
+    for option, given in (("--vectors-id", ids), ("--vectors-column", columns)):
+        _require_main(option, given, "--vectors", paths)
+    return VectorSources(
+        text_model,
+        audio_root,
+        AudioChoice(audio_encoder, clap_checkpoint, clap_model, trust_checkpoint),
+        {modality: PluginChoice(name, _options_of(modality, plugin_options)) for modality, name in names.items()},
+        {m: VectorsChoice(path, columns.get(m, VECTOR), ids.get(m)) for m, path in paths.items()},
+    )
+
+
+def _once(option: str, pairs: Pairs) -> dict[str, str]:
+    """Values by modality, of which each has one."""
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        raise UsageError(f"{option}: give each modality once")
+    return values
+
+
+def _require_main(option: str, modalities: Iterable[str], main_option: str, given: Mapping[str, str]) -> None:
+    for modality in modalities:
+        if modality not in given:
+            raise UsageError(f"{option} {modality}=... goes with {main_option} {modality}=...")
+
+
+def _options_of(modality: str, pairs: Pairs) -> dict[str, str]:
+    """Options for one modality's encoder, out of all that were given as ``KEY=VALUE``."""
+    parted = [pair.partition("=") for owner, pair in pairs if owner == modality]
+    if broken := [key for key, equals, _ in parted if not (key and equals)]:
+        raise UsageError(f"--encoder-option {modality}={broken[0]}: give it as {modality}=KEY=VALUE")
+    return {key: value for key, _, value in parted}
 
 
 def _default_bundle(store: str) -> str:

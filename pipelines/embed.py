@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 
 import apache_beam as beam
@@ -12,14 +12,17 @@ from tracktokens.pipelines.launch import Launch
 from tracktokens.schemas.catalog_manifest import CatalogManifest
 from tracktokens.schemas.encoder_manifest import EncoderManifest
 from tracktokens.schemas.errors import DataRefusedError
-from tracktokens.schemas.modalities import CONTENT_MODALITIES
+from tracktokens.schemas.modalities import AUDIO, CONTENT_MODALITIES, MODALITIES
 from tracktokens.schemas.tracks import TRACKS
+from tracktokens.schemas.vectors import VectorCounts
 from tracktokens.transforms import files
 from tracktokens.transforms.arrow_coder import Count, Keyed, ModalityKeyed
 from tracktokens.transforms.counts import COUNTS_TAG, Totals, WriteCounts, read_counts, require_balance
 from tracktokens.transforms.encoders.base import Encoder
 from tracktokens.transforms.encoding import DECODING, ENCODING, EncodeMissing
+from tracktokens.transforms.given_vectors import PLACES_TAG, GivenVectors, ScanVectors, TakeVectors, vector_counts
 from tracktokens.transforms.inputs.fragments import Fragment, check_table, estimate_rows, find_fragments
+from tracktokens.transforms.progress import Board
 from tracktokens.transforms.rejecting import REJECTS_TAG, WriteRejects
 from tracktokens.transforms.scanning import INPUTS_TAG, ScanTracks
 from tracktokens.transforms.settling import FindMissing, SettleTracks
@@ -38,9 +41,11 @@ class EmbedJob:
     Attributes:
         tracks: file, folder or glob of the tracks table.
         store: root of the store; made when it is not there.
-        encoders: modality to encoder. A modality without one keeps its place in the vocabulary and gets no codes.
+        encoders: modality to encoder. A modality that is neither here nor in ``vectors`` keeps its place in the
+            vocabulary and gets no codes.
         audio_root: folder below which audio paths lie, or None: then no track has audio.
         max_reject_rate: share of rows that may be lost before the catalog is refused.
+        vectors: modality to vectors that exist already, in place of an encoder.
     """
 
     tracks: str
@@ -48,6 +53,7 @@ class EmbedJob:
     encoders: Mapping[str, Encoder]
     audio_root: str | None = None
     max_reject_rate: float = DEFAULT_MAX_REJECT_RATE
+    vectors: Mapping[str, GivenVectors] = field(default_factory=dict)
 
     def run(self, launch: Launch) -> CatalogManifest:
         """Run the job and return the manifest of the catalog snapshot that it wrote.
@@ -60,47 +66,65 @@ class EmbedJob:
         check_table(fragments, TRACKS)
         rows = estimate_rows(fragments)
         store = Store.open_or_create(self.store, rows)
-        _describe_encoders(store, self.encoders)
+        _describe_encoders(store, self.encoders, self.vectors)
         launch.board.add("scan", total=rows)
         catalog_id = new_id()
         launch.run(partial(self._build, store, catalog_id, fragments, launch))
         return self._finish(store, catalog_id)
 
+    @property
+    def encoder_ids(self) -> dict[str, str]:
+        """Modality to the name of its vectors, encoded or given."""
+        encoded = {modality: encoder.encoder_id for modality, encoder in self.encoders.items()}
+        return encoded | {modality: vectors.encoder_id for modality, vectors in self.vectors.items()}
+
     def _build(
         self, store: Store, catalog_id: str, fragments: list[Fragment], launch: Launch, pipeline: beam.Pipeline
     ) -> None:
         catalog = store.catalog(catalog_id)
-        encoder_ids = {modality: encoder.encoder_id for modality, encoder in self.encoders.items()}
         root = None if self.audio_root is None else files.absolute(self.audio_root)
         scanned = (
             pipeline
             | "fragments" >> beam.Create(fragments)
             | "spread fragments" >> beam.Reshuffle()  # Create gives them to one worker
-            | "scan" >> _outputs(ScanTracks(store.buckets, root, list(encoder_ids), launch.board), Keyed)
+            | "scan" >> _outputs(ScanTracks(store.buckets, root, list(self.encoders), launch.board), Keyed)
         )
+        vectors = pipeline | "given vectors" >> _ReadVectors(self.vectors, store.buckets, launch.board)
         settled = (
-            scanned.main
-            | "group by track bucket" >> beam.GroupByKey()
-            | "settle" >> _outputs(SettleTracks(catalog), ModalityKeyed)
+            {"rows": scanned.main, "vectors": vectors.main}
+            | "group by track bucket" >> beam.CoGroupByKey()
+            | "settle" >> _outputs(SettleTracks(catalog, list(self.vectors)), ModalityKeyed)
         )
-        row_counts = [scanned[COUNTS_TAG], settled[COUNTS_TAG]] | "row counts" >> beam.Flatten()
+        row_counts = [scanned[COUNTS_TAG], vectors[COUNTS_TAG], settled[COUNTS_TAG]] | "row counts" >> beam.Flatten()
         # Known before anything is encoded: nothing is, of a catalog that is refused.
         totals = row_counts | "row totals" >> Totals()
         refused = totals | "refuse" >> beam.Map(is_refused, self.max_reject_rate).with_output_types(bool)
+        inputs = [scanned[INPUTS_TAG], settled[INPUTS_TAG]] | "all inputs" >> beam.Flatten()
+        find = FindMissing(store, catalog, self.encoder_ids, list(self.vectors), launch.board)
         missing = (
-            {"keys": settled.main, "inputs": scanned[INPUTS_TAG]}
+            {"keys": settled.main, "inputs": inputs}
             | "group by key bucket" >> beam.CoGroupByKey()
             | "find missing"
-            >> beam.ParDo(FindMissing(store, catalog, encoder_ids, launch.board), beam.pvalue.AsSingleton(refused))
-            .with_output_types(pa.RecordBatch, **{COUNTS_TAG: Count}, **dict.fromkeys(encoder_ids, pa.RecordBatch))
-            .with_outputs(COUNTS_TAG, *encoder_ids)
+            >> beam.ParDo(find, beam.pvalue.AsSingleton(refused))
+            .with_output_types(
+                pa.RecordBatch,
+                **{COUNTS_TAG: Count, PLACES_TAG: ModalityKeyed},
+                **dict.fromkeys(self.encoders, pa.RecordBatch),
+            )
+            .with_outputs(COUNTS_TAG, PLACES_TAG, *self.encoders)
         )
         counts = [row_counts, missing[COUNTS_TAG]]
         for modality, encoder in self.encoders.items():
             encode = EncodeMissing(store, catalog, modality, encoder, launch.workers, launch.board)
             counts.append(missing[modality] | f"encode {modality}" >> encode)
-        for name, rejected in (("scan", scanned[REJECTS_TAG]), ("settle", settled[REJECTS_TAG])):
-            rejected | f"write {name} rejects" >> WriteRejects(catalog.rejects, name)
+        take = TakeVectors(self.vectors, store, launch.board)
+        counts.append(
+            missing[PLACES_TAG]
+            | "group by row group" >> beam.GroupByKey()
+            | "take vectors" >> beam.ParDo(take).with_output_types(Count)
+        )
+        for name, found in (("scan", scanned), ("vectors", vectors), ("settle", settled)):
+            found[REJECTS_TAG] | f"write {name} rejects" >> WriteRejects(catalog.rejects, name)
         counts | "all counts" >> beam.Flatten() | "write counts" >> WriteCounts(files.join(catalog.folder, COUNTS_FILE))
 
     def _finish(self, store: Store, catalog_id: str) -> CatalogManifest:
@@ -112,31 +136,37 @@ class EmbedJob:
             rows_read=counts["rows_read"],
             rows_accepted=counts["rows_accepted"],
             rows_rejected=counts["rows_rejected"],
-            encoders={modality: encoder.encoder_id for modality, encoder in self.encoders.items()},
-            tracks_with={modality: counts[f"tracks_with/{modality}"] for modality in CONTENT_MODALITIES},
-            inputs={modality: counts[f"inputs/{modality}"] for modality in CONTENT_MODALITIES},
-            encoded={modality: counts[f"encoded/{modality}"] for modality in CONTENT_MODALITIES},
-            failed={modality: counts[f"failed/{modality}"] for modality in CONTENT_MODALITIES},
-            encoding_seconds=_seconds(counts, ENCODING),
-            decoding_seconds=_seconds(counts, DECODING),
+            encoders=self.encoder_ids,
+            tracks_with=self._by_modality(counts, "tracks_with"),
+            inputs=self._by_modality(counts, "inputs"),
+            encoded=self._by_modality(counts, "encoded"),
+            failed=self._by_modality(counts, "failed"),
+            encoding_seconds=_seconds(self._by_modality(counts, ENCODING)),
+            decoding_seconds=_seconds(self._by_modality(counts, DECODING)),
+            vectors={modality: asdict(vector_counts(counts, modality)) for modality in self.vectors},
             ignored_columns=sorted(name.split("/", 1)[1] for name in counts if name.startswith("ignored/")),
         )
         reconcile(manifest, counts, self.max_reject_rate)
-        if counts["audio_without_root"]:
+        if counts["audio_without_root"] and AUDIO not in manifest.encoders:
             _logger.warning("%d tracks have audio, which needs --audio-root", counts["audio_without_root"])
         files.write_bytes(catalog.manifest, manifest.to_json().encode())
         return manifest
 
+    def _by_modality(self, counts: Mapping[str, int], name: str) -> dict[str, int]:
+        """What was counted of each modality that has inputs in the catalog."""
+        modalities = [m for m in MODALITIES if m in CONTENT_MODALITIES or m in self.vectors]
+        return {modality: counts[f"{name}/{modality}"] for modality in modalities}
 
-def _seconds(counts: Mapping[str, int], step: str) -> dict[str, float]:
-    return {modality: counts[f"{step}/{modality}"] / 1000 for modality in CONTENT_MODALITIES}
+
+def _seconds(milliseconds: Mapping[str, int]) -> dict[str, float]:
+    return {modality: spent / 1000 for modality, spent in milliseconds.items()}
 
 
 def reconcile(manifest: CatalogManifest, counts: Mapping[str, int], max_reject_rate: float) -> None:
-    """Check that every row read was accepted or rejected, and that not too many were.
+    """Check that every row read was accepted or rejected, of tracks and of vectors, and that not too many were.
 
     Raises:
-        DataRefusedError: when there are no rows, or too many were rejected.
+        DataRefusedError: when there are no rows, or too many were rejected, or no vector is of a track.
         TracktokensError: when rows are unaccounted for, which is a fault of ours.
     """
     read, rejected = manifest.rows_read, manifest.rows_rejected
@@ -147,6 +177,24 @@ def reconcile(manifest: CatalogManifest, counts: Mapping[str, int], max_reject_r
         raise DataRefusedError(
             f"{rejected} of {read} rows rejected, more than {max_reject_rate:.1%} ({_reasons(counts)}): "
             "mend the input, or raise --max-reject-rate; nothing was published"
+        )
+    for modality, found in manifest.vectors.items():
+        reconcile_vectors(modality, VectorCounts(**found), max_reject_rate)
+
+
+def reconcile_vectors(modality: str, counts: VectorCounts, max_reject_rate: float) -> None:
+    """Check that every row of a vectors table is accounted for, and that there is something to use; see above."""
+    rows = f"rows of {modality} vectors"
+    require_balance(rows, counts.read, counts.used + counts.absent + counts.unknown, "used or left", counts.rejected)
+    if exceeds(counts.rejected, counts.read, max_reject_rate):
+        raise DataRefusedError(
+            f"{counts.rejected} of {counts.read} {rows} rejected, more than {max_reject_rate:.1%}: "
+            "mend them, or raise --max-reject-rate; nothing was published"
+        )
+    if not counts.used:
+        raise DataRefusedError(
+            f"none of {counts.read} {rows} is of a track of the catalog ({counts.unknown} have another track_id): "
+            "compare their track_id with the catalog's"
         )
 
 
@@ -163,8 +211,29 @@ def exceeds(rejected: int, read: int, max_reject_rate: float) -> bool:
 
 
 def is_refused(counts: Mapping[str, int], max_reject_rate: float) -> bool:
-    """Whether so many rows were lost that the catalog is refused."""
-    return exceeds(counts.get("rows_rejected", 0), counts.get("rows_read", 0), max_reject_rate)
+    """Whether so many rows were lost, of tracks or of a modality's vectors, that the catalog is refused."""
+    names = [("rows_rejected", "rows_read")]
+    names += [(f"vectors_rejected/{modality}", f"vectors_read/{modality}") for modality in MODALITIES]
+    return any(exceeds(counts.get(lost, 0), counts.get(read, 0), max_reject_rate) for lost, read in names)
+
+
+class _ReadVectors(beam.PTransform):
+    """Scans the vectors that are given: places by bucket of track, rejects, counts; all empty where none are."""
+
+    def __init__(self, given: Mapping[str, GivenVectors], buckets: int, board: Board) -> None:
+        super().__init__()
+        self._fragments = [
+            (modality, part.number) for modality, vectors in given.items() for part in vectors.table.fragments
+        ]
+        self._scan = ScanVectors(given, buckets, board)
+
+    def expand(self, start: beam.pvalue.PBegin) -> beam.PCollection:
+        return (
+            start
+            | "row groups" >> beam.Create(self._fragments)
+            | "spread row groups" >> beam.Reshuffle()
+            | "scan" >> _outputs(self._scan, Keyed)
+        )
 
 
 def _outputs(dofn: beam.DoFn, main: object) -> beam.PTransform:
@@ -175,10 +244,24 @@ def _outputs(dofn: beam.DoFn, main: object) -> beam.PTransform:
     return typed.with_outputs(INPUTS_TAG, REJECTS_TAG, COUNTS_TAG, main="main")
 
 
-def _describe_encoders(store: Store, encoders: Mapping[str, Encoder]) -> None:
+def _describe_encoders(store: Store, encoders: Mapping[str, Encoder], vectors: Mapping[str, GivenVectors]) -> None:
     """Leave beside the vectors what their encoder id is a hash of, and how to train on them."""
     for modality, encoder in encoders.items():
-        path = store.encoder(modality, encoder.encoder_id)
-        if not files.exists(path):
-            manifest = EncoderManifest(encoder.standardize, encoder.identity())
-            files.write_bytes(path, manifest.to_json().encode())
+        _describe(store, modality, encoder.encoder_id, EncoderManifest(encoder.standardize, encoder.identity()))
+    for modality, given in vectors.items():
+        manifest = EncoderManifest(standardize=False, identity=given.identity())
+        described = _describe(store, modality, given.encoder_id, manifest)
+        if described.identity["dim"] != given.table.dim:
+            raise DataRefusedError(
+                f"{modality} vectors {given.source} have {given.table.dim} dimensions, and those in the store "
+                f"{described.identity['dim']}: they are of another encoder, so give another --vectors-id"
+            )
+
+
+def _describe(store: Store, modality: str, encoder_id: str, manifest: EncoderManifest) -> EncoderManifest:
+    """Describe an encoder unless it is described; return what stands there."""
+    path = store.encoder(modality, encoder_id)
+    if files.exists(path):
+        return store.read_encoder(modality, encoder_id)
+    files.write_bytes(path, manifest.to_json().encode())
+    return manifest

@@ -1,5 +1,6 @@
 """The playlists job: clean the playlists against a catalog, and learn its tracks' playlist vectors."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -8,7 +9,8 @@ import apache_beam as beam
 from tracktokens.pipelines.launch import Launch
 from tracktokens.pipelines.snapshot import Snapshot, open_snapshot
 from tracktokens.schemas.catalog_manifest import PlaylistsManifest
-from tracktokens.schemas.errors import DataRefusedError
+from tracktokens.schemas.errors import DataRefusedError, UsageError
+from tracktokens.schemas.modalities import PLAYLIST
 from tracktokens.schemas.playlists import PLAYLISTS
 from tracktokens.transforms import files
 from tracktokens.transforms.arrow_coder import Count, Keyed
@@ -65,12 +67,13 @@ class PlaylistsJob:
         """Run the job and return the manifest that it left with the snapshot.
 
         Raises:
-            UsageError: when an input is not there, or the store has no catalog.
+            UsageError: when an input is not there, the store has no catalog, or playlist vectors were given with it.
             DataRefusedError: when the playlists cannot be used.
         """
         fragments = find_fragments(files.absolute(self.playlists), "playlists")
         check_table(fragments, PLAYLISTS)
         snapshot = open_snapshot(Store.open(self.store), self.catalog_id)
+        refuse_two_sources(snapshot.manifest.vectors)
         files.delete_tree(snapshot.catalog.playlists)  # of an earlier try with other playlists
         launch.board.add("scan playlists", total=estimate_rows(fragments))
         launch.run(partial(self._build, snapshot, fragments, launch))
@@ -137,3 +140,9 @@ class PlaylistsJob:
         )
         files.write_bytes(catalog.playlists_manifest, manifest.to_json().encode())
         return manifest
+
+
+def refuse_two_sources(vectors: Collection[str]) -> None:
+    """Raise :class:`UsageError` where playlist vectors are given, so that there is nothing to learn."""
+    if PLAYLIST in vectors:
+        raise UsageError(f"give either playlists to learn from or --vectors {PLAYLIST}=..., not both")

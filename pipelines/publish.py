@@ -159,6 +159,7 @@ def release_metrics(snapshot: Snapshot, bundle: Bundle, folder: str, rows: Mappi
             "encoding_seconds": dict(snapshot.manifest.encoding_seconds),
             "decoding_seconds": dict(snapshot.manifest.decoding_seconds),
         },
+        "vectors": dict(snapshot.manifest.vectors),
         "playlists": None if snapshot.playlists is None else asdict(snapshot.playlists),
         "ignored_columns": snapshot.manifest.ignored_columns,
     }

@@ -39,6 +39,9 @@ def _rows(metrics: Mapping[str, Any]) -> Table:
     if metrics["playlists"]:
         table.add_row("playlists read", str(metrics["playlists"]["playlists_read"]))
         table.add_row("playlists used", str(metrics["playlists"]["playlists_used"]))
+    for modality, counts in metrics["vectors"].items():
+        for fate in ("read", "used", "unknown"):
+            table.add_row(f"{modality} vectors {fate}", str(counts[fate]))
     for kind, reasons in metrics["rejects"].items():
         for reason, count in reasons.items():
             table.add_row(f"rejects of {kind}: {reason}", str(count))

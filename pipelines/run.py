@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from tracktokens.pipelines.embed import DEFAULT_MAX_REJECT_RATE, EmbedJob
 from tracktokens.pipelines.launch import Launch
-from tracktokens.pipelines.playlists import PlaylistsJob
+from tracktokens.pipelines.playlists import PlaylistsJob, refuse_two_sources
 from tracktokens.pipelines.publish import PublishJob, Release
 from tracktokens.pipelines.releases import frozen_bundle
 from tracktokens.pipelines.tokenize import TokenizeJob
@@ -17,6 +17,7 @@ from tracktokens.schemas.catalog_manifest import CatalogManifest
 from tracktokens.schemas.playlists import PLAYLISTS
 from tracktokens.transforms import files
 from tracktokens.transforms.encoders.base import Encoder
+from tracktokens.transforms.given_vectors import GivenVectors
 from tracktokens.transforms.inputs.fragments import check_table, find_fragments
 from tracktokens.transforms.store import Store
 
@@ -56,6 +57,7 @@ class RunJob:
         codebook_size: codes that the vocabulary reserves for each modality.
         max_reject_rate: share of rows that may be lost before the catalog is refused.
         seed: of codebook training.
+        vectors: modality to vectors that exist already, in place of an encoder.
     """
 
     tracks: str
@@ -66,6 +68,7 @@ class RunJob:
     codebook_size: int = DEFAULT_CODEBOOK_SIZE
     max_reject_rate: float = DEFAULT_MAX_REJECT_RATE
     seed: int = 0
+    vectors: Mapping[str, GivenVectors] = field(default_factory=dict)
 
     def run(self, launch: Launch, enter: Callable[[str], None] = lambda stage: None) -> Outcome:
         """Run all jobs; ``enter`` is told each stage's name as it begins.
@@ -76,7 +79,7 @@ class RunJob:
         check_codebook_size(self.codebook_size)
         self._check_playlists()
         clock = StageClock(enter)
-        embed = EmbedJob(self.tracks, self.store, self.encoders, self.audio_root, self.max_reject_rate)
+        embed = EmbedJob(self.tracks, self.store, self.encoders, self.audio_root, self.max_reject_rate, self.vectors)
         catalog = clock.time("embed", lambda: embed.run(launch))
         if self.playlists is not None:
             learn = PlaylistsJob(self.playlists, self.store, catalog.catalog_id)
@@ -91,8 +94,9 @@ class RunJob:
         return Outcome(release, catalog, bundle, clock.seconds)
 
     def _check_playlists(self) -> None:
-        """Refuse playlists that cannot be read before hours go into encoding."""
+        """Refuse playlists that cannot be read, or are not needed, before hours go into encoding."""
         if self.playlists is not None:
+            refuse_two_sources(self.vectors)
             check_table(find_fragments(files.absolute(self.playlists), "playlists"), PLAYLISTS)
 
 

@@ -32,13 +32,13 @@ class Snapshot:
 
     def tracks_with(self, modality: str) -> int:
         """Rows of a modality's keys: every track may be in a playlist."""
-        return self.manifest.rows_accepted if modality == PLAYLIST else self.manifest.tracks_with[modality]
+        learned = modality == PLAYLIST and self.playlists is not None
+        return self.manifest.rows_accepted if learned else self.manifest.tracks_with[modality]
 
     def inputs(self, modality: str) -> int:
         """Distinct inputs of a modality, each of which has a vector, or failed."""
-        if modality != PLAYLIST:
-            return self.manifest.inputs[modality]
-        return self.playlists.tracks if self.playlists is not None else 0
+        learned = self.playlists if modality == PLAYLIST else None
+        return self.manifest.inputs.get(modality, 0) if learned is None else learned.tracks
 
     def buckets(self) -> list[tuple[str, int]]:
         """Every bucket of every modality that has vectors."""

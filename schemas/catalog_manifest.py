@@ -17,12 +17,14 @@ class CatalogManifest(Manifest):
         rows_accepted: rows in ``tracks/``.
         rows_rejected: rows lost, each with a row in ``rejects/``.
         encoders: modality to encoder id. A modality that was not encoded is not there.
-        tracks_with: modality to number of tracks that have an input; the playlist modality has no inputs of its own.
-        inputs: modality to number of distinct inputs.
-        encoded: modality to number of inputs that this scan had to encode.
+        tracks_with: modality to number of tracks that have an input, or a given vector; the playlist modality has no
+            inputs of its own.
+        inputs: modality to number of distinct inputs, or given vectors.
+        encoded: modality to number of inputs that this scan had to encode, or of given vectors that it stored.
         failed: modality to number of inputs of which the encoder could make no vector, in this scan.
         encoding_seconds: modality to seconds in the encoder, waiting for decoders included, summed over threads.
         decoding_seconds: modality to seconds that decoders were busy, summed over them.
+        vectors: modality to what became of the vectors that were given for it, as ``VectorCounts`` names it.
         ignored_columns: input columns that are not in the schema, in order of name.
     """
 
@@ -39,6 +41,7 @@ class CatalogManifest(Manifest):
     failed: Mapping[str, int]
     encoding_seconds: Mapping[str, float]
     decoding_seconds: Mapping[str, float]
+    vectors: Mapping[str, Mapping[str, int]]
     ignored_columns: list[str]
 
 

@@ -16,6 +16,7 @@ REJECTS = pa.schema(
 
 TRACKS_TABLE = "tracks"
 PLAYLISTS_TABLE = "playlists"
+VECTORS_TABLE = "vectors"
 
 # Stages that reject.
 READ = "read"
@@ -42,7 +43,7 @@ ROW_REASONS = (
     ID_DUPLICATE,
     PLAYLIST_TOO_SHORT,
 )
-"""A tracks row with one of these is not in the token table. Every other reason costs a value, and the row stays."""
+"""A row of tracks or playlists with one of these is lost. Every other reason costs a value, and the row stays."""
 
 # Reasons for which one value is lost.
 WRONG_TYPE = "wrong_type"
@@ -57,6 +58,9 @@ AUDIO_CRASHED = "audio_crashed"
 AUDIO_TIMEOUT = "audio_timeout"
 AUDIO_TOO_LARGE = "audio_too_large"
 NOT_FINITE = "not_finite"
+VECTOR_ZERO = "vector_zero"
+VECTOR_DIMENSION = "vector_dimension"
+VECTOR_DUPLICATE = "vector_duplicate"
 
 TRANSIENT_REASONS = (AUDIO_MISSING,)
 """What may be otherwise tomorrow for the same input: reported now, and tried again by the next run."""

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tracktokens.pipelines.demo.catalog import DemoCatalog, make_demo
-from tracktokens.pipelines.encoders import choose_encoders
+from tracktokens.pipelines.encoders import VectorSources
 from tracktokens.pipelines.launch import Launch
 from tracktokens.pipelines.run import Outcome, RunJob
 
@@ -37,7 +37,7 @@ def demo_run(demo: DemoCatalog, tmp_path_factory: pytest.TempPathFactory) -> Dem
 
 def demo_job(demo: DemoCatalog, store: Path) -> RunJob:
     root = str(demo.audio_root)
-    encoders = choose_encoders(None, root)
+    encoders = VectorSources(audio_root=root).encoders()
     return RunJob(str(demo.tracks), str(store), encoders, str(demo.playlists), root, CODES)
 
 

@@ -13,6 +13,7 @@ from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import ModelHandler, RunInference
 
 from tracktokens.schemas import rejects
+from tracktokens.schemas.errors import TracktokensError
 from tracktokens.schemas.facts import FAILURES
 from tracktokens.schemas.modalities import AUDIO
 from tracktokens.transforms import files
@@ -63,11 +64,21 @@ class LazyEncoder:
         self._lock = threading.Lock()
 
     def encode(self, inputs: pa.StringArray) -> Encoded:
-        """Encode inputs; see :func:`encode_by_halves`."""
+        """Encode inputs; see :func:`encode_by_halves`.
+
+        Raises:
+            TracktokensError: the encoder does not give a vector for each input.
+        """
         with self._lock:  # threads of a worker share it
             if self._loaded is None:
                 self._loaded = self._encoder.load(thread_share(self._workers))
-        return encode_by_halves(self._loaded, inputs)
+        found = encode_by_halves(self._loaded, inputs)
+        if found.vectors.ndim != 2 or len(found.vectors) != len(inputs):
+            raise TracktokensError(
+                f"{type(self._loaded).__name__} made an array of shape {found.vectors.shape} of {len(inputs)} inputs: "
+                "it has to be (inputs, dim)"
+            )
+        return found
 
 
 class EncoderHandler(ModelHandler[pa.RecordBatch, pa.RecordBatch, LazyEncoder]):

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from apache_beam.pvalue import TaggedOutput
 
-from tracktokens.schemas.rejects import REJECTS, ROW_REASONS
+from tracktokens.schemas.rejects import REJECTS, ROW_REASONS, VECTORS_TABLE
 from tracktokens.transforms import files
 from tracktokens.transforms.counts import COUNTS_TAG
 
@@ -25,8 +25,10 @@ def tag_rejects(shard: int, found: pa.RecordBatch) -> Iterator[TaggedOutput]:
     yield TaggedOutput(REJECTS_TAG, (shard % SHARDS, found))
     for counted in pc.value_counts(found["reason"]).to_pylist():
         yield TaggedOutput(COUNTS_TAG, (f"rejects/{counted['values']}", counted["counts"]))
-    lost = pc.sum(pc.is_in(found["reason"], value_set=pa.array(ROW_REASONS))).as_py()
-    yield TaggedOutput(COUNTS_TAG, ("rows_rejected", lost))
+    lost = pc.and_(
+        pc.is_in(found["reason"], value_set=pa.array(ROW_REASONS)), pc.not_equal(found["table"], VECTORS_TABLE)
+    )
+    yield TaggedOutput(COUNTS_TAG, ("rows_rejected", lost.true_count))
 
 
 class WriteRejects(beam.PTransform):

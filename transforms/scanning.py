@@ -1,6 +1,6 @@
 """Scan the tracks table: read, validate, compute content keys, and divide rows and inputs into buckets."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import apache_beam as beam
@@ -21,6 +21,9 @@ from tracktokens.transforms.progress import Board
 from tracktokens.transforms.rejecting import tag_rejects
 
 INPUTS_TAG = "inputs"
+
+TEXTS = {TAGS: texts.tags_text, METADATA: texts.metadata_text, LYRICS: texts.lyrics_text}
+"""What makes the input of each text modality."""
 
 KEYED_TRACKS = pa.schema(
     [
@@ -51,17 +54,16 @@ class PreparedRows:
     rejects: list[pa.RecordBatch]
 
 
-def prepare(batch: pa.RecordBatch, audio_root: AudioRoot | None) -> PreparedRows:
-    """Validate a batch of scanned tracks and compute keys and inputs. Without an audio root no track has audio."""
+def prepare(batch: pa.RecordBatch, modalities: Collection[str], audio_root: AudioRoot | None) -> PreparedRows:
+    """Validate a batch of scanned tracks, and compute keys and inputs of the modalities that are to be encoded.
+
+    Without an audio root no track has audio.
+    """
     identified = validate_ids(batch)
     good = blank_to_null(identified.rows)
-    columns = {
-        TAGS: keyed_inputs(texts.tags_text(good)),
-        METADATA: keyed_inputs(texts.metadata_text(good)),
-        LYRICS: keyed_inputs(texts.lyrics_text(good)),
-    }
+    columns = {modality: keyed_inputs(TEXTS[modality](good)) for modality in TEXTS if modality in modalities}
     found = [identified.rejects]
-    if audio_root is not None:
+    if audio_root is not None and AUDIO in modalities:
         audible = validate_audio(good, audio_root)
         columns[AUDIO] = (content_keys(audio_identity(audible.rows)), audible.rows["audio_path"])
         found.append(audible.rejects)
@@ -102,7 +104,7 @@ def _keyed_tracks(batch: pa.RecordBatch, keys: dict[str, pa.Array]) -> pa.Record
 class ScanTracks(beam.DoFn):
     """Reads fragments of the tracks table. Outputs: ``KEYED_TRACKS`` by bucket of track; inputs, rejects, counts."""
 
-    def __init__(self, buckets: int, audio_root: str | None, encoded: Sequence[str], board: Board) -> None:
+    def __init__(self, buckets: int, audio_root: str | None, encoded: Collection[str], board: Board) -> None:
         self._buckets = buckets
         self._audio_root = audio_root
         self._encoded = frozenset(encoded)
@@ -115,7 +117,7 @@ class ScanTracks(beam.DoFn):
     def process(self, fragment: Fragment) -> Iterator[object]:
         """Read one fragment, batch by batch."""
         for scanned in read_fragment(fragment, TRACKS):
-            prepared = prepare(scanned.rows, self._audio)
+            prepared = prepare(scanned.rows, self._encoded, self._audio)
             self._board.add("scan", done=scanned.rows_read)
             yield TaggedOutput(COUNTS_TAG, ("rows_read", scanned.rows_read))
             if self._audio is None:
@@ -126,8 +128,8 @@ class ScanTracks(beam.DoFn):
             for found in (scanned.rejects, *prepared.rejects):
                 yield from tag_rejects(fragment.number, found)
             yield from split_by_bucket(prepared.rows, bucket_numbers(prepared.rows["track_key"], self._buckets))
-            for modality in self._encoded & prepared.inputs.keys():
-                yield from self._divide(modality, prepared.inputs[modality])
+            for modality, inputs in prepared.inputs.items():
+                yield from self._divide(modality, inputs)
 
     def _divide(self, modality: str, inputs: pa.RecordBatch) -> Iterator[TaggedOutput]:
         for bucket, part in split_by_bucket(inputs, bucket_numbers(inputs["key"], self._buckets)):

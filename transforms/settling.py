@@ -1,6 +1,6 @@
 """Settle a scanned catalog: refuse duplicate ids, write the snapshot, and find the inputs that were never encoded."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import apache_beam as beam
 import numpy as np
@@ -13,14 +13,16 @@ from tracktokens.schemas.facts import INPUTS
 from tracktokens.schemas.modalities import MODALITIES, PLAYLIST
 from tracktokens.schemas.rejects import ID_DUPLICATE, TRACKS_TABLE, VALIDATE, make_rejects
 from tracktokens.schemas.tracks import describe_position
+from tracktokens.schemas.vectors import VECTOR_PLACES
 from tracktokens.transforms import files
 from tracktokens.transforms.counts import COUNTS_TAG
 from tracktokens.transforms.encoding import encoding_batches
 from tracktokens.transforms.facts import unencoded
+from tracktokens.transforms.given_vectors import PLACES_TAG, JoinedVectors, by_fragment, join_vectors
 from tracktokens.transforms.keys import bucket_numbers, distinct_keys, sort_by_key, split_by_bucket
 from tracktokens.transforms.progress import Board
 from tracktokens.transforms.rejecting import tag_rejects
-from tracktokens.transforms.scanning import KEYED_TRACKS
+from tracktokens.transforms.scanning import INPUTS_TAG, KEYED_TRACKS
 from tracktokens.transforms.store import Catalog, Store
 
 
@@ -50,41 +52,72 @@ def reject_duplicates(duplicates: pa.Table) -> pa.RecordBatch:
     )
 
 
-def track_keys(rows: pa.Table, bucket: int, modality: str) -> pa.RecordBatch:
-    """Which of a bucket's accepted tracks have a modality, by its content key: a batch of ``TRACK_KEYS``."""
-    keys = rows["track_key" if modality == PLAYLIST else modality].combine_chunks()
+def track_keys(keys: pa.Array, bucket: int) -> pa.RecordBatch:
+    """Which of a bucket's accepted tracks have a modality, by its content key: a batch of ``TRACK_KEYS``.
+
+    Args:
+        keys: a key for each track of the bucket, null where it lacks the modality.
+        bucket: number of the bucket.
+    """
     numbers = pa.array(np.arange(len(keys), dtype=np.int32))
     buckets = pa.array(np.full(len(keys), bucket, np.int32))
     return pa.record_batch([keys, buckets, numbers], names=TRACK_KEYS.names).filter(pc.is_valid(keys)).cast(TRACK_KEYS)
 
 
 class SettleTracks(beam.DoFn):
-    """Accepts one bucket of tracks. Main output: ``TRACK_KEYS`` by modality and bucket of key; then rejects, counts."""
+    """Accepts one bucket of tracks, and joins the vectors that came with the catalog.
 
-    def __init__(self, catalog: Catalog) -> None:
+    Main output: ``TRACK_KEYS`` by modality and bucket of key; then, for modalities whose vectors are given, inputs as
+    :class:`ScanTracks` gives them for the others; rejects, counts.
+    """
+
+    def __init__(self, catalog: Catalog, given: Collection[str]) -> None:
         self._catalog = catalog
+        self._given = frozenset(given)
 
-    def process(self, element: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[object]:
+    def process(self, element: tuple[int, Mapping[str, Iterable[pa.RecordBatch]]]) -> Iterator[object]:
         """Write the accepted tracks of a bucket and pass their keys on."""
-        bucket, batches = element
-        accepted, duplicates = without_duplicates(pa.Table.from_batches(batches, KEYED_TRACKS))
+        bucket, parts = element
+        accepted, duplicates = without_duplicates(pa.Table.from_batches(parts["rows"], KEYED_TRACKS))
         path = files.join(self._catalog.tracks(bucket), "part.parquet")
         files.write_batches(path, CATALOG_TRACKS, [accepted.select(CATALOG_TRACKS.names)])
         yield TaggedOutput(COUNTS_TAG, ("rows_accepted", accepted.num_rows))
         yield from tag_rejects(bucket, reject_duplicates(duplicates))
+        vectors = pa.Table.from_batches(parts["vectors"], VECTOR_PLACES)
         for modality in MODALITIES:
-            keys = track_keys(accepted, bucket, modality)
-            for key_bucket, part in split_by_bucket(keys, bucket_numbers(keys["key"], self._catalog.buckets)):
-                yield (modality, key_bucket), part
+            if modality in self._given:
+                joined = join_vectors(vectors, accepted, modality)
+                yield from self._pass_on(bucket, modality, joined)
+                keys = joined.keys
+            else:
+                keys = accepted["track_key" if modality == PLAYLIST else modality].combine_chunks()
+            yield from self._by_key_bucket(modality, track_keys(keys, bucket))
+
+    def _pass_on(self, bucket: int, modality: str, joined: JoinedVectors) -> Iterator[TaggedOutput]:
+        for name, count in joined.counts.items():
+            yield TaggedOutput(COUNTS_TAG, (f"vectors_{name}/{modality}", count))
+        yield from tag_rejects(bucket, joined.rejects)
+        for part in self._by_key_bucket(modality, joined.inputs):
+            yield TaggedOutput(INPUTS_TAG, part)
+
+    def _by_key_bucket(self, modality: str, rows: pa.RecordBatch) -> Iterator[tuple[tuple[str, int], pa.RecordBatch]]:
+        for bucket, part in split_by_bucket(rows, bucket_numbers(rows["key"], self._catalog.buckets)):
+            yield (modality, bucket), part
 
 
 class FindMissing(beam.DoFn):
-    """Writes which tracks have which key, and passes on the inputs that were never encoded, to an output a modality."""
+    """Writes which tracks have which key, and passes on the inputs that were never encoded, to an output a modality.
 
-    def __init__(self, store: Store, catalog: Catalog, encoders: Mapping[str, str], board: Board) -> None:
+    Given vectors that are not stored yet go to the output ``PLACES_TAG``.
+    """
+
+    def __init__(
+        self, store: Store, catalog: Catalog, encoders: Mapping[str, str], given: Collection[str], board: Board
+    ) -> None:
         self._store = store
         self._catalog = catalog
         self._encoders = dict(encoders)
+        self._given = frozenset(given)
         self._board = board
 
     def process(
@@ -101,10 +134,15 @@ class FindMissing(beam.DoFn):
             yield TaggedOutput(COUNTS_TAG, (f"tracks_with/{modality}", keys.num_rows))
             yield TaggedOutput(COUNTS_TAG, (f"inputs/{modality}", len(distinct)))
             missing = unencoded(self._store, modality, self._encoders[modality], bucket, distinct)
-            inputs = pick_inputs(pa.Table.from_batches(parts["inputs"], INPUTS), missing)
-            self._board.add(f"encode {modality}", total=inputs.num_rows)
-            for batch in encoding_batches(inputs, modality):
-                yield TaggedOutput(modality, batch)
+            yield from self._pass_on(modality, pick_inputs(pa.Table.from_batches(parts["inputs"], INPUTS), missing))
+
+    def _pass_on(self, modality: str, inputs: pa.RecordBatch) -> Iterator[TaggedOutput]:
+        given = modality in self._given
+        self._board.add(f"take {modality} vectors" if given else f"encode {modality}", total=inputs.num_rows)
+        if given:
+            yield from (TaggedOutput(PLACES_TAG, part) for part in by_fragment(inputs, modality))
+        else:
+            yield from (TaggedOutput(modality, batch) for batch in encoding_batches(inputs, modality))
 
 
 def pick_inputs(inputs: pa.Table, wanted: pa.Array) -> pa.RecordBatch:

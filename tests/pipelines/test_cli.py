@@ -69,6 +69,36 @@ def test_a_wrong_choice_of_the_audio_encoder_is_noticed_at_once(
     assert not (tmp_path / "s").exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--vectors", "audio=none.parquet"], ["none.parquet", "no such file"]),
+        (["--vectors", "audio=a", "--vectors", "audio=b"], ["--vectors", "each modality once"]),
+        (["--vectors-id", "audio=x"], ["--vectors-id audio=", "goes with --vectors audio="]),
+        (["--vectors", "tags=a", "--vectors-column", "audio=x"], ["goes with --vectors audio="]),
+        (["--encoder", "tags=none"], ["no encoder none is installed"]),
+        (["--encoder", "playlist=x"], ["--encoder playlist", "tags, metadata, lyrics, audio"]),
+        (["--encoder", "audio=x"], ["--encoder audio needs --audio-root"]),
+        (["--encoder", "tags=x", "--vectors", "tags=a"], ["tags: give either --encoder or --vectors"]),
+        (["--encoder-option", "tags=a=b"], ["goes with --encoder tags="]),
+        (["--encoder", "tags=x", "--encoder-option", "tags=a"], ["give it as tags=KEY=VALUE"]),
+    ],
+)
+def test_a_wrong_choice_of_vectors_is_noticed_at_once(
+    tracks: Path, tmp_path: Path, options: list[str], words: list[str]
+) -> None:
+    for command in ("run", "embed"):
+        refused(call(command, "--tracks", tracks, "--store", tmp_path / "s", *options), 2, *words)
+    assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize("value", ["audio", "sound=x", "audio="])
+def test_an_option_of_a_modality_names_one_and_a_value(tracks: Path, tmp_path: Path, value: str) -> None:
+    result = call("run", "--tracks", tracks, "--store", tmp_path / "s", "--vectors", value)
+    assert result.exit_code == 2
+    assert "MODALITY=VALUE, with one of playlist, tags" in " ".join(result.stderr.split())
+
+
 def test_clap_without_an_audio_root_is_wrong_usage(tracks: Path, tmp_path: Path) -> None:
     options = ["--audio-encoder", "clap", "--clap-checkpoint", "x"]
     refused(call("run", "--tracks", tracks, "--store", tmp_path / "s", *options), 2, "needs --audio-root")

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.conftest import CODES, DemoRun, token_table
-from tracktokens.pipelines.encoders import choose_encoders
+from tracktokens.pipelines.encoders import VectorSources
 from tracktokens.pipelines.launch import Launch
 from tracktokens.pipelines.run import RunJob
 
@@ -42,7 +42,7 @@ def test_the_run_after_a_kill_gives_the_undisturbed_table(
     kill_at(process, lambda: moment(store))
     assert not (store / "LATEST").exists()
 
-    job = RunJob(str(demo.tracks), str(store), choose_encoders(None, None), str(demo.playlists), None, CODES)
+    job = RunJob(str(demo.tracks), str(store), VectorSources().encoders(), str(demo.playlists), None, CODES)
     again = token_table(job.run(Launch())).drop_columns(["audio", "tokens"])
     assert again.equals(token_table(demo_run.outcome).drop_columns(["audio", "tokens"]))
     assert len(pq.read_table(f"{store}/releases/{(store / 'LATEST').read_text().strip()}/tokens")) == len(again)

@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 from sklearn.metrics import normalized_mutual_info_score
 
 from tests.conftest import CODES, DemoRun, demo_job, token_table
-from tracktokens.pipelines.encoders import choose_encoders
+from tracktokens.pipelines.encoders import VectorSources
 from tracktokens.pipelines.launch import Launch
 from tracktokens.pipelines.publish import PublishJob
 from tracktokens.pipelines.run import RunJob
@@ -150,9 +150,7 @@ def test_examples_that_sound_alike_have_nothing_else_in_common(demo_run: DemoRun
 def test_without_playlists_and_audio_those_tokens_are_none_and_their_codes_stay_reserved(
     demo_run: DemoRun, tmp_path: Path
 ) -> None:
-    job = RunJob(
-        str(demo_run.catalog.tracks), str(tmp_path / "store"), choose_encoders(None, None), codebook_size=CODES
-    )
+    job = RunJob(str(demo_run.catalog.tracks), str(tmp_path / "store"), VectorSources().encoders(), codebook_size=CODES)
     outcome = job.run(Launch())
     table = token_table(outcome)
     for modality in ("playlist", "audio"):
@@ -167,7 +165,7 @@ def test_a_run_without_audio_keeps_the_audio_codebook_for_the_next_one(demo_run:
     store = tmp_path / "store"
     shutil.copytree(demo_run.store, store)
     job = demo_job(demo_run.catalog, store)
-    silent = replace(job, encoders=choose_encoders(None, None), audio_root=None).run(Launch())
+    silent = replace(job, encoders=VectorSources().encoders(), audio_root=None).run(Launch())
     assert token_table(silent)["audio"].null_count == silent.release.manifest.rows["published"]
     assert silent.bundle.bundle_id == demo_run.outcome.bundle.bundle_id
     assert token_table(job.run(Launch())).equals(token_table(demo_run.outcome))

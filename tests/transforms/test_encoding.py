@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from tracktokens.schemas.errors import TracktokensError
 from tracktokens.schemas.facts import FAILURES, INPUTS
 from tracktokens.schemas.rejects import AUDIO_MISSING, AUDIO_UNDECODABLE, NOT_FINITE
 from tracktokens.transforms import files
@@ -122,3 +123,17 @@ def test_what_encoding_cost_is_counted_with_the_batch(tmp_path: Path) -> None:
     counts = dict(AddFacts(store, store.catalog("c"), "audio", "e", Board()).process(facts))
     assert counts["decoding_milliseconds/audio"] == 1500
     assert 50 <= counts["encoding_milliseconds/audio"] < 1500
+
+
+@pytest.mark.parametrize("shape", [(1, 4), (8,), (2, 2, 2)])
+def test_an_encoder_that_does_not_give_a_vector_for_each_input_is_told_so(shape: tuple[int, ...]) -> None:
+    class Odd(LengthEncoder):
+        def load(self, threads: int) -> LoadedEncoder:
+            return LoadedOdd()
+
+    class LoadedOdd(LoadedEncoder):
+        def encode(self, inputs: pa.StringArray) -> Encoded:
+            return Encoded(np.zeros(shape, np.float32), {})
+
+    with pytest.raises(TracktokensError, match=r"LoadedOdd made an array of shape .* of 2 inputs"):
+        LazyEncoder(Odd(), 1).encode(pa.array(["a", "b"]))

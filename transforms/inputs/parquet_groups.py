@@ -22,7 +22,7 @@ def count_group_rows(path: str) -> list[int]:
     Raises:
         DataRefusedError: when the file is corrupt.
     """
-    with _opened(path) as parquet:
+    with open_row_groups(path) as parquet:
         return [parquet.metadata.row_group(group).num_rows for group in range(parquet.num_row_groups)]
 
 
@@ -32,7 +32,7 @@ def parquet_columns(path: str) -> list[str]:
     Raises:
         DataRefusedError: when the file is corrupt.
     """
-    with _opened(path) as parquet:
+    with open_row_groups(path) as parquet:
         return list(parquet.schema_arrow.names)
 
 
@@ -42,7 +42,7 @@ def read_row_group(path: str, row_group: int, schema: pa.Schema, batch_rows: int
     Raises:
         DataRefusedError: when the file cannot be read.
     """
-    with _opened(path) as parquet:
+    with open_row_groups(path) as parquet:
         names = parquet.schema_arrow.names
         check_columns(names, path, schema)
         wanted = [field for field in schema if field.name in names]
@@ -54,7 +54,12 @@ def read_row_group(path: str, row_group: int, schema: pa.Schema, batch_rows: int
 
 
 @contextmanager
-def _opened(path: str) -> Iterator[pq.ParquetFile]:
+def open_row_groups(path: str) -> Iterator[pq.ParquetFile]:
+    """Open a file whose row groups are read one at a time.
+
+    Raises:
+        DataRefusedError: when the file is corrupt, or what is read of it in the block.
+    """
     # Without pre-buffering, and with a buffer, a row group is read piece by piece instead of all at once.
     settings = {"buffer_size": _BUFFER_BYTES, "pre_buffer": False}
     with refusing(path):

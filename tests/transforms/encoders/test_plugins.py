@@ -1,0 +1,124 @@
+"""Encoders of third parties: the one that the README shows, and those that are no good."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from tracktokens.schemas.errors import UsageError
+from tracktokens.transforms.encoders.base import Encoder, LoadedEncoder
+from tracktokens.transforms.encoders.plugins import EncoderRequest, plugin_encoder
+
+README = Path(__file__).parents[3] / "README.md"
+
+Install = Callable[[str, str], None]
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+    """Install a module of some source with an entry point, as a package on the path."""
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+
+    def write(source: str, entry_points: str) -> None:
+        info = tmp_path / "site" / "thirdparty-1.0.dist-info"
+        info.mkdir(parents=True, exist_ok=True)
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: thirdparty\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[tracktokens.encoders]\n{entry_points}\n")
+        (tmp_path / "site" / "letters.py").write_text(source)
+
+    return write
+
+
+def shown(language: str) -> str:
+    """The block of the README that shows an encoder in this language."""
+    blocks: list[str] = re.findall(rf"```{language}\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    [block] = [block for block in blocks if "letters" in block]
+    return block
+
+
+def test_the_encoder_that_the_readme_shows_tokenizes_a_catalog_in_worker_processes(
+    install: Install, tmp_path: Path
+) -> None:
+    install(shown("python"), shown("toml").splitlines()[1].replace('"', ""))
+    rows = [{"track_id": f"t{n}", "tags": [tag]} for n, tag in enumerate(["aaa", "aab", "zzz", "zzy"])]
+    (tmp_path / "tracks.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    command = [sys.executable, "-m", "tracktokens.pipelines.cli", "run", "--encoder", "tags=letters"]
+    command += ["--tracks", str(tmp_path / "tracks.jsonl"), "--store", str(tmp_path / "store")]
+    path = os.pathsep.join([str(tmp_path / "site"), os.environ.get("PYTHONPATH", "")])
+    subprocess.run(
+        [*command, "--codebook-size", "2", "--workers", "2"], check=True, env={**os.environ, "PYTHONPATH": path}
+    )
+    release = tmp_path / "store" / "releases" / (tmp_path / "store" / "LATEST").read_text().strip()
+    codes = [row["tags"] for row in pq.read_table(release / "tokens").sort_by("track_id").to_pylist()]
+    assert codes[0] == codes[1] != codes[2] == codes[3]
+    [manifest] = (tmp_path / "store" / "vectors" / "tags").glob("*/encoder.json")
+    assert json.loads(manifest.read_text())["identity"] == {"name": "letters", "version": 1}
+
+
+def test_a_factory_is_given_what_the_user_asked_for(install: Install) -> None:
+    source = """
+from tests.transforms.encoders.test_plugins import Echo
+def make(request):
+    return Echo(request.modality, request.audio_root, dict(request.options))
+"""
+    install(source, "echo = letters:make")
+    made = plugin_encoder("echo", EncoderRequest("audio", "/music", options={"bands": "12"}))
+    assert made.identity() == {"modality": "audio", "root": "/music", "options": {"bands": "12"}}
+
+
+class Echo(Encoder):
+    """An encoder that is what it was made of."""
+
+    def __init__(self, modality: str, root: str | None, options: dict[str, str]) -> None:
+        self._identity = {"modality": modality, "root": root, "options": options}
+
+    def identity(self) -> Mapping[str, object]:
+        return self._identity
+
+    def load(self, threads: int) -> LoadedEncoder:
+        raise NotImplementedError
+
+
+class Fickle(Echo):
+    """Another one whenever it is sent."""
+
+    def __reduce__(self) -> tuple[type, tuple[str, None, dict[str, str]]]:
+        return Fickle, ("sent", None, {})
+
+
+class Local(Echo):
+    """It cannot be sent."""
+
+    def __reduce__(self) -> tuple[type, tuple[str, None, dict[str, str]]]:
+        raise TypeError("no copy of a device")
+
+
+@pytest.mark.parametrize(
+    ("made", "fault"),
+    [
+        ("object()", "makes a object, which is no"),
+        ("1 / 0", "cannot be made: ZeroDivisionError"),
+        ("Fickle('here', None, {})", "has another encoder_id when it was sent"),
+        ("Local('here', None, {})", "cannot be sent to workers: TypeError"),
+    ],
+)
+def test_what_is_no_encoder_is_refused_with_the_name_of_its_factory(install: Install, made: str, fault: str) -> None:
+    install(
+        f"from tests.transforms.encoders.test_plugins import *\ndef make(request):\n    return {made}\n",
+        "x = letters:make",
+    )
+    sys.modules.pop("letters", None)
+    with pytest.raises(UsageError, match=rf"encoder x \(letters:make\) {fault}"):
+        plugin_encoder("x", EncoderRequest("tags"))
+
+
+def test_a_name_that_is_not_installed_is_refused_and_the_others_are_named(install: Install) -> None:
+    install("", "bpm = letters:make")
+    with pytest.raises(UsageError, match=r"no encoder tempo is installed .*: bpm\)"):
+        plugin_encoder("tempo", EncoderRequest("audio"))
