@@ -6,6 +6,9 @@ from tracktokens.schemas.modalities import MODALITIES
 
 FORMAT_VERSION = 1
 
+BUNDLE_KEY = "tracktokens.bundle"
+"""Key of the bundle's id in the file's metadata."""
+
 TOKENS = pa.schema(
     [
         pa.field("track_id", pa.string(), nullable=False),
@@ -18,4 +21,4 @@ TOKENS = pa.schema(
 
 def tokens_schema(bundle_id: str) -> pa.Schema:
     """The token table's schema with the bundle and the format version in its metadata."""
-    return TOKENS.with_metadata({"tracktokens.bundle": bundle_id, "tracktokens.format": str(FORMAT_VERSION)})
+    return TOKENS.with_metadata({BUNDLE_KEY: bundle_id, "tracktokens.format": str(FORMAT_VERSION)})

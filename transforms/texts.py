@@ -58,6 +58,11 @@ def tags_text(batch: pa.RecordBatch) -> pa.StringArray:
     return _null_if_empty(joined)
 
 
+def song_text(titles: pa.StringArray, artists: pa.StringArray) -> pa.StringArray:
+    """Name each song by title and artist, alike however they are capitalised and spaced; null where one is missing."""
+    return pc.binary_join_element_wise(*(pc.utf8_lower(_tidy(names)) for names in (titles, artists)), "\0")
+
+
 def lyrics_text(batch: pa.RecordBatch) -> pa.StringArray:
     """Reduce each track's lyrics to the lines that are sung, as :func:`sung_lines` does; null where none is left."""
     column = batch.column("lyrics").dictionary_encode()

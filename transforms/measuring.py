@@ -1,0 +1,170 @@
+"""Measure a release while it is made: codebooks, the token table, the oracle, and neighbours on a sample."""
+
+import copy
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Generic, Protocol, TypeVar
+
+import apache_beam as beam
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tracktokens.codebooks.assign import assign
+from tracktokens.codebooks.codebook import Codebook
+from tracktokens.codebooks.neighbours import NeighbourRecall, NeighbourRecallAccumulator
+from tracktokens.codebooks.oracle import OracleAccumulator
+from tracktokens.codebooks.quality import CodebookQualityAccumulator
+from tracktokens.codebooks.token_quality import UNKNOWN_SONG, TokenTableAccumulator
+from tracktokens.codebooks.token_tuples import Codes, tuple_buckets
+from tracktokens.schemas.modalities import MODALITIES
+from tracktokens.transforms.cores import thread_share
+from tracktokens.transforms.facts import as_matrix
+from tracktokens.transforms.keys import content_keys, key_words, sort_by_key, split_by_bucket
+from tracktokens.transforms.texts import song_text
+from tracktokens.transforms.training import smallest
+
+NEIGHBOUR_SAMPLE = 20_000
+"""Distinct vectors of each modality among which neighbours are sought."""
+
+NEIGHBOUR_QUERIES = 500
+"""Of these, vectors whose neighbours are sought."""
+
+TUPLE_ROWS = pa.schema(
+    [
+        *[pa.field(modality, pa.int16(), nullable=False) for modality in MODALITIES],
+        pa.field("song", pa.uint64(), nullable=False),
+        ("popularity", pa.float64()),
+    ]
+)
+"""A track on its way to the tracks with the same tokens: its codes, -1 for none; a hash of its title and artist."""
+
+
+class Mergeable(Protocol):
+    """An accumulator that can take in another of its kind."""
+
+    def merge(self, other: Any, /) -> None:
+        """Add what the other was given."""
+
+
+Accumulator = TypeVar("Accumulator", bound=Mergeable)
+
+
+class Merge(beam.CombineFn, Generic[Accumulator]):
+    """Merges accumulators. Theirs give the same result in any order."""
+
+    def create_accumulator(self) -> Accumulator | None:
+        """Nothing yet."""
+        return None
+
+    def add_input(self, merged: Accumulator | None, part: Accumulator) -> Accumulator:
+        """Merge one more; what came in stays as it is."""
+        if merged is None:
+            return copy.deepcopy(part)
+        merged.merge(part)
+        return merged
+
+    def merge_accumulators(self, parts: Iterable[Accumulator | None]) -> Accumulator | None:
+        """Merge what several workers merged."""
+        merged: Accumulator | None = None
+        for part in parts:
+            if part is not None:
+                merged = self.add_input(merged, part)
+        return merged
+
+    def extract_output(self, merged: Accumulator | None) -> Accumulator | None:
+        """All of them in one."""
+        return merged
+
+
+def measure_codes(keys: pa.Table, facts: pa.Table, centroids: int) -> CodebookQualityAccumulator:
+    """Measure the codes of one bucket of a modality.
+
+    Args:
+        keys: ``TRACK_KEYS`` of the bucket: a row for each track that has the modality.
+        facts: ``CODE_FACTS`` of the bucket.
+        centroids: centroids of the codebook.
+    """
+    measured = CodebookQualityAccumulator(centroids)
+    places = pc.index_in(keys["key"], value_set=facts["key"].combine_chunks()).drop_null()
+    used, tracks = np.unique(places.to_numpy(), return_counts=True)
+    chosen = facts.take(pa.array(used))
+    margins = pc.fill_null(chosen["margin"], np.nan).to_numpy()
+    measured.update(chosen["code"].to_numpy(), chosen["distance"].to_numpy(), margins, tracks)
+    return measured
+
+
+def tuple_rows(
+    codes: Codes, tracks: pa.Table, buckets: int
+) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """Divide tracks by a hash of their tokens, so that all with the same come together: batches of ``TUPLE_ROWS``.
+
+    Args:
+        codes: int16 (n, 5), -1 for none.
+        tracks: ``title``, ``artist`` and ``popularity`` of the same tracks.
+        buckets: into how many parts.
+    """
+    columns = [pa.array(np.ascontiguousarray(column)) for column in codes.T]
+    popularity = tracks["popularity"].combine_chunks()
+    batch = pa.record_batch([*columns, pa.array(song_hashes(tracks)), popularity], schema=TUPLE_ROWS)
+    yield from split_by_bucket(batch, tuple_buckets(codes, buckets))
+
+
+def song_hashes(tracks: pa.Table) -> npt.NDArray[np.uint64]:
+    """Name each track's song by a hash of its title and artist; ``UNKNOWN_SONG`` where one is missing."""
+    songs = song_text(tracks["title"].combine_chunks(), tracks["artist"].combine_chunks())
+    known = songs.is_valid().to_numpy(zero_copy_only=False)
+    hashes = np.full(len(songs), UNKNOWN_SONG, np.uint64)
+    hashes[known] = np.maximum(key_words(content_keys(songs.drop_null()))[:, 0], np.uint64(1))
+    return hashes
+
+
+class TableMeasures:
+    """What is measured of tracks with the same tokens."""
+
+    def __init__(self) -> None:
+        self.table = TokenTableAccumulator()
+        self.oracle = OracleAccumulator()
+
+    def merge(self, other: "TableMeasures") -> None:
+        """Add what another one was given: other tuples."""
+        self.table.merge(other.table)
+        self.oracle.merge(other.oracle)
+
+
+def measure_tuples(batches: Iterable[pa.RecordBatch]) -> TableMeasures:
+    """Measure one part of a token table, which :func:`tuple_rows` divided."""
+    rows = pa.Table.from_batches(batches, TUPLE_ROWS).combine_chunks()
+    codes = np.stack([rows[modality].to_numpy() for modality in MODALITIES], axis=1)
+    popularity = None if rows["popularity"].null_count == rows.num_rows else rows["popularity"].fill_null(0.0).to_numpy()
+    measures = TableMeasures()
+    measures.table.update(codes, rows["song"].to_numpy())
+    measures.oracle.update(codes, popularity)
+    return measures
+
+
+class MeasureNeighbours(beam.DoFn):
+    """Measures how much of the neighbourhoods of a sample the codes of a modality keep: modality and recall."""
+
+    def __init__(self, codebooks: Mapping[str, Codebook], seed: int, workers: int) -> None:
+        self._codebooks = dict(codebooks)
+        self._seed = seed
+        self._workers = workers
+
+    def process(self, element: tuple[str, Iterable[pa.RecordBatch]]) -> Iterator[tuple[str, NeighbourRecall]]:
+        """Measure one modality."""
+        import faiss
+
+        faiss.omp_set_num_threads(thread_share(self._workers))
+        modality, batches = element
+        facts = sort_by_key(smallest(pa.Table.from_batches(batches), NEIGHBOUR_SAMPLE, self._seed))
+        yield modality, neighbour_recall(self._codebooks[modality], as_matrix(facts["vector"].combine_chunks()))
+
+
+def neighbour_recall(codebook: Codebook, vectors: npt.NDArray[np.float16]) -> NeighbourRecall:
+    """Measure the recall of the neighbours of the first vectors among all of them, float16 (n, dim)."""
+    ids, codes = np.arange(len(vectors)), assign(codebook, vectors).codes
+    asked = slice(0, NEIGHBOUR_QUERIES)
+    measured = NeighbourRecallAccumulator(codebook, ids[asked], vectors[asked], codes[asked])
+    measured.update(ids, vectors, codes)
+    return measured.finalize()
