@@ -20,6 +20,7 @@ REQUIRES = [
     "pyarrow>=16",
     "rich>=13",
     "safetensors>=0.4",
+    "scipy>=1.10",
     "sentence-transformers>=3",
     "soundfile>=0.12",
     "soxr>=0.3.2",
