@@ -2,34 +2,41 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import apache_beam as beam
 import numpy as np
-import pyarrow as pa
-from apache_beam import typehints
 from safetensors.numpy import save
 
 from tracktokens.codebooks.bundle import Bundle
 from tracktokens.codebooks.vocabulary import added_tokens_json, tokens_json
 from tracktokens.pipelines.launch import Launch
+from tracktokens.pipelines.release_metrics import release_metrics, training_variances
 from tracktokens.pipelines.report import report_html
 from tracktokens.pipelines.snapshot import Snapshot
 from tracktokens.pipelines.tokenize import open_with_bundle
-from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.schemas.rejects import REJECTS
 from tracktokens.schemas.release_manifest import ReleaseManifest
 from tracktokens.transforms import files
 from tracktokens.transforms.arrow_coder import Count, Keyed
 from tracktokens.transforms.counts import COUNTS_TAG, WriteCounts, read_counts, require_balance
-from tracktokens.transforms.publishing import FAILURES_TAG, SendCodes, SumCounts, WriteTokens
+from tracktokens.transforms.measuring import (
+    NEIGHBOUR_SAMPLE,
+    MeasureNeighbours,
+    WriteCodebookQuality,
+    WriteNeighbourRecall,
+    WriteTableQuality,
+)
+from tracktokens.transforms.publishing import FAILURES_TAG, QUALITY_TAG, SendCodes, WriteTokens
 from tracktokens.transforms.rejecting import REJECTS_TAG, WriteRejects
 from tracktokens.transforms.store import LATEST, new_id
+from tracktokens.transforms.training import SampleVectors, threshold
 
 COUNTS_FILE = "counts.json"
-CODES_FILE = "codes.json"
+MEASURES_FOLDER = "measures"
+NEIGHBOUR_SEED = 0
 
 
 @dataclass(frozen=True)
@@ -66,12 +73,12 @@ class PublishJob:
         snapshot, bundle = open_with_bundle(self.store, self.bundle_id, self.catalog_id)
         release_id = new_id()
         folder = snapshot.store.release(release_id)
-        launch.run(partial(self._build, snapshot, bundle, folder))
+        launch.run(partial(self._build, snapshot, bundle, folder, launch))
         return self._finish(snapshot, bundle, release_id, folder)
 
-    def _build(self, snapshot: Snapshot, bundle: Bundle, folder: str, pipeline: beam.Pipeline) -> None:
+    def _build(self, snapshot: Snapshot, bundle: Bundle, folder: str, launch: Launch, pipeline: beam.Pipeline) -> None:
         catalog = snapshot.catalog
-        send = SendCodes(snapshot.store, catalog, bundle.bundle_id, snapshot.encoders)
+        send = SendCodes(snapshot.store, catalog, bundle, snapshot.encoders)
         write = WriteTokens(catalog, folder, bundle.bundle_id, bundle.reserved)
         sent = (
             pipeline
@@ -80,7 +87,7 @@ class PublishJob:
             | "send codes to tracks"
             >> beam.ParDo(send)
             .with_output_types(Keyed, **{FAILURES_TAG: Keyed})
-            .with_outputs(FAILURES_TAG, main="main")
+            .with_outputs(FAILURES_TAG, QUALITY_TAG, main="main")
         )
         # Every bucket of tracks has a part of the table, also where no track of it has a code.
         every = pipeline | "track buckets" >> beam.Create([(bucket, 0) for bucket in range(catalog.buckets)])
@@ -89,17 +96,20 @@ class PublishJob:
             | "group by track bucket" >> beam.CoGroupByKey()
             | "write tokens"
             >> beam.ParDo(write)
-            .with_output_types(typehints.KV[str, pa.RecordBatch], **{REJECTS_TAG: Keyed, COUNTS_TAG: Count})
+            .with_output_types(Keyed, **{REJECTS_TAG: Keyed, COUNTS_TAG: Count})
             .with_outputs(REJECTS_TAG, COUNTS_TAG, main="main")
         )
         written[REJECTS_TAG] | "write rejects" >> WriteRejects(files.join(folder, "rejects"), "encode")
         written[COUNTS_TAG] | "write counts" >> WriteCounts(files.join(folder, COUNTS_FILE))
-        (
-            written.main
-            | "sum code counts" >> beam.CombinePerKey(SumCounts())
-            | "gather code counts" >> beam.combiners.ToDict()
-            | "write code counts" >> beam.Map(partial(files.write_json, files.join(folder, CODES_FILE)))
+        measures = files.join(folder, MEASURES_FOLDER)
+        sent[QUALITY_TAG] | "measure codebooks" >> WriteCodebookQuality(
+            measures, training_variances(snapshot.store, bundle)
         )
+        written.main | "measure the table" >> WriteTableQuality(measures)
+        sizes = {modality: threshold(snapshot.inputs(modality), NEIGHBOUR_SAMPLE) for modality in snapshot.encoders}
+        sample = SampleVectors(snapshot.store, catalog, snapshot.encoders, sizes, NEIGHBOUR_SEED)
+        measure = MeasureNeighbours({m: bundle[m] for m in snapshot.encoders}, NEIGHBOUR_SEED, launch.workers)
+        pipeline | "measure neighbours" >> WriteNeighbourRecall(measures, sample, snapshot.buckets(), measure)
 
     def _finish(self, snapshot: Snapshot, bundle: Bundle, release_id: str, folder: str) -> Release:
         """Add what is small, reconcile, complete, and point ``LATEST`` at it."""
@@ -109,10 +119,10 @@ class PublishJob:
             files.copy_files(files.list_files(folder_of_rejects, ".parquet"), rejects)
         _complete_rejects(rejects)
         write_vocabulary(bundle, files.join(folder, "vocabulary"))
-        metrics = release_metrics(snapshot, bundle, folder, rows)
+        metrics = release_metrics(snapshot, bundle, folder, files.join(folder, MEASURES_FOLDER), rows)
         files.write_json(files.join(folder, "metrics.json"), metrics)
         files.write_bytes(files.join(folder, "report.html"), report_html(metrics, f"release {release_id}"))
-        for working in (COUNTS_FILE, CODES_FILE):
+        for working in (COUNTS_FILE, MEASURES_FOLDER):
             files.delete_tree(files.join(folder, working))
         manifest = ReleaseManifest(
             release_id=release_id,
@@ -136,60 +146,6 @@ def write_vocabulary(bundle: Bundle, folder: str) -> None:
     centroids = {book.modality: np.ascontiguousarray(book.centroids) for book in bundle.codebooks}
     packed = save(centroids, metadata={"bundle": bundle.bundle_id, "format": "1"})
     files.write_bytes(files.join(folder, "centroids.safetensors"), packed)
-
-
-def release_metrics(snapshot: Snapshot, bundle: Bundle, folder: str, rows: Mapping[str, int]) -> dict[str, Any]:
-    """What is measured of a release: rows, rejects by reason, coverage and use of codes by modality."""
-    codes = files.read_json(files.join(folder, CODES_FILE))
-    return {
-        "rows": dict(rows),
-        "rejects": count_rejects(files.join(folder, "rejects")),
-        "modalities": {
-            modality: {
-                **code_use(np.array(codes.get(modality, []), np.int64), rows["published"]),
-                "centroids": bundle[modality].size,
-                "reserved": bundle.reserved,
-            }
-            for modality in MODALITIES
-        },
-        "inputs": {
-            "distinct": dict(snapshot.manifest.inputs),
-            "encoded": dict(snapshot.manifest.encoded),
-            "failed": dict(snapshot.manifest.failed),
-            "encoding_seconds": dict(snapshot.manifest.encoding_seconds),
-            "decoding_seconds": dict(snapshot.manifest.decoding_seconds),
-        },
-        "vectors": dict(snapshot.manifest.vectors),
-        "playlists": None if snapshot.playlists is None else asdict(snapshot.playlists),
-        "ignored_columns": snapshot.manifest.ignored_columns,
-    }
-
-
-def code_use(counts: np.ndarray[Any, np.dtype[np.int64]], tracks: int) -> dict[str, float | int]:
-    """How a modality's codes are used, from the number of tracks that have each.
-
-    Perplexity is 2 to the entropy of the codes in bits: how many equally common codes would tell as much.
-    """
-    total = int(counts.sum())
-    shares = counts[counts > 0] / max(total, 1)
-    return {
-        "tracks": total,
-        "coverage": total / tracks if tracks else 0.0,
-        "codes_used": len(shares),
-        "perplexity": float(np.exp2(-(shares * np.log2(shares)).sum())) if total else 0.0,
-        "largest_code_share": float(shares.max()) if total else 0.0,
-    }
-
-
-def count_rejects(folder: str) -> dict[str, dict[str, int]]:
-    """Rejects by table and reason."""
-    counts: dict[str, dict[str, int]] = {}
-    for batch in files.read_folder(folder, REJECTS, ["table", "reason"]):
-        grouped = pa.table(batch).group_by(["table", "reason"]).aggregate([([], "count_all")])
-        for row in grouped.to_pylist():
-            reasons = counts.setdefault(row["table"], {})
-            reasons[row["reason"]] = reasons.get(row["reason"], 0) + row["count_all"]
-    return {table: dict(sorted(reasons.items())) for table, reasons in sorted(counts.items())}
 
 
 def _reconciled_rows(snapshot: Snapshot, folder: str) -> dict[str, int]:

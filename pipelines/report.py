@@ -11,8 +11,8 @@ from tracktokens.schemas.modalities import MODALITIES
 
 
 def report(metrics: Mapping[str, Any]) -> Group:
-    """Rows, rejects by reason, and each modality's coverage and use of codes, out of a release's metrics."""
-    return Group(_rows(metrics), _modalities(metrics))
+    """Rows, rejects by reason, each modality's codes, and how well tokens tell tracks apart."""
+    return Group(_rows(metrics), _modalities(metrics), _quality(metrics), _token_table(metrics))
 
 
 def report_html(metrics: Mapping[str, Any], title: str) -> bytes:
@@ -62,3 +62,36 @@ def _modalities(metrics: Mapping[str, Any]) -> Table:
             str(metrics["inputs"]["encoded"].get(modality, "-")),
         )
     return table
+
+
+def _quality(metrics: Mapping[str, Any]) -> Table:
+    table = Table("modality", "inertia", "explained", "dead codes", "largest code", "margin p05 / p50", "recall@10")
+    for modality in MODALITIES:
+        quality = metrics["modalities"][modality]
+        margins, recall = quality["relative_margins"], quality["neighbours"]
+        table.add_row(
+            modality,
+            _number(quality["inertia"], ".4f"),
+            _number(quality["explained_variance"], ".1%"),
+            str(quality["dead_codes"]),
+            _number(quality["largest_code_share"], ".2%"),
+            f"{margins['p05']:.3f} / {margins['p50']:.3f}" if margins else "-",
+            _number(recall["recall"], ".2f") if recall else "-",
+        )
+    return table
+
+
+def _token_table(metrics: Mapping[str, Any]) -> Table:
+    tokens, oracle = metrics["tokens"], metrics["oracle"]["every_track"]
+    table = Table("tokens of a track", "")
+    table.add_row("theirs alone", _number(tokens["uniquely_identified_track_rate"], ".1%"))
+    table.add_row("shared with the same song under another id", str(tokens["same_song_tracks"]))
+    table.add_row("shared with another song", _number(tokens["collision_rate"], ".1%"))
+    table.add_row("most tracks with the same tokens", str(tokens["largest_set_tracks"]))
+    table.add_row("best MRR that a model could reach", _number(oracle["mrr"], ".3f"))
+    table.add_row("best Hit@1, Hit@10", f"{_number(oracle['hit_at_1'], '.3f')}, {_number(oracle['hit_at_10'], '.3f')}")
+    return table
+
+
+def _number(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)

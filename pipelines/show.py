@@ -4,16 +4,12 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
-import pyarrow as pa
-
 from tracktokens.pipelines.releases import latest_release
-from tracktokens.schemas.catalog import CATALOG_TRACKS
 from tracktokens.schemas.errors import UsageError
 from tracktokens.schemas.modalities import AUDIO, MODALITIES
 from tracktokens.schemas.release_manifest import ReleaseManifest
-from tracktokens.schemas.tokens import tokens_schema
-from tracktokens.transforms import files
 from tracktokens.transforms.store import Store
+from tracktokens.transforms.token_tables import TokenTable
 
 SEARCHED_TRACKS = 50_000
 """Tracks that are looked through, out of the first buckets."""
@@ -50,15 +46,12 @@ def examples(store: Store, count: int = 3) -> Examples:
 def read_rows(store: Store, release: ReleaseManifest, limit: int) -> list[Row]:
     """Read the first rows of a token table, with titles and artists, which the catalog has in the same order."""
     rows: list[Row] = []
-    catalog = store.catalog(release.catalog_id)
-    tokens = files.join(store.release(release.release_id), "tokens")
+    table = TokenTable.of(store, release)
     for bucket in range(store.buckets):
         if len(rows) >= limit:
             break
-        part = files.read_batches(files.join(tokens, f"part-{bucket:04d}.parquet"), tokens_schema(release.bundle_id))
-        names = files.read_table(catalog.tracks(bucket), CATALOG_TRACKS, ["title", "artist"])
-        table = pa.Table.from_batches(list(part), tokens_schema(release.bundle_id))
-        named = table.append_column("title", names["title"]).append_column("artist", names["artist"])
+        tokens, names = table.read(bucket), table.tracks(bucket, ["title", "artist"])
+        named = tokens.append_column("title", names["title"]).append_column("artist", names["artist"])
         rows += named.slice(0, limit - len(rows)).to_pylist()
     return rows
 

@@ -9,6 +9,7 @@ CATALOG_TRACKS = pa.schema(
         pa.field("track_id", pa.string(), nullable=False),
         ("title", pa.string()),
         ("artist", pa.string()),
+        ("tag_names", pa.list_(pa.string())),
         ("popularity", pa.float64()),
     ]
 )

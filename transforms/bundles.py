@@ -1,11 +1,12 @@
 """Codebook bundles in the store."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 from tracktokens.codebooks.bundle import Bundle
 from tracktokens.codebooks.codebook import Codebook
+from tracktokens.codebooks.fit import TrainingMetrics
 from tracktokens.schemas.bundle_manifest import BundleManifest, CodebookEntry
 from tracktokens.schemas.errors import DataRefusedError, UsageError
 from tracktokens.schemas.modalities import MODALITIES
@@ -65,7 +66,19 @@ def read_bundle(store: Store, bundle_id: str) -> Bundle:
                 f"{codebook_path(store, bundle_id, codebook.modality)} has the hash {codebook.content_hash}, "
                 f"its manifest says {expected}: restore it, or train a new bundle"
             )
+    if bundle.bundle_id != bundle_id:
+        raise DataRefusedError(
+            f"{store.bundle(bundle_id)} holds bundle {bundle.bundle_id}: another bundle was put in its place; "
+            "restore it, or train a new one"
+        )
     return bundle
+
+
+def training_metrics(manifest: BundleManifest, modality: str) -> TrainingMetrics | None:
+    """How the training of a bundle's codebook went; None where there was nothing to learn from."""
+    known = manifest.codebooks[modality]["training"]
+    names = [field.name for field in fields(TrainingMetrics)]
+    return TrainingMetrics(**{name: known[name] for name in names}) if known else None
 
 
 def write_bundle(

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
 from typing import Any, Generic, Protocol, TypeVar
 
 import apache_beam as beam
@@ -9,26 +10,33 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+from apache_beam import typehints
 
 from tracktokens.codebooks.assign import assign
 from tracktokens.codebooks.codebook import Codebook
 from tracktokens.codebooks.neighbours import NeighbourRecall, NeighbourRecallAccumulator
-from tracktokens.codebooks.oracle import OracleAccumulator
+from tracktokens.codebooks.oracle import OracleAccumulator, tie_sizes
 from tracktokens.codebooks.quality import CodebookQualityAccumulator
 from tracktokens.codebooks.token_quality import UNKNOWN_SONG, TokenTableAccumulator
 from tracktokens.codebooks.token_tuples import Codes, tuple_buckets
 from tracktokens.schemas.modalities import MODALITIES
+from tracktokens.transforms import files
 from tracktokens.transforms.cores import thread_share
 from tracktokens.transforms.facts import as_matrix
 from tracktokens.transforms.keys import content_keys, key_words, sort_by_key, split_by_bucket
 from tracktokens.transforms.texts import song_text
-from tracktokens.transforms.training import smallest
+from tracktokens.transforms.token_tables import popularity_weights
+from tracktokens.transforms.training import SampleVectors, smallest
 
 NEIGHBOUR_SAMPLE = 20_000
 """Distinct vectors of each modality among which neighbours are sought."""
 
 NEIGHBOUR_QUERIES = 500
 """Of these, vectors whose neighbours are sought."""
+
+CODEBOOKS_FILE = "codebooks.json"
+TABLE_FILE = "table.json"
+NEIGHBOURS_FILE = "neighbours.json"
 
 TUPLE_ROWS = pa.schema(
     [
@@ -94,9 +102,7 @@ def measure_codes(keys: pa.Table, facts: pa.Table, centroids: int) -> CodebookQu
     return measured
 
 
-def tuple_rows(
-    codes: Codes, tracks: pa.Table, buckets: int
-) -> Iterator[tuple[int, pa.RecordBatch]]:
+def tuple_rows(codes: Codes, tracks: pa.Table, buckets: int) -> Iterator[tuple[int, pa.RecordBatch]]:
     """Divide tracks by a hash of their tokens, so that all with the same come together: batches of ``TUPLE_ROWS``.
 
     Args:
@@ -136,10 +142,9 @@ def measure_tuples(batches: Iterable[pa.RecordBatch]) -> TableMeasures:
     """Measure one part of a token table, which :func:`tuple_rows` divided."""
     rows = pa.Table.from_batches(batches, TUPLE_ROWS).combine_chunks()
     codes = np.stack([rows[modality].to_numpy() for modality in MODALITIES], axis=1)
-    popularity = None if rows["popularity"].null_count == rows.num_rows else rows["popularity"].fill_null(0.0).to_numpy()
     measures = TableMeasures()
     measures.table.update(codes, rows["song"].to_numpy())
-    measures.oracle.update(codes, popularity)
+    measures.oracle.update(tie_sizes(codes), popularity_weights(rows["popularity"].combine_chunks()))
     return measures
 
 
@@ -168,3 +173,72 @@ def neighbour_recall(codebook: Codebook, vectors: npt.NDArray[np.float16]) -> Ne
     measured = NeighbourRecallAccumulator(codebook, ids[asked], vectors[asked], codes[asked])
     measured.update(ids, vectors, codes)
     return measured.finalize()
+
+
+class WriteCodebookQuality(beam.PTransform):
+    """Merges what was measured of codes, by modality, and writes ``codebooks.json``: modality to quality."""
+
+    def __init__(self, folder: str, variances: Mapping[str, float | None]) -> None:
+        super().__init__()
+        self._path = files.join(folder, CODEBOOKS_FILE)
+        self._variances = dict(variances)
+
+    def expand(self, measured: beam.PCollection) -> beam.PCollection:
+        """Merge, gather, write."""
+        return measured | beam.CombinePerKey(Merge()) | beam.combiners.ToDict() | beam.Map(self._write)
+
+    def _write(self, measured: Mapping[str, CodebookQualityAccumulator]) -> None:
+        qualities = {modality: part.finalize(self._variances[modality]) for modality, part in measured.items()}
+        files.write_json(self._path, {modality: asdict(quality) for modality, quality in qualities.items()})
+
+
+class WriteTableQuality(beam.PTransform):
+    """Brings tracks with the same tokens together, measures them, and writes ``table.json``."""
+
+    def __init__(self, folder: str) -> None:
+        super().__init__()
+        self._path = files.join(folder, TABLE_FILE)
+
+    def expand(self, rows: beam.PCollection) -> beam.PCollection:
+        """Group by a hash of the tokens, measure, merge, write."""
+        return (
+            rows
+            | "group by tokens" >> beam.GroupByKey()
+            | "measure" >> beam.MapTuple(lambda _, batches: measure_tuples(batches)).with_output_types(TableMeasures)
+            | "merge" >> beam.CombineGlobally(Merge())
+            | "write" >> beam.Map(self._write)
+        )
+
+    def _write(self, measured: TableMeasures | None) -> None:
+        found = measured or TableMeasures()
+        content = {"tokens": asdict(found.table.finalize()), "oracle": asdict(found.oracle.finalize())}
+        files.write_json(self._path, content)
+
+
+class WriteNeighbourRecall(beam.PTransform):
+    """Draws a sample of each modality's vectors, measures neighbours in it, and writes ``neighbours.json``."""
+
+    def __init__(
+        self, folder: str, sample: SampleVectors, buckets: list[tuple[str, int]], measure: MeasureNeighbours
+    ) -> None:
+        super().__init__()
+        self._path = files.join(folder, NEIGHBOURS_FILE)
+        self._sample = sample
+        self._buckets = buckets
+        self._measure = measure
+
+    def expand(self, start: beam.pvalue.PBegin) -> beam.PCollection:
+        """Sample, group, measure, gather, write."""
+        return (
+            start
+            | "buckets" >> beam.Create(self._buckets)
+            | "spread buckets" >> beam.Reshuffle()
+            | "sample" >> beam.ParDo(self._sample).with_output_types(typehints.KV[str, pa.RecordBatch])
+            | "group by modality" >> beam.GroupByKey()
+            | "measure" >> beam.ParDo(self._measure)
+            | "gather" >> beam.combiners.ToDict()
+            | "write" >> beam.Map(self._write)
+        )
+
+    def _write(self, recalls: Mapping[str, NeighbourRecall]) -> None:
+        files.write_json(self._path, {modality: asdict(recall) for modality, recall in recalls.items()})

@@ -32,6 +32,7 @@ KEYED_TRACKS = pa.schema(
         POSITION,
         ("title", pa.string()),
         ("artist", pa.string()),
+        ("tag_names", pa.list_(pa.string())),
         ("popularity", pa.float64()),
         *[pa.field(modality, KEY.type) for modality in CONTENT_MODALITIES],
     ]
@@ -94,6 +95,7 @@ def distinct_inputs(keys: pa.Array, values: pa.StringArray) -> pa.RecordBatch:
 
 def _keyed_tracks(batch: pa.RecordBatch, keys: dict[str, pa.Array]) -> pa.RecordBatch:
     named = {name: batch[name] for name in ("track_id", "position", "title", "artist", "popularity")}
+    named["tag_names"] = batch["tags"]
     absent = pa.nulls(batch.num_rows, KEY.type)
     for modality in CONTENT_MODALITIES:
         named[modality] = keys.get(modality, absent)

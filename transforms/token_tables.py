@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -57,11 +58,6 @@ class TokenTable:
         """Read what the catalog knows of the same tracks, in the same order."""
         return files.read_table(self.catalog.tracks(bucket), CATALOG_TRACKS, columns)
 
-    def popularity(self, bucket: int) -> np.ndarray | None:
-        """Popularity of the bucket's tracks, float64, 0 where it is not known; None where that is all of them."""
-        column = self.tracks(bucket, ["popularity"])["popularity"]
-        return None if column.null_count == len(column) else pc.fill_null(column, 0.0).to_numpy()
-
     def _check_bundle(self, path: str) -> None:
         with _opened(path) as metadata:
             found = metadata.get(BUNDLE_KEY.encode(), b"").decode()
@@ -84,4 +80,11 @@ def _opened(path: str) -> Iterator[dict[bytes, bytes]]:
 def code_matrix(tokens: pa.Table | pa.RecordBatch) -> Codes:
     """Turn the code columns of a token table into int16 (tracks, 5), -1 where a track lacks a modality."""
     columns = [pc.fill_null(tokens[modality], NONE).to_numpy(zero_copy_only=False) for modality in MODALITIES]
-    return np.stack(columns, axis=1).astype(np.int16, copy=False)
+    codes: Codes = np.stack(columns, axis=1).astype(np.int16, copy=False)
+    return codes
+
+
+def popularity_weights(popularity: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.float64]:
+    """Turn a column of popularity into weights, float64 (tracks,): 0 where it is not known, or below 0."""
+    weights: npt.NDArray[np.float64] = pc.fill_null(popularity, 0.0).to_numpy(zero_copy_only=False)
+    return np.maximum(weights, 0.0)

@@ -1,9 +1,8 @@
 """Codes joined to tracks."""
 
-import numpy as np
 import pyarrow as pa
 
-from tracktokens.transforms.publishing import CODED_ROWS, FAILED_ROWS, SumCounts, code_columns, encoding_rejects
+from tracktokens.transforms.publishing import CODED_ROWS, FAILED_ROWS, code_columns, encoding_rejects
 
 
 def test_codes_reach_their_tracks_and_the_rest_is_null() -> None:
@@ -25,10 +24,3 @@ def test_a_track_whose_input_failed_is_named_in_the_rejects() -> None:
         "reason": "audio_undecodable",
         "detail": "unknown format",
     }
-
-
-def test_code_counts_of_different_widths_add_up() -> None:
-    sums = SumCounts()
-    left = sums.add_input(sums.create_accumulator(), pa.record_batch({"count": [1, 2]}))
-    right = sums.add_input(sums.create_accumulator(), pa.record_batch({"count": [0, 1, 5]}))
-    assert sums.extract_output(sums.merge_accumulators([left, right, np.zeros(0, np.int64)])) == [1, 3, 5]
