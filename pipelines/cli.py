@@ -1,5 +1,6 @@
 """The command line, ``tracktokens``. It parses and calls: jobs can be called from Python with the same arguments."""
 
+import json
 import logging
 import math
 import sys
@@ -127,6 +128,11 @@ catalog_option = click.option(
 seed_option = click.option(
     "--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Seed of the sample and of k-means."
 )
+max_churn_option = click.option(
+    "--max-churn",
+    type=Share(),
+    help="Share of a modality's tokens that may be another than in the latest release; nothing is published past it.",
+)
 max_reject_rate_option = click.option(
     "--max-reject-rate",
     type=Share(),
@@ -221,6 +227,7 @@ launch_options = _options(
 @audio_root_option
 @encoder_options
 @max_reject_rate_option
+@max_churn_option
 @size_option
 @seed_option
 @launch_options
@@ -230,6 +237,7 @@ def run(
     store: str,
     audio_root: str | None,
     max_reject_rate: float,
+    max_churn: float | None,
     codebook_size: int,
     seed: int,
     workers: int,
@@ -247,7 +255,16 @@ def run(
     check_codebook_size(codebook_size)
     chosen = _vector_sources(audio_root, **sources)
     job = RunJob(
-        tracks, store, chosen.encoders(), playlists, audio_root, codebook_size, max_reject_rate, seed, chosen.given()
+        tracks,
+        store,
+        chosen.encoders(),
+        playlists,
+        audio_root,
+        codebook_size,
+        max_reject_rate,
+        seed,
+        chosen.given(),
+        max_churn,
     )
     with _launched(workers, beam_options) as (launch, monitor):
         outcome = job.run(launch, monitor.enter)
@@ -328,14 +345,22 @@ def tokenize(store: str, bundle: str | None, catalog: str | None, workers: int, 
 @store_option
 @bundle_option
 @catalog_option
+@max_churn_option
 @launch_options
-def publish(store: str, bundle: str | None, catalog: str | None, workers: int, beam_options: tuple[str, ...]) -> None:
+def publish(
+    store: str,
+    bundle: str | None,
+    catalog: str | None,
+    max_churn: float | None,
+    workers: int,
+    beam_options: tuple[str, ...],
+) -> None:
     """Publish a release of a tokenized catalog snapshot. Prints where it is."""
     from tracktokens.pipelines.publish import PublishJob
     from tracktokens.pipelines.report import report
 
     with _launched(workers, beam_options) as (launch, monitor):
-        release = PublishJob(store, bundle or _default_bundle(store), catalog).run(launch)
+        release = PublishJob(store, bundle or _default_bundle(store), catalog, max_churn).run(launch)
     monitor.console.print(report(release.metrics))
     click.echo(release.folder)
 
@@ -355,6 +380,44 @@ def demo(folder: str, tracks: int, seed: int) -> None:
         f"{made.track_count} tracks, {made.audio_file_count} audio files and {made.playlist_count} playlists, and some"
     )
     click.echo(f"bad rows and files to be rejected, in {made.folder}; what is true of them is in {made.truth}")
+
+
+@main.command()
+@click.argument("old", metavar="A")
+@click.argument("new", metavar="B")
+@store_option
+@click.option("--json", "as_json", is_flag=True, help="Print all of it as JSON.")
+def diff(old: str, new: str, store: str, as_json: bool) -> None:
+    """Show what changed between releases A and B: their ids, or those of bundles, whose newest releases are meant."""
+    from rich.console import Console
+
+    from tracktokens.pipelines.diff import diff_releases, diff_report
+
+    found = diff_releases(store, old, new)
+    if as_json:
+        click.echo(json.dumps(found.to_json(), ensure_ascii=False, indent=2))
+    else:
+        Console().print(diff_report(found))
+
+
+@main.command(name="inspect")
+@click.argument("bundle", metavar="BUNDLE")
+@click.argument("modality", required=False)
+@click.argument("code", required=False, type=int)
+@store_option
+def inspect_bundle(bundle: str, modality: str | None, code: int | None, store: str) -> None:
+    """Show what a BUNDLE is made of, the codes of a MODALITY, or what one CODE means."""
+    from rich.console import Console
+
+    from tracktokens.pipelines.inspection import Inspector, bundle_report, code_report, codes_report
+    from tracktokens.transforms.store import Store
+
+    opened = Store.open(store)
+    if modality is None:
+        Console().print(bundle_report(opened, bundle))
+        return
+    inspector = Inspector(opened, bundle, modality)
+    Console().print(codes_report(inspector.codes()) if code is None else code_report(modality, inspector.code(code)))
 
 
 @main.command()

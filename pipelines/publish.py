@@ -11,16 +11,20 @@ import numpy as np
 from safetensors.numpy import save
 
 from tracktokens.codebooks.bundle import Bundle
+from tracktokens.codebooks.churn import Churn
 from tracktokens.codebooks.vocabulary import added_tokens_json, tokens_json
 from tracktokens.pipelines.launch import Launch
 from tracktokens.pipelines.release_metrics import release_metrics, training_variances
+from tracktokens.pipelines.releases import latest_release
 from tracktokens.pipelines.report import report_html
 from tracktokens.pipelines.snapshot import Snapshot
 from tracktokens.pipelines.tokenize import open_with_bundle
+from tracktokens.schemas.errors import DataRefusedError
 from tracktokens.schemas.rejects import REJECTS
 from tracktokens.schemas.release_manifest import ReleaseManifest
 from tracktokens.transforms import files
 from tracktokens.transforms.arrow_coder import Count, Keyed
+from tracktokens.transforms.comparing import compare
 from tracktokens.transforms.counts import COUNTS_TAG, WriteCounts, read_counts, require_balance
 from tracktokens.transforms.measuring import (
     NEIGHBOUR_SAMPLE,
@@ -32,6 +36,7 @@ from tracktokens.transforms.measuring import (
 from tracktokens.transforms.publishing import FAILURES_TAG, QUALITY_TAG, SendCodes, WriteTokens
 from tracktokens.transforms.rejecting import REJECTS_TAG, WriteRejects
 from tracktokens.transforms.store import LATEST, new_id
+from tracktokens.transforms.token_tables import TokenTable
 from tracktokens.transforms.training import SampleVectors, threshold
 
 COUNTS_FILE = "counts.json"
@@ -56,18 +61,20 @@ class PublishJob:
         store: root of the store.
         bundle_id: the codebooks.
         catalog_id: the snapshot; the newest complete one when it is None.
+        max_churn: bound on the tokens that may be another than in the latest release; see :func:`largest_churn`.
     """
 
     store: str
     bundle_id: str
     catalog_id: str | None = None
+    max_churn: float | None = None
 
     def run(self, launch: Launch) -> Release:
         """Run the job and return the release.
 
         Raises:
             UsageError: when the store lacks the bundle or a catalog.
-            DataRefusedError: when they do not belong together.
+            DataRefusedError: when they do not belong together, or too many tokens changed; then nothing is published.
             TracktokensError: when rows are unaccounted for, which is a fault of ours; then nothing is published.
         """
         snapshot, bundle = open_with_bundle(self.store, self.bundle_id, self.catalog_id)
@@ -133,9 +140,35 @@ class PublishJob:
             rows=rows,
             files=_file_hashes(folder),
         )
+        self._refuse_churn(snapshot, bundle, folder)
         files.write_bytes(files.join(folder, "manifest.json"), manifest.to_json().encode())
         files.write_bytes(files.join(snapshot.store.root, LATEST), f"{release_id}\n".encode())
         return Release(manifest, folder, metrics)
+
+    def _refuse_churn(self, snapshot: Snapshot, bundle: Bundle, folder: str) -> None:
+        latest = latest_release(snapshot.store)
+        if self.max_churn is None or latest is None:
+            return
+        if latest.codebook_size != bundle.reserved:
+            raise DataRefusedError(
+                f"the latest release has {latest.codebook_size} codes a modality, this one {bundle.reserved}: every "
+                "token gets another id; publish without --max-churn if that is meant"
+            )
+        new = TokenTable(folder, bundle.bundle_id, snapshot.catalog)
+        churn = compare(TokenTable.of(snapshot.store, latest), new, bundle.reserved)
+        modality, share = largest_churn(churn)
+        if share > self.max_churn:
+            raise DataRefusedError(
+                f"{share:.2%} of the {modality} tokens would be another than in {latest.release_id}, more than "
+                f"{self.max_churn:.2%}: nothing was published; retrain from bundle {latest.bundle_id}, or raise "
+                "--max-churn"
+            )
+
+
+def largest_churn(churn: Churn) -> tuple[str, float]:
+    """The modality in which the largest share of codes changed, among tracks that have one before and now."""
+    shares = {modality: found.recoded or 0.0 for modality, found in churn.modalities.items()}
+    return max(shares.items(), key=lambda item: item[1])
 
 
 def write_vocabulary(bundle: Bundle, folder: str) -> None:

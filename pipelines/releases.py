@@ -1,5 +1,7 @@
 """Releases that a store holds, and the bundle that a job takes when none is named."""
 
+from collections.abc import Iterator
+
 from tracktokens.schemas.errors import DataRefusedError, UsageError
 from tracktokens.schemas.release_manifest import ReleaseManifest
 from tracktokens.transforms import files
@@ -24,18 +26,33 @@ def latest_release(store: Store) -> ReleaseManifest | None:
     return ReleaseManifest.from_json(files.read_bytes(path), path)
 
 
+def releases(store: Store) -> Iterator[ReleaseManifest]:
+    """All complete releases, the newest first."""
+    root = files.join(store.root, "releases")
+    for name in reversed(files.list_tree(root)):
+        if name.endswith("/manifest.json"):
+            path = files.join(root, name)
+            yield ReleaseManifest.from_json(files.read_bytes(path), path)
+
+
+def find_release(store: Store, name: str) -> ReleaseManifest:
+    """Find a release by its id, or the newest one of a bundle by the bundle's.
+
+    Raises:
+        UsageError: when there is none.
+    """
+    found = next((release for release in releases(store) if name in (release.release_id, release.bundle_id)), None)
+    if found is None:
+        raise UsageError(f"{store.root} has neither a release {name} nor one of a bundle {name}")
+    return found
+
+
 def frozen_bundle(store: Store, codebook_size: int) -> str | None:
     """The bundle of the newest release with a vocabulary of this size, or None before the first."""
     latest = latest_release(store)
     if latest is None or latest.codebook_size == codebook_size:
         return None if latest is None else latest.bundle_id
-    root = files.join(store.root, "releases")
-    older = (path for path in reversed(files.list_tree(root)) if path.endswith("/manifest.json"))
-    for path in (files.join(root, name) for name in older):
-        release = ReleaseManifest.from_json(files.read_bytes(path), path)
-        if release.codebook_size == codebook_size:
-            return release.bundle_id
-    return None
+    return next((release.bundle_id for release in releases(store) if release.codebook_size == codebook_size), None)
 
 
 def default_bundle(store: Store) -> str:

@@ -58,6 +58,7 @@ class RunJob:
         max_reject_rate: share of rows that may be lost before the catalog is refused.
         seed: of codebook training.
         vectors: modality to vectors that exist already, in place of an encoder.
+        max_churn: bound on the tokens that may be another than in the latest release, or None.
     """
 
     tracks: str
@@ -69,6 +70,7 @@ class RunJob:
     max_reject_rate: float = DEFAULT_MAX_REJECT_RATE
     seed: int = 0
     vectors: Mapping[str, GivenVectors] = field(default_factory=dict)
+    max_churn: float | None = None
 
     def run(self, launch: Launch, enter: Callable[[str], None] = lambda stage: None) -> Outcome:
         """Run all jobs; ``enter`` is told each stage's name as it begins.
@@ -89,7 +91,7 @@ class RunJob:
         bundle = clock.time("train", lambda: train.run(launch))
         tokenize = TokenizeJob(self.store, bundle.bundle_id, catalog.catalog_id)
         clock.time("tokenize", lambda: tokenize.run(launch))
-        publish = PublishJob(self.store, bundle.bundle_id, catalog.catalog_id)
+        publish = PublishJob(self.store, bundle.bundle_id, catalog.catalog_id, self.max_churn)
         release = clock.time("publish", lambda: publish.run(launch))
         return Outcome(release, catalog, bundle, clock.seconds)
 
