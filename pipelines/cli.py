@@ -327,6 +327,27 @@ def train(
 
 
 @main.command()
+@click.option(
+    "--from", "from_bundle", type=Given(), metavar="ID", help="Older bundle; the latest release's when not given."
+)
+@store_option
+@catalog_option
+@seed_option
+@launch_options
+def retrain(
+    from_bundle: str | None, store: str, catalog: str | None, seed: int, workers: int, beam_options: tuple[str, ...]
+) -> None:
+    """Learn a bundle that goes on from another, so that tracks keep their tokens. Prints the bundle's id."""
+    from tracktokens.pipelines.report import kept_table
+    from tracktokens.pipelines.retrain import RetrainJob
+
+    with _launched(workers, beam_options) as (launch, monitor):
+        retrained = RetrainJob(store, from_bundle or _default_bundle(store), seed, catalog).run(launch)
+    monitor.console.print(kept_table(retrained.kept, retrained.kept_without))
+    click.echo(retrained.bundle.bundle_id)
+
+
+@main.command()
 @store_option
 @bundle_option
 @catalog_option

@@ -31,6 +31,14 @@ def seconds_table(seconds: Mapping[str, float]) -> Table:
     return table
 
 
+def kept_table(kept: Mapping[str, float | None], without: Mapping[str, float | None]) -> Table:
+    """Share of the tracks that keep their code through a retraining, and without renumbering the codes."""
+    table = Table("modality", "tracks that keep their code", "without renumbering")
+    for modality, share in kept.items():
+        table.add_row(modality, _number(share, ".2%"), _number(without[modality], ".2%"))
+    return table
+
+
 def _rows(metrics: Mapping[str, Any]) -> Table:
     table = Table("rows", "count")
     table.add_row("tracks read", str(metrics["rows"]["read"]))

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -22,7 +22,7 @@ from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.transforms import files
 from tracktokens.transforms.bundles import read_bundle, read_codebook_file, read_manifest, write_bundle
 from tracktokens.transforms.store import Store, new_id
-from tracktokens.transforms.training import SampleVectors, TrainCodebook, threshold
+from tracktokens.transforms.training import SampleVectors, Start, TrainCodebook, threshold
 
 _logger = logging.getLogger(__name__)
 
@@ -59,12 +59,9 @@ class TrainJob:
         store = Store.open(self.store)
         snapshot = open_snapshot(store, self.catalog_id)
         kept = self._kept(store, snapshot)
-        folder = files.join(store.root, "codebooks", f"training-{new_id()}")
         wanted = {m: e for m, e in snapshot.encoders.items() if m not in kept}
-        launch.board.add("train codebooks", total=sum(snapshot.inputs(modality) > 0 for modality in wanted))
-        if wanted:
-            launch.run(partial(self._build, snapshot, wanted, folder, launch))
-        return self._finish(snapshot, wanted, kept, folder)
+        learned = Learning(snapshot, wanted, self.codebook_size, self.seed).run(launch)
+        return self._finish(snapshot, kept, learned)
 
     def _kept(self, store: Store, snapshot: Snapshot) -> dict[str, Codebook]:
         if self.keep_from is None:
@@ -72,15 +69,78 @@ class TrainJob:
         frozen = read_bundle(store, self.keep_from)
         return {book.modality: book for book in frozen.codebooks if book.size and _still_fits(book, snapshot)}
 
-    def _build(
-        self, snapshot: Snapshot, encoders: Mapping[str, str], folder: str, launch: Launch, pipeline: beam.Pipeline
-    ) -> None:
+    def _finish(
+        self, snapshot: Snapshot, kept: Mapping[str, Codebook], learned: Mapping[str, "Learned"]
+    ) -> BundleManifest:
+        """Put the codebooks together, and name them."""
+        store = snapshot.store
+        parent = read_manifest(store, self.keep_from).codebooks if self.keep_from else {}
+        codebooks, training = dict(kept), {modality: parent[modality]["training"] for modality in kept}
+        for modality in MODALITIES:
+            if modality in kept:
+                _warn_of_outgrown(kept[modality], snapshot)
+            else:
+                found = learned.get(modality) or Learned(empty_codebook(modality, "", self.codebook_size), {})
+                codebooks[modality], training[modality] = found.codebook, found.training
+                warn_of_few(found)
+        bundle = Bundle.of(codebooks.values())
+        return write_bundle(store, bundle, training, frozenset(kept), self.keep_from if kept else None)
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A codebook that was learned, and the metrics of its training; none where there were no vectors."""
+
+    codebook: Codebook
+    training: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Learning:
+    """The learning of codebooks from samples of a catalog's vectors.
+
+    Attributes:
+        snapshot: the catalog.
+        encoders: modality to encoder id, of the modalities to learn.
+        codebook_size: codes that the vocabulary reserves for each modality.
+        seed: chooses the sample and starts k-means.
+        starts: modality to where its training begins; others begin from nothing.
+    """
+
+    snapshot: Snapshot
+    encoders: Mapping[str, str]
+    codebook_size: int
+    seed: int
+    starts: Mapping[str, Start] = field(default_factory=dict)
+
+    def run(self, launch: Launch) -> dict[str, Learned]:
+        """Learn, and return what came of each modality."""
+        store = self.snapshot.store
+        folder = files.join(store.root, "codebooks", f"training-{new_id()}")
+        todo = [modality for modality in self.encoders if self.snapshot.inputs(modality)]
+        launch.board.add("train codebooks", total=len(todo))
+        if todo:
+            launch.run(partial(self._build, folder, launch))
+        learned = {modality: self._read(modality, folder) for modality in self.encoders}
+        files.delete_tree(folder)
+        return learned
+
+    def _build(self, folder: str, launch: Launch, pipeline: beam.Pipeline) -> None:
+        snapshot, encoders = self.snapshot, self.encoders
         sample = SAMPLE_PER_CODE * self.codebook_size
         thresholds = {modality: threshold(snapshot.inputs(modality), sample) for modality in encoders}
         read = SampleVectors(snapshot.store, snapshot.catalog, encoders, thresholds, self.seed)
         standardized = [m for m, e in encoders.items() if snapshot.store.read_encoder(m, e).standardize]
         train = TrainCodebook(
-            folder, encoders, standardized, self.codebook_size, sample, self.seed, launch.workers, launch.board
+            folder,
+            encoders,
+            standardized,
+            self.starts,
+            self.codebook_size,
+            sample,
+            self.seed,
+            launch.workers,
+            launch.board,
         )
         (
             pipeline
@@ -91,31 +151,12 @@ class TrainJob:
             | "train" >> beam.ParDo(train).with_output_types(type(None))
         )
 
-    def _finish(
-        self, snapshot: Snapshot, wanted: Mapping[str, str], kept: Mapping[str, Codebook], folder: str
-    ) -> BundleManifest:
-        """Put the codebooks together, and name them."""
-        store = snapshot.store
-        parent = read_manifest(store, self.keep_from).codebooks if self.keep_from else {}
-        codebooks, training = dict(kept), {modality: parent[modality]["training"] for modality in kept}
-        for modality in MODALITIES:
-            if modality in kept:
-                _warn_of_outgrown(kept[modality], snapshot)
-            else:
-                codebooks[modality], training[modality] = self._trained(modality, wanted.get(modality, ""), folder)
-                _warn_of_few(codebooks[modality], training[modality])
-        bundle = Bundle.of(codebooks.values())
-        manifest = write_bundle(store, bundle, training, frozenset(kept), self.keep_from if kept else None)
-        files.delete_tree(folder)
-        return manifest
-
-    def _trained(self, modality: str, encoder_id: str, folder: str) -> tuple[Codebook, Mapping[str, Any]]:
+    def _read(self, modality: str, folder: str) -> Learned:
         """What the job left of a modality; an empty codebook where it had no vectors."""
         path = files.join(folder, f"{modality}.safetensors")
         if not files.exists(path):
-            return empty_codebook(modality, encoder_id, self.codebook_size), {}
-        metrics = files.read_json(files.join(folder, f"{modality}.json"))
-        return read_codebook_file(path), metrics
+            return Learned(empty_codebook(modality, self.encoders[modality], self.codebook_size), {})
+        return Learned(read_codebook_file(path), files.read_json(files.join(folder, f"{modality}.json")))
 
 
 def _still_fits(codebook: Codebook, snapshot: Snapshot) -> bool:
@@ -123,12 +164,14 @@ def _still_fits(codebook: Codebook, snapshot: Snapshot) -> bool:
     return snapshot.encoders.get(codebook.modality, codebook.encoder_id) == codebook.encoder_id
 
 
-def _warn_of_few(codebook: Codebook, training: Mapping[str, Any]) -> None:
-    if training and codebook.size < codebook.reserved:
+def warn_of_few(learned: Learned) -> None:
+    """Say so where there were too few vectors for all codes."""
+    codebook = learned.codebook
+    if learned.training and codebook.size < codebook.reserved:
         _logger.warning(
             "%s: %d distinct vectors give %d centroids; the other %d tokens are reserved and not used",
             codebook.modality,
-            training["distinct_vectors"],
+            learned.training["distinct_vectors"],
             codebook.size,
             codebook.reserved - codebook.size,
         )

@@ -1,12 +1,13 @@
 """Draw the sample that a codebook learns from, and learn it."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
+from tracktokens.codebooks.codebook import Floats, Preprocessing
 from tracktokens.codebooks.fit import fit_codebook
 from tracktokens.transforms import files
 from tracktokens.transforms.cores import thread_share
@@ -28,6 +29,19 @@ def threshold(total: int, wanted: int) -> int:
         return (1 << 64) - 1
     enough = wanted + SLACK * np.sqrt(wanted)
     return min(int(enough / total * 2.0**64), (1 << 64) - 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """Where a retraining begins.
+
+    Attributes:
+        preprocessing: of the new codebook: it brings vectors into the space of the old one.
+        centroids: of the old codebook, float32 (codes, components).
+    """
+
+    preprocessing: Preprocessing
+    centroids: Floats
 
 
 class SampleVectors(beam.DoFn):
@@ -63,7 +77,8 @@ def smallest(facts: pa.Table, wanted: int, seed: int) -> pa.Table:
 class TrainCodebook(beam.DoFn):
     """Learns the codebook of one modality from its sample, and leaves it and its metrics in a folder.
 
-    The modalities in ``standardized`` have vectors that are standardised; others' are scaled to unit length.
+    The modalities in ``standardized`` have vectors that are standardised; others' are scaled to unit length. Those in
+    ``starts`` go on from the centroids of an older codebook.
     """
 
     def __init__(
@@ -71,6 +86,7 @@ class TrainCodebook(beam.DoFn):
         folder: str,
         encoders: Mapping[str, str],
         standardized: Collection[str],
+        starts: Mapping[str, Start],
         reserved: int,
         sample: int,
         seed: int,
@@ -80,6 +96,7 @@ class TrainCodebook(beam.DoFn):
         self._folder = folder
         self._encoders = dict(encoders)
         self._standardized = frozenset(standardized)
+        self._starts = dict(starts)
         self._reserved = reserved
         self._sample = sample
         self._seed = seed
@@ -91,6 +108,7 @@ class TrainCodebook(beam.DoFn):
         modality, batches = element
         facts = smallest(pa.Table.from_batches(batches), self._sample, self._seed)
         vectors = as_matrix(facts["vector"].combine_chunks())
+        start = self._starts.get(modality)
         fit = fit_codebook(
             vectors,
             modality=modality,
@@ -98,6 +116,8 @@ class TrainCodebook(beam.DoFn):
             reserved=self._reserved,
             seed=self._seed,
             standardize=modality in self._standardized,
+            preprocessing=start.preprocessing if start else None,
+            start=start.centroids if start else None,
             threads=thread_share(self._workers),
         )
         files.write_bytes(files.join(self._folder, f"{modality}.safetensors"), fit.codebook.to_bytes())

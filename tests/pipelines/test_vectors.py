@@ -11,52 +11,18 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.conftest import token_table
+from tests.pipelines.vector_catalog import GROUPS, TRACKS, group_vectors, job, write_catalog, write_vectors
 from tracktokens.pipelines.encoders import VectorsChoice, VectorSources
 from tracktokens.pipelines.launch import Launch
-from tracktokens.pipelines.run import RunJob
 from tracktokens.schemas.errors import DataRefusedError, UsageError
 from tracktokens.schemas.modalities import AUDIO, LYRICS, METADATA, MODALITIES, PLAYLIST, TAGS
 from tracktokens.transforms.bundles import read_codebook
 from tracktokens.transforms.store import Store
 
-CODES = 8
-GROUPS = 8
-TRACKS = 400
-
-
-def group_vectors(seed: int, dim: int) -> np.ndarray:
-    """Vectors round ``GROUPS`` centres, track n near centre n % ``GROUPS``, no two the same."""
-    draw = np.random.default_rng(seed)
-    centres = draw.standard_normal((GROUPS, dim)) * 10
-    return (centres[np.arange(TRACKS) % GROUPS] + draw.standard_normal((TRACKS, dim)) * 0.1).astype(np.float32)
-
-
-def write_vectors(path: Path, vectors: np.ndarray, ids: list[str] | None = None) -> None:
-    path.parent.mkdir(exist_ok=True)
-    table = pa.table({"track_id": ids or [f"t{n}" for n in range(len(vectors))], "vector": list(vectors)})
-    pq.write_table(table, path, row_group_size=150)
-
 
 @pytest.fixture
 def catalog(tmp_path: Path) -> Path:
-    rows = {"track_id": [f"t{n}" for n in range(TRACKS)], "title": [f"song {n}" for n in range(TRACKS)]}
-    pq.write_table(pa.table(rows), tmp_path / "tracks.parquet")
-    for seed, (modality, dim) in enumerate({PLAYLIST: 16, TAGS: 12, METADATA: 12, LYRICS: 20, AUDIO: 32}.items()):
-        write_vectors(tmp_path / modality / "part.parquet", group_vectors(seed, dim))
-    return tmp_path
-
-
-def job(catalog: Path, *modalities: str, **ids: str) -> RunJob:
-    choices = {m: VectorsChoice(str(catalog / m), source=ids.get(m)) for m in modalities}
-    sources = VectorSources(vectors=choices)
-    encoders = sources.encoders() if set(modalities) != set(MODALITIES) else {}
-    return RunJob(
-        str(catalog / "tracks.parquet"),
-        str(catalog / "store"),
-        encoders,
-        codebook_size=CODES,
-        vectors=sources.given(),
-    )
+    return write_catalog(tmp_path)
 
 
 def test_a_catalog_of_given_vectors_alone_needs_no_model_and_its_tokens_know_the_groups(catalog: Path) -> None:
