@@ -1,8 +1,8 @@
 """One codebook: preprocessing and the centroids of one modality, as values, as bytes, and under a hash of its contents.
 
-Layout of the bytes: safetensors. Tensors ``centroids`` (float32, codes x dim) and, where vectors are standardised,
-``mean`` and ``scale`` (float32, dim). Metadata: format version, modality, encoder id, reserved codes, unit length,
-content hash.
+Layout of the bytes: safetensors. Tensors ``centroids`` (float32, codes x components); where vectors are standardised,
+``mean`` and ``scale`` (float32, dim); where they are projected, ``projection`` (float32, dim x components). Metadata:
+format version, modality, encoder id, reserved codes, unit length, content hash.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from safetensors.numpy import load, save
 from tracktokens.schemas.errors import DataRefusedError
 from tracktokens.schemas.modalities import MODALITIES
 
-FORMAT_VERSION = "1"
+FORMAT_VERSION = "2"
 
 MAX_CODES = 32767
 """Most codes a modality can have: a code is a non-negative int16."""
@@ -34,21 +34,24 @@ _HEADER_ALIGNMENT = 8
 
 @dataclass(frozen=True, eq=False)
 class Preprocessing:
-    """What happens to a vector before its distance to a centroid is taken: standardise, then scale to unit length.
+    """What happens to a vector before its distance to a centroid is taken: standardise, project, scale to unit length.
 
     Attributes:
-        unit_length: whether vectors are divided by their L2 norm.
+        unit_length: whether vectors are divided by their L2 norm, at the end.
         mean: float32 (dim,), subtracted first; None where vectors are not standardised.
         scale: float32 (dim,), multiplied second; None where vectors are not standardised.
+        projection: float32 (dim, components), a matrix that row vectors are multiplied by from the left, third; None
+            where they stay as they are.
 
     Raises:
-        ValueError: one of mean and scale is missing, or their shapes differ.
-        DataRefusedError: mean or scale is not finite.
+        ValueError: one of mean and scale is missing, or shapes differ.
+        DataRefusedError: a value is not finite.
     """
 
     unit_length: bool
     mean: Floats | None = None
     scale: Floats | None = None
+    projection: Floats | None = None
 
     def __post_init__(self) -> None:
         if (self.mean is None) != (self.scale is None):
@@ -58,11 +61,22 @@ class Preprocessing:
             _check_array("scale", self.scale, ndim=1)
             if self.mean.shape != self.scale.shape:
                 raise ValueError(f"the mean has {len(self.mean)} dimensions, the scale {len(self.scale)}")
+        if self.projection is not None:
+            _check_array("projection", self.projection, ndim=2)
+            if self.mean is not None and len(self.mean) != len(self.projection):
+                raise ValueError(f"the mean has {len(self.mean)} dimensions, the projection {len(self.projection)}")
+
+    @property
+    def dim(self) -> int | None:
+        """Length of the vectors; None where it fits vectors of any length."""
+        lengths = [len(array) for array in (self.mean, self.projection) if array is not None]
+        return lengths[0] if lengths else None
 
     def apply(self, vectors: Vectors) -> Floats:
-        """Preprocess float16 or float32 vectors of shape (n, dim) into a new float32 array of that shape.
+        """Preprocess float16 or float32 vectors of shape (n, dim) into a new float32 array of (n, components).
 
-        A zero vector stays zero: it has no direction.
+        Components are dimensions, where there is no projection. A vector gives the same point whatever others come with
+        it. A zero vector stays zero: it has no direction.
 
         Raises:
             DataRefusedError: a value is NaN or infinite, or too large for a float32 norm.
@@ -71,6 +85,9 @@ class Preprocessing:
         if self.mean is not None and self.scale is not None:
             points -= self.mean
             points *= self.scale
+        if self.projection is not None:
+            # In float64: how a product rounds depends on the shape of the batch, and this rounding is cut off again.
+            points = (points.astype(np.float64) @ self.projection.astype(np.float64)).astype(np.float32)
         squared_norms = np.einsum("ij,ij->i", points, points)
         if unusable := int(np.count_nonzero(~np.isfinite(squared_norms))):
             raise DataRefusedError(f"{unusable} of {len(points)} vectors have values that are not finite, or too large")
@@ -90,7 +107,7 @@ class Codebook:
         modality: one of ``schemas.modalities.MODALITIES``.
         encoder_id: the encoder whose vectors the centroids were learned from.
         preprocessing: applied to vectors before they are compared with centroids.
-        centroids: float32 (codes, dim), in preprocessed space; no rows for a modality without vectors.
+        centroids: float32 (codes, components), in preprocessed space; no rows for a modality without vectors.
         reserved: codes that the vocabulary sets aside for the modality, at least as many as there are centroids.
 
     Raises:
@@ -112,14 +129,20 @@ class Codebook:
             raise ValueError(f"{self.reserved} reserved codes: a modality can have 1 to {MAX_CODES}")
         if len(self.centroids) > self.reserved:
             raise ValueError(f"{len(self.centroids)} centroids do not fit into {self.reserved} reserved codes")
-        mean = self.preprocessing.mean
-        if mean is not None and len(mean) != self.dim:
-            raise ValueError(f"centroids have {self.dim} dimensions, the preprocessing {len(mean)}")
+        found, wanted = self.centroids.shape[1], self._components
+        if wanted is not None and found != wanted:
+            raise ValueError(f"centroids have {found} dimensions, preprocessed vectors {wanted}")
 
     @property
     def dim(self) -> int:
-        """Length of the vectors."""
-        return int(self.centroids.shape[1])
+        """Length of the vectors, before preprocessing."""
+        return self.preprocessing.dim or int(self.centroids.shape[1])
+
+    @property
+    def _components(self) -> int | None:
+        """Dimensions that the preprocessing gives; None where it leaves them as they are."""
+        projection = self.preprocessing.projection
+        return self.preprocessing.dim if projection is None else int(projection.shape[1])
 
     @property
     def size(self) -> int:
@@ -162,7 +185,12 @@ class Codebook:
         }
 
     def _tensors(self) -> dict[str, Floats]:
-        tensors = {"centroids": self.centroids, "mean": self.preprocessing.mean, "scale": self.preprocessing.scale}
+        tensors = {
+            "centroids": self.centroids,
+            "mean": self.preprocessing.mean,
+            "scale": self.preprocessing.scale,
+            "projection": self.preprocessing.projection,
+        }
         return {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items() if tensor is not None}
 
 
@@ -183,7 +211,9 @@ def _read(data: bytes) -> Codebook:
     codebook = Codebook(
         modality=metadata["modality"],
         encoder_id=metadata["encoder_id"],
-        preprocessing=Preprocessing(_boolean(metadata["unit_length"]), tensors.get("mean"), tensors.get("scale")),
+        preprocessing=Preprocessing(
+            _boolean(metadata["unit_length"]), *(tensors.get(name) for name in ("mean", "scale", "projection"))
+        ),
         centroids=tensors["centroids"],
         reserved=int(metadata["reserved"]),
     )

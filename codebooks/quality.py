@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from tracktokens.codebooks.codebook import Floats
-from tracktokens.codebooks.fit import TrainingMetrics
 from tracktokens.codebooks.means import WeightedMean
 
 MARGIN_BINS = 1000
@@ -119,7 +118,7 @@ class CodebookQualityAccumulator:
         """Measure the codebook on everything that was added.
 
         Args:
-            variance: mean squared distance of a preprocessed vector to the mean of all; see :func:`total_variance`.
+            variance: mean squared distance of a preprocessed vector to the mean of all.
         """
         tracks = int(self._counts.sum())
         inertia = self._distance.value()
@@ -143,15 +142,6 @@ def perplexity(counts: npt.NDArray[np.int64]) -> float:
         return 0.0
     shares = counts[counts > 0] / total
     return float(np.exp2(-(shares * np.log2(shares)).sum()))
-
-
-def total_variance(metrics: TrainingMetrics) -> float | None:
-    """Variance of the vectors that a codebook was trained on, from its metrics.
-
-    None where its centroids explain all of the variance: then the metrics do not tell how much there is.
-    """
-    unexplained = 1.0 - metrics.explained_variance
-    return metrics.inertia / unexplained if unexplained > 0 else None
 
 
 def _explained_variance(inertia: float | None, variance: float | None) -> float | None:

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from tracktokens.codebooks.bundle import Bundle
-from tracktokens.codebooks.quality import CodebookQualityAccumulator, total_variance
+from tracktokens.codebooks.quality import CodebookQualityAccumulator
 from tracktokens.pipelines.snapshot import Snapshot
 from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.schemas.rejects import REJECTS
@@ -60,7 +60,7 @@ def training_variances(store: Store, bundle: Bundle) -> dict[str, float | None]:
     """Variance of the vectors that each codebook of a bundle was learned from; None where that is not known."""
     manifest = read_manifest(store, bundle.bundle_id)
     learned = {modality: training_metrics(manifest, modality) for modality in MODALITIES}
-    return {modality: None if found is None else total_variance(found) for modality, found in learned.items()}
+    return {modality: None if found is None else found.variance for modality, found in learned.items()}
 
 
 def count_rejects(folder: str) -> dict[str, dict[str, int]]:
