@@ -14,6 +14,7 @@ import pytest
 
 from tracktokens.schemas.errors import DataRefusedError, UsageError
 from tracktokens.schemas.rejects import ENCODER_FAILED, NOT_FINITE
+from tracktokens.transforms.encoders import sentence
 from tracktokens.transforms.encoders.halving import encode_by_halves
 from tracktokens.transforms.encoders.packaged import packaged_minilm
 from tracktokens.transforms.encoders.sentence import LoadedSentenceEncoder, even_batches, sentence_encoder
@@ -195,6 +196,38 @@ def test_weights_saved_in_half_precision_are_computed_with_in_float32(tiny_model
 def test_float16_on_a_cpu_is_a_usage_error(tiny_model: Path) -> None:
     with pytest.raises(UsageError, match="float16 is for GPUs"):
         sentence_encoder(str(tiny_model), precision="float16", device="cpu").load(threads=1)
+
+
+def test_on_cuda_float16_and_larger_batches_are_taken_unless_told_otherwise(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    on_cpu = sentence_encoder(str(tiny_model), device="cpu").load(threads=1).transformer
+    asked: list[tuple[str, str]] = []
+
+    def load(folder: Path, precision: str, device: torch.device) -> object:
+        asked.append((precision, str(device)))
+        return on_cpu  # this machine may have no GPU
+
+    monkeypatch.setattr(sentence, "find_device", lambda name: torch.device("cuda:0"))
+    monkeypatch.setattr(sentence, "_load_transformer", load)
+    encoder = sentence_encoder(str(tiny_model))
+    for precision in (None, "float32", "bfloat16"):
+        replace(encoder, precision=precision).load(threads=1)
+    assert asked == [("float16", "cuda:0"), ("float32", "cuda:0"), ("bfloat16", "cuda:0")]
+    sizes: list[int] = []
+    real = on_cpu.encode
+
+    def encode(texts: list[str], **settings: object) -> np.ndarray:
+        sizes.append(len(texts))
+        return real(texts, **settings)
+
+    monkeypatch.setattr(on_cpu, "encode", encode)
+    loaded = encoder.load(threads=1)
+    sizes.clear()
+    loaded.encode(pa.array(["a b c d a b"] * 2100))  # 8 word pieces each with [CLS] and [SEP]
+    assert sizes == [2048, 52]
 
 
 def test_a_model_that_overflows_in_its_precision_is_a_usage_error(
