@@ -63,8 +63,18 @@ class LoadedDescriptorEncoder(LoadedEncoder):
     def encode(self, inputs: pa.StringArray) -> Encoded:
         """Describe audio files, given by their paths below the root: float32 vectors of ``DIM`` values."""
         with ThreadPoolExecutor(self._threads, thread_name_prefix="descriptors") as pool:
-            return encoded(list(pool.map(self._encode_file, inputs.to_pylist())), DIM)
+            described = list(pool.map(self._encode_file, inputs.to_pylist()))
+        return encoded([vector for vector, _ in described], DIM, sum(seconds for _, seconds in described))
 
-    def _encode_file(self, path: str) -> npt.NDArray[np.float32] | Failure:
-        windows = self._reader.read(f"{self._root}/{path}")
-        return windows if isinstance(windows, Failure) else describe(windows, self._sample_rate)
+    def probe(self) -> bool:
+        """Describe a second of noise."""
+        noise = np.random.default_rng(0).standard_normal(self._sample_rate, np.float32)
+        describe([noise], self._sample_rate)
+        return True
+
+    def _encode_file(self, path: str) -> tuple[npt.NDArray[np.float32] | Failure, float]:
+        """Describe one file; tell for how many seconds a decoder was busy with it, too."""
+        read = self._reader.read(f"{self._root}/{path}")
+        if isinstance(read.windows, Failure):
+            return read.windows, read.seconds
+        return describe(read.windows, self._sample_rate), read.seconds

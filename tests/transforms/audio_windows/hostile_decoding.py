@@ -36,6 +36,16 @@ def hang(path):
     time.sleep(600)
 
 
+def doze(path):
+    time.sleep(0.2)
+    return [np.zeros(1, np.float32)]
+
+
+def doze_and_crash(path):
+    doze(path)
+    crash(path)
+
+
 def eat(path):
     return [np.ones(1 << 30, np.float32)]
 
@@ -75,6 +85,8 @@ DEEDS = {
     "crash": crash,
     "leave": leave,
     "hang": hang,
+    "doze": doze,
+    "doze-and-crash": doze_and_crash,
     "eat": eat,
     "stumble": stumble,
     "poison": poison,

@@ -12,8 +12,9 @@ import soundfile as sf
 
 from tracktokens.schemas import rejects
 from tracktokens.transforms.audio_descriptors import DIM, LAYOUT
-from tracktokens.transforms.audio_windows import Windows
-from tracktokens.transforms.encoders.base import Encoded, LoadedEncoder
+from tracktokens.transforms.audio_windows import Reading, WindowReader, Windows
+from tracktokens.transforms.encoders import descriptors
+from tracktokens.transforms.encoders.base import Encoded, Failure, LoadedEncoder
 from tracktokens.transforms.encoders.descriptors import DescriptorEncoder
 
 RATE = 22_050
@@ -82,6 +83,20 @@ def test_each_file_gets_a_vector_or_a_failure_with_its_reason(folder):
     }
     assert not result.vectors[list(result.failures)].any()
     assert np.isfinite(result.vectors.astype(np.float16)).all()
+
+
+def test_the_time_of_its_decoders_is_told_summed_over_the_files(folder, monkeypatch):
+    noise = np.random.default_rng(0).standard_normal(RATE, np.float32)
+    readings = {"a": Reading([noise], 0.5), "b": Reading(Failure(rejects.AUDIO_TIMEOUT, ""), 60.0)}
+    monkeypatch.setattr(WindowReader, "read", lambda reader, path: readings[Path(path).name])
+    assert encode(folder, ["a", "b", "a"], threads=2).decoding_seconds == 61
+
+
+def test_a_probe_tells_a_sound_encoder_from_a_broken_one(folder, monkeypatch):
+    assert loaded(folder, 1).probe()
+    monkeypatch.setattr(descriptors, "describe", lambda windows, rate: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        loaded(folder, 1).probe()
 
 
 def test_no_inputs_give_no_vectors(folder):
