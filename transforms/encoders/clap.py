@@ -229,7 +229,7 @@ def _library() -> Path:
     """Find the folder of laion-clap's networks without importing laion-clap."""
     spec = importlib.util.find_spec("laion_clap")
     if spec is None or spec.origin is None:
-        raise UsageError("laion-clap is not installed: pip install laion-clap")
+        raise UsageError("laion-clap is not installed: pip install laion-clap torchvision 'numpy<2'")
     return Path(spec.origin).parent / "clap_module"
 
 

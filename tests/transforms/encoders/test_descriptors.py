@@ -1,7 +1,5 @@
-"""The default audio encoder on synthesised files, and on odd real ones where they are at hand."""
+"""The default audio encoder on synthesised files."""
 
-import csv
-from collections import Counter
 from functools import lru_cache
 from pathlib import Path
 
@@ -18,7 +16,6 @@ from tracktokens.transforms.encoders.base import Encoded, Failure, LoadedEncoder
 from tracktokens.transforms.encoders.descriptors import DescriptorEncoder
 
 RATE = 22_050
-SHARED = Path(__file__).parents[4] / "shared" / "data"
 
 
 def pad(seed: int, seconds: float = 12.0) -> np.ndarray:
@@ -140,22 +137,3 @@ def test_the_identity_knows_the_windows_and_not_the_root():
 def test_windows_at_too_low_a_rate_are_refused_when_the_encoder_is_loaded():
     with pytest.raises(ValueError, match="sample rate of at least"):
         DescriptorEncoder("a", Windows(sample_rate=8_000)).load(1)
-
-
-@pytest.mark.skipif(not (SHARED / "audio_odd").is_dir(), reason="the odd files are not at hand")
-def test_odd_real_files_give_vectors_or_reasons_and_never_raise():
-    with (SHARED / "audio_odd" / "manifest.csv").open(encoding="utf-8", newline="") as lines:
-        rows = list(csv.DictReader(lines))
-    result = encode(SHARED, [row["file"] for row in rows], threads=2)
-    assert np.isfinite(result.vectors.astype(np.float16)).all()
-    outcomes = {
-        row["file"]: failure.reason if (failure := result.failures.get(number)) else "vector"
-        for number, row in enumerate(rows)
-    }
-    for row in rows:  # the manifest tells how many seconds libsndfile and FFmpeg decoded
-        seconds = max(float(row["soundfile_seconds"] or 0), float(row["ffmpeg_seconds"] or 0))
-        if seconds > 0.1:
-            assert outcomes[row["file"]] == "vector", row
-    counts = Counter(outcomes.values())
-    assert set(counts) == {"vector", rejects.AUDIO_EMPTY, rejects.AUDIO_UNDECODABLE}
-    assert counts[rejects.AUDIO_UNDECODABLE] < 60
