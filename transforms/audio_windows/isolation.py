@@ -36,8 +36,14 @@ from tracktokens.transforms.encoders.base import Failure
 START_SECONDS = 120.0
 """How long a decoder may take to start; 0.3 s are usual."""
 
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-"""For the libraries in a decoder: it is one of several, and has one core."""
+ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 24),
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 26),
+}
+"""For the libraries in a decoder. It is one of several, and has one core. Up to 64 MiB that a file leaves free are kept
+for the next one: glibc would hand them back, array by array, and spend a third of the time on getting them again."""
 
 READ_AHEAD = 2
 """Files a process that are asked for before the first of them is taken: one being decoded, one that waits."""
@@ -69,8 +75,8 @@ class Reading:
     seconds: float = 0.0
 
 
-class DecoderStartError(TracktokensError):
-    """A decoder process did not start. This is no file's fault: the worker's own installation is."""
+class DecoderError(TracktokensError):
+    """A decoder process does not start, or lacks a library. That is no file's fault: the installation is broken."""
 
 
 class FetchError(TracktokensError):
@@ -93,7 +99,7 @@ class WindowReader:
             windows: which parts of a file are read.
             processes: how many files are decoded at a time, each on one core.
             limits: what one file may cost.
-            decode: reads the windows of a local file, in the decoder process; a function of a module.
+            decode: reads the windows of a local file, in the decoder process, or makes other arrays of them.
         """
         limits = limits or Limits()
         self._processes = processes
@@ -108,7 +114,7 @@ class WindowReader:
         """Read files, in their order; the processes work ahead of what has been taken, by a few files.
 
         Raises:
-            DecoderStartError: a decoder does not start.
+            DecoderError: a decoder does not start, or lacks a library.
             FetchError: a remote file cannot be fetched now.
         """
         ahead: deque[Future[Reading]] = deque()
@@ -130,7 +136,7 @@ class WindowReader:
             path: a local path, or ``scheme://...`` on any Beam filesystem.
 
         Raises:
-            DecoderStartError: a decoder does not start.
+            DecoderError: a decoder does not start, or lacks a library.
             FetchError: a remote file cannot be fetched now.
         """
         try:
@@ -210,7 +216,7 @@ class _Decoder:
                 [sys.executable, "-c", command],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                env={**os.environ, **ONE_THREAD},
+                env={**os.environ, **ENVIRONMENT},
                 pass_fds=[theirs.fileno()],
             )
         self._await_ready(process)
@@ -224,7 +230,7 @@ class _Decoder:
                 return
         process.kill()
         process.wait()
-        raise DecoderStartError(
+        raise DecoderError(
             f"the process that decodes audio {_ending(process.returncode)} before it was ready; what it wrote to the "
             f"standard error stream tells more"
         )
@@ -240,6 +246,8 @@ class _Decoder:
 
 def _receive(connection: "Connection[object, object]") -> list[Signal] | Failure:
     answer = json.loads(connection.recv_bytes())
+    if "lacks" in answer:
+        raise DecoderError(f"the process that decodes audio cannot import what it needs: {answer['lacks']}")
     if "reason" in answer:
         return Failure(answer["reason"], answer["detail"])
     windows = [np.empty(samples, np.float32) for samples in answer["samples"]]

@@ -18,7 +18,7 @@ from apache_beam.io.filesystem import FileSystem
 
 from tracktokens.schemas import rejects
 from tracktokens.transforms.audio_windows import Limits, Reading, WindowReader, Windows, isolation, read_windows
-from tracktokens.transforms.audio_windows.isolation import DecoderStartError, FetchError
+from tracktokens.transforms.audio_windows.isolation import DecoderError, FetchError
 from tracktokens.transforms.encoders.base import Failure
 
 RATE = 22_050
@@ -76,8 +76,20 @@ def test_a_decoder_that_was_killed_between_two_files_is_replaced(hostile):
 
 def test_a_decoder_that_does_not_start_is_an_error_and_no_files_failure(monkeypatch, hostile):
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    with WindowReader(TWO, 1, TIGHT, hostile) as reader, pytest.raises(DecoderStartError, match="ended with status 1"):
+    with WindowReader(TWO, 1, TIGHT, hostile) as reader, pytest.raises(DecoderError, match="ended with status 1"):
         reader.read("1")
+
+
+def test_a_decoder_that_lacks_a_library_is_an_error_and_no_files_failure(hostile):
+    with WindowReader(TWO, 1, TIGHT, hostile) as reader, pytest.raises(DecoderError, match="'no_such_library'"):
+        list(reader.read_all(["1", "want"]))
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems' allocators differ")
+def test_a_decoder_keeps_memory_for_the_arrays_to_come(hostile):
+    with WindowReader(TWO, 1, TIGHT, hostile) as reader:
+        (faults,) = reader.read("churn").windows
+    assert faults.max() < 100  # of 4,096 pages
 
 
 def test_a_decoder_imports_neither_beam_nor_anything_of_that_weight(hostile):

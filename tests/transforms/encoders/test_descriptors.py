@@ -9,9 +9,9 @@ import pytest
 import soundfile as sf
 
 from tracktokens.schemas import rejects
-from tracktokens.transforms.audio_descriptors import DIM, LAYOUT
-from tracktokens.transforms.audio_windows import Reading, WindowReader, Windows
-from tracktokens.transforms.encoders import descriptors
+from tracktokens.schemas.errors import TracktokensError
+from tracktokens.transforms.audio_descriptors import DIM, LAYOUT, describe
+from tracktokens.transforms.audio_windows import Reading, WindowReader, Windows, read_windows
 from tracktokens.transforms.encoders.base import Encoded, Failure, LoadedEncoder
 from tracktokens.transforms.encoders.descriptors import DescriptorEncoder
 
@@ -83,16 +83,27 @@ def test_each_file_gets_a_vector_or_a_failure_with_its_reason(folder):
 
 
 def test_the_time_of_its_decoders_is_told_summed_over_the_files(folder, monkeypatch):
-    noise = np.random.default_rng(0).standard_normal(RATE, np.float32)
-    readings = {"a": Reading([noise], 0.5), "b": Reading(Failure(rejects.AUDIO_TIMEOUT, ""), 60.0)}
+    vector = np.ones(DIM, np.float32)
+    readings = {
+        "a": Reading([vector, np.array([0.5], np.float32)], 0.75),
+        "b": Reading(Failure(rejects.AUDIO_TIMEOUT, ""), 60.0),
+    }
     monkeypatch.setattr(WindowReader, "read", lambda reader, path: readings[Path(path).name])
     assert encode(folder, ["a", "b", "a"], threads=2).decoding_seconds == 61
+    monkeypatch.undo()
+    assert 0 < encode(folder, ["pad0.flac"]).decoding_seconds < 60
+
+
+def test_a_vector_describes_the_windows_of_its_file(folder):
+    expected = describe(read_windows(str(folder / "pad1.flac"), Windows()), RATE)
+    np.testing.assert_array_equal(encode(folder, ["pad1.flac"]).vectors[0], expected)
 
 
 def test_a_probe_tells_a_sound_encoder_from_a_broken_one(folder, monkeypatch):
     assert loaded(folder, 1).probe()
-    monkeypatch.setattr(descriptors, "describe", lambda windows, rate: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
+    broken = Reading(Failure(rejects.AUDIO_CRASHED, "IndexError"))
+    monkeypatch.setattr(WindowReader, "read", lambda reader, path: broken)
+    with pytest.raises(TracktokensError, match="a second of noise cannot be described: IndexError"):
         loaded(folder, 1).probe()
 
 
