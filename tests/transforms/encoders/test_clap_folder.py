@@ -94,6 +94,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     three = np.concatenate([WINDOWS["ten seconds"], WINDOWS["another"], WINDOWS["a third"]])
     sf.write(root / "long.wav", three, RATE, subtype="FLOAT")
     sf.write(root / "empty.wav", np.zeros(0), RATE)
+    sf.write(root / "silence.wav", np.zeros(TEN_SECONDS), RATE)
     return root
 
 
@@ -131,6 +132,12 @@ def test_a_long_file_has_the_mean_of_its_windows_vectors_at_unit_length(
 ) -> None:
     mean = np.mean([theirs(folder, WINDOWS[name]) for name in ("ten seconds", "another", "a third")], axis=0)
     np.testing.assert_allclose(encode(loaded, "long.wav")[0], mean / np.linalg.norm(mean), rtol=0, atol=1e-5)
+
+
+def test_silence_has_the_vector_that_transformers_gives_it(loaded: LoadedClapEncoder, folder: Path) -> None:
+    expected = theirs(folder, np.zeros(TEN_SECONDS, np.float32))
+    np.testing.assert_allclose(encode(loaded, "silence.wav")[0], expected, rtol=0, atol=1e-5)
+    assert np.linalg.norm(expected) == pytest.approx(1)
 
 
 def test_batch_size_and_threads_change_a_vector_by_rounding_only(loaded: LoadedClapEncoder) -> None:
