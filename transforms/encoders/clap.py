@@ -36,11 +36,11 @@ from tracktokens.transforms.audio_windows import DECODING_VERSION, Signal, Windo
 from tracktokens.transforms.encoders.base import Encoder
 from tracktokens.transforms.encoders.clap_folder import clap_folder_encoder
 from tracktokens.transforms.encoders.clap_windows import BATCH_SIZE, ClapNetwork, LoadedClapEncoder
+from tracktokens.transforms.encoders.devices import exact_device
 from tracktokens.transforms.encoders.weights import (
     SharedModels,
     check_fit,
     check_hash,
-    exact_device,
     feed_file,
     shapes,
 )

@@ -20,11 +20,11 @@ from tracktokens.schemas.errors import DataRefusedError, UsageError
 from tracktokens.transforms.audio_windows import DECODING_VERSION, Signal, Windows
 from tracktokens.transforms.encoders.base import Encoder
 from tracktokens.transforms.encoders.clap_windows import BATCH_SIZE, ClapNetwork, LoadedClapEncoder
+from tracktokens.transforms.encoders.devices import exact_device
 from tracktokens.transforms.encoders.weights import (
     SharedModels,
     check_fit,
     check_hash,
-    exact_device,
     feed_file,
     shapes,
 )

@@ -51,6 +51,17 @@ def find_device(name: str | None) -> "torch.device":
     return torch.device(device)
 
 
+def exact_device(name: str | None) -> "torch.device":
+    """Find a device, as :func:`find_device` does, and let none compute with fewer bits than float32.
+
+    cuDNN's convolutions take TF32 unasked, which keeps 10 bits of 23: vectors of a GPU would not be those of a CPU.
+    """
+    import torch
+
+    torch.backends.cudnn.allow_tf32 = False
+    return find_device(name)
+
+
 def _worker_number() -> int:
     number = re.search(r"\d+$", os.environ.get(_WORKER_ID, ""))
     return int(number[0]) if number else 0

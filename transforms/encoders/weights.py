@@ -1,4 +1,4 @@
-"""What encoders with weights share: files hashed and held against a model, its one copy in a process, its device."""
+"""What encoders with weights share: files hashed and held against a model, and its one copy in a process."""
 
 import threading
 from collections.abc import Callable, Hashable, Mapping
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
-from tracktokens.schemas.errors import DataRefusedError, UsageError
+from tracktokens.schemas.errors import DataRefusedError
 
 if TYPE_CHECKING:
     import torch
@@ -79,25 +79,3 @@ class SharedModels(Generic[Model]):
             if model is None:
                 model = self._models[key] = load()
             return model
-
-
-def exact_device(name: str | None) -> "torch.device":
-    """Find a torch device, and let none compute with fewer bits than float32.
-
-    cuDNN's convolutions take TF32 unasked, which keeps 10 bits of 23: vectors of a GPU would not be those of a CPU.
-
-    Args:
-        name: ``cpu``, ``cuda`` or ``cuda:1``; None for a GPU where there is one, else the CPU.
-
-    Raises:
-        UsageError: this machine has no such device.
-    """
-    import torch
-
-    torch.backends.cudnn.allow_tf32 = False
-    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    devices = [*(["cuda"] if gpus else []), *(f"cuda:{number}" for number in range(gpus)), "cpu"]
-    device = devices[0] if name is None else name
-    if device not in devices:
-        raise UsageError(f"--device {device}: this machine has {', '.join(devices)}")
-    return torch.device(device)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tracktokens.schemas.errors import UsageError
-from tracktokens.transforms.encoders.devices import check_device_name, find_device
+from tracktokens.transforms.encoders.devices import check_device_name, exact_device, find_device
 
 
 @pytest.fixture
@@ -54,3 +54,9 @@ def test_worker_processes_take_the_gpus_of_a_machine_in_turn(monkeypatch: pytest
         monkeypatch.setenv("WORKER_ID", worker)
         taken.append((str(find_device(None)), str(find_device("cuda:1"))))
     assert taken == [("cuda:0", "cuda:1"), ("cuda:1", "cuda:1"), ("cuda:0", "cuda:1"), ("cuda:1", "cuda:1")]
+
+
+def test_convolutions_keep_the_bits_of_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    assert exact_device("cpu") == torch.device("cpu")
+    assert not torch.backends.cudnn.allow_tf32
