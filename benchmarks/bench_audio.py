@@ -1,19 +1,26 @@
 """How many tracks a second the audio stage encodes, against a plain loop over the same files in the same run.
 
-    python benchmarks/bench_audio.py            24 synthesised files of three minutes: FLAC, Ogg Vorbis and MP3
-    python benchmarks/bench_audio.py FOLDER     every audio file under FOLDER
+    python benchmarks/bench_audio.py                 24 synthesised files of three minutes: FLAC, Ogg Vorbis and MP3
+    python benchmarks/bench_audio.py --files 200     so many of them
+    python benchmarks/bench_audio.py FOLDER          every audio file under FOLDER
+    python benchmarks/bench_audio.py --clap          CLAP of random weights, HTSAT-tiny; there is no plain loop of it
 
-Contestants take turns over all the files, and each one's best round counts: on a shared machine that is the round
-that was disturbed least.
+Each contestant is a process that may use so many CPUs and no other, its decoders included (on Linux). They take turns
+over all the files, and each one's best round counts: on a shared machine that is the round that was disturbed least.
 """
 
+import argparse
+import multiprocessing
 import os
 import platform
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import librosa
@@ -23,22 +30,32 @@ import pyarrow as pa
 import soundfile as sf
 
 from tracktokens.transforms.audio_descriptors import HOP, N_FFT, N_MELS, describe
+from tracktokens.transforms.encoders.base import Encoder
+from tracktokens.transforms.encoders.clap import build_network, clap_encoder
 from tracktokens.transforms.encoders.descriptors import DescriptorEncoder
 
 RATE = 22_050
-FILES = 24
 SECONDS = 180
-ROUNDS = 2
 SUFFIXES = (".flac", ".ogg", ".mp3")
 AUDIO_SUFFIXES = {*SUFFIXES, ".wav", ".opus", ".aiff"}
+CLAP_MODEL = "HTSAT-tiny"
+
+Loop = Callable[[Sequence[str]], None]
+"""Encodes the files of these names."""
 
 
 def main() -> None:
-    if len(sys.argv) > 1:
-        measure(sys.argv[1], sorted(found(Path(sys.argv[1]))))
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        measure(folder, synthesise(Path(folder)))
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", nargs="?", help="measure on the audio files under it")
+    parser.add_argument("--files", type=int, default=24, help="else synthesise so many")
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--clap", action="store_true", help="measure CLAP")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        root = options.folder or scratch
+        names = sorted(found(Path(root))) if options.folder else synthesise(Path(root), options.files)
+        contestants = clap_contestants(Path(scratch)) if options.clap else descriptor_contestants()
+        report(root, names, options.rounds, measure(contestants, root, names, options.rounds))
 
 
 def found(folder: Path) -> list[str]:
@@ -46,9 +63,9 @@ def found(folder: Path) -> list[str]:
     return [str(p.relative_to(folder)) for p in folder.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES]
 
 
-def synthesise(folder: Path) -> list[str]:
+def synthesise(folder: Path, files: int) -> list[str]:
     """Write files of chords and drums, in stereo at 44.1 kHz; return their names."""
-    names = [f"track{number:02}{SUFFIXES[number % len(SUFFIXES)]}" for number in range(FILES)]
+    names = [f"track{number:03}{SUFFIXES[number % len(SUFFIXES)]}" for number in range(files)]
     for seed, name in enumerate(names):
         write_song(folder / name, np.random.default_rng(seed))
     return names
@@ -92,57 +109,118 @@ def plain_descriptors(y: npt.NDArray[np.float32], sr: int) -> npt.NDArray[np.flo
     )
 
 
-def plain_loop(root: str, names: Sequence[str]) -> None:
-    for name in names:
-        y, sr = librosa.load(Path(root) / name, sr=RATE)
-        plain_descriptors(y, int(sr))
+def describe_whole(y: npt.NDArray[np.float32], sr: int) -> npt.NDArray[np.float32]:
+    return describe([y], sr)
 
 
-def whole_files(root: str, names: Sequence[str]) -> None:
-    for name in names:
-        y, sr = librosa.load(Path(root) / name, sr=RATE)
-        describe([y], int(sr))
+def plain_loop(describe_file: Callable[[npt.NDArray[np.float32], int], object], root: str, cpus: int) -> Loop:
+    """Load whole files with librosa, one after the other."""
+
+    def loop(names: Sequence[str]) -> None:
+        for name in names:
+            y, sr = librosa.load(Path(root) / name, sr=RATE)
+            describe_file(y, int(sr))
+
+    return loop
 
 
-def stage(threads: int) -> Callable[[str, Sequence[str]], None]:
-    def encode(root: str, names: Sequence[str]) -> None:
-        result = DescriptorEncoder(root).load(threads).encode(pa.array(names))
+def stage(encoder: Callable[[str], Encoder], root: str, cpus: int) -> Loop:
+    """Do what a worker of the job does, on as many threads as it has CPUs."""
+    loaded = encoder(root).load(cpus)
+
+    def loop(names: Sequence[str]) -> None:
+        result = loaded.encode(pa.array(names))
         if result.failures:
-            raise SystemExit(f"could not encode {names[min(result.failures)]}: {next(iter(result.failures.values()))}")
+            raise SystemExit(f"could not encode {names[min(result.failures)]}: {result.failures}")
 
-    return encode
-
-
-CONTESTANTS: dict[str, Callable[[str, Sequence[str]], None]] = {
-    "plain loop: librosa.load, librosa's functions": plain_loop,
-    "plain loop: librosa.load, this project's formulas": whole_files,
-    "audio stage, 1 thread": stage(1),
-    "audio stage, 2 threads": stage(2),
-}
+    return loop
 
 
-def measure(root: str, names: list[str]) -> None:
-    for contestant in CONTESTANTS.values():  # imports, compilation and file cache are not what is measured
-        contestant(root, names[:1])
-    best = dict.fromkeys(CONTESTANTS, float("inf"))
-    for _ in range(ROUNDS):
-        for label, contestant in CONTESTANTS.items():
+def clap(checkpoint: str, root: str) -> Encoder:
+    return clap_encoder(root, checkpoint, CLAP_MODEL, device="cpu")
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A way to encode files, and how many CPUs it may use."""
+
+    label: str
+    start: Callable[[str, int], Loop]
+    cpus: int
+
+    def __str__(self) -> str:
+        return f"{self.label}, {self.cpus} CPU{'s' * (self.cpus > 1)}"
+
+
+def descriptor_contestants() -> list[Contestant]:
+    cpus = os.cpu_count() or 1
+    plain, formulas = partial(plain_loop, plain_descriptors), partial(plain_loop, describe_whole)
+    return [
+        Contestant("plain loop: librosa.load, librosa's functions", plain, 1),
+        Contestant("plain loop: librosa.load, librosa's functions", plain, cpus),
+        Contestant("plain loop: librosa.load, this project's formulas", formulas, 1),
+        Contestant("audio stage", partial(stage, DescriptorEncoder), 1),
+        Contestant("audio stage", partial(stage, DescriptorEncoder), cpus),
+    ]
+
+
+def clap_contestants(scratch: Path) -> list[Contestant]:
+    import torch
+
+    checkpoint = scratch / "random.pt"
+    torch.save(build_network(CLAP_MODEL).state_dict(), checkpoint)
+    encode = partial(stage, partial(clap, str(checkpoint)))
+    return [Contestant(f"CLAP, {CLAP_MODEL}", encode, cpus) for cpus in (1, os.cpu_count() or 1)]
+
+
+def measure(contestants: list[Contestant], root: str, names: list[str], rounds: int) -> dict[Contestant, float]:
+    """Let contestants take turns; return the seconds of each one's best round."""
+    connections = {contestant: started(contestant, root) for contestant in contestants}
+    best = dict.fromkeys(contestants, float("inf"))
+    for round_names in [names[:2], *[names] * rounds]:  # imports, compilation and the start of decoders do not count
+        for contestant, connection in connections.items():
+            connection.send(round_names)
+            seconds = connection.recv()
+            if round_names is names:
+                best[contestant] = min(best[contestant], seconds)
+    return best
+
+
+def started(contestant: Contestant, root: str) -> "Connection[list[str], float]":
+    """Start a contestant's process, which ends with this one; its threads and decoders inherit its CPUs."""
+    ours, theirs = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=serve, args=(theirs, contestant, root), daemon=True)
+    pin(contestant.cpus)
+    process.start()
+    pin(os.cpu_count() or 1)
+    return ours
+
+
+def pin(cpus: int) -> None:
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, range(cpus))
+
+
+def serve(connection: "Connection[float, list[str]]", contestant: Contestant, root: str) -> None:
+    loop = contestant.start(root, contestant.cpus)
+    with suppress(EOFError):  # at the end
+        while names := connection.recv():
             start = time.perf_counter()
-            contestant(root, names)
-            best[label] = min(best[label], time.perf_counter() - start)
-    report(root, names, best)
+            loop(names)
+            connection.send(time.perf_counter() - start)
 
 
-def report(root: str, names: list[str], best: dict[str, float]) -> None:
+def report(root: str, names: list[str], rounds: int, best: dict[Contestant, float]) -> None:
     minutes = sum(sf.info(Path(root) / name).duration for name in names) / 60
-    print(f"{len(names)} files, {minutes:.0f} minutes of sound, best of {ROUNDS} alternating rounds")
-    print(f"{os.cpu_count()} CPUs, Python {platform.python_version()}, librosa {version('librosa')}, "
-          f"soundfile {sf.__version__} ({sf.__libsndfile_version__})")  # fmt: skip
-    print(f"\n{'':50} tracks/s   ratio   ratio")
-    plain, formulas = list(best.values())[:2]
-    for label, seconds in best.items():
-        print(f"{label:50} {len(names) / seconds:8.2f} {plain / seconds:7.2f} {formulas / seconds:7.2f}")
-    print("\nRatios are to the first and to the second plain loop.")
+    print(f"{len(names)} files, {minutes:.0f} minutes of sound, best of {rounds} alternating rounds")
+    print(f"{os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}, Python {platform.python_version()}, librosa "
+          f"{version('librosa')}, soundfile {sf.__version__} ({sf.__libsndfile_version__})")  # fmt: skip
+    print(f"\n{'':60} tracks/s   ratio to the first")
+    first = next(iter(best.values()))
+    for contestant, seconds in best.items():
+        print(f"{contestant!s:60} {len(names) / seconds:8.2f} {first / seconds:7.2f}")
+    one, all_of_them = list(best.values())[-2:]
+    print(f"\nFrom one CPU to {os.cpu_count()}: {one / all_of_them:.2f}")
 
 
 if __name__ == "__main__":

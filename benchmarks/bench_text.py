@@ -1,10 +1,13 @@
-"""What the piece rule costs: our text encoder against plain ``SentenceTransformer.encode`` on the same texts.
+"""Our text encoder against plain ``SentenceTransformer.encode`` on the same texts, and its backends against torch.
 
     python benchmarks/bench_text.py [--tracks TRACKS.parquet] [--threads 1]
+    python benchmarks/bench_text.py --backends [--tracks TRACKS.parquet] [--codebooks STORE/codebooks/BUNDLE]
 
-Both sides share one loaded model and take turns on parts of the texts, so that a busy machine slows both. The first
-ratio is the median over the parts of plain's wall time to ours; the second one is of all the processor time, which
-other processes disturb less.
+All sides take turns on parts of the texts, so that a busy machine slows all. The first ratio is the median over the
+parts of wall times; the second one is of all the processor time, which other processes disturb less.
+
+``--backends`` also tells how many texts get the token that they have with torch in float32: from the codebooks given,
+or from codebooks of 1,024 codes learned here from those texts' vectors.
 """
 
 import argparse
@@ -16,27 +19,51 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tracktokens.codebooks.assign import assign
+from tracktokens.codebooks.codebook import Codebook
+from tracktokens.codebooks.fit import fit_codebook
 from tracktokens.schemas.tracks import TRACKS
-from tracktokens.transforms.encoders.sentence import BATCH_SIZE, LoadedSentenceEncoder, sentence_encoder
+from tracktokens.transforms.encoders.sentence import (
+    BFLOAT16,
+    FLOAT32,
+    INT8,
+    ONNX,
+    OPENVINO,
+    TORCH,
+    LoadedSentenceEncoder,
+    sentence_encoder,
+)
 from tracktokens.transforms.texts import lyrics_text, metadata_text, tags_text
 
-METADATA_TEXTS = 1500
-LYRICS_TEXTS = 60
+METADATA_TEXTS = 2000
+LYRICS_TEXTS = 100
 SYLLABLES = ("la", "na", "mo", "ri", "ve", "so", "ta", "lu", "ka", "sha", "dor", "min", "fel", "ray", "ston", "ther")
 CHUNKS = 6
+PLAIN_BATCH = 32
+"""What ``encode`` takes by itself."""
+BACKENDS = [(TORCH, FLOAT32), (TORCH, BFLOAT16), (ONNX, FLOAT32), (ONNX, INT8), (OPENVINO, FLOAT32), (OPENVINO, INT8)]
+CODES = 1024
 
 
 def main() -> None:
     arguments = parse_arguments()
     tracks = read_tracks(arguments.tracks) if arguments.tracks else synthesised_tracks()
-    time_texts(tracks)
-    encoder = sentence_encoder().load(arguments.threads)
+    metadata = sample(metadata_text(tracks), METADATA_TEXTS)
     lyrics = sample(lyrics_text(tracks), LYRICS_TEXTS)
+    if arguments.backends:
+        compare_backends("metadata", metadata, arguments)
+        compare_backends("lyrics", lyrics, arguments)
+        return
+    time_texts(tracks)
+    encoder = sentence_encoder(device="cpu").load(arguments.threads)
     encoder.encode(lyrics.slice(0, 4))  # the first passes are slower
-    compare("metadata", encoder, sample(metadata_text(tracks), METADATA_TEXTS), same_pieces=False)
+    compare("metadata", encoder, metadata, same_pieces=False)
+    compare("tags", encoder, sample(tags_text(tracks), METADATA_TEXTS // 2), same_pieces=False)
     compare("lyrics, plain on the same pieces", encoder, lyrics, same_pieces=True)
     compare("lyrics, plain cuts them off", encoder, lyrics, same_pieces=False)
 
@@ -45,6 +72,8 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tracks", type=Path, help="a tracks file (Parquet); without it, texts are synthesised")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--backends", action="store_true", help="compare backends and precisions on this CPU")
+    parser.add_argument("--codebooks", type=Path, help="folder of a bundle, for --backends")
     return parser.parse_args()
 
 
@@ -97,7 +126,7 @@ def compare(label: str, encoder: LoadedSentenceEncoder, texts: pa.StringArray, s
             plain_texts = [piece.text for pieces in encoder.pieces(plain_texts) for piece in pieces]
         sides = [
             (ours, partial(encoder.encode, chunk)),
-            (theirs, partial(encoder.transformer.encode, plain_texts, batch_size=BATCH_SIZE)),
+            (theirs, partial(encoder.transformer.encode, plain_texts, batch_size=PLAIN_BATCH)),
         ]
         for timings, work in sides if number % 2 else reversed(sides):
             timings.append(timed(work))
@@ -106,10 +135,61 @@ def compare(label: str, encoder: LoadedSentenceEncoder, texts: pa.StringArray, s
 
 def report(label: str, texts: int, ours: list[Timing], theirs: list[Timing]) -> None:
     our_rate, their_rate = (texts / sum(timing.wall for timing in side) for side in (ours, theirs))
-    wall = statistics.median(plain.wall / own.wall for own, plain in zip(ours, theirs, strict=True))
-    processor = sum(timing.processor for timing in theirs) / sum(timing.processor for timing in ours)
+    wall, processor = speedup(ours, theirs)
     print(f"{label}, {texts} texts: ours {our_rate:.1f}/s, plain {their_rate:.1f}/s,", end=" ")
     print(f"ratio {wall:.3f} by the clock, {processor:.3f} by processor time", flush=True)
+
+
+def speedup(side: list[Timing], baseline: list[Timing]) -> tuple[float, float]:
+    """How many times as fast as the baseline a side is: by the clock, and by processor time."""
+    wall = statistics.median(slow.wall / fast.wall for fast, slow in zip(side, baseline, strict=True))
+    return wall, sum(timing.processor for timing in baseline) / sum(timing.processor for timing in side)
+
+
+def compare_backends(modality: str, texts: pa.StringArray, arguments: argparse.Namespace) -> None:
+    """Time every backend and precision on texts against torch in float32, and count equal tokens."""
+    described = [
+        sentence_encoder(backend=backend, precision=precision, device="cpu") for backend, precision in BACKENDS
+    ]
+    timings, vectors = take_turns([encoder.load(arguments.threads) for encoder in described], texts)
+    if arguments.codebooks:
+        codebook = Codebook.from_bytes((arguments.codebooks / f"{modality}.safetensors").read_bytes())
+    else:
+        encoder_id = described[0].encoder_id
+        codebook = fit_codebook(vectors[0], modality=modality, encoder_id=encoder_id, reserved=CODES).codebook
+    tokens = [assign(codebook, found).codes for found in vectors]
+    print(
+        f"{modality}, {len(texts)} texts, {codebook.size} codes, {arguments.threads} thread(s); against torch float32:"
+    )
+    for row, (backend, precision) in enumerate(BACKENDS):
+        wall, processor = speedup(timings[row], timings[0])
+        equal = float((tokens[row] == tokens[0]).mean())
+        cosine = float((vectors[row].astype(np.float32) * vectors[0]).sum(axis=1).min())
+        print(
+            f"  {backend:8} {precision:8} {wall:.2f} times as fast by the clock, {processor:.2f} by processor time",
+            end="",
+        )
+        print(f", {equal:.2%} equal tokens, least cosine {cosine:.4f}", flush=True)
+
+
+def take_turns(
+    encoders: list[LoadedSentenceEncoder], texts: pa.StringArray
+) -> tuple[list[list[Timing]], list[npt.NDArray[np.float16]]]:
+    """Let encoders take turns on parts of the texts; return each one's timings, and its vectors as they are stored."""
+    timings: list[list[Timing]] = [[] for _ in encoders]
+    vectors: list[list[npt.NDArray[np.float16]]] = [[] for _ in encoders]
+
+    def work(side: int, chunk: pa.StringArray) -> None:
+        vectors[side].append(encoders[side].encode(chunk).vectors.astype(np.float16))
+
+    for encoder in encoders:
+        encoder.encode(texts.slice(0, 64))  # the first passes are slower
+    for number in range(CHUNKS):
+        chunk = texts.take(pa.array(range(number, len(texts), CHUNKS)))
+        sides = range(len(encoders))
+        for side in sides if number % 2 else reversed(sides):
+            timings[side].append(timed(partial(work, side, chunk)))
+    return timings, [np.concatenate(parts) for parts in vectors]
 
 
 def timed(work: Callable[[], object]) -> Timing:

@@ -154,14 +154,42 @@ encoder_options = _options(
         help="sentence-transformers model, name or folder; the packaged MiniLM when not given.",
     ),
     click.option(
+        "--text-prompt",
+        metavar="TEXT",
+        help='What the model reads before every text, such as "query: ", or the name of a prompt that it has.',
+    ),
+    click.option(
+        "--text-backend",
+        type=click.Choice(["torch", "onnx", "openvino"]),
+        default="torch",
+        show_default=True,
+        help="What runs the text model; onnx and openvino are faster on a CPU.",
+    ),
+    click.option(
+        "--text-precision",
+        type=click.Choice(["float32", "float16", "bfloat16", "int8"]),
+        help="What the text model computes in; float32, and float16 on a GPU, when not given.",
+    ),
+    click.option(
+        "--text-graph", type=Given(), metavar="FILE", help="Graph in the text model's folder, for onnx and openvino."
+    ),
+    click.option(
+        "--device", metavar="NAME", help="Where models run: cpu, cuda, cuda:1, mps; a GPU where there is one."
+    ),
+    click.option(
         "--audio-encoder",
         type=click.Choice(["descriptors", "clap"]),
         default="descriptors",
         show_default=True,
         help="What is heard in audio: computed descriptors, or a learned LAION-CLAP model.",
     ),
-    click.option("--clap-checkpoint", type=Given(), metavar="FILE", help="Weights of the CLAP model."),
-    click.option("--clap-model", metavar="NAME", help="Size of the CLAP model; HTSAT-base when not given."),
+    click.option(
+        "--clap-checkpoint",
+        type=Given(),
+        metavar="PATH",
+        help="The CLAP model: a file that laion-clap saved, or a folder that transformers did.",
+    ),
+    click.option("--clap-model", metavar="NAME", help="Size of the model in a file; HTSAT-base when not given."),
     click.option(
         "--trust-checkpoint",
         is_flag=True,
@@ -461,6 +489,11 @@ def _vector_sources(
     audio_root: str | None,
     *,
     text_model: str | None,
+    text_prompt: str | None,
+    text_backend: str,
+    text_precision: str | None,
+    text_graph: str | None,
+    device: str | None,
     audio_encoder: str,
     clap_checkpoint: str | None,
     clap_model: str | None,
@@ -472,7 +505,7 @@ def _vector_sources(
     vector_columns: Pairs,
 ) -> "VectorSources":
     """Collect what the user said of encoders and vectors."""
-    from tracktokens.pipelines.encoders import AudioChoice, PluginChoice, VectorsChoice, VectorSources
+    from tracktokens.pipelines.encoders import AudioChoice, PluginChoice, TextChoice, VectorsChoice, VectorSources
     from tracktokens.schemas.vectors import VECTOR
 
     names, paths = _once("--encoder", plugins), _once("--vectors", vectors)
@@ -481,11 +514,12 @@ def _vector_sources(
     for option, given in (("--vectors-id", ids), ("--vectors-column", columns)):
         _require_main(option, given, "--vectors", paths)
     return VectorSources(
-        text_model,
+        TextChoice(text_model, text_prompt, text_backend, text_precision, text_graph),
         audio_root,
         AudioChoice(audio_encoder, clap_checkpoint, clap_model, trust_checkpoint),
         {modality: PluginChoice(name, _options_of(modality, plugin_options)) for modality, name in names.items()},
         {m: VectorsChoice(path, columns.get(m, VECTOR), ids.get(m)) for m, path in paths.items()},
+        device,
     )
 
 

@@ -8,10 +8,11 @@ from tracktokens.schemas.modalities import AUDIO, CONTENT_MODALITIES, TEXT_MODAL
 from tracktokens.schemas.vectors import VECTOR
 from tracktokens.transforms import files
 from tracktokens.transforms.encoders.base import Encoder
-from tracktokens.transforms.encoders.clap import DEFAULT_MODEL, clap_encoder
+from tracktokens.transforms.encoders.clap import clap_encoder
 from tracktokens.transforms.encoders.descriptors import DescriptorEncoder
+from tracktokens.transforms.encoders.devices import check_device_name
 from tracktokens.transforms.encoders.plugins import EncoderRequest, plugin_encoder
-from tracktokens.transforms.encoders.sentence import sentence_encoder
+from tracktokens.transforms.encoders.sentence import TORCH, sentence_encoder
 from tracktokens.transforms.given_vectors import GivenVectors, given_vectors
 from tracktokens.transforms.inputs.validation import check_audio_root
 
@@ -20,13 +21,32 @@ DESCRIPTORS = "descriptors"
 
 
 @dataclass(frozen=True)
+class TextChoice:
+    """Which text encoder the user wants; see :func:`sentence_encoder`.
+
+    Attributes:
+        model: name or folder of a sentence-transformers model; None takes the packaged MiniLM.
+        prompt: text before every input, or the name of one of the model's own prompts.
+        backend: ``torch``, ``onnx`` or ``openvino``.
+        precision: what it computes in; None for what suits the device.
+        graph: graph that the model's folder brings, for ``onnx`` and ``openvino``.
+    """
+
+    model: str | None = None
+    prompt: str | None = None
+    backend: str = TORCH
+    precision: str | None = None
+    graph: str | None = None
+
+
+@dataclass(frozen=True)
 class AudioChoice:
     """Which of our audio encoders the user wants.
 
     Attributes:
         encoder: ``DESCRIPTORS`` or ``CLAP``.
-        clap_checkpoint: path of the checkpoint, which ``CLAP`` needs.
-        clap_model: laion-clap's name of the checkpoint's model; None for ``DEFAULT_MODEL``.
+        clap_checkpoint: file that laion-clap saved, or folder that transformers did, which ``CLAP`` needs.
+        clap_model: laion-clap's name of a file's model; None for the usual one.
         trust_checkpoint: whether the checkpoint may be unpickled.
     """
 
@@ -64,18 +84,20 @@ class VectorSources:
     """Where each modality's vectors come from.
 
     Attributes:
-        text_model: name or folder of a sentence-transformers model for texts; None takes the packaged MiniLM.
+        text: which text encoder reads tags, metadata and lyrics.
         audio_root: folder below which audio paths lie, or None: then no track has audio that could be encoded.
         audio: which of our audio encoders hears it.
         plugins: modality to an encoder of a third party, in place of ours.
         vectors: modality to vectors that exist already, in place of an encoder.
+        device: torch device of the models; None for a GPU where there is one, else the CPU.
     """
 
-    text_model: str | None = None
+    text: TextChoice = TextChoice()
     audio_root: str | None = None
     audio: AudioChoice = AudioChoice()
     plugins: Mapping[str, PluginChoice] = field(default_factory=dict)
     vectors: Mapping[str, VectorsChoice] = field(default_factory=dict)
+    device: str | None = None
 
     def encoders(self) -> dict[str, Encoder]:
         """Make the encoders of the modalities whose vectors are not given.
@@ -85,15 +107,16 @@ class VectorSources:
             DataRefusedError: when a model is there and cannot be used.
         """
         self._check()
+        check_device_name(self.device)
         if self.audio_root is not None:
             check_audio_root(self.audio_root)
         wanted = [modality for modality in CONTENT_MODALITIES if modality not in self.vectors]
         encoders = {m: self._plugin(m, self.plugins[m]) for m in wanted if m in self.plugins}
         texts = [modality for modality in wanted if modality in TEXT_MODALITIES and modality not in encoders]
         if texts:
-            encoders |= dict.fromkeys(texts, sentence_encoder(self.text_model))
+            encoders |= dict.fromkeys(texts, self._text_encoder())
         if AUDIO in wanted and AUDIO not in encoders and self.audio_root is not None:
-            encoders[AUDIO] = _audio_encoder(files.absolute(self.audio_root), self.audio)
+            encoders[AUDIO] = self._audio_encoder(files.absolute(self.audio_root))
         return encoders
 
     def given(self) -> dict[str, GivenVectors]:
@@ -108,9 +131,26 @@ class VectorSources:
             for modality, choice in self.vectors.items()
         }
 
+    def _text_encoder(self) -> Encoder:
+        text = self.text
+        return sentence_encoder(
+            text.model,
+            prompt=text.prompt,
+            backend=text.backend,
+            precision=text.precision,
+            graph=text.graph,
+            device=self.device,
+        )
+
+    def _audio_encoder(self, root: str) -> Encoder:
+        audio = self.audio
+        if audio.encoder == CLAP and audio.clap_checkpoint:
+            return clap_encoder(root, audio.clap_checkpoint, audio.clap_model, audio.trust_checkpoint, self.device)
+        return DescriptorEncoder(root)
+
     def _plugin(self, modality: str, choice: PluginChoice) -> Encoder:
         root = None if self.audio_root is None else files.absolute(self.audio_root)
-        return plugin_encoder(choice.name, EncoderRequest(modality, root, options=choice.options))
+        return plugin_encoder(choice.name, EncoderRequest(modality, root, self.device, choice.options))
 
     def _check(self) -> None:
         _check_audio(self.audio, self.audio_root)
@@ -130,12 +170,8 @@ def _check_audio(audio: AudioChoice, audio_root: str | None) -> None:
         if audio.clap_checkpoint or audio.clap_model or audio.trust_checkpoint:
             raise UsageError("--clap-checkpoint, --clap-model and --trust-checkpoint go with --audio-encoder clap")
     elif not audio.clap_checkpoint:
-        raise UsageError("--audio-encoder clap needs --clap-checkpoint: a file of weights that laion-clap saved")
+        raise UsageError(
+            "--audio-encoder clap needs --clap-checkpoint: a file of laion-clap, or a folder of transformers"
+        )
     elif audio_root is None:
         raise UsageError("--audio-encoder clap needs --audio-root: the folder below which audio paths lie")
-
-
-def _audio_encoder(root: str, audio: AudioChoice) -> Encoder:
-    if audio.encoder == CLAP and audio.clap_checkpoint:
-        return clap_encoder(root, audio.clap_checkpoint, audio.clap_model or DEFAULT_MODEL, audio.trust_checkpoint)
-    return DescriptorEncoder(root)

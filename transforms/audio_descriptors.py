@@ -102,7 +102,11 @@ def describe(windows: Sequence[Array], sample_rate: int) -> Array:
         float32 of shape ``(DIM,)``. Statistics are means over the windows; tempo is estimated once, from the mean
         autocorrelation, since a mean of 70 and 140 bpm would mean nothing.
     """
-    banks = filter_banks(sample_rate)
+    return describe_with(filter_banks(sample_rate), windows)
+
+
+def describe_with(banks: "FilterBanks", windows: Sequence[Array]) -> Array:
+    """Describe a recording, as :func:`describe` does, by the filter banks of its sample rate: librosa is not needed."""
     described = [_describe_window(window, banks) for window in windows]
     means = {name: np.mean([one[name] for one in described], axis=0) for name in described[0]}
     blocks = {**means, **_describe_rhythm(means["autocorrelation"], banks.frame_rate)}

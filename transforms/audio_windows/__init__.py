@@ -4,7 +4,7 @@
 ``isolation`` does so in other processes (``decoder_process``), so that a file that breaks its decoder costs one track.
 """
 
-from tracktokens.transforms.audio_windows.isolation import Limits, WindowReader
+from tracktokens.transforms.audio_windows.isolation import Limits, Reading, WindowReader
 from tracktokens.transforms.audio_windows.placement import Signal, Span, Windows
 from tracktokens.transforms.audio_windows.reading import DECODING_VERSION, read_windows
 from tracktokens.transforms.audio_windows.refusal import AudioRefusedError
@@ -13,6 +13,7 @@ __all__ = [
     "DECODING_VERSION",
     "AudioRefusedError",
     "Limits",
+    "Reading",
     "Signal",
     "Span",
     "WindowReader",

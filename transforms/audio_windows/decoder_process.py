@@ -2,8 +2,8 @@
 
 It is sent a :class:`Setup`, and answers with an empty message when it is ready. For each path, a JSON string, it
 answers ``{"samples": [220500, 220500]}``, followed by each window's samples as a message of raw float32, or else
-``{"reason": "audio_empty", "detail": "0 bytes"}``. It sends no pickles: what a damaged file may have made of this
-process has no say over the one that reads them.
+``{"reason": "audio_empty", "detail": "0 bytes"}``, or ``{"lacks": "No module named 'av'"}``. It sends no pickles: what
+a damaged file may have made of this process has no say over the one that reads them.
 """
 
 import json
@@ -20,7 +20,8 @@ from tracktokens.transforms.audio_windows.placement import Signal, Windows
 from tracktokens.transforms.audio_windows.refusal import AudioRefusedError, one_line
 
 Decode = Callable[[str, Windows], list[Signal]]
-"""Reads the windows of a local file, like ``reading.read_windows``. A function of a module: it travels by its name."""
+"""Reads the windows of a local file, like ``reading.read_windows``, or makes other arrays of them. It can be pickled: a
+function of a module, for one."""
 
 LATER = 2.0
 """Seconds after which a decoder ends itself, once its file's time is up and nobody has ended it: its worker is dead."""
@@ -78,6 +79,8 @@ def _answer(connection: "Connection[object, object]", path: str, setup: Setup) -
     except MemoryError:
         limit = f"decoding it takes more than {setup.memory / 2**20:,.0f} MiB"
         _send(connection, {"reason": rejects.AUDIO_TOO_LARGE, "detail": limit})
+    except ImportError as error:
+        _send(connection, {"lacks": one_line(str(error))})
     except Exception as error:  # a library's own error on a file that nobody foresaw
         said = one_line(str(error)).replace(path, "the file")
         _send(connection, {"reason": rejects.AUDIO_CRASHED, "detail": f"{type(error).__name__}: {said}"})

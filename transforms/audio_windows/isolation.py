@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -29,14 +30,20 @@ from tracktokens.schemas.errors import TracktokensError
 from tracktokens.transforms.audio_windows.decoder_process import Decode, Setup, serve
 from tracktokens.transforms.audio_windows.placement import Signal, Windows
 from tracktokens.transforms.audio_windows.reading import read_windows
-from tracktokens.transforms.audio_windows.refusal import AudioRefusedError
+from tracktokens.transforms.audio_windows.refusal import AudioRefusedError, one_line
 from tracktokens.transforms.encoders.base import Failure
 
 START_SECONDS = 120.0
 """How long a decoder may take to start; 0.3 s are usual."""
 
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-"""For the libraries in a decoder: it is one of several, and has one core."""
+ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 24),
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 26),
+}
+"""For the libraries in a decoder. It is one of several, and has one core. Up to 64 MiB that a file leaves free are kept
+for the next one: glibc would hand them back, array by array, and spend a third of the time on getting them again."""
 
 READ_AHEAD = 2
 """Files a process that are asked for before the first of them is taken: one being decoded, one that waits."""
@@ -55,8 +62,25 @@ class Limits:
     memory: int = 1 << 30
 
 
-class DecoderStartError(TracktokensError):
-    """A decoder process did not start. This is no file's fault: the worker's own installation is."""
+@dataclass(frozen=True)
+class Reading:
+    """What became of one file.
+
+    Attributes:
+        windows: at least one float32 array of shape (samples,) at the windows' rate, or why there is none.
+        seconds: time that decoders were busy with it. Waiting for one, starting it and fetching the file do not count.
+    """
+
+    windows: list[Signal] | Failure
+    seconds: float = 0.0
+
+
+class DecoderError(TracktokensError):
+    """A decoder process does not start, or lacks a library. That is no file's fault: the installation is broken."""
+
+
+class FetchError(TracktokensError):
+    """A remote file cannot be fetched now. That says nothing about the file, so it is no reject."""
 
 
 class WindowReader:
@@ -75,7 +99,7 @@ class WindowReader:
             windows: which parts of a file are read.
             processes: how many files are decoded at a time, each on one core.
             limits: what one file may cost.
-            decode: reads the windows of a local file, in the decoder process; a function of a module.
+            decode: reads the windows of a local file, in the decoder process, or makes other arrays of them.
         """
         limits = limits or Limits()
         self._processes = processes
@@ -86,14 +110,14 @@ class WindowReader:
             self._idle.put(decoder)
         self._finalizer = weakref.finalize(self, _stop, decoders, self._threads)
 
-    def read_all(self, paths: Iterable[str]) -> Iterator[list[Signal] | Failure]:
+    def read_all(self, paths: Iterable[str]) -> Iterator[Reading]:
         """Read files, in their order; the processes work ahead of what has been taken, by a few files.
 
         Raises:
-            DecoderStartError: a decoder does not start.
-            OSError: a remote file is there and cannot be fetched now.
+            DecoderError: a decoder does not start, or lacks a library.
+            FetchError: a remote file cannot be fetched now.
         """
-        ahead: deque[Future[list[Signal] | Failure]] = deque()
+        ahead: deque[Future[Reading]] = deque()
         try:
             for path in paths:
                 ahead.append(self._threads.submit(self.read, path))
@@ -105,24 +129,21 @@ class WindowReader:
             for future in ahead:
                 future.cancel()
 
-    def read(self, path: str) -> list[Signal] | Failure:
+    def read(self, path: str) -> Reading:
         """Read one file in an idle process, or in the first that gets idle.
 
         Args:
             path: a local path, or ``scheme://...`` on any Beam filesystem.
 
-        Returns:
-            At least one float32 array of shape (samples,) at the windows' rate, or why there is none.
-
         Raises:
-            DecoderStartError: a decoder does not start.
-            OSError: a remote file is there and cannot be fetched now.
+            DecoderError: a decoder does not start, or lacks a library.
+            FetchError: a remote file cannot be fetched now.
         """
         try:
             with _on_disk(path) as local, self._decoder() as decoder:
                 return decoder.read(local)
         except AudioRefusedError as error:
-            return Failure(error.reason, error.detail)
+            return Reading(Failure(error.reason, error.detail))
 
     @contextmanager
     def _decoder(self) -> Iterator["_Decoder"]:
@@ -157,17 +178,23 @@ class _Decoder:
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection[object, object]
 
-    def read(self, path: str) -> list[Signal] | Failure:
+    def read(self, path: str) -> Reading:
         """Decode a file. If it crashes a process that had decoded others, they may be to blame: it gets a fresh one."""
         used = self._process is not None
-        result = self._attempt(path)
-        if used and isinstance(result, Failure) and result.reason == rejects.AUDIO_CRASHED:
-            self.end()
-            result = self._attempt(path)
-        return result
+        first = self._attempt(path)
+        if not used or not isinstance(first.windows, Failure) or first.windows.reason != rejects.AUDIO_CRASHED:
+            return first
+        self.end()
+        second = self._attempt(path)
+        return Reading(second.windows, first.seconds + second.seconds)
 
-    def _attempt(self, path: str) -> list[Signal] | Failure:
+    def _attempt(self, path: str) -> Reading:
         process = self._process = self._process or self._start()
+        start = time.monotonic()
+        windows = self._ask(process, path)
+        return Reading(windows, time.monotonic() - start)
+
+    def _ask(self, process: "subprocess.Popen[bytes]", path: str) -> list[Signal] | Failure:
         try:
             self._connection.send_bytes(json.dumps(path).encode("ascii"))
             if self._connection.poll(self._setup.seconds):
@@ -189,7 +216,7 @@ class _Decoder:
                 [sys.executable, "-c", command],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                env={**os.environ, **ONE_THREAD},
+                env={**os.environ, **ENVIRONMENT},
                 pass_fds=[theirs.fileno()],
             )
         self._await_ready(process)
@@ -203,7 +230,7 @@ class _Decoder:
                 return
         process.kill()
         process.wait()
-        raise DecoderStartError(
+        raise DecoderError(
             f"the process that decodes audio {_ending(process.returncode)} before it was ready; what it wrote to the "
             f"standard error stream tells more"
         )
@@ -219,6 +246,8 @@ class _Decoder:
 
 def _receive(connection: "Connection[object, object]") -> list[Signal] | Failure:
     answer = json.loads(connection.recv_bytes())
+    if "lacks" in answer:
+        raise DecoderError(f"the process that decodes audio cannot import what it needs: {answer['lacks']}")
     if "reason" in answer:
         return Failure(answer["reason"], answer["detail"])
     windows = [np.empty(samples, np.float32) for samples in answer["samples"]]
@@ -258,6 +287,15 @@ def _fetch(path: str, copy: Path) -> None:
         ):
             shutil.copyfileobj(remote, local, 1 << 20)
     except Exception as error:  # each filesystem has its own error for a missing file, so ask
-        if FileSystems.exists(path):
-            raise
-        raise AudioRefusedError(rejects.AUDIO_MISSING, "no such file") from error
+        if _is_gone(path):
+            raise AudioRefusedError(rejects.AUDIO_MISSING, "no such file") from error
+        raise FetchError(f"{path} cannot be fetched now: {one_line(repr(error))}") from error
+
+
+def _is_gone(path: str) -> bool:
+    """Whether a filesystem says that a file is not there; one that is out of reach says nothing."""
+    from apache_beam.io.filesystems import FileSystems
+
+    with suppress(Exception):
+        return not FileSystems.exists(path)
+    return False

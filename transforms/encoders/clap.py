@@ -1,4 +1,7 @@
-"""The learned audio encoder: the audio half of a LAION-CLAP model, from a checkpoint on this machine.
+"""The learned audio encoder: the audio half of a CLAP, from a checkpoint on this machine that laion-clap saved.
+
+A folder that transformers saved is read by ``clap_folder`` and needs no laion-clap; ``clap_windows`` holds what both
+share.
 
 Source: Wu, Chen, Zhang, Hui, Berg-Kirkpatrick, Dubnov, "Large-scale contrastive language-audio pretraining with feature
 fusion and keyword-to-caption augmentation", ICASSP 2023, arXiv 2211.06687; fusion is not used.
@@ -18,23 +21,29 @@ import sys
 import threading
 import warnings
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
-from itertools import islice
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from tracktokens.schemas.errors import DataRefusedError, UsageError
-from tracktokens.schemas.rejects import NOT_FINITE
-from tracktokens.transforms.audio_windows import DECODING_VERSION, Signal, WindowReader, Windows
-from tracktokens.transforms.encoders.base import Encoded, Encoder, Failure, LoadedEncoder, encoded
-from tracktokens.transforms.encoders.weights import SharedModels, feed_file
+from tracktokens.transforms.audio_windows import DECODING_VERSION, Signal, Windows
+from tracktokens.transforms.encoders.base import Encoder
+from tracktokens.transforms.encoders.clap_folder import clap_folder_encoder
+from tracktokens.transforms.encoders.clap_windows import BATCH_SIZE, ClapNetwork, LoadedClapEncoder
+from tracktokens.transforms.encoders.devices import exact_device
+from tracktokens.transforms.encoders.weights import (
+    SharedModels,
+    check_fit,
+    check_hash,
+    feed_file,
+    shapes,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -50,9 +59,6 @@ SAMPLES = 480_000
 
 PREPROCESSING = 1
 """Version of :func:`clap_input` and of the way in which windows become one vector."""
-
-BATCH_SIZE = 8
-"""Windows in one forward pass."""
 
 DEFAULT_MODEL = "HTSAT-base"
 
@@ -72,7 +78,8 @@ class ClapEncoder(Encoder):
         model: laion-clap's name of the architecture.
         trusted: whether the checkpoint may be unpickled, which runs any code that it holds.
         batch_size: windows in one forward pass. Changes vectors by rounding only.
-        device: torch device; None for a GPU where there is one, else the CPU.
+        device: torch device, such as ``cpu`` or ``cuda:1``; None for a GPU where there is one, else the CPU. Changes
+            vectors by rounding only.
     """
 
     root: str
@@ -95,35 +102,52 @@ class ClapEncoder(Encoder):
             "laion-clap": version("laion-clap"),
         }
 
-    def load(self, threads: int) -> "LoadedClapEncoder":
+    def load(self, threads: int) -> LoadedClapEncoder:
         """Load the weights, or share those that this process has loaded already.
 
         Raises:
-            UsageError: the checkpoint is not on this machine, or laion-clap cannot be imported.
+            UsageError: the checkpoint or the device is not on this machine, or laion-clap cannot be imported.
             DataRefusedError: the checkpoint is another than the job was started with, or does not fit the model.
         """
         import torch
 
         torch.set_num_threads(threads)
-        model = _models.get((self.weights, self.model, self.device), lambda: _load_model(self))
-        return LoadedClapEncoder(model, self.root, self.batch_size, threads)
+        network = _networks.get((self.weights, self.model, self.device), lambda: _load_network(self))
+        return LoadedClapEncoder(network, self.root, self.batch_size, threads)
 
 
-def clap_encoder(root: str, checkpoint: str, model: str = DEFAULT_MODEL, trusted: bool = False) -> ClapEncoder:
-    """Describe the encoder of a checkpoint on this machine, its file hashed and its size compared with the model's.
+def clap_encoder(
+    root: str, checkpoint: str, model: str | None = None, trusted: bool = False, device: str | None = None
+) -> Encoder:
+    """Describe the encoder of a checkpoint on this machine, what is read of it hashed and its size checked.
+
+    Args:
+        root: folder that the audio paths start from, local or ``scheme://...``.
+        checkpoint: a file that laion-clap saved, or a folder that transformers did.
+        model: laion-clap's name of a file's architecture; None for ``DEFAULT_MODEL``. A folder tells its own.
+        trusted: whether a file may be unpickled, which runs any code that it holds. A folder never is.
+        device: torch device; None for a GPU where there is one, else the CPU.
 
     Raises:
-        UsageError: there is no such file or model.
+        UsageError: there is no such checkpoint or model.
         DataRefusedError: the checkpoint is unsafe to read and not trusted, damaged, or of another model.
     """
     path = Path(checkpoint).resolve()
+    if path.is_dir():
+        if model is not None or trusted:
+            raise UsageError(f"--clap-model and --trust-checkpoint go with a file; {path} is a folder")
+        return clap_folder_encoder(root, path, device)
+    return _checkpoint_encoder(root, path, model or DEFAULT_MODEL, trusted, device)
+
+
+def _checkpoint_encoder(root: str, path: Path, model: str, trusted: bool, device: str | None) -> ClapEncoder:
     embed_dim = _model_config(model)["embed_dim"]
     weights = checkpoint_hash(path)
     found = shapes(read_audio_weights(path, trusted))
     head = {"audio_projection.0.weight": (DIM, embed_dim)}  # tells the sizes apart, and no network need be built
     telling = {name: shape for name, shape in found.items() if name in head or "fusion" in name}
-    check_fit(telling, head, f"{path} does not fit {model}")
-    return ClapEncoder(root, str(path), weights, model, trusted)
+    check_fit(telling, head, f"{path} does not fit {model}", _advice())
+    return ClapEncoder(root, str(path), weights, model, trusted, device=device)
 
 
 def checkpoint_hash(path: Path) -> str:
@@ -197,31 +221,15 @@ def _numpy_scalars() -> list[Any]:
     return [scalar, np.dtype, *(type(np.dtype(code)) for code in "?ilqfd")]
 
 
-def shapes(weights: Mapping[str, "torch.Tensor"]) -> dict[str, tuple[int, ...]]:
-    """Shape of each tensor."""
-    return {name: tuple(tensor.shape) for name, tensor in weights.items()}
-
-
-def check_fit(found: Mapping[str, tuple[int, ...]], wanted: Mapping[str, tuple[int, ...]], problem: str) -> None:
-    """Raise :class:`DataRefusedError` that begins with ``problem`` unless shapes are the wanted ones, name by name."""
-    faults = [
-        f"{name} is {found.get(name, 'missing')}, not {wanted.get(name, 'a part of it')}"
-        for name in [*wanted, *(name for name in found if name not in wanted)]
-        if found.get(name) != wanted.get(name)
-    ]
-    if faults:
-        more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
-        raise DataRefusedError(
-            f"{problem}: {faults[0]}{more}; give --clap-model the model that it is of, one of"
-            f" {', '.join(model_names())} (without fusion)"
-        )
+def _advice() -> str:
+    return f"give --clap-model the model that it is of, one of {', '.join(model_names())} (without fusion)"
 
 
 def _library() -> Path:
     """Find the folder of laion-clap's networks without importing laion-clap."""
     spec = importlib.util.find_spec("laion_clap")
     if spec is None or spec.origin is None:
-        raise UsageError("laion-clap is not installed: pip install laion-clap")
+        raise UsageError("laion-clap is not installed: pip install laion-clap torchvision 'numpy<2'")
     return Path(spec.origin).parent / "clap_module"
 
 
@@ -261,33 +269,37 @@ def build_network(model: str) -> "torch.nn.Module":
     return network
 
 
-class _SharedModel:
-    """One network in memory, for every encoder of this process that names it; one forward pass at a time."""
+class _LaionNetwork(ClapNetwork):
+    """A network that laion-clap built; one forward pass at a time, since they share the cores."""
 
-    def __init__(self, network: Any) -> None:
-        self.network = network  # a CLAP, which comes without types
-        self.lock = threading.Lock()
+    def __init__(self, module: Any) -> None:
+        super().__init__(WINDOWS, DIM)
+        self._module = module  # a CLAP, which comes without types
+        self._lock = threading.Lock()
+
+    def embed(self, windows: Sequence[Signal]) -> npt.NDArray[np.float32]:
+        import torch
+
+        short = torch.tensor([False])
+        data = [{"waveform": torch.from_numpy(clap_input(window)), "longer": short} for window in windows]
+        with self._lock, torch.inference_mode():
+            vectors: npt.NDArray[np.float32] = self._module.get_audio_embedding(data).cpu().numpy()
+        return vectors
 
 
-_models: SharedModels[_SharedModel] = SharedModels()
+_networks: SharedModels[_LaionNetwork] = SharedModels()
 
 
-def _load_model(encoder: ClapEncoder) -> _SharedModel:
-    import torch
-
+def _load_network(encoder: ClapEncoder) -> _LaionNetwork:
+    device = exact_device(encoder.device)
     path = Path(encoder.checkpoint)
-    if (found := checkpoint_hash(path)) != encoder.weights:
-        raise DataRefusedError(
-            f"CLAP checkpoint {path} hashes to {found}, and the job was started with {encoder.weights}."
-            " Give every worker the same file, and do not change it while a job runs"
-        )
+    check_hash(checkpoint_hash(path), encoder.weights, f"CLAP checkpoint {path}")
     weights = read_audio_weights(path, encoder.trusted)
     network = build_network(encoder.model)
     own = {name: tensor for name, tensor in network.state_dict().items() if name.startswith(_AUDIO_PARTS)}
-    check_fit(shapes(weights), shapes(own), f"{path} does not fit {encoder.model}")
+    check_fit(shapes(weights), shapes(own), f"{path} does not fit {encoder.model}", _advice())
     network.load_state_dict(weights, strict=False)  # the text half stays as it is
-    device = encoder.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    return _SharedModel(network.to(device).eval())
+    return _LaionNetwork(network.to(device).eval())
 
 
 def clap_input(window: Signal) -> Signal:
@@ -303,58 +315,3 @@ def clap_input(window: Signal) -> Signal:
     rounded = (quantized / 32767.0).astype(np.float32)
     repeated = np.tile(rounded, SAMPLES // len(rounded))
     return np.pad(repeated, (0, SAMPLES - len(repeated)))
-
-
-class LoadedClapEncoder(LoadedEncoder):
-    """A network in memory, and the windows around it. Decoder processes read ahead while the network works."""
-
-    def __init__(self, model: _SharedModel, root: str, batch_size: int, threads: int) -> None:
-        self._model = model
-        self._root = root
-        self._batch_size = batch_size
-        self._reader = WindowReader(WINDOWS, threads)
-
-    @property
-    def network(self) -> "torch.nn.Module":
-        """The network itself, shared by the encoders of this process that name it."""
-        network: torch.nn.Module = self._model.network
-        return network
-
-    def encode(self, inputs: pa.StringArray) -> Encoded:
-        """Encode audio files, given by their paths below the root: unit vectors, float32 of shape (files, ``DIM``).
-
-        A file's vector is the mean of its windows' unit vectors, brought back to unit length. In another batch it may
-        differ by rounding (about 1e-7).
-        """
-        sums = np.zeros((len(inputs), DIM), np.float32)
-        failures: dict[int, Failure] = {}
-        windows = self._windows(inputs.to_pylist(), failures)
-        while batch := list(islice(windows, self._batch_size)):
-            np.add.at(sums, [row for row, _ in batch], self.embed([window for _, window in batch]))
-        return encoded([failures[row] if row in failures else _unit(total) for row, total in enumerate(sums)], DIM)
-
-    def embed(self, windows: Iterable[Signal]) -> npt.NDArray[np.float32]:
-        """Run the network on windows that :func:`clap_input` made: unit vectors, float32 (windows, ``DIM``)."""
-        import torch
-
-        short = torch.tensor([False])
-        data = [{"waveform": torch.from_numpy(window), "longer": short} for window in windows]
-        with self._model.lock, torch.inference_mode():
-            vectors: npt.NDArray[np.float32] = self._model.network.get_audio_embedding(data).cpu().numpy()
-        return vectors
-
-    def _windows(self, paths: list[str], failures: dict[int, Failure]) -> Iterator[tuple[int, Signal]]:
-        """Yield each window with its file's row; a file that has none goes into ``failures``."""
-        below = (f"{self._root.rstrip('/')}/{path}" for path in paths)
-        for row, found in enumerate(self._reader.read_all(below)):
-            if isinstance(found, Failure):
-                failures[row] = found
-            else:
-                yield from ((row, clap_input(window)) for window in found)
-
-
-def _unit(total: npt.NDArray[np.float32]) -> npt.NDArray[np.float32] | Failure:
-    length = np.linalg.norm(total)
-    if not 0 < length < np.inf:  # false of NaN
-        return Failure(NOT_FINITE, "the model gave values that are not finite, or only zeros")
-    return np.asarray(total / length, np.float32)

@@ -1,13 +1,12 @@
 """Text encoder: any sentence-transformers model. Long texts are encoded in pieces and averaged, not cut off.
 
-The piece rule: a text is counted in the model's own word pieces. One that fits into the model's window is encoded as it
-is. A longer one is cut, from its start, into pieces that fill the window as far as whole lines go; where one line alone
-is longer than the window it is cut between words, and a word longer than the window between word pieces. The vector
-is the mean of the pieces' unit vectors, weighted by their word pieces and brought back to unit length.
+How texts are cut is told in :mod:`tracktokens.transforms.encoders.text_pieces`.
+
+A text's vector depends on the model, the piece rule and the prompt, and on bfloat16 or int8 where that was asked for:
+they make the encoder id. It does not depend on where the model ran. On a CPU or a GPU, in any backend's float32 or
+torch's float16, vectors differ by no more than what is lost anyway when they are stored in float16.
 """
 
-import hashlib
-import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,28 +21,29 @@ import pyarrow as pa
 from tracktokens.schemas.errors import DataRefusedError, UsageError
 from tracktokens.schemas.rejects import NOT_FINITE
 from tracktokens.transforms.encoders.base import Encoded, Encoder, Failure, LoadedEncoder, encoded
-from tracktokens.transforms.encoders.packaged import packaged_minilm
-from tracktokens.transforms.encoders.weights import SharedModels, feed_file
+from tracktokens.transforms.encoders.devices import CPU, CUDA, check_device_name, find_device
+from tracktokens.transforms.encoders.graphs import ONNX, OPENVINO, require_packages
+from tracktokens.transforms.encoders.halving import with_smaller_batches
+from tracktokens.transforms.encoders.text_models import choose_prompt, graph_hash, model_folder, model_hash
+from tracktokens.transforms.encoders.text_pieces import Piece, PieceCutter, mean_of_pieces, rule_identity
+from tracktokens.transforms.encoders.weights import SharedModels
 
 if TYPE_CHECKING:
+    import torch
     from sentence_transformers import SentenceTransformer
-    from tokenizers import Encoding, Tokenizer
 
-PIECE_RULE = 1
-"""Version of the rule above. Raise it when a change of the rule changes vectors."""
+TORCH = "torch"
+FLOAT32, FLOAT16, BFLOAT16, INT8 = "float32", "float16", "bfloat16", "int8"
 
-MAX_PIECES = 32
-"""Pieces of one text that are encoded, from its start: some 8,000 word pieces at 256 a window, beyond any song."""
+PRECISIONS = {TORCH: (FLOAT32, FLOAT16, BFLOAT16), ONNX: (FLOAT32, INT8), OPENVINO: (FLOAT32, INT8)}
+"""The backends, and what each can compute in."""
 
-MAX_CHARACTERS = 1 << 17
-"""Characters of one text that are read at all: what bounds the memory that a whole book as lyrics would take."""
+CPU_BATCH, GPU_BATCH = 1_024, 16_384
+"""Word pieces in one forward pass, padding included. More makes a CPU slower."""
 
-BATCH_SIZE = 32
-"""Pieces in one forward pass: more does not pay on a CPU."""
-
-_UNREAD_SUFFIXES = {".md", ".onnx", ".h5", ".msgpack", ".ot", ".png", ".jpg", ".pyc"}
-_UNREAD_FOLDERS = {"onnx", "openvino", "coreml"}
 _PROBE = "a song"
+_SMALLEST = np.float32(1e-12)
+"""What a vector's length is at least taken for, as torch does it: a vector of zeros stays one."""
 
 
 @dataclass(frozen=True)
@@ -53,102 +53,106 @@ class SentenceEncoder(Encoder):
     Attributes:
         model: Folder, or name in the local Hugging Face cache; None for the packaged all-MiniLM-L6-v2.
         weights: Hash of the model's files, by :func:`model_hash`.
-        batch_size: Pieces in one forward pass. Changes vectors by rounding only.
+        prompt: Text before every piece; None for what the model puts there by itself, mostly nothing.
+        backend: ``TORCH``, ``ONNX`` or ``OPENVINO``.
+        precision: One of the backend's ``PRECISIONS``; None for float16 on CUDA, else float32.
+        graph: Graph that the model's folder brings, as a path below it; None for one that is made of the model.
+        graph_weights: Hash of that graph; None without one.
         device: Torch device, such as ``cpu`` or ``cuda:1``; None for a GPU where there is one, else the CPU.
+        batch: Word pieces in one forward pass; None for ``CPU_BATCH`` or ``GPU_BATCH``.
     """
 
     model: str | None
     weights: str
-    batch_size: int = BATCH_SIZE
+    prompt: str | None = None
+    backend: str = TORCH
+    precision: str | None = None
+    graph: str | None = None
+    graph_weights: str | None = None
     device: str | None = None
+    batch: int | None = None
 
     def identity(self) -> Mapping[str, object]:
-        """Name the method, the model's files by their hash, and the piece rule.
+        """Name the method, the model's files by their hash, the piece rule, and what else changes vectors.
 
         The versions of torch and sentence-transformers are left out: they change vectors by rounding only.
         """
-        rule = {"version": PIECE_RULE, "max_pieces": MAX_PIECES, "max_characters": MAX_CHARACTERS}
-        return {"encoder": "sentence", "weights": self.weights, "pieces": rule}
+        rest = {
+            "prompt": self.prompt,
+            "precision": self.precision if self.precision in (BFLOAT16, INT8) else None,
+            "graph": self.graph_weights,
+        }
+        asked_for = {name: value for name, value in rest.items() if value is not None}
+        return {"encoder": "sentence", "weights": self.weights, "pieces": rule_identity(), **asked_for}
 
     def load(self, threads: int) -> "LoadedSentenceEncoder":
         """Load the model, or share the one that this process has loaded already.
 
         Raises:
-            UsageError: The model is not on this machine, or cannot tell where its word pieces lie.
+            UsageError: The model or the device is not on this machine, or one does not go with the other.
             DataRefusedError: The model on this machine is not the one that the job was started with.
         """
         import torch
 
         torch.set_num_threads(threads)
-        model = _models.get((self.weights, self.device), lambda: _load_model(self))
-        return LoadedSentenceEncoder(model, self.batch_size)
+        device = find_device(self.device if self.backend == TORCH else CPU)
+        precision = self.precision or (FLOAT16 if device.type == CUDA else FLOAT32)
+        if precision == FLOAT16 and device.type == CPU:
+            raise UsageError("float16 is for GPUs, and many times slower on a CPU: take float32 or bfloat16 there")
+        key = (self.weights, self.backend, precision, self.graph_weights, str(device))
+        model = _models.get(key, lambda: _load_model(self, precision, device, threads))
+        return LoadedSentenceEncoder(model, self.prompt, self.batch or (CPU_BATCH if device.type == CPU else GPU_BATCH))
 
 
-def sentence_encoder(model: str | None = None) -> SentenceEncoder:
+def sentence_encoder(
+    model: str | None = None,
+    *,
+    prompt: str | None = None,
+    backend: str = TORCH,
+    precision: str | None = None,
+    graph: str | None = None,
+    device: str | None = None,
+) -> SentenceEncoder:
     """Describe the encoder of a model on this machine, its files hashed. Nothing is downloaded.
 
     Args:
         model: A folder, or a name in the Hugging Face cache; None for the packaged all-MiniLM-L6-v2.
+        prompt: A text before every piece, such as ``"query: "``, or the name of one of the model's own prompts; see
+            :func:`choose_prompt`. Its word pieces count against the window.
+        backend: ``torch``, or ``onnx`` or ``openvino``, which are faster on a CPU. They run a graph of the model,
+            exported on first use.
+        precision: What it computes in. None takes float16 on CUDA, which is about as exact as the vectors are stored,
+            and float32 elsewhere. ``bfloat16`` and ``int8`` stray further and make another encoder id; about one token
+            in 300 is another one then.
+        graph: A graph that the model's folder brings, such as ``onnx/model_qint8_avx512.onnx``, in place of one that
+            is exported from it.
+        device: A torch device; None takes a GPU where there is one. Looked for when the model is loaded, since that may
+            be another machine. The onnx and openvino backends run on the CPU.
 
     Raises:
-        UsageError: There is no such model on this machine.
+        UsageError: There is no such model, prompt or graph on this machine, or the choice makes no sense.
         DataRefusedError: The packaged model is damaged.
     """
+    _check_choice(backend, precision, graph, device)
     folder = model_folder(model)
     if model is not None and Path(model).is_dir():
         model = str(folder)
-    return SentenceEncoder(model, model_hash(folder))
+    graph_weights = None if graph is None else graph_hash(folder, graph)
+    text = choose_prompt(folder, prompt)
+    return SentenceEncoder(model, model_hash(folder), text, backend, precision, graph, graph_weights, device)
 
 
-def model_folder(model: str | None) -> Path:
-    """Find a model's folder on this machine: the packaged one, a folder, or a snapshot in the Hugging Face cache.
-
-    Raises:
-        UsageError: There is none, or it holds no sentence-transformers model.
-    """
-    if model is None:
-        return Path(packaged_minilm())
-    folder = Path(model).resolve() if Path(model).is_dir() else _hub_snapshot(model)
-    if not any((folder / name).is_file() for name in ("modules.json", "config.json")):
-        raise UsageError(f"text model {folder}: no modules.json or config.json, so not a sentence-transformers model")
-    return folder
-
-
-def model_hash(folder: Path) -> str:
-    """Hash the names and contents of a model's files (32 hex digits of BLAKE2b).
-
-    Files that do not change its vectors are left out: hidden files, model cards, and copies of the weights for
-    other frameworks.
-    """
-    digest = hashlib.blake2b(digest_size=16)
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        name = path.relative_to(folder)
-        if not _changes_vectors(name):
-            continue
-        digest.update(f"{name.as_posix()}\0{path.stat().st_size}\0".encode())
-        feed_file(digest, path)
-    return digest.hexdigest()
-
-
-def _changes_vectors(name: Path) -> bool:
-    hidden = any(part.startswith(".") for part in name.parts)
-    return not (hidden or name.suffix in _UNREAD_SUFFIXES or _UNREAD_FOLDERS.intersection(name.parts))
-
-
-def _hub_snapshot(name: str) -> Path:
-    """Find the newest snapshot in the local cache; a bare name may be one of sentence-transformers' own models."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
-
-    for repository in (name,) if "/" in name else (name, f"sentence-transformers/{name}"):
-        try:
-            return Path(snapshot_download(repository, local_files_only=True))
-        except (LocalEntryNotFoundError, HFValidationError):
-            continue
-    raise UsageError(
-        f"text model {name}: neither a folder nor in the local Hugging Face cache."
-        f" Download it first (hf download {name}), or give --text-model a folder"
-    )
+def _check_choice(backend: str, precision: str | None, graph: str | None, device: str | None) -> None:
+    if backend not in PRECISIONS:
+        raise UsageError(f"--text-backend {backend}: there are {', '.join(PRECISIONS)}")
+    if precision is not None and precision not in PRECISIONS[backend]:
+        raise UsageError(f"--text-precision {precision}: {backend} computes in {', '.join(PRECISIONS[backend])}")
+    if graph is not None and (backend == TORCH or precision is not None):
+        raise UsageError("--text-graph goes with --text-backend onnx or openvino, and has a precision of its own")
+    check_device_name(device)
+    if backend != TORCH and device not in (None, CPU):
+        raise UsageError(f"--device {device}: the {backend} backend runs on the CPU; on a GPU torch is as fast")
+    require_packages(backend)
 
 
 class _SharedModel:
@@ -165,18 +169,45 @@ class _SharedModel:
 _models: SharedModels[_SharedModel] = SharedModels()
 
 
-def _load_model(encoder: SentenceEncoder) -> _SharedModel:
+def _load_model(encoder: SentenceEncoder, precision: str, device: "torch.device", threads: int) -> _SharedModel:
     folder = model_folder(encoder.model)
     if (found := model_hash(folder)) != encoder.weights:
         raise DataRefusedError(
             f"text model {folder}: its files hash to {found}, and the job was started with {encoder.weights}."
             " Give every worker the same model, and do not change it while a job runs"
         )
+    transformer = _load_transformer(folder, FLOAT32 if precision == INT8 else precision, device)
+    if encoder.backend != TORCH:
+        _use_graph(transformer, encoder, folder, precision, threads)
+    return _SharedModel(transformer)
+
+
+def _load_transformer(folder: Path, precision: str, device: "torch.device") -> "SentenceTransformer":
+    import torch
     from sentence_transformers import SentenceTransformer
 
+    weights = {"dtype": getattr(torch, precision)}
     with _no_progress_bar():
-        transformer = SentenceTransformer(str(folder), device=encoder.device, local_files_only=True)
-    return _SharedModel(transformer)
+        try:
+            return SentenceTransformer(str(folder), device=str(device), local_files_only=True, model_kwargs=weights)
+        except (OSError, ValueError, ImportError) as error:
+            first_line = (str(error).splitlines() or [repr(error)])[0]
+            raise UsageError(f"text model {folder} cannot be loaded: {first_line}") from error
+
+
+def _use_graph(
+    transformer: "SentenceTransformer", encoder: SentenceEncoder, folder: Path, precision: str, threads: int
+) -> None:
+    """Let a model run as the graph that the encoder names, or one that is made of it."""
+    from tracktokens.transforms.encoders import graph_transformer as graphs
+
+    require_packages(encoder.backend)
+    if encoder.graph is None:
+        graphs.run_exported(transformer, encoder.weights, encoder.backend, precision, threads)
+    elif graph_hash(folder, encoder.graph) == encoder.graph_weights:
+        graphs.run_given(transformer, folder / encoder.graph, encoder.backend, threads)
+    else:
+        raise DataRefusedError(f"{folder / encoder.graph} is another graph than the one that the job was started with")
 
 
 @contextmanager
@@ -197,13 +228,18 @@ def _no_progress_bar() -> Iterator[None]:
 class LoadedSentenceEncoder(LoadedEncoder):
     """A model in memory, and the piece rule around it."""
 
-    def __init__(self, model: _SharedModel, batch_size: int) -> None:
+    def __init__(self, model: _SharedModel, prompt: str | None, batch: int) -> None:
         self._model = model
-        self._batch_size = batch_size
-        self._tokenizer = _fast_tokenizer(model.transformer)
+        self._prompt = prompt
+        self._batch = batch
+        transformer = model.transformer
+        own_prompt = transformer.prompts.get(transformer.default_prompt_name or "") or ""
         with model.lock:
-            self._window = _window(model.transformer, self._tokenizer)
-        self._dim = self._forward([_PROBE]).shape[1]
+            self._cutter = PieceCutter(transformer, own_prompt if prompt is None else prompt)
+        [probe] = self._probe()
+        if not np.isfinite(probe).all():
+            raise UsageError("the text model gives no finite numbers in this precision: give --text-precision float32")
+        self._dim = len(probe)
 
     @property
     def transformer(self) -> "SentenceTransformer":
@@ -220,123 +256,65 @@ class LoadedSentenceEncoder(LoadedEncoder):
 
     def probe(self) -> bool:
         """Encode a text that every model can."""
-        self._forward([_PROBE])
+        self._probe()
         return True
 
-    def pieces(self, texts: Sequence[str]) -> list[list["Piece"]]:
+    def pieces(self, texts: Sequence[str]) -> list[list[Piece]]:
         """Cut each text into the pieces that are encoded for it, at least one."""
-        shortened = [text[:MAX_CHARACTERS] for text in texts]
         with self._model.lock:
-            encodings = _encode_whole(self._tokenizer, shortened)
-        return [cut(text, encoding, self._window) for text, encoding in zip(shortened, encodings, strict=True)]
+            return self._cutter.cut(texts)
+
+    def _probe(self) -> npt.NDArray[np.float32]:
+        return self._forward([Piece(_PROBE, 1)])
 
     def _vectors(self, texts: list[str]) -> npt.NDArray[np.float32]:
-        """Encode texts, all their pieces in one call: it sorts them by length, so that little is padded."""
+        """Encode texts, all their pieces in one go: the more there are, the better they are sorted by length."""
         if not texts:
             return np.zeros((0, self._dim), np.float32)
         cuts = self.pieces(texts)
-        vectors = self._forward([piece.text for pieces in cuts for piece in pieces])
-        weights = np.array([piece.word_pieces for pieces in cuts for piece in pieces], np.float32)
-        firsts = np.cumsum([0] + [len(pieces) for pieces in cuts[:-1]])
-        sums = np.add.reduceat(vectors * weights[:, None], firsts, axis=0)
-        with np.errstate(invalid="ignore"):  # a zero vector becomes NaN, and so a failure
-            return np.asarray(sums / np.linalg.norm(sums, axis=1, keepdims=True), np.float32)
+        return mean_of_pieces(self._forward([piece for pieces in cuts for piece in pieces]), cuts)
 
-    def _forward(self, texts: list[str]) -> npt.NDArray[np.float32]:
-        """Run the model: one unit vector a text, shape (texts, dim)."""
+    def _forward(self, pieces: list[Piece]) -> npt.NDArray[np.float32]:
+        """Run the model, in smaller batches where memory runs out: one unit vector a piece, shape (pieces, dim)."""
+        word_pieces = np.array([piece.word_pieces for piece in pieces]) + self._cutter.overhead
         with self._model.lock:
-            vectors = self._model.transformer.encode(
-                texts, batch_size=self._batch_size, normalize_embeddings=True, show_progress_bar=False
+            return with_smaller_batches(lambda batch: self._run(pieces, word_pieces, batch), self._batch)
+
+    def _run(self, pieces: list[Piece], word_pieces: npt.NDArray[np.int64], batch: int) -> npt.NDArray[np.float32]:
+        order: list[int] = []
+        parts: list[npt.NDArray[np.float32]] = []
+        for rows in even_batches(word_pieces, batch):
+            texts = [pieces[row].text for row in rows]
+            part = self._model.transformer.encode(
+                texts, prompt=self._prompt, batch_size=len(texts), show_progress_bar=False
             )
-        return np.asarray(vectors, np.float32)
+            order.extend(rows)
+            parts.append(np.asarray(part, np.float32))
+        vectors = np.concatenate(parts)[np.argsort(order)]
+        with np.errstate(invalid="ignore"):  # what is not finite is a failure later
+            lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+            return np.asarray(vectors / np.maximum(lengths, _SMALLEST), np.float32)
 
 
-@dataclass(frozen=True)
-class Piece:
-    """A part of a text that fits into the model's window.
+def even_batches(lengths: npt.NDArray[np.int64], most: int) -> Iterator[npt.NDArray[np.int64]]:
+    """Divide texts into batches of like lengths, the longest first: if memory does not suffice, that shows at once.
 
-    Attributes:
-        text: The part, as it stands in the text.
-        word_pieces: How many word pieces it has, at least 1: its weight in the mean.
-    """
-
-    text: str
-    word_pieces: int
-
-
-def cut(text: str, encoding: "Encoding", window: int) -> list[Piece]:
-    """Cut a text into pieces of at most ``window`` word pieces, by the rule in this module's docstring.
+    sentence-transformers by itself sorts by characters and takes 32 texts at a time: on titles of all scripts, a third
+    of what it computes is padding.
 
     Args:
-        text: The text.
-        encoding: Its word pieces without special tokens, with character offsets.
-        window: Word pieces that fit into the model, at least 1.
+        lengths: Word pieces of each text.
+        most: Word pieces in a batch, padding included; a longer text is a batch of its own.
+
+    Yields:
+        Row numbers.
     """
-    if len(encoding) <= window:
-        return [Piece(text, max(1, len(encoding)))]
-    spans = np.array(encoding.offsets)
-    newlines = np.flatnonzero(np.array(list(text)) == "\n")
-    line_starts = _changes(np.searchsorted(newlines, spans[:, 1] - 1))
-    word_starts = _changes(np.array([-1 if word is None else word for word in encoding.word_ids]))
-    pieces: list[Piece] = []
+    order = np.argsort(-lengths, kind="stable")
     start = 0
-    while start < len(spans) and len(pieces) < MAX_PIECES:
-        stop = _stop(start, len(spans), window, (line_starts, word_starts))
-        pieces.append(Piece(text[spans[start, 0] : spans[stop - 1, 1]], stop - start))
+    while start < len(order):
+        stop = start + max(1, most // int(lengths[order[start]]))
+        yield order[start:stop]
         start = stop
-    return pieces
-
-
-def _changes(values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Return the positions at which a value differs from the one before."""
-    return np.flatnonzero(np.diff(values)) + 1
-
-
-def _stop(start: int, end: int, window: int, breaks: Sequence[npt.NDArray[np.int64]]) -> int:
-    """Find where a piece ends: at the last break of the first kind that the window holds, or where that is full."""
-    if start + window >= end:
-        return end
-    for kind in breaks:
-        last = np.searchsorted(kind, start + window, side="right") - 1
-        if last >= 0 and kind[last] > start:
-            return int(kind[last])
-    return start + window
-
-
-def _fast_tokenizer(transformer: "SentenceTransformer") -> "Tokenizer":
-    """Return the model's tokenizer of the ``tokenizers`` library, the kind that gives character offsets."""
-    from tokenizers import Tokenizer
-
-    tokenizer = getattr(transformer.tokenizer, "backend_tokenizer", transformer.tokenizer)
-    if not isinstance(tokenizer, Tokenizer):
-        raise UsageError(
-            f"the text model's tokenizer ({type(tokenizer).__name__}) does not tell where its word pieces lie:"
-            " give --text-model a model with a tokenizer.json"
-        )
-    return tokenizer
-
-
-def _encode_whole(tokenizer: "Tokenizer", texts: list[str]) -> list["Encoding"]:
-    """Encode texts to their word pieces alone, neither cut nor padded.
-
-    A ``tokenizer.json`` brings its own settings for both (MiniLM's: always 128 pieces). Changing them here does no
-    harm: sentence-transformers sets them anew on each of its own calls.
-    """
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    encodings: list[Encoding] = tokenizer.encode_batch(texts, add_special_tokens=False)
-    return encodings
-
-
-def _window(transformer: "SentenceTransformer", tokenizer: "Tokenizer") -> int:
-    """Count the word pieces of a text that fit, beside the special tokens and the model's own prompt."""
-    length = transformer.max_seq_length
-    if length is None or length > sys.maxsize:
-        return sys.maxsize
-    prompt = transformer.prompts.get(transformer.default_prompt_name or "") or ""
-    [prompt_pieces] = _encode_whole(tokenizer, [prompt])
-    special: int = tokenizer.num_special_tokens_to_add(is_pair=False)
-    return max(1, int(length) - special - len(prompt_pieces))
 
 
 def _checked(vector: npt.NDArray[np.float32]) -> npt.NDArray[np.float32] | Failure:

@@ -1,10 +1,15 @@
-"""What encoders with weights share: files hashed, and one copy of a model in a process."""
+"""What encoders with weights share: files hashed and held against a model, and its one copy in a process."""
 
 import threading
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 from weakref import WeakValueDictionary
+
+from tracktokens.schemas.errors import DataRefusedError
+
+if TYPE_CHECKING:
+    import torch
 
 _READ_BYTES = 1 << 20
 
@@ -23,6 +28,41 @@ def feed_file(digest: Digest, path: Path) -> None:
     with path.open("rb") as file:
         while block := file.read(_READ_BYTES):
             digest.update(block)
+
+
+def check_hash(found: str, wanted: str, what: str) -> None:
+    """Raise :class:`DataRefusedError` unless what is on this machine has the hash that the job was started with."""
+    if found != wanted:
+        raise DataRefusedError(
+            f"{what} hashes to {found}, and the job was started with {wanted}."
+            " Give every worker the same, and do not change it while a job runs"
+        )
+
+
+def shapes(weights: Mapping[str, "torch.Tensor"]) -> dict[str, tuple[int, ...]]:
+    """Shape of each tensor."""
+    return {name: tuple(tensor.shape) for name, tensor in weights.items()}
+
+
+def check_fit(
+    found: Mapping[str, tuple[int, ...]], wanted: Mapping[str, tuple[int, ...]], problem: str, advice: str
+) -> None:
+    """Raise :class:`DataRefusedError` unless shapes are the wanted ones, name by name.
+
+    Args:
+        found: shapes of the weights.
+        wanted: shapes of the model.
+        problem: how the error begins.
+        advice: how it ends.
+    """
+    faults = [
+        f"{name} is {found.get(name, 'missing')}, not {wanted.get(name, 'a part of it')}"
+        for name in [*wanted, *(name for name in found if name not in wanted)]
+        if found.get(name) != wanted.get(name)
+    ]
+    if faults:
+        more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
+        raise DataRefusedError(f"{problem}: {faults[0]}{more}; {advice}")
 
 
 class SharedModels(Generic[Model]):

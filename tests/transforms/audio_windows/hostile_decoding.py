@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import resource
 import signal
 import sys
 import time
@@ -36,8 +37,34 @@ def hang(path):
     time.sleep(600)
 
 
+def doze(path):
+    time.sleep(0.2)
+    return [np.zeros(1, np.float32)]
+
+
+def doze_and_crash(path):
+    doze(path)
+    crash(path)
+
+
 def eat(path):
     return [np.ones(1 << 30, np.float32)]
+
+
+def want(path):
+    import no_such_library  # noqa: F401
+
+
+def churn(path):
+    """Count the page faults of arrays that come and go, once as many have been there."""
+    faults = [faults_of(lambda: [np.ones(1 << 18, np.float32) for _ in range(16)]) for _ in range(10)]
+    return [np.array(faults[1:], np.float32)]
+
+
+def faults_of(allocate):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    allocate()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 
 def stumble(path):
@@ -75,6 +102,10 @@ DEEDS = {
     "crash": crash,
     "leave": leave,
     "hang": hang,
+    "want": want,
+    "churn": churn,
+    "doze": doze,
+    "doze-and-crash": doze_and_crash,
     "eat": eat,
     "stumble": stumble,
     "poison": poison,

@@ -17,8 +17,8 @@ import soundfile as sf
 from apache_beam.io.filesystem import FileSystem
 
 from tracktokens.schemas import rejects
-from tracktokens.transforms.audio_windows import Limits, WindowReader, Windows, isolation, read_windows
-from tracktokens.transforms.audio_windows.isolation import DecoderStartError
+from tracktokens.transforms.audio_windows import Limits, Reading, WindowReader, Windows, isolation, read_windows
+from tracktokens.transforms.audio_windows.isolation import DecoderError, FetchError
 from tracktokens.transforms.encoders.base import Failure
 
 RATE = 22_050
@@ -34,8 +34,8 @@ def hostile(monkeypatch):
     return importlib.import_module("hostile_decoding").decode
 
 
-def outcome(result: list[np.ndarray] | Failure) -> object:
-    return result.reason if isinstance(result, Failure) else [window.tolist() for window in result]
+def outcome(read: Reading) -> object:
+    return read.windows.reason if isinstance(read.windows, Failure) else [window.tolist() for window in read.windows]
 
 
 def numbered(*numbers: int) -> list[list[list[float]]]:
@@ -51,7 +51,7 @@ def test_files_that_break_their_decoder_cost_themselves_and_the_others_come_in_o
     with WindowReader(TWO, processes, TIGHT, hostile) as reader:
         results = dict(zip(names, reader.read_all(names), strict=True))
     assert [outcome(results[str(number)]) for number in range(9)] == numbered(*range(9))
-    assert {name: result for name, result in results.items() if isinstance(result, Failure)} == {
+    assert {name: read.windows for name, read in results.items() if isinstance(read.windows, Failure)} == {
         "crash": Failure(rejects.AUDIO_CRASHED, "the decoder died of SIGSEGV"),
         "leave": Failure(rejects.AUDIO_CRASHED, "the decoder ended with status 3"),
         "hang": Failure(rejects.AUDIO_TIMEOUT, "not decoded after 1 s"),
@@ -76,13 +76,25 @@ def test_a_decoder_that_was_killed_between_two_files_is_replaced(hostile):
 
 def test_a_decoder_that_does_not_start_is_an_error_and_no_files_failure(monkeypatch, hostile):
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    with WindowReader(TWO, 1, TIGHT, hostile) as reader, pytest.raises(DecoderStartError, match="ended with status 1"):
+    with WindowReader(TWO, 1, TIGHT, hostile) as reader, pytest.raises(DecoderError, match="ended with status 1"):
         reader.read("1")
+
+
+def test_a_decoder_that_lacks_a_library_is_an_error_and_no_files_failure(hostile):
+    with WindowReader(TWO, 1, TIGHT, hostile) as reader, pytest.raises(DecoderError, match="'no_such_library'"):
+        list(reader.read_all(["1", "want"]))
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems' allocators differ")
+def test_a_decoder_keeps_memory_for_the_arrays_to_come(hostile):
+    with WindowReader(TWO, 1, TIGHT, hostile) as reader:
+        (faults,) = reader.read("churn").windows
+    assert faults.max() < 100  # of 4,096 pages
 
 
 def test_a_decoder_imports_neither_beam_nor_anything_of_that_weight(hostile):
     with WindowReader(TWO, 1, TIGHT, hostile) as reader:
-        assert reader.read("heavy") == Failure("imported", "")
+        assert reader.read("heavy").windows == Failure("imported", "")
 
 
 # Order, read-ahead, threads.
@@ -129,9 +141,23 @@ def test_threads_share_the_processes(hostile):
 
 def test_windows_can_be_written_to(hostile):
     with WindowReader(TWO, 1, TIGHT, hostile) as reader:
-        (window,) = reader.read("1")
+        (window,) = reader.read("1").windows
     window *= 2
     assert window.tolist() == [2, 2]
+
+
+def test_the_time_that_a_decoder_was_busy_is_told_and_not_the_wait_for_it(hostile):
+    with WindowReader(TWO, 1, TIGHT, hostile) as reader:
+        hung, waited = reader.read_all(["hang", "1"])
+    assert hung.seconds >= 1.0 > waited.seconds
+
+
+def test_both_tries_of_a_file_that_breaks_its_decoder_are_counted(hostile):
+    with WindowReader(TWO, 1, TIGHT, hostile) as reader:
+        started, stumbled, missing = reader.read_all(["doze", "doze-and-crash", "shelf://none"])
+    assert started.seconds >= 0.2
+    assert stumbled.seconds >= 0.4
+    assert missing.seconds == 0
 
 
 # The end of the processes.
@@ -205,20 +231,20 @@ def reader():
 def test_a_decoder_hears_what_read_windows_does(reader, song, tmp_path):
     (tmp_path / "text.mp3").write_text("liner notes")
     heard, missing, text = reader.read_all([song, str(tmp_path / "none.wav"), str(tmp_path / "text.mp3")])
-    np.testing.assert_array_equal(heard, read_windows(song, SHORT))
-    assert [missing.reason, text.reason] == [rejects.AUDIO_MISSING, rejects.AUDIO_UNDECODABLE]
+    np.testing.assert_array_equal(heard.windows, read_windows(song, SHORT))
+    assert [outcome(missing), outcome(text)] == [rejects.AUDIO_MISSING, rejects.AUDIO_UNDECODABLE]
 
 
 @pytest.mark.parametrize("name", ["x" * 5000, "nul\0byte", "lone \ud800 surrogate", ""])
 def test_a_path_that_cannot_exist_is_missing(reader, tmp_path, name):
-    assert reader.read(f"{tmp_path}/{name}").reason == rejects.AUDIO_MISSING
+    assert outcome(reader.read(f"{tmp_path}/{name}")) == rejects.AUDIO_MISSING
 
 
 def test_any_name_that_a_file_can_have_reaches_the_decoder(reader, song, tmp_path):
     for name in ("ü ß 中.flac", os.fsdecode(b"latin \xfc.flac"), "a\nb.flac", "http:x.flac"):
         path = tmp_path / name
         path.write_bytes(Path(song).read_bytes())
-        assert len(reader.read(str(path))) == 3
+        assert len(reader.read(str(path)).windows) == 3
 
 
 class ShelfFileSystem(FileSystem):
@@ -233,10 +259,17 @@ class ShelfFileSystem(FileSystem):
     def open(self, path, mime_type="application/octet-stream", compression_type="auto"):
         if path.endswith("broken.wav"):
             raise TimeoutError("the shelf is out of reach")
+        self._reach(path)
         return io.BytesIO(self.files[path])
 
     def exists(self, path):
+        self._reach(path)
         return path in self.files
+
+    @staticmethod
+    def _reach(path):
+        if "away" in path:
+            raise TimeoutError("the shelf is out of reach")
 
     def join(self, base, *paths): ...
     def split(self, path): ...
@@ -260,13 +293,14 @@ def shelf(song):
 
 
 def test_a_remote_file_gives_the_windows_of_the_same_local_file(reader, shelf):
-    np.testing.assert_array_equal(reader.read("shelf://a.flac"), read_windows(shelf, SHORT))
+    np.testing.assert_array_equal(reader.read("shelf://a.flac").windows, read_windows(shelf, SHORT))
 
 
 def test_a_remote_file_that_is_not_there_is_missing(reader, shelf):
-    assert reader.read("shelf://b.flac") == Failure(rejects.AUDIO_MISSING, "no such file")
+    assert reader.read("shelf://b.flac").windows == Failure(rejects.AUDIO_MISSING, "no such file")
 
 
-def test_a_remote_file_that_cannot_be_fetched_now_is_an_error_and_not_a_reject(reader, shelf):
-    with pytest.raises(TimeoutError):
-        list(reader.read_all(["shelf://a.flac", "shelf://broken.wav"]))
+@pytest.mark.parametrize("name", ["shelf://broken.wav", "shelf://away/a.wav"])
+def test_a_remote_file_that_cannot_be_fetched_now_is_an_error_and_not_a_reject(reader, shelf, name):
+    with pytest.raises(FetchError, match=rf"^{name} cannot be fetched now: .*the shelf is out of reach"):
+        list(reader.read_all(["shelf://a.flac", name]))

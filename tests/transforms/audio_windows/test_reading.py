@@ -112,9 +112,9 @@ def test_any_sample_rate_is_brought_to_the_wanted_one(tmp_path, rate):
     assert np.abs(window[500:-500]).max() == pytest.approx(0.5, abs=0.01)
 
 
-def test_six_channels_are_mixed_down_to_their_mean(tmp_path):
-    levels = np.array([0.6, 0, 0, -0.3, 0, 0.9], np.float32)
-    path = write(tmp_path / "a.wav", np.tile(levels, (RATE, 1)), subtype="FLOAT")
+@pytest.mark.parametrize("levels", [[0.5, -0.1], [0.6, 0, 0, -0.3, 0, 0.9], [0.8, 0.8, 0, 0, 0, 0, -0.4, 0.4]])
+def test_channels_are_mixed_down_to_their_mean(tmp_path, levels):
+    path = write(tmp_path / "a.wav", np.tile(np.array(levels, np.float32), (RATE, 1)), subtype="FLOAT")
     assert read_windows(path, SHORT)[0] == pytest.approx(np.full(RATE, 0.2), abs=1e-6)
 
 
@@ -185,8 +185,9 @@ def test_a_missing_file_is_missing(tmp_path):
     assert refusal(str(tmp_path / "none.mp3")).reason == rejects.AUDIO_MISSING
 
 
-def test_a_folder_is_missing(tmp_path):
-    assert refusal(str(tmp_path)).reason == rejects.AUDIO_MISSING
+def test_a_folder_is_missing_whatever_its_name(tmp_path):
+    (tmp_path / "a.mp3").mkdir()
+    assert refusal(str(tmp_path / "a.mp3")).reason == rejects.AUDIO_MISSING
 
 
 def test_a_pipe_is_missing_and_not_waited_for(tmp_path):

@@ -4,6 +4,8 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -115,8 +117,63 @@ def test_a_long_file_has_the_mean_of_its_windows_vectors_at_unit_length(loaded: 
 
 def test_batch_size_and_neighbours_change_a_vector_by_rounding_only(loaded: LoadedClapEncoder) -> None:
     names = ["resampled.wav", "long.wav"]
-    one_by_one = LoadedClapEncoder(loaded._model, loaded._root, batch_size=1, threads=1)
+    one_by_one = LoadedClapEncoder(loaded.network, loaded._root, batch_size=1, threads=1)
     np.testing.assert_allclose(encode(loaded, *names), encode(one_by_one, *names), rtol=0, atol=1e-5)
+
+
+def test_threads_change_a_vector_by_rounding_only(loaded: LoadedClapEncoder, checkpoint: Path, root: Path) -> None:
+    with threads(1):
+        one = encode(clap_encoder(str(root), str(checkpoint), TINY).load(1), "long.wav")
+    np.testing.assert_allclose(encode(loaded, "long.wav"), one, rtol=0, atol=1e-5)
+
+
+@contextmanager
+def threads(number: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield torch.set_num_threads(number)
+    torch.set_num_threads(before)
+
+
+def test_the_time_of_its_decoders_is_told_and_missing_files_take_none(loaded: LoadedClapEncoder) -> None:
+    assert loaded.encode(pa.array(["none.wav", "none.mp3"])).decoding_seconds < 0.1
+    assert 0.001 < loaded.encode(pa.array(["long.wav", "resampled.wav"])).decoding_seconds < 60
+
+
+def test_a_batch_that_takes_too_much_memory_is_halved_and_stays_so(
+    loaded: LoadedClapEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    whole = encode(loaded, "long.wav", "ten seconds.wav")
+    embed = loaded.network.embed
+
+    def embed_two(windows: list[np.ndarray]) -> np.ndarray:
+        sizes.append(len(windows))
+        if len(windows) > 2:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes")
+        return embed(windows)
+
+    monkeypatch.setattr(loaded.network, "embed", embed_two)
+    narrow = LoadedClapEncoder(loaded.network, loaded._root, batch_size=8, threads=1)
+    np.testing.assert_allclose(encode(narrow, "long.wav", "ten seconds.wav"), whole, rtol=0, atol=1e-5)
+    assert sizes == [4, 4, 2, 2]
+    encode(narrow, "long.wav")
+    assert sizes[4:] == [2, 1]
+
+
+def test_a_probe_tells_a_sound_network_from_a_broken_one(
+    loaded: LoadedClapEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert loaded.probe()
+    monkeypatch.setattr(loaded.network, "embed", lambda windows: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        loaded.probe()
+
+
+def test_a_device_that_is_not_there_is_wrong_usage(checkpoint: Path) -> None:
+    encoder = clap_encoder("audio", str(checkpoint), TINY, device="cuda:7")
+    with pytest.raises(UsageError, match=r"--device cuda:7: this machine has .*cpu"):
+        encoder.load(1)
+    assert encoder.encoder_id == clap_encoder("audio", str(checkpoint), TINY).encoder_id
 
 
 def test_a_file_without_sound_is_a_failure_and_the_others_have_vectors(loaded: LoadedClapEncoder) -> None:

@@ -1,7 +1,5 @@
-"""The default audio encoder on synthesised files, and on odd real ones where they are at hand."""
+"""The default audio encoder on synthesised files."""
 
-import csv
-from collections import Counter
 from functools import lru_cache
 from pathlib import Path
 
@@ -11,13 +9,13 @@ import pytest
 import soundfile as sf
 
 from tracktokens.schemas import rejects
-from tracktokens.transforms.audio_descriptors import DIM, LAYOUT
-from tracktokens.transforms.audio_windows import Windows
-from tracktokens.transforms.encoders.base import Encoded, LoadedEncoder
+from tracktokens.schemas.errors import TracktokensError
+from tracktokens.transforms.audio_descriptors import DIM, LAYOUT, describe
+from tracktokens.transforms.audio_windows import Reading, WindowReader, Windows, read_windows
+from tracktokens.transforms.encoders.base import Encoded, Failure, LoadedEncoder
 from tracktokens.transforms.encoders.descriptors import DescriptorEncoder
 
 RATE = 22_050
-SHARED = Path(__file__).parents[4] / "shared" / "data"
 
 
 def pad(seed: int, seconds: float = 12.0) -> np.ndarray:
@@ -84,6 +82,31 @@ def test_each_file_gets_a_vector_or_a_failure_with_its_reason(folder):
     assert np.isfinite(result.vectors.astype(np.float16)).all()
 
 
+def test_the_time_of_its_decoders_is_told_summed_over_the_files(folder, monkeypatch):
+    vector = np.ones(DIM, np.float32)
+    readings = {
+        "a": Reading([vector, np.array([0.5], np.float32)], 0.75),
+        "b": Reading(Failure(rejects.AUDIO_TIMEOUT, ""), 60.0),
+    }
+    monkeypatch.setattr(WindowReader, "read", lambda reader, path: readings[Path(path).name])
+    assert encode(folder, ["a", "b", "a"], threads=2).decoding_seconds == 61
+    monkeypatch.undo()
+    assert 0 < encode(folder, ["pad0.flac"]).decoding_seconds < 60
+
+
+def test_a_vector_describes_the_windows_of_its_file(folder):
+    expected = describe(read_windows(str(folder / "pad1.flac"), Windows()), RATE)
+    np.testing.assert_array_equal(encode(folder, ["pad1.flac"]).vectors[0], expected)
+
+
+def test_a_probe_tells_a_sound_encoder_from_a_broken_one(folder, monkeypatch):
+    assert loaded(folder, 1).probe()
+    broken = Reading(Failure(rejects.AUDIO_CRASHED, "IndexError"))
+    monkeypatch.setattr(WindowReader, "read", lambda reader, path: broken)
+    with pytest.raises(TracktokensError, match="a second of noise cannot be described: IndexError"):
+        loaded(folder, 1).probe()
+
+
 def test_no_inputs_give_no_vectors(folder):
     assert encode(folder, []).vectors.shape == (0, DIM)
 
@@ -125,22 +148,3 @@ def test_the_identity_knows_the_windows_and_not_the_root():
 def test_windows_at_too_low_a_rate_are_refused_when_the_encoder_is_loaded():
     with pytest.raises(ValueError, match="sample rate of at least"):
         DescriptorEncoder("a", Windows(sample_rate=8_000)).load(1)
-
-
-@pytest.mark.skipif(not (SHARED / "audio_odd").is_dir(), reason="the odd files are not at hand")
-def test_odd_real_files_give_vectors_or_reasons_and_never_raise():
-    with (SHARED / "audio_odd" / "manifest.csv").open(encoding="utf-8", newline="") as lines:
-        rows = list(csv.DictReader(lines))
-    result = encode(SHARED, [row["file"] for row in rows], threads=2)
-    assert np.isfinite(result.vectors.astype(np.float16)).all()
-    outcomes = {
-        row["file"]: failure.reason if (failure := result.failures.get(number)) else "vector"
-        for number, row in enumerate(rows)
-    }
-    for row in rows:  # the manifest tells how many seconds libsndfile and FFmpeg decoded
-        seconds = max(float(row["soundfile_seconds"] or 0), float(row["ffmpeg_seconds"] or 0))
-        if seconds > 0.1:
-            assert outcomes[row["file"]] == "vector", row
-    counts = Counter(outcomes.values())
-    assert set(counts) == {"vector", rejects.AUDIO_EMPTY, rejects.AUDIO_UNDECODABLE}
-    assert counts[rejects.AUDIO_UNDECODABLE] < 60

