@@ -164,12 +164,17 @@ def compare_backends(modality: str, texts: pa.StringArray, arguments: argparse.N
     for row, (backend, precision) in enumerate(BACKENDS):
         wall, processor = speedup(timings[row], timings[0])
         equal = float((tokens[row] == tokens[0]).mean())
-        cosine = float((vectors[row].astype(np.float32) * vectors[0]).sum(axis=1).min())
+        cosine = float((unit(vectors[row]) * unit(vectors[0])).sum(axis=1).min())
         print(
             f"  {backend:8} {precision:8} {wall:.2f} times as fast by the clock, {processor:.2f} by processor time",
             end="",
         )
         print(f", {equal:.2%} equal tokens, least cosine {cosine:.4f}", flush=True)
+
+
+def unit(vectors: npt.NDArray[np.float16]) -> npt.NDArray[np.float32]:
+    wide = vectors.astype(np.float32)
+    return np.asarray(wide / np.linalg.norm(wide, axis=1, keepdims=True), np.float32)
 
 
 def take_turns(

@@ -128,7 +128,7 @@ def _export(transformer: SentenceTransformer, target: Path) -> None:
     """Write the transformer's graph, for any number of texts of any length.
 
     torch calls this exporter the legacy one. It needs no package but onnx, exported all of 16 kinds of models but
-    Gemma 3 (the new one all but T5), and its graphs run a tenth faster.
+    Gemma 3 (the new one all but T5), and its graph of MiniLM runs a tenth faster in ONNX Runtime.
     """
     module, name = _network(transformer)
     network = getattr(module, name)

@@ -122,8 +122,8 @@ def sentence_encoder(
         backend: ``torch``, or ``onnx`` or ``openvino``, which are faster on a CPU. They run a graph of the model,
             exported on first use.
         precision: What it computes in. None takes float16 on CUDA, which is about as exact as the vectors are stored,
-            and float32 elsewhere. ``bfloat16`` and ``int8`` stray further and make another encoder id; about one token
-            in 300 is another one then.
+            and float32 elsewhere. ``bfloat16`` and ``int8`` stray further and make another encoder id; on real titles
+            2 tokens of 1,000 were others then.
         graph: A graph that the model's folder brings, such as ``onnx/model_qint8_avx512.onnx``, in place of one that
             is exported from it.
         device: A torch device; None takes a GPU where there is one. Looked for when the model is loaded, since that may
