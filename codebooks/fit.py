@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tracktokens.codebooks.codebook import Codebook, Floats, Preprocessing, Vectors
+from tracktokens.codebooks.codebook import MAX_CODES, Codebook, Floats, Preprocessing, Vectors
 from tracktokens.codebooks.kmeans import Trained, go_on, k_means
 from tracktokens.codebooks.training_points import Points, training_points
 from tracktokens.codebooks.whitening import whitening
@@ -82,8 +82,8 @@ def fit_codebook(
         encoder_id: the encoder that made the vectors.
         reserved: codes that the vocabulary sets aside. With fewer distinct vectors than that, each gets a centroid.
         seed: of every random choice, 0 or more.
-        standardize: bring every dimension to mean 0 and variance 1 and whiten them, for features of different units, in
-            place of scaling vectors to unit length.
+        standardize: take features of different units to few components on one scale, as ``codebooks.whitening`` does,
+            in place of scaling vectors to unit length.
         preprocessing: takes the place of both: that of an older codebook, to stay in its space.
         start: centroids of an older codebook in the preprocessed space, float32 (codes, components). Code i goes on
             from row i.
@@ -93,7 +93,7 @@ def fit_codebook(
         ValueError: an argument is out of range, or shapes do not fit.
         DataRefusedError: a vector is not finite.
     """
-    _check_arguments(vectors, seed)
+    _check_arguments(vectors, reserved, seed)
     with _faiss_threads(threads):
         chosen = preprocessing or (whitening(vectors) if standardize else Preprocessing(unit_length=True))
         points = training_points(vectors, chosen)
@@ -110,9 +110,11 @@ def learned_size(distinct: int, reserved: int) -> int:
     return min(reserved, distinct)
 
 
-def _check_arguments(vectors: Vectors, seed: int) -> None:
+def _check_arguments(vectors: Vectors, reserved: int, seed: int) -> None:
     if vectors.ndim != 2 or vectors.shape[1] == 0:
         raise ValueError(f"vectors of shape (n, dim) are needed, not {vectors.shape}")
+    if not 1 <= reserved <= MAX_CODES:
+        raise ValueError(f"{reserved} reserved codes: a modality can have 1 to {MAX_CODES}")
     if not 0 <= seed < 2**31:
         raise ValueError(f"seed {seed} is not between 0 and {2**31 - 1}")
 

@@ -137,7 +137,8 @@ def add_seeds(points: Points, centroids: Floats, size: int, generator: np.random
     values = points.values.astype(np.float32)
     norms = np.einsum("ij,ij->i", values, values)
     chances = points.counts.astype(np.float64)
-    if len(centroids):
+    given = len(centroids)
+    if given:
         distances = np.maximum(serve(points, centroids).distances, 0)
     else:
         first = generator.choice(len(values), 1, p=chances / chances.sum())
@@ -145,7 +146,7 @@ def add_seeds(points: Points, centroids: Floats, size: int, generator: np.random
     while len(centroids) < size:
         drawable = chances * distances
         # Few at first: seeds that are drawn together do not know of each other.
-        wanted = min(SEEDS_AT_A_TIME, max(1, len(centroids) // 2), size - len(centroids))
+        wanted = min(SEEDS_AT_A_TIME, max(1, (len(centroids) - given) // 2), size - len(centroids))
         wanted = min(wanted, int(np.count_nonzero(drawable)))
         if not wanted:
             break

@@ -1,11 +1,12 @@
-"""Bring features of different units to one scale: standardise them, then whiten what is correlated.
+"""Bring features of different units to one scale: standardise them, then whiten what is correlated, half-way.
 
 Descriptors of one kind say the same thing several times over: twenty MFCCs and their deltas weigh more than the tempo.
-Whitening turns them to uncorrelated directions of equal variance.
+Principal components are uncorrelated. Divided by their deviation (whitening) all of them weigh the same, and the many
+that hold next to no variance, which is noise, drown the few that tell tracks apart. So only the first components are
+kept, up to four fifths of the variance, and each is divided by the root of its deviation.
 
-The covariance is shrunk towards the identity before that (oracle approximating shrinkage: Chen, Wiesel, Eldar and
-Hero, IEEE Transactions on Signal Processing 2010, equation 23), by as much as there are too few vectors to know it:
-with fewer vectors than dimensions plain whitening would put all of them at the same distance from each other.
+On the demo's 191 files the audio code and the genre then have a normalised mutual information of 0.74, as with
+standardised vectors alone; with whole whitening 0.72, and with 99 % of the variance whitened 0.38.
 """
 
 import numpy as np
@@ -17,8 +18,8 @@ from tracktokens.codebooks.training_points import distinct_rows, weighted_mean
 CONSTANT_BELOW = 1e-6
 """A dimension whose standard deviation is below this part of its mean's size is constant up to float32 rounding."""
 
-NOTHING_BELOW = 1e-6
-"""A direction whose variance is below this part of the largest says nothing: it is left out."""
+KEPT_VARIANCE = 0.8
+"""Share of the variance that the components hold which are kept."""
 
 Numbers = npt.NDArray[np.float64]
 
@@ -40,9 +41,9 @@ def standardization(vectors: Vectors) -> Preprocessing:
 
 
 def whitening(vectors: Vectors) -> Preprocessing:
-    """Standardise vectors of shape (n, dim), and whiten them as far as their number allows.
+    """Standardise vectors of shape (n, dim), and take them to fewer components that are whitened half-way.
 
-    Directions in which nothing varies are left out, so points may have fewer components than vectors have dimensions.
+    The first component is the one with the most variance.
     """
     standardized = standardization(vectors)
     if len(vectors) < 2 or standardized.scale is None or not standardized.scale.any():
@@ -50,20 +51,10 @@ def whitening(vectors: Vectors) -> Preprocessing:
     rows, counts = distinct_rows(standardized.apply(vectors))
     centred = rows - weighted_mean(rows, counts)
     covariance = np.einsum("i,ij,ik->jk", counts / counts.sum(), centred, centred, optimize=True)
-    variances, axes = np.linalg.eigh(covariance)
-    kept = variances > NOTHING_BELOW * variances.max()
-    shrunk = shrink(variances, int(counts.sum()))[kept]
-    projection = _with_signs(axes[:, kept]) / np.sqrt(shrunk)
-    return Preprocessing(False, standardized.mean, standardized.scale, projection[:, ::-1].astype(np.float32))
-
-
-def shrink(variances: Numbers, vectors: int) -> Numbers:
-    """Draw the eigenvalues of a covariance of so many vectors towards their mean."""
-    dim, trace, squares = len(variances), variances.sum(), (variances**2).sum()
-    excess = (vectors + 1 - 2 / dim) * (squares - trace**2 / dim)
-    share = min(1.0, ((1 - 2 / dim) * squares + trace**2) / excess) if excess > 0 else 1.0
-    shrunk: Numbers = (1 - share) * variances + share * trace / dim
-    return shrunk
+    variances, axes = (array[..., ::-1] for array in np.linalg.eigh(covariance))
+    kept = 1 + int(np.searchsorted(np.cumsum(variances), KEPT_VARIANCE * variances.sum()))
+    projection = _with_signs(axes[:, :kept]) / variances[:kept] ** 0.25
+    return Preprocessing(False, standardized.mean, standardized.scale, projection.astype(np.float32))
 
 
 def _with_signs(axes: Numbers) -> Numbers:

@@ -42,6 +42,30 @@ def test_unit_length_comes_after_standardisation():
     np.testing.assert_allclose(both.apply(np.array([[2, 2]], np.float32)), [[0.6, 0.8]], rtol=1e-6)
 
 
+def test_the_projection_comes_between_standardisation_and_unit_length():
+    projection = np.array([[2, 0, 0], [0, 0, 1]], np.float32)
+    preprocessing = Preprocessing(False, STANDARDISED.mean, STANDARDISED.scale, projection)
+    vectors = np.array([[3, 2], [1, 2.5]], np.float16)  # standardised: 1 0 and 0 2
+    np.testing.assert_array_equal(preprocessing.apply(vectors), [[2, 0, 0], [0, 0, 2]])
+    unit = Preprocessing(True, STANDARDISED.mean, STANDARDISED.scale, projection)
+    np.testing.assert_array_equal(unit.apply(vectors), [[1, 0, 0], [0, 0, 1]])
+    assert make_codebook(preprocessing=preprocessing, centroids=np.ones((1, 3), np.float32)).dim == 2
+
+
+def test_a_projected_vector_is_the_same_in_every_batch():
+    draw = np.random.default_rng(0)
+    preprocessing = Preprocessing(True, projection=draw.normal(size=(150, 90)).astype(np.float32))
+    vectors = draw.normal(size=(500, 150)).astype(np.float16)
+    whole = preprocessing.apply(vectors)
+    np.testing.assert_array_equal(preprocessing.apply(vectors[7:8]), whole[7:8])
+    np.testing.assert_array_equal(preprocessing.apply(vectors[100:233]), whole[100:233])
+
+
+def test_a_projection_of_other_dimensions_than_the_mean_is_an_error():
+    with pytest.raises(ValueError, match="the mean has 2 dimensions, the projection 3"):
+        Preprocessing(False, STANDARDISED.mean, STANDARDISED.scale, np.ones((3, 2), np.float32))
+
+
 def test_the_input_is_left_as_it_was():
     vectors = np.array([[3, 4]], np.float32)
     Preprocessing(unit_length=True).apply(vectors)
@@ -101,6 +125,7 @@ def test_bytes_are_the_same_in_every_process():
         {"preprocessing": Preprocessing(False)},
         {"centroids": CENTROIDS[::-1]},
         {"preprocessing": Preprocessing(False, mean=STANDARDISED.scale, scale=STANDARDISED.mean)},
+        {"preprocessing": Preprocessing(False, STANDARDISED.mean, STANDARDISED.scale, np.eye(2, dtype=np.float32))},
     ],
 )
 def test_the_content_hash_changes_with_everything_that_decides_a_code(changes):
@@ -152,8 +177,8 @@ def test_tensors_of_another_type_are_refused(dtype):
 
 
 def test_another_format_version_is_named():
-    data = make_codebook().to_bytes().replace(b'"format":"1"', b'"format":"2"')
-    with pytest.raises(DataRefusedError, match="format version 2, this program reads 1"):
+    data = make_codebook().to_bytes().replace(b'"format":"2"', b'"format":"1"')
+    with pytest.raises(DataRefusedError, match="format version 1, this program reads 2"):
         Codebook.from_bytes(data)
 
 
@@ -175,7 +200,7 @@ def test_a_centroid_that_is_not_finite_is_refused():
         ({"reserved": 40_000}, "1 to 32767"),
         ({"modality": "video"}, "'video' is none of the modalities"),
         ({"centroids": CENTROIDS.astype(np.float64)}, "float64"),
-        ({"centroids": np.ones((1, 3), np.float32)}, "3 dimensions, the preprocessing 2"),
+        ({"centroids": np.ones((1, 3), np.float32)}, "centroids have 3 dimensions, preprocessed vectors 2"),
     ],
 )
 def test_parts_that_do_not_fit_each_other_are_an_error(changes, message):

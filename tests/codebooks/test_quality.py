@@ -8,7 +8,7 @@ import pytest
 
 from tracktokens.codebooks.assign import assign
 from tracktokens.codebooks.fit import fit_codebook
-from tracktokens.codebooks.quality import CodebookQualityAccumulator, perplexity, total_variance
+from tracktokens.codebooks.quality import CodebookQualityAccumulator, perplexity
 
 NOTHING = np.zeros(0, np.float32)
 
@@ -98,7 +98,7 @@ def test_quality_on_the_training_vectors_agrees_with_the_training_metrics():
     vectors = np.random.default_rng(2).normal(size=(2000, 8)).astype(np.float16)
     fit = fit_codebook(vectors, modality="tags", encoder_id="encoder", reserved=64)
     found = assign(fit.codebook, vectors)
-    variance = total_variance(fit.metrics)
+    variance = fit.metrics.variance
     points = fit.codebook.preprocessing.apply(vectors).astype(np.float64)
     assert variance == pytest.approx(((points - points.mean(axis=0)) ** 2).sum(axis=1).mean(), rel=1e-3)
     quality = measured(found.codes, found.distances, found.margins, centroids=fit.codebook.size, variance=variance)
@@ -106,11 +106,6 @@ def test_quality_on_the_training_vectors_agrees_with_the_training_metrics():
     assert quality.explained_variance == pytest.approx(fit.metrics.explained_variance, rel=1e-3)
     assert quality.largest_code_share == pytest.approx(fit.metrics.largest_cluster / 2000, abs=2 / 2000)
     assert quality.dead_codes == 0
-
-
-def test_the_variance_is_unknown_where_all_of_it_is_explained():
-    vectors = np.ones((4, 2), np.float16)
-    assert total_variance(fit_codebook(vectors, modality="tags", encoder_id="e", reserved=2).metrics) is None
 
 
 @pytest.mark.parametrize("codes", [1, 7, 1024])

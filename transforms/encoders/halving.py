@@ -13,6 +13,9 @@ from tracktokens.transforms.encoders.base import Encoded, Failure, LoadedEncoder
 
 Result = TypeVar("Result")
 
+_NO_MEMORY = ("can't allocate memory", "Failed to allocate memory")
+"""What torch says on a CPU, and ONNX Runtime."""
+
 _logger = logging.getLogger(__name__)
 
 
@@ -89,14 +92,12 @@ def with_smaller_batches(run: Callable[[int], Result], batch_size: int) -> Resul
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out: Python's, a GPU's, or that of torch on a CPU, which has no type."""
+    """Whether an error says that memory ran out: Python's, a GPU's, or one of those that have no type of their own."""
     if isinstance(error, MemoryError):
         return True
-    if not isinstance(error, RuntimeError):
-        return False
     import torch
 
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in _NO_MEMORY)
 
 
 def _free_cached_memory() -> None:

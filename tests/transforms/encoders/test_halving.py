@@ -125,7 +125,7 @@ def test_a_batch_of_one_that_does_not_fit_is_an_error_and_so_is_any_other_error(
         with_smaller_batches(raise_error(ValueError("other")), 2)
 
 
-def test_what_torch_raises_without_memory_is_known() -> None:
+def test_what_torch_and_onnx_runtime_raise_without_memory_is_known() -> None:
     import torch
 
     with pytest.raises(RuntimeError) as caught:
@@ -133,4 +133,5 @@ def test_what_torch_raises_without_memory_is_known() -> None:
     assert is_out_of_memory(caught.value)
     assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
     assert not is_out_of_memory(RuntimeError("shape mismatch"))
-    assert not is_out_of_memory(ValueError("can't allocate memory"))
+    assert is_out_of_memory(RuntimeError("Failed to allocate memory for requested buffer of size 8"))
+    assert not is_out_of_memory(ValueError("shape mismatch"))
