@@ -3,9 +3,9 @@
     python benchmarks/bench_codebooks.py                  262,144 points round 3,000 centres
     python benchmarks/bench_codebooks.py --store STORE    the metadata vectors of a store as well
 
-Ours is all of ``fit_codebook``: preprocessing, merging of equal vectors, training and measuring. Inertia is measured for
-all of them alike. Contestants take turns; time is by the clock and of the processor, which other processes disturb less.
-Then the speed of ``assign`` beside a bare matrix product of the same shape.
+Ours is all of ``fit_codebook``: preprocessing, merging of equal vectors, training and measuring. Inertia is measured
+for all of them alike. Contestants take turns; time is by the clock and of the processor, which other processes disturb
+less. Then the speed of ``assign`` beside a bare matrix product of the same shape.
 """
 
 import argparse
