@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from tracktokens.schemas.errors import DataRefusedError, UsageError
 from tracktokens.transforms.audio_windows import DECODING_VERSION, Signal, Windows
+from tracktokens.transforms.audio_windows.refusal import one_line
 from tracktokens.transforms.encoders.base import Encoder
 from tracktokens.transforms.encoders.clap_windows import BATCH_SIZE, ClapNetwork, LoadedClapEncoder
 from tracktokens.transforms.encoders.devices import exact_device
@@ -152,7 +153,7 @@ def _read_config(folder: Path) -> Any:
     try:
         return ClapConfig.from_pretrained(folder, local_files_only=True).audio_config
     except Exception as error:  # what transformers raises differs from version to version
-        raise DataRefusedError(f"{folder / CONFIG} cannot be used: {error}") from error
+        raise DataRefusedError(f"{folder / CONFIG} cannot be used: {one_line(str(error))}") from error
 
 
 def _read_extractor(folder: Path) -> Any:
@@ -160,9 +161,11 @@ def _read_extractor(folder: Path) -> Any:
     from transformers import ClapFeatureExtractor
 
     try:
-        return ClapFeatureExtractor.from_pretrained(folder, local_files_only=True)
+        extractor = ClapFeatureExtractor.from_pretrained(folder, local_files_only=True)
+        _windows(extractor)
     except Exception as error:  # the same
-        raise DataRefusedError(f"the feature extractor of {folder} cannot be used: {error}") from error
+        raise DataRefusedError(f"the feature extractor of {folder} cannot be used: {one_line(str(error))}") from error
+    return extractor
 
 
 def _windows(extractor: Any) -> Windows:

@@ -17,6 +17,8 @@ import torch
 
 from tracktokens.schemas import rejects
 from tracktokens.schemas.errors import DataRefusedError, UsageError
+from tracktokens.transforms.audio_windows import Reading, WindowReader
+from tracktokens.transforms.encoders.base import Failure
 from tracktokens.transforms.encoders.clap import (
     DIM,
     SAMPLES,
@@ -134,9 +136,14 @@ def threads(number: int) -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def test_the_time_of_its_decoders_is_told_and_missing_files_take_none(loaded: LoadedClapEncoder) -> None:
-    assert loaded.encode(pa.array(["none.wav", "none.mp3"])).decoding_seconds < 0.1
-    assert 0.001 < loaded.encode(pa.array(["long.wav", "resampled.wav"])).decoding_seconds < 60
+def test_the_time_of_its_decoders_is_told_summed_over_the_files(
+    loaded: LoadedClapEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readings = [Reading([WINDOWS["three seconds"]], 0.5), Reading(Failure(rejects.AUDIO_TIMEOUT, ""), 60.0)]
+    monkeypatch.setattr(WindowReader, "read_all", lambda reader, paths: iter(readings))
+    assert loaded.encode(pa.array(["a", "b"])).decoding_seconds == 60.5
+    monkeypatch.undo()
+    assert 0 < loaded.encode(pa.array(["three seconds.wav"])).decoding_seconds < 60
 
 
 def test_a_batch_that_takes_too_much_memory_is_halved_and_stays_so(

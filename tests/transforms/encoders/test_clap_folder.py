@@ -244,6 +244,13 @@ def test_a_configuration_that_cannot_be_read_is_refused(copy: Path, name: str) -
         clap_encoder("audio", str(copy))
 
 
+def test_windows_that_make_no_sense_are_refused(copy: Path) -> None:
+    edit(copy / "preprocessor_config.json", max_length_s=0)
+    with pytest.raises(DataRefusedError, match=r"cannot be used: .*windows need") as refused:
+        clap_encoder("audio", str(copy))
+    assert "\n" not in str(refused.value)
+
+
 @pytest.mark.parametrize("name", ["config.json", "preprocessor_config.json", "model.safetensors"])
 def test_a_missing_file_is_wrong_usage(copy: Path, name: str) -> None:
     (copy / name).unlink()
