@@ -183,7 +183,7 @@ def _warn_of_outgrown(codebook: Codebook, snapshot: Snapshot) -> None:
     if possible >= 2 * codebook.size:
         _logger.warning(
             "%s: the codebook in use has %d centroids, and this catalog is enough for %d; tokens keep their meaning "
-            "until `tracktokens train` learns new ones",
+            "until `tracktokens retrain` adds to it, or `train` learns another",
             codebook.modality,
             codebook.size,
             possible,

@@ -274,4 +274,4 @@ def test_a_codebook_that_the_catalog_has_outgrown_is_kept_with_a_warning(
     assert grow(4).exit_code == 0
     caplog.clear()
     assert grow(20).exit_code == 0
-    assert "tags: the codebook in use has 2 centroids, and this catalog is enough for 8" in caplog.text
+    assert "tags: the codebook in use has 4 centroids, and this catalog is enough for 8" in caplog.text
