@@ -155,26 +155,31 @@ def relabel_codes(codes: Codes, mapping: Codes) -> Codes:
 
 
 def centroids_in_space_of(old: Codebook, new: Codebook) -> Floats | None:
-    """Return the new centroids in the old codebook's preprocessed space, float32 (new size, dim).
+    """Return the new centroids in the old codebook's preprocessed space, float32 (new size, components).
 
     The space is the same where encoder and preprocessing are. Where both only standardise, with other means and
     deviations, the new centroids are standardised as the old ones were. None where distances would mean nothing.
     """
-    if old.encoder_id != new.encoder_id or old.dim != new.dim:
-        return None
     before, after = old.preprocessing, new.preprocessing
-    if before.unit_length != after.unit_length:
+    if old.encoder_id != new.encoder_id or old.dim != new.dim or before.unit_length != after.unit_length:
         return None
-    if before.mean is None or before.scale is None or after.mean is None or after.scale is None:
-        return new.centroids if before.mean is None and after.mean is None else None
-    if np.array_equal(before.mean, after.mean) and np.array_equal(before.scale, after.scale):
+    if all(_same(getattr(before, part), getattr(after, part)) for part in ("mean", "scale", "projection")):
         return new.centroids
-    if before.unit_length:
+    standardized_alone = not before.unit_length and before.projection is None and after.projection is None
+    if not standardized_alone or before.mean is None or before.scale is None:
+        return None
+    if after.mean is None or after.scale is None:
         return None
     # A constant dimension has scale 0 and only its mean is known.
     raw = new.centroids / np.where(after.scale > 0, after.scale, 1) + after.mean
     standardized: Floats = ((raw - before.mean) * before.scale).astype(np.float32)
     return standardized
+
+
+def _same(old: Floats | None, new: Floats | None) -> bool:
+    if old is None or new is None:
+        return old is new
+    return np.array_equal(old, new)
 
 
 def _add_pairs(old: Codes, new: Codes, weights: Counts) -> CodePairs:

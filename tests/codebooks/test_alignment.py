@@ -219,3 +219,15 @@ def test_only_centroids_of_one_space_are_compared():
     unlike = [make_codebook([[1, 0]], preprocessing) for preprocessing in both]
     assert centroids_in_space_of(*unlike) is None
     assert centroids_in_space_of(unlike[0], unlike[0]) is unlike[0].centroids
+
+
+def test_projected_centroids_are_compared_under_the_same_projection_alone():
+    ones = np.ones(2, np.float32)
+    projections = [np.array(matrix, np.float32) for matrix in ([[1], [0]], [[0], [1]], [[1, 0], [0, 1]])]
+    books = [
+        make_codebook(np.ones((1, matrix.shape[1])), Preprocessing(False, ones, ones, matrix)) for matrix in projections
+    ]
+    assert centroids_in_space_of(books[0], books[0]) is books[0].centroids
+    for other in (*books[1:], make_codebook([[1, 0]], Preprocessing(False, ones, ones))):
+        assert centroids_in_space_of(books[0], other) is None
+        assert centroids_in_space_of(other, books[0]) is None
