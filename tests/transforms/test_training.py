@@ -45,7 +45,7 @@ def test_the_named_modalities_are_standardised_and_others_scaled_to_unit_length(
 ) -> None:
     keys = content_keys(pa.array([str(number) for number in range(100)]))
     facts = make_vector_facts(keys, np.random.default_rng(0).normal(5, 2, (100, 3)).astype(np.float16))
-    train = TrainCodebook(str(tmp_path), {"audio": "e"}, standardized, 4, 100, 0, 1, Board())
+    train = TrainCodebook(str(tmp_path), {"audio": "e"}, standardized, {}, 4, 100, 0, 1, Board())
     train.process(("audio", [facts]))
     learned = read_codebook_file(str(tmp_path / "audio.safetensors")).preprocessing
     assert (learned.mean is not None) == bool(standardized)
