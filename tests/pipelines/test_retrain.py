@@ -203,7 +203,7 @@ def test_inspect_says_in_words_what_a_code_means(made: tuple[Path, Outcome]) -> 
     table = token_table(outcome).to_pylist()
     code = next(row[METADATA] for row in table if row["track_id"] == "t3")
     said = call("inspect", bundle, METADATA, code, "--store", store)
-    assert f"<|metadata_{code}|>: {360 // GROUPS} tracks, 12.50% of those with a metadata token" in said
+    assert f"<|metadata_{code}|>: {360 // GROUPS} tracks, 12.50% of those with this modality" in said
     assert "most distinctive: group3" in said
     nearest = [line for line in said.splitlines() if " - artist " in line]
     assert len(nearest) == 10
