@@ -197,7 +197,8 @@ def code_report(modality: str, view: CodeView) -> Group:
     for track in view.nearest_tracks:
         tracks.add_row(track.track_id, track.name, f"{track.distance:.4f}")
     return Group(
-        f"{token(modality, view.summary.code)}: {view.summary.tracks} tracks, {view.share:.2%} of those with this modality",
+        f"{token(modality, view.summary.code)}: {view.summary.tracks} tracks, "
+        f"{view.share:.2%} of those with this modality",
         f"most distinctive: {', '.join(view.summary.terms) or '-'}",
         tracks,
         "nearest codes:",
