@@ -1,7 +1,7 @@
 """The embed job: scan a catalog, and encode what was never encoded."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
 
@@ -26,7 +26,7 @@ from tracktokens.transforms.progress import Board
 from tracktokens.transforms.rejecting import REJECTS_TAG, WriteRejects
 from tracktokens.transforms.scanning import INPUTS_TAG, ScanTracks
 from tracktokens.transforms.settling import FindMissing, SettleTracks
-from tracktokens.transforms.store import Store, new_id
+from tracktokens.transforms.store import Catalog, Store, new_id
 
 DEFAULT_MAX_REJECT_RATE = 0.05
 COUNTS_FILE = "counts.json"
@@ -113,19 +113,24 @@ class EmbedJob:
             )
             .with_outputs(COUNTS_TAG, PLACES_TAG, *self.encoders)
         )
-        counts = [row_counts, missing[COUNTS_TAG]]
+        counts = [row_counts, missing[COUNTS_TAG], *self._add_vectors(missing, store, catalog, launch)]
+        for name, found in (("scan", scanned), ("vectors", vectors), ("settle", settled)):
+            found[REJECTS_TAG] | f"write {name} rejects" >> WriteRejects(catalog.rejects, name)
+        counts | "all counts" >> beam.Flatten() | "write counts" >> WriteCounts(files.join(catalog.folder, COUNTS_FILE))
+
+    def _add_vectors(
+        self, missing: beam.pvalue.DoOutputsTuple, store: Store, catalog: Catalog, launch: Launch
+    ) -> Iterator[beam.PCollection]:
+        """Encode what is missing, and take the given vectors that are; gives the counts of each."""
         for modality, encoder in self.encoders.items():
             encode = EncodeMissing(store, catalog, modality, encoder, launch.workers, launch.board)
-            counts.append(missing[modality] | f"encode {modality}" >> encode)
+            yield missing[modality] | f"encode {modality}" >> encode
         take = TakeVectors(self.vectors, store, launch.board)
-        counts.append(
+        yield (
             missing[PLACES_TAG]
             | "group by row group" >> beam.GroupByKey()
             | "take vectors" >> beam.ParDo(take).with_output_types(Count)
         )
-        for name, found in (("scan", scanned), ("vectors", vectors), ("settle", settled)):
-            found[REJECTS_TAG] | f"write {name} rejects" >> WriteRejects(catalog.rejects, name)
-        counts | "all counts" >> beam.Flatten() | "write counts" >> WriteCounts(files.join(catalog.folder, COUNTS_FILE))
 
     def _finish(self, store: Store, catalog_id: str) -> CatalogManifest:
         """Reconcile the counts and complete the snapshot."""
