@@ -63,7 +63,7 @@ def smallest(facts: pa.Table, wanted: int, seed: int) -> pa.Table:
 class TrainCodebook(beam.DoFn):
     """Learns the codebook of one modality from its sample, and leaves it and its metrics in a folder.
 
-    The modalities in ``standardized`` have vectors that are standardised; others' are scaled to unit length.
+    The modalities in ``standardized`` have vectors that are standardised and whitened; others' have unit length.
     """
 
     def __init__(

@@ -18,9 +18,9 @@ def test_few_vectors_give_few_centroids_and_a_warning_that_says_so(
         bundle = TrainJob(str(demo_run.store), codebook_size=500).run(Launch())
     lyrics = bundle.codebooks["lyrics"]
     distinct = demo_run.outcome.catalog.inputs["lyrics"]
-    assert lyrics["centroids"] == distinct // 2
+    assert lyrics["centroids"] == distinct
     assert lyrics["training"]["distinct_vectors"] == distinct
-    assert f"lyrics: {distinct} distinct vectors give {distinct // 2} centroids" in caplog.text
+    assert f"lyrics: {distinct} distinct vectors give {distinct} centroids" in caplog.text
 
 
 def test_the_same_vectors_give_the_same_bundle_and_another_seed_another(demo_run: DemoRun) -> None:
