@@ -1,8 +1,8 @@
 """One codebook: preprocessing and the centroids of one modality, as values, as bytes, and under a hash of its contents.
 
-Layout of the bytes: safetensors. Tensors ``centroids`` (float32, codes x components); where vectors are standardised,
-``mean`` and ``scale`` (float32, dim); where they are projected, ``projection`` (float32, dim x components). Metadata:
-format version, modality, encoder id, reserved codes, unit length, content hash.
+Layout of the bytes: safetensors. Tensors ``centroids`` (float32, codes x components) and, where they are used, ``mean``
+and ``scale`` (float32, dim) and ``projection`` (float32, dim x components). Metadata: format version, modality, encoder
+id, reserved codes, unit length, content hash.
 """
 
 import hashlib
@@ -37,14 +37,14 @@ class Preprocessing:
     """What happens to a vector before its distance to a centroid is taken: standardise, project, scale to unit length.
 
     Attributes:
-        unit_length: whether vectors are divided by their L2 norm, at the end.
+        unit_length: whether vectors are divided by their L2 norm.
         mean: float32 (dim,), subtracted first; None where vectors are not standardised.
         scale: float32 (dim,), multiplied second; None where vectors are not standardised.
-        projection: float32 (dim, components), a matrix that row vectors are multiplied by from the left, third; None
-            where they stay as they are.
+        projection: float32 (dim, components), the matrix whose product with a vector is taken third; None where points
+            have the dimensions of the vectors.
 
     Raises:
-        ValueError: one of mean and scale is missing, or shapes differ.
+        ValueError: one of mean and scale is missing, or shapes do not fit each other.
         DataRefusedError: a value is not finite.
     """
 
@@ -66,34 +66,50 @@ class Preprocessing:
             if self.mean is not None and len(self.mean) != len(self.projection):
                 raise ValueError(f"the mean has {len(self.mean)} dimensions, the projection {len(self.projection)}")
 
-    @property
-    def dim(self) -> int | None:
-        """Length of the vectors; None where it fits vectors of any length."""
-        lengths = [len(array) for array in (self.mean, self.projection) if array is not None]
-        return lengths[0] if lengths else None
+    def apply(self, vectors: Vectors, out: Floats | None = None) -> Floats:
+        """Preprocess float16 or float32 vectors of shape (n, dim) into a float32 array of shape (n, components).
 
-    def apply(self, vectors: Vectors) -> Floats:
-        """Preprocess float16 or float32 vectors of shape (n, dim) into a new float32 array of (n, components).
+        A zero vector stays zero: it has no direction. A vector becomes the same point whatever others come with it.
 
-        Components are dimensions, where there is no projection. A vector gives the same point whatever others come with
-        it. A zero vector stays zero: it has no direction.
+        Args:
+            vectors: left as they are.
+            out: where the points go, contiguous; a new array where it is None.
 
         Raises:
             DataRefusedError: a value is NaN or infinite, or too large for a float32 norm.
         """
-        points = vectors.astype(np.float32, order="C")  # sums along a row are then the same for every layout
-        if self.mean is not None and self.scale is not None:
-            points -= self.mean
-            points *= self.scale
-        if self.projection is not None:
-            # In float64: how a product rounds depends on the shape of the batch, and this rounding is cut off again.
-            points = (points.astype(np.float64) @ self.projection.astype(np.float64)).astype(np.float32)
+        points = np.empty((len(vectors), self.components(vectors.shape[1])), np.float32) if out is None else out
+        if self.projection is None:
+            np.copyto(points, vectors)
+            self._standardise(points)
+        else:
+            # Not a matrix product by BLAS: a row of it may depend on how many rows there are.
+            np.einsum(
+                "ij,jk->ik", self._standardise(vectors.astype(np.float32, order="C")), self.projection, out=points
+            )
         squared_norms = np.einsum("ij,ij->i", points, points)
         if unusable := int(np.count_nonzero(~np.isfinite(squared_norms))):
             raise DataRefusedError(f"{unusable} of {len(points)} vectors have values that are not finite, or too large")
         if self.unit_length:
             norms = np.sqrt(squared_norms)
             points /= np.where(norms > 0, norms, 1)[:, np.newaxis]
+        return points
+
+    def components(self, dim: int) -> int:
+        """Dimensions of the points that vectors of ``dim`` dimensions become.
+
+        Raises:
+            ValueError: the preprocessing is for vectors of other dimensions.
+        """
+        expected = self.projection if self.projection is not None else self.mean
+        if expected is not None and len(expected) != dim:
+            raise ValueError(f"the preprocessing is for vectors of {len(expected)} dimensions, not {dim}")
+        return dim if self.projection is None else int(self.projection.shape[1])
+
+    def _standardise(self, points: Floats) -> Floats:
+        if self.mean is not None and self.scale is not None:
+            points -= self.mean
+            points *= self.scale
         return points
 
 
@@ -129,20 +145,16 @@ class Codebook:
             raise ValueError(f"{self.reserved} reserved codes: a modality can have 1 to {MAX_CODES}")
         if len(self.centroids) > self.reserved:
             raise ValueError(f"{len(self.centroids)} centroids do not fit into {self.reserved} reserved codes")
-        found, wanted = self.centroids.shape[1], self._components
-        if wanted is not None and found != wanted:
-            raise ValueError(f"centroids have {found} dimensions, preprocessed vectors {wanted}")
+        if (components := self.preprocessing.components(self.dim)) != self.centroids.shape[1]:
+            raise ValueError(f"centroids have {self.centroids.shape[1]} dimensions, preprocessed vectors {components}")
 
     @property
     def dim(self) -> int:
-        """Length of the vectors, before preprocessing."""
-        return self.preprocessing.dim or int(self.centroids.shape[1])
-
-    @property
-    def _components(self) -> int | None:
-        """Dimensions that the preprocessing gives; None where it leaves them as they are."""
-        projection = self.preprocessing.projection
-        return self.preprocessing.dim if projection is None else int(projection.shape[1])
+        """Length of the vectors, before they are preprocessed."""
+        for array in (self.preprocessing.mean, self.preprocessing.projection):
+            if array is not None:
+                return len(array)
+        return int(self.centroids.shape[1])
 
     @property
     def size(self) -> int:
@@ -185,11 +197,12 @@ class Codebook:
         }
 
     def _tensors(self) -> dict[str, Floats]:
+        space = self.preprocessing
         tensors = {
             "centroids": self.centroids,
-            "mean": self.preprocessing.mean,
-            "scale": self.preprocessing.scale,
-            "projection": self.preprocessing.projection,
+            "mean": space.mean,
+            "scale": space.scale,
+            "projection": space.projection,
         }
         return {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items() if tensor is not None}
 
@@ -207,12 +220,15 @@ def _read(data: bytes) -> Codebook:
     tensors = load(data)  # checks lengths and offsets, so that the header can be trusted after it
     metadata = _metadata(data)
     if metadata["format"] != FORMAT_VERSION:
-        raise ValueError(f"format version {metadata['format']}, this program reads {FORMAT_VERSION}")
+        raise DataRefusedError(
+            f"a codebook of format version {metadata['format']}, and this program reads {FORMAT_VERSION}: "
+            "`tracktokens train` learns codebooks anew"
+        )
     codebook = Codebook(
         modality=metadata["modality"],
         encoder_id=metadata["encoder_id"],
         preprocessing=Preprocessing(
-            _boolean(metadata["unit_length"]), *(tensors.get(name) for name in ("mean", "scale", "projection"))
+            _boolean(metadata["unit_length"]), tensors.get("mean"), tensors.get("scale"), tensors.get("projection")
         ),
         centroids=tensors["centroids"],
         reserved=int(metadata["reserved"]),

@@ -1,19 +1,16 @@
-"""Learn a codebook from vectors: preprocessing and weighted k-means, the same result whatever the order of the vectors.
-
-Memory, beside the vectors themselves: two float16 copies of them while equal ones are found, one afterwards; see
-``codebooks.kmeans`` for what k-means adds. A million vectors of 384 dimensions take 1.6 GB at most.
-"""
+"""Learn a codebook from vectors: preprocessing, weighted k-means on the distinct points, and codes by falling size."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tracktokens.codebooks.codebook import MAX_CODES, Codebook, Floats, Preprocessing, Vectors
-from tracktokens.codebooks.kmeans import Trained, go_on, k_means
-from tracktokens.codebooks.training_points import Points, training_points
-from tracktokens.codebooks.whitening import whitening
+from tracktokens.codebooks.assign import Assignment
+from tracktokens.codebooks.codebook import Codebook, Floats, Preprocessing, Vectors
+from tracktokens.codebooks.kmeans import Trained, learn_centroids
+from tracktokens.codebooks.points import Counts, Points, training_points
+from tracktokens.codebooks.whitening import learn_whitening
 
 
 @dataclass(frozen=True)
@@ -23,10 +20,10 @@ class TrainingMetrics:
     Attributes:
         vectors: rows of the input.
         distinct_vectors: rows that differ after preprocessing and rounding to float16.
-        learned_centroids: centroids of the codebook, each nearest to at least one vector.
-        passes: passes over all vectors, beside those over samples.
-        moved_centroids: times that a centroid that was hardly missed was moved to split a cluster.
-        reseeded_centroids: times that a centroid without a vector was moved to a badly served one.
+        learned_centroids: centroids of the codebook. Each is nearest to at least one vector, unless more were given to
+            start from than there are distinct vectors.
+        iterations: k-means iterations, on samples of growing size and at last on all vectors.
+        moved_centroids: times that a centroid was moved to where it gains more, or from where it had no vector.
         inertia: mean squared distance of a vector to its centroid, in preprocessed space.
         variance: mean squared distance of a vector to the mean of all.
         explained_variance: 1 - inertia / variance, 1 where all vectors are equal or there are none.
@@ -37,18 +34,13 @@ class TrainingMetrics:
     vectors: int
     distinct_vectors: int
     learned_centroids: int
-    passes: int
+    iterations: int
     moved_centroids: int
-    reseeded_centroids: int
     inertia: float
     variance: float
     explained_variance: float
     largest_cluster: int
     smallest_cluster: int
-
-
-NOTHING_LEARNED = TrainingMetrics(0, 0, 0, 0, 0, 0, 0.0, 0.0, 1.0, 0, 0)
-"""Metrics of a training without vectors."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,95 +63,100 @@ def fit_codebook(
     start: Floats | None = None,
     threads: int | None = None,
 ) -> Fit:
-    """Learn at most ``reserved`` centroids from float16 or float32 vectors of shape (n, dim).
+    """Learn min(``reserved``, distinct vectors) centroids from float16 or float32 vectors of shape (n, dim).
 
-    The codebook depends on the set of vectors with their multiplicities, on ``seed`` and, by rounding, on the number of
-    threads; not on the order of rows. Codes are numbered by falling cluster size, or after those of ``start``.
+    The codebook depends on the set of vectors with their multiplicities, on ``seed``, ``preprocessing`` and ``start``;
+    not on the order of rows or the number of threads. Codes are numbered by falling cluster size: code 0 is the
+    commonest. With ``start``, code i is what became of its row i.
+
+    Millions of vectors may be given. Besides the input, this takes a float16 copy of the distinct points, 100 bytes a
+    vector, 16 MiB a thread, and at most 320 MiB for merging cells.
 
     Args:
-        vectors: training vectors; none at all give a codebook without centroids.
+        vectors: training vectors; none at all give a codebook without centroids, or with those of ``start``.
         modality: one of ``schemas.modalities.MODALITIES``.
         encoder_id: the encoder that made the vectors.
-        reserved: codes that the vocabulary sets aside. With fewer distinct vectors than that, each gets a centroid.
-        seed: of every random choice, 0 or more.
-        standardize: take features of different units to few components on one scale, as ``codebooks.whitening`` does,
-            in place of scaling vectors to unit length.
-        preprocessing: takes the place of both: that of an older codebook, to stay in its space.
-        start: centroids of an older codebook in the preprocessed space, float32 (codes, components). Code i goes on
-            from row i.
+        reserved: codes that the vocabulary sets aside.
+        seed: chooses the vectors that k-means begins with, 0 or more.
+        standardize: learn a whitening (``whitening``), for features of different units, in place of scaling vectors to
+            unit length.
+        preprocessing: one to use in place of either, such as an earlier codebook's, to stay in its space.
+        start: float32 (at most reserved, components), centroids to go on from, in preprocessed space. A row that no
+            vector is nearest to is put elsewhere; where there are too few distinct vectors for that, it stays.
         threads: CPU threads; by default as many as faiss takes.
 
     Raises:
-        ValueError: an argument is out of range, or shapes do not fit.
-        DataRefusedError: a vector is not finite.
+        ValueError: an argument is out of range, or arguments do not fit each other.
+        DataRefusedError: a vector is not finite, or a preprocessed value too large for float16.
     """
-    _check_arguments(vectors, reserved, seed)
+    _check_arguments(vectors, seed, standardize, preprocessing, start)
     with _faiss_threads(threads):
-        chosen = preprocessing or (whitening(vectors) if standardize else Preprocessing(unit_length=True))
-        points = training_points(vectors, chosen)
-        if not len(points):
-            empty = np.zeros((0, points.values.shape[1]), np.float32)
-            return Fit(Codebook(modality, encoder_id, chosen, empty, reserved), NOTHING_LEARNED)
-        trained = _train(points, learned_size(len(points), reserved), seed, start)
-        centroids, metrics = _measure(points, trained, by_size=start is None)
-    return Fit(Codebook(modality, encoder_id, chosen, centroids, reserved), metrics)
+        if preprocessing is None:
+            preprocessing = learn_whitening(vectors, seed) if standardize else Preprocessing(unit_length=True)
+        components = preprocessing.components(vectors.shape[1])
+        if start is None or len(start) == 0:
+            start = np.zeros((0, components), np.float32)
+        if start.shape[1:] != (components,):
+            raise ValueError(
+                f"start has the shape {start.shape}, and preprocessed vectors have {components} dimensions"
+            )
+        before = Codebook(modality, encoder_id, preprocessing, start, reserved)  # refuses what does not fit, in time
+        points = training_points(vectors, preprocessing, seed)
+        trained = _train(points, before)
+        return Fit(replace(before, centroids=trained.centroids), _measure(points, trained))
 
 
-def learned_size(distinct: int, reserved: int) -> int:
-    """Return how many centroids are learned from a number of distinct vectors."""
-    return min(reserved, distinct)
-
-
-def _check_arguments(vectors: Vectors, reserved: int, seed: int) -> None:
+def _check_arguments(
+    vectors: Vectors, seed: int, standardize: bool, preprocessing: Preprocessing | None, start: Floats | None
+) -> None:
     if vectors.ndim != 2 or vectors.shape[1] == 0:
         raise ValueError(f"vectors of shape (n, dim) are needed, not {vectors.shape}")
-    if not 1 <= reserved <= MAX_CODES:
-        raise ValueError(f"{reserved} reserved codes: a modality can have 1 to {MAX_CODES}")
-    if not 0 <= seed < 2**31:
-        raise ValueError(f"seed {seed} is not between 0 and {2**31 - 1}")
+    if seed < 0:
+        raise ValueError(f"seed {seed} is not 0 or more")
+    if standardize and preprocessing is not None:
+        raise ValueError("a preprocessing is given and to be learned (standardize): leave one of them out")
+    if standardize and start is not None:
+        raise ValueError("centroids to start from need the preprocessing that they were learned with")
 
 
-def _train(points: Points, size: int, seed: int, start: Floats | None) -> Trained:
-    components = points.values.shape[1]
-    if start is None or not len(start):
-        return k_means(points, size, seed)
-    if start.shape[1] != components:
-        raise ValueError(f"centroids to start from have {start.shape[1]} dimensions, the points {components}")
-    return go_on(points, start, size, seed)
+def _train(points: Points, before: Codebook) -> Trained:
+    size = max(before.size, min(before.reserved, len(points)))
+    if len(points) == 0:
+        return Trained(before.centroids, Assignment.concatenate([]), iterations=0, moved=0)
+    if before.size:
+        return learn_centroids(points, size, before.centroids)
+    return _by_size(learn_centroids(points, size), points)
 
 
-def _measure(points: Points, trained: Trained, by_size: bool) -> tuple[Floats, TrainingMetrics]:
-    """Measure the training, and number the codes, by falling cluster size or as they are."""
-    sizes, variance = trained.served.weights.astype(np.int64), _variance(points)
-    inertia = float(np.average(trained.served.distances.astype(np.float64), weights=points.counts))
-    order = np.argsort(-sizes, kind="stable") if by_size else np.arange(len(sizes))
-    used = order[sizes[order] > 0]
-    return trained.centroids[used], TrainingMetrics(
+def _by_size(trained: Trained, points: Points) -> Trained:
+    """Number codes by falling cluster size."""
+    order = np.argsort(-_sizes(points, trained), kind="stable")
+    codes = np.argsort(order).astype(np.int16)[trained.nearest.codes]
+    return replace(trained, centroids=trained.centroids[order], nearest=replace(trained.nearest, codes=codes))
+
+
+def _sizes(points: Points, trained: Trained) -> Counts:
+    """Training vectors of each code."""
+    sizes = np.bincount(trained.nearest.codes, weights=points.counts, minlength=len(trained.centroids))
+    return sizes.astype(np.int64)
+
+
+def _measure(points: Points, trained: Trained) -> TrainingMetrics:
+    distances, sizes = trained.nearest.distances.astype(np.float64), _sizes(points, trained)
+    inertia = float(np.average(distances, weights=points.counts)) if len(points) else 0.0
+    variance = points.variance()
+    return TrainingMetrics(
         vectors=int(points.counts.sum()),
         distinct_vectors=len(points),
-        learned_centroids=len(used),
-        passes=trained.passes,
+        learned_centroids=len(trained.centroids),
+        iterations=trained.iterations,
         moved_centroids=trained.moved,
-        reseeded_centroids=trained.reseeded,
         inertia=inertia,
         variance=variance,
         explained_variance=1.0 - inertia / variance if variance > 0 else 1.0,
-        largest_cluster=int(sizes.max()),
-        smallest_cluster=int(sizes[used].min()),
+        largest_cluster=int(sizes.max(initial=0)),
+        smallest_cluster=int(sizes.min()) if len(sizes) else 0,
     )
-
-
-def _variance(points: Points) -> float:
-    """Mean squared distance of a vector to the mean of all."""
-    if len(points) < 2:
-        return 0.0
-    total, squares = np.zeros(points.values.shape[1]), 0.0
-    for block, values in points.blocks():
-        counts = points.counts[block].astype(np.float64)
-        total += np.einsum("i,ij->j", counts, values)
-        squares += float(np.einsum("i,ij,ij->", counts, values, values))
-    weight = float(points.counts.sum())
-    return max(squares / weight - float((total / weight) @ (total / weight)), 0.0)
 
 
 @contextmanager

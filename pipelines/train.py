@@ -13,7 +13,6 @@ from apache_beam import typehints
 
 from tracktokens.codebooks.bundle import MAX_CODES, Bundle
 from tracktokens.codebooks.codebook import Codebook, Preprocessing
-from tracktokens.codebooks.fit import learned_size
 from tracktokens.pipelines.launch import Launch
 from tracktokens.pipelines.snapshot import Snapshot, open_snapshot
 from tracktokens.schemas.bundle_manifest import BundleManifest
@@ -179,7 +178,7 @@ def warn_of_few(learned: Learned) -> None:
 
 def _warn_of_outgrown(codebook: Codebook, snapshot: Snapshot) -> None:
     """Say so where a kept codebook was learned from much less than there is now: codes do not come by themselves."""
-    possible = learned_size(snapshot.inputs(codebook.modality), codebook.reserved)
+    possible = min(snapshot.inputs(codebook.modality), codebook.reserved)
     if possible >= 2 * codebook.size:
         _logger.warning(
             "%s: the codebook in use has %d centroids, and this catalog is enough for %d; tokens keep their meaning "

@@ -75,10 +75,10 @@ def read_bundle(store: Store, bundle_id: str) -> Bundle:
 
 
 def training_metrics(manifest: BundleManifest, modality: str) -> TrainingMetrics | None:
-    """How the training of a bundle's codebook went; None where there was nothing to learn from."""
+    """How the training of a bundle's codebook went; None where nothing was learned, or was measured otherwise."""
     known = manifest.codebooks[modality]["training"]
     names = [field.name for field in fields(TrainingMetrics)]
-    return TrainingMetrics(**{name: known[name] for name in names}) if known else None
+    return TrainingMetrics(**{name: known[name] for name in names}) if known.keys() >= set(names) else None
 
 
 def write_bundle(

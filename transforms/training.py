@@ -77,8 +77,8 @@ def smallest(facts: pa.Table, wanted: int, seed: int) -> pa.Table:
 class TrainCodebook(beam.DoFn):
     """Learns the codebook of one modality from its sample, and leaves it and its metrics in a folder.
 
-    The modalities in ``standardized`` have vectors that are standardised; others' are scaled to unit length. Those in
-    ``starts`` go on from the centroids of an older codebook.
+    The modalities in ``standardized`` have vectors that are standardised and whitened; others' have unit length. Those
+    in ``starts`` go on from the centroids of an older codebook, in its space.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class TrainCodebook(beam.DoFn):
             encoder_id=self._encoders[modality],
             reserved=self._reserved,
             seed=self._seed,
-            standardize=modality in self._standardized,
+            standardize=modality in self._standardized and start is None,
             preprocessing=start.preprocessing if start else None,
             start=start.centroids if start else None,
             threads=thread_share(self._workers),

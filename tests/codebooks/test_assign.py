@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tracktokens.codebooks.assign import BLOCK_ROWS, assign, nearest_centroids
+from tracktokens.codebooks.assign import MAX_BLOCK_ROWS, assign, nearest_centroids
 from tracktokens.codebooks.codebook import Codebook, Preprocessing
 from tracktokens.schemas.errors import DataRefusedError
 
@@ -51,7 +51,7 @@ def test_one_centroid_has_no_margin():
 @pytest.mark.parametrize("unit_length", [False, True])
 def test_many_vectors_agree_with_a_plain_search(dtype, unit_length):
     rng = np.random.default_rng(1)
-    vectors = rng.normal(size=(BLOCK_ROWS + 500, 12)).astype(dtype)
+    vectors = rng.normal(size=(4 * MAX_BLOCK_ROWS + 500, 12)).astype(dtype)
     centroids = rng.normal(size=(50, 12)).astype(np.float32)
     found = assign(make_codebook(centroids, Preprocessing(unit_length)), vectors)
 
@@ -75,6 +75,54 @@ def test_a_vector_gets_the_same_numbers_alone_and_in_company():
         assert alone.codes[0] == together.codes[row]
         assert alone.distances[0] == together.distances[row]
         assert alone.margins[0] == together.margins[row]
+
+
+def test_centroids_that_a_product_cannot_tell_apart_are_told_apart_by_their_differences():
+    # 300 centroids from 1000 to 1000.3 in each of 32 dimensions: squares of 3e7 carry float32 errors of 2, and the
+    # squared distances between neighbours are 3e-5.
+    places = (1000 + np.arange(300, dtype=np.float32) * np.float32(2**-10)).astype(np.float32)
+    centroids = np.repeat(places[:, np.newaxis], 32, axis=1)
+    order = np.random.default_rng(4).permutation(300)
+    found = nearest_centroids(centroids[order], centroids)
+    np.testing.assert_array_equal(order[found.codes], np.arange(300))
+    np.testing.assert_array_equal(found.distances, np.zeros(300))
+    np.testing.assert_allclose(found.margins, 32 * 2.0**-20, rtol=1e-6)
+
+
+def test_of_equal_centroids_among_many_near_ones_the_smallest_code_is_taken():
+    centroids = np.full((500, 8), 3000.0, np.float32)
+    centroids[:, 0] += np.linspace(1, 2, 500, dtype=np.float32)
+    centroids[[30, 77, 400], 0] = 3000
+    found = nearest_centroids(centroids, np.full((5, 8), 3000.0, np.float32))
+    np.testing.assert_array_equal(found.codes, [30] * 5)
+    np.testing.assert_array_equal(found.margins, [0] * 5)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_the_number_of_threads_does_not_change_a_bit(threads):
+    import faiss
+
+    rng = np.random.default_rng(7)
+    codebook = make_codebook(rng.normal(size=(1500, 24)), Preprocessing(unit_length=True))
+    vectors = rng.normal(size=(6000, 24)).astype(np.float16)
+    expected, before = assign(codebook, vectors), faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(threads)
+    try:
+        found = assign(codebook, vectors)
+    finally:
+        faiss.omp_set_num_threads(before)
+    for name in ("codes", "distances", "margins"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+
+
+def test_vectors_are_projected_before_they_are_compared():
+    projection = np.array([[0], [2]], np.float32)
+    codebook = make_codebook([[0], [10]], Preprocessing(unit_length=False, projection=projection))
+    found = assign(codebook, np.array([[9, 1], [9, 4]], np.float16))
+    # 2 and 8: squared distances 4 and 64, 64 and 4.
+    np.testing.assert_array_equal(found.codes, [0, 1])
+    np.testing.assert_array_equal(found.distances, [4, 4])
+    np.testing.assert_array_equal(found.margins, [60, 60])
 
 
 def test_distances_and_margins_are_never_negative():

@@ -14,6 +14,10 @@ from tracktokens.schemas.errors import DataRefusedError
 CENTROIDS = np.array([[1, 0], [0, 1], [0.6, 0.8]], np.float32)
 STANDARDISED = Preprocessing(False, mean=np.array([1, 2], np.float32), scale=np.array([0.5, 4], np.float32))
 
+PROJECTION = np.array([[1, 0, 2], [0, 1, 1]], np.float32)
+PROJECTED = Preprocessing(False, STANDARDISED.mean, STANDARDISED.scale, PROJECTION)
+WIDE = np.array([[1, 0, 5], [0, 1, 5]], np.float32)
+
 
 def make_codebook(**changes):
     fields = {
@@ -42,34 +46,41 @@ def test_unit_length_comes_after_standardisation():
     np.testing.assert_allclose(both.apply(np.array([[2, 2]], np.float32)), [[0.6, 0.8]], rtol=1e-6)
 
 
-def test_the_projection_comes_between_standardisation_and_unit_length():
-    projection = np.array([[2, 0, 0], [0, 0, 1]], np.float32)
-    preprocessing = Preprocessing(False, STANDARDISED.mean, STANDARDISED.scale, projection)
-    vectors = np.array([[3, 2], [1, 2.5]], np.float16)  # standardised: 1 0 and 0 2
-    np.testing.assert_array_equal(preprocessing.apply(vectors), [[2, 0, 0], [0, 0, 2]])
-    unit = Preprocessing(True, STANDARDISED.mean, STANDARDISED.scale, projection)
-    np.testing.assert_array_equal(unit.apply(vectors), [[1, 0, 0], [0, 0, 1]])
-    assert make_codebook(preprocessing=preprocessing, centroids=np.ones((1, 3), np.float32)).dim == 2
+def test_the_projection_comes_after_the_scale_and_before_unit_length():
+    projected = Preprocessing(True, np.array([1, 1], np.float32), np.array([3, 4], np.float32), PROJECTION)
+    # (2, 2) becomes (1, 1), (3, 4), and then 3 x (1, 0, 2) + 4 x (0, 1, 1) = (3, 4, 10), whose length is 11.18.
+    np.testing.assert_allclose(
+        projected.apply(np.array([[2, 2]], np.float16)), [np.array([3, 4, 10]) / np.sqrt(125)], rtol=1e-6
+    )
 
 
-def test_a_projected_vector_is_the_same_in_every_batch():
-    draw = np.random.default_rng(0)
-    preprocessing = Preprocessing(True, projection=draw.normal(size=(150, 90)).astype(np.float32))
-    vectors = draw.normal(size=(500, 150)).astype(np.float16)
-    whole = preprocessing.apply(vectors)
-    np.testing.assert_array_equal(preprocessing.apply(vectors[7:8]), whole[7:8])
-    np.testing.assert_array_equal(preprocessing.apply(vectors[100:233]), whole[100:233])
+def test_a_projection_alone_is_a_product():
+    vectors = np.random.default_rng(0).normal(size=(50, 2)).astype(np.float32)
+    np.testing.assert_allclose(Preprocessing(False, projection=PROJECTION).apply(vectors), vectors @ PROJECTION, 1e-5)
 
 
-def test_a_projection_of_other_dimensions_than_the_mean_is_an_error():
-    with pytest.raises(ValueError, match="the mean has 2 dimensions, the projection 3"):
-        Preprocessing(False, STANDARDISED.mean, STANDARDISED.scale, np.ones((3, 2), np.float32))
+@pytest.mark.parametrize("components", [1, 3, 8, 67])
+def test_a_vector_is_projected_to_the_same_point_alone_and_in_company(components):
+    rng = np.random.default_rng(1)
+    projection = rng.normal(size=(150, components)).astype(np.float32)
+    space = Preprocessing(False, rng.normal(size=150).astype("f4"), rng.normal(size=150).astype("f4"), projection)
+    vectors = rng.normal(size=(200, 150)).astype(np.float16)
+    together = space.apply(vectors)
+    for row in range(len(vectors)):
+        np.testing.assert_array_equal(space.apply(vectors[row : row + 1])[0], together[row])
+
+
+def test_points_are_written_where_the_caller_says():
+    out = np.full((1, 2), 7, np.float32)
+    assert Preprocessing(True).apply(np.array([[3, 4]], np.float16), out) is out
+    np.testing.assert_allclose(out, [[0.6, 0.8]], rtol=1e-6)
 
 
 def test_the_input_is_left_as_it_was():
     vectors = np.array([[3, 4]], np.float32)
-    Preprocessing(unit_length=True).apply(vectors)
-    np.testing.assert_array_equal(vectors, [[3, 4]])
+    for preprocessing in (Preprocessing(unit_length=True), STANDARDISED, PROJECTED):
+        preprocessing.apply(vectors)
+        np.testing.assert_array_equal(vectors, [[3, 4]])
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38])
@@ -82,6 +93,17 @@ def test_a_vector_that_is_not_finite_is_refused(preprocessing, value):
 def test_a_mean_without_a_scale_is_an_error():
     with pytest.raises(ValueError, match="both a mean and a scale"):
         Preprocessing(False, mean=np.zeros(2, np.float32))
+
+
+def test_a_projection_has_as_many_rows_as_the_mean_has_values():
+    with pytest.raises(ValueError, match="the mean has 2 dimensions, the projection 3"):
+        Preprocessing(False, STANDARDISED.mean, STANDARDISED.scale, np.ones((3, 1), np.float32))
+
+
+def test_vectors_of_other_dimensions_are_an_error_that_names_both():
+    for preprocessing in (STANDARDISED, PROJECTED):
+        with pytest.raises(ValueError, match="vectors of 2 dimensions, not 5"):
+            preprocessing.apply(np.ones((1, 5), np.float32))
 
 
 @pytest.mark.parametrize("preprocessing", [STANDARDISED, Preprocessing(True)])
@@ -97,6 +119,20 @@ def test_a_codebook_survives_its_bytes(preprocessing):
         np.testing.assert_array_equal(read.preprocessing.mean, preprocessing.mean)
         np.testing.assert_array_equal(read.preprocessing.scale, preprocessing.scale)
     assert read.content_hash == codebook.content_hash
+
+
+def test_a_projection_survives_the_bytes_and_the_codebook_is_of_vectors_before_it():
+    codebook = make_codebook(preprocessing=PROJECTED, centroids=WIDE)
+    read = Codebook.from_bytes(codebook.to_bytes())
+    np.testing.assert_array_equal(read.preprocessing.projection, PROJECTION)
+    assert read.content_hash == codebook.content_hash
+    assert (read.dim, read.centroids.shape) == (2, (2, 3))
+
+
+def test_the_content_hash_changes_with_the_projection():
+    other = Preprocessing(False, STANDARDISED.mean, STANDARDISED.scale, PROJECTION[::-1].copy())
+    hashes = {make_codebook(preprocessing=p, centroids=WIDE).content_hash for p in (PROJECTED, other)}
+    assert len(hashes) == 2
 
 
 def test_a_codebook_without_centroids_survives_its_bytes():
@@ -125,7 +161,6 @@ def test_bytes_are_the_same_in_every_process():
         {"preprocessing": Preprocessing(False)},
         {"centroids": CENTROIDS[::-1]},
         {"preprocessing": Preprocessing(False, mean=STANDARDISED.scale, scale=STANDARDISED.mean)},
-        {"preprocessing": Preprocessing(False, STANDARDISED.mean, STANDARDISED.scale, np.eye(2, dtype=np.float32))},
     ],
 )
 def test_the_content_hash_changes_with_everything_that_decides_a_code(changes):
@@ -178,7 +213,7 @@ def test_tensors_of_another_type_are_refused(dtype):
 
 def test_another_format_version_is_named():
     data = make_codebook().to_bytes().replace(b'"format":"2"', b'"format":"1"')
-    with pytest.raises(DataRefusedError, match="format version 1, this program reads 2"):
+    with pytest.raises(DataRefusedError, match="version 1, and this program reads 2: `tracktokens train` learns"):
         Codebook.from_bytes(data)
 
 

@@ -1,64 +1,93 @@
-"""Features of different units."""
+"""Features of different units are standardised and whitened."""
 
 import numpy as np
 import pytest
 
 from tracktokens.codebooks.codebook import Preprocessing
-from tracktokens.codebooks.whitening import standardization, whitening
+from tracktokens.codebooks.whitening import NEGLIGIBLE, SHRINKAGE, learn_whitening
+from tracktokens.schemas.errors import DataRefusedError
 
 
-def test_features_of_different_units_weigh_the_same_when_standardised():
+def test_features_of_different_units_weigh_the_same():
     vectors = np.array([[0, 1000], [2, 3000], [0, 3000], [2, 1000]], np.float16)
-    preprocessing = standardization(vectors)
-    assert not preprocessing.unit_length
-    np.testing.assert_array_equal(preprocessing.mean, [1, 2000])
-    np.testing.assert_allclose(preprocessing.scale, [1, 0.001], rtol=1e-6)
+    learned = learn_whitening(vectors, seed=0)
+    assert not learned.unit_length
+    np.testing.assert_array_equal(learned.mean, [1, 2000])
+    np.testing.assert_allclose(learned.scale, [1, 0.001], rtol=1e-6)
+    # The two do not depend on each other: each direction has the variance 1.
+    np.testing.assert_allclose(np.abs(learned.apply(vectors)), 1 / np.sqrt(1 + SHRINKAGE) * np.ones((4, 2)), rtol=1e-6)
 
 
-def test_repeated_vectors_count_as_often_as_they_occur_in_mean_and_deviation():
-    preprocessing = standardization(np.array([[0], [4], [4], [4]], np.float16))
-    np.testing.assert_allclose(preprocessing.mean, [3])
-    np.testing.assert_allclose(preprocessing.scale, [1 / np.sqrt(3)], rtol=1e-6)
+def test_repeated_vectors_count_as_often_as_they_occur():
+    learned = learn_whitening(np.array([[0], [4], [4], [4]], np.float16), seed=0)
+    np.testing.assert_allclose(learned.mean, [3])
+    np.testing.assert_allclose(learned.scale, [1 / np.sqrt(3)], rtol=1e-6)
+
+
+def test_features_that_say_the_same_become_one_direction():
+    rng = np.random.default_rng(0)
+    said, other = rng.normal(size=(2, 4000, 1))
+    vectors = np.concatenate([said, 3 * said, 10 - said, other], axis=1).astype(np.float32)
+    learned = learn_whitening(vectors, seed=0)
+    assert learned.projection.shape == (4, 2)
+    # Three equal features have the variance 3 in one direction; a shrunken whitening makes 3 / (3 + s) of it.
+    variances = learned.apply(vectors).astype(float).var(axis=0)
+    np.testing.assert_allclose(variances, [3 / (3 + SHRINKAGE), 1 / (1 + SHRINKAGE)], rtol=0.02)
+
+
+def test_directions_are_independent_and_the_strongest_comes_first():
+    rng = np.random.default_rng(1)
+    vectors = (rng.normal(size=(3000, 12)) @ rng.normal(size=(12, 12))).astype(np.float32)
+    covariance = np.cov(learn_whitening(vectors, seed=0).apply(vectors).T.astype(float))
+    variances = np.diag(covariance)
+    np.testing.assert_allclose(covariance - np.diag(variances), 0, atol=1e-3)
+    assert (np.diff(variances) < 0).all()
+
+
+def test_a_direction_is_left_out_if_its_variance_is_negligible():
+    rng = np.random.default_rng(2)
+    base = rng.normal(size=(4000, 1))
+    for noise, components in ((0.2, 1), (0.8, 2)):
+        vectors = np.concatenate([base, base + noise * rng.normal(size=base.shape)], axis=1).astype(np.float32)
+        # Correlation 1 / sqrt(1 + noise^2): the weaker direction has 1 minus that, 0.02 and 0.22.
+        assert (1 - 1 / np.sqrt(1 + noise**2) > NEGLIGIBLE) == (components == 2)
+        assert learn_whitening(vectors, seed=0).projection.shape == (2, components)
 
 
 def test_a_constant_feature_is_left_out_of_distances():
-    vectors = np.array([[0.1, 0], [0.1, 2]] * 50, np.float16)
-    preprocessing = standardization(vectors)
-    assert preprocessing.scale[0] == 0
-    np.testing.assert_allclose(preprocessing.apply(np.array([[77, 2]], np.float16)), [[0, 1]], rtol=1e-6)
-    np.testing.assert_allclose(np.abs(whitening(vectors).projection), [[0], [1]], atol=1e-6)
+    learned = learn_whitening(np.array([[0.1, 0], [0.1, 2]] * 50, np.float16), seed=0)
+    assert learned.scale[0] == 0
+    points = learned.apply(np.array([[77, 2], [0.1, 2]], np.float16))
+    np.testing.assert_array_equal(points[0], points[1])
 
 
-def test_components_are_uncorrelated_and_their_deviations_are_the_roots_of_what_they_were():
-    draw = np.random.default_rng(0)
-    vectors = (draw.normal(size=(20_000, 6)) @ draw.normal(size=(6, 6)) * [1, 10, 100, 1, 1, 1]).astype(np.float32)
-    points = whitening(vectors).apply(vectors)
-    correlation = np.corrcoef(vectors.astype(np.float64).T)
-    variances = np.sort(np.linalg.eigvalsh(correlation))[::-1][: points.shape[1]]
-    np.testing.assert_allclose(np.cov(points.T, bias=True), np.diag(np.sqrt(variances)), atol=0.01)
+def test_the_order_of_vectors_and_the_number_of_threads_do_not_change_a_bit():
+    import faiss
+
+    rng = np.random.default_rng(3)
+    vectors = rng.normal(size=(5000, 20)).astype(np.float16)
+    expected, before = learn_whitening(vectors, seed=0), faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(3)
+    try:
+        found = learn_whitening(rng.permutation(vectors), seed=0)
+    finally:
+        faiss.omp_set_num_threads(before)
+    for name in ("mean", "scale", "projection"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
 
 
-def test_as_many_components_are_kept_as_hold_four_fifths_of_the_variance():
-    # Correlations: three features that are one, and one of its own: variances 3, 1 and 0, 0.
-    common, own = np.tile([1.0, -1.0], 50), np.repeat([1.0, -1.0], 50)
-    preprocessing = whitening(np.stack([common, common, common, own], axis=1).astype(np.float16))
-    assert preprocessing.projection.shape == (4, 2)
-    np.testing.assert_allclose(np.abs(preprocessing.projection[:, 0]), [*[3**-0.75] * 3, 0], atol=1e-6)
-    np.testing.assert_allclose(np.abs(preprocessing.projection[:, 1]), [0, 0, 0, 1], atol=1e-6)
+@pytest.mark.parametrize("vectors", [np.zeros((0, 7)), np.ones((3, 7))])
+def test_without_any_difference_between_vectors_there_is_no_projection(vectors):
+    learned = learn_whitening(vectors.astype(np.float16), seed=0)
+    assert learned.projection is None
+    assert (learned.apply(np.full((1, 7), 1, np.float16)) == (1 if len(vectors) == 0 else 0)).all()
 
 
-def test_fewer_vectors_than_dimensions_stay_at_different_distances():
-    draw = np.random.default_rng(2)
-    groups = np.repeat(draw.normal(size=(4, 100)), 5, axis=0)
-    vectors = (groups + 0.3 * draw.normal(size=(20, 100))).astype(np.float32)
-    points = whitening(vectors).apply(vectors)
-    distances = np.linalg.norm(points[:, None] - points[None], axis=2)
-    same = (np.arange(20)[:, None] // 5) == (np.arange(20)[None] // 5)
-    assert distances[same].max() < distances[~same].min()
+def test_a_vector_that_is_not_finite_is_refused():
+    with pytest.raises(DataRefusedError, match="1 of 2 vectors"):
+        learn_whitening(np.array([[1, 2], [np.inf, 1]], np.float16), seed=0)
 
 
-@pytest.mark.parametrize("vectors", [np.zeros((0, 3)), np.ones((1, 3)), np.ones((5, 3))])
-def test_without_variance_there_is_nothing_to_whiten(vectors):
-    preprocessing = whitening(vectors.astype(np.float16))
-    assert isinstance(preprocessing, Preprocessing)
-    assert preprocessing.projection is None
+def test_raw_preprocessing_is_the_identity():
+    vectors = np.array([[1, -2]], np.float16)
+    np.testing.assert_array_equal(Preprocessing(unit_length=False).apply(vectors), vectors)

@@ -6,11 +6,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from tracktokens.codebooks.codebook import Codebook
 from tracktokens.transforms.bundles import read_codebook_file
 from tracktokens.transforms.facts import make_vector_facts
 from tracktokens.transforms.keys import content_keys, seeded_hash
 from tracktokens.transforms.progress import Board
-from tracktokens.transforms.training import TrainCodebook, smallest, threshold
+from tracktokens.transforms.training import Start, TrainCodebook, smallest, threshold
 
 
 def facts_of(count: int) -> pa.Table:
@@ -50,3 +51,19 @@ def test_the_named_modalities_are_standardised_and_others_scaled_to_unit_length(
     learned = read_codebook_file(str(tmp_path / "audio.safetensors")).preprocessing
     assert (learned.mean is not None) == bool(standardized)
     assert learned.unit_length == (not standardized)
+
+
+def test_standardised_vectors_that_go_on_from_a_codebook_stay_in_its_space(tmp_path: Path) -> None:
+    keys = content_keys(pa.array([str(number) for number in range(100)]))
+    draw = np.random.default_rng(0)
+
+    def learn(folder: Path, vectors: np.ndarray, starts: dict[str, Start]) -> Codebook:
+        train = TrainCodebook(str(folder), {"audio": "e"}, ["audio"], starts, 4, 100, 0, 1, Board())
+        train.process(("audio", [make_vector_facts(keys, vectors.astype(np.float16))]))
+        return read_codebook_file(str(folder / "audio.safetensors"))
+
+    first = learn(tmp_path / "first", draw.normal(5, 2, (100, 3)), {})
+    second = learn(tmp_path / "second", draw.normal(8, 3, (100, 3)), {"audio": Start(first.preprocessing, first.centroids)})
+    np.testing.assert_array_equal(second.preprocessing.mean, first.preprocessing.mean)
+    np.testing.assert_array_equal(second.preprocessing.projection, first.preprocessing.projection)
+    assert second.content_hash != first.content_hash
