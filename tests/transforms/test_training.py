@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pytest
 
@@ -57,13 +58,15 @@ def test_standardised_vectors_that_go_on_from_a_codebook_stay_in_its_space(tmp_p
     keys = content_keys(pa.array([str(number) for number in range(100)]))
     draw = np.random.default_rng(0)
 
-    def learn(folder: Path, vectors: np.ndarray, starts: dict[str, Start]) -> Codebook:
+    def learn(folder: Path, vectors: npt.NDArray[np.float64], starts: dict[str, Start]) -> Codebook:
         train = TrainCodebook(str(folder), {"audio": "e"}, ["audio"], starts, 4, 100, 0, 1, Board())
         train.process(("audio", [make_vector_facts(keys, vectors.astype(np.float16))]))
         return read_codebook_file(str(folder / "audio.safetensors"))
 
     first = learn(tmp_path / "first", draw.normal(5, 2, (100, 3)), {})
-    second = learn(tmp_path / "second", draw.normal(8, 3, (100, 3)), {"audio": Start(first.preprocessing, first.centroids)})
+    second = learn(
+        tmp_path / "second", draw.normal(8, 3, (100, 3)), {"audio": Start(first.preprocessing, first.centroids)}
+    )
     np.testing.assert_array_equal(second.preprocessing.mean, first.preprocessing.mean)
     np.testing.assert_array_equal(second.preprocessing.projection, first.preprocessing.projection)
     assert second.content_hash != first.content_hash
