@@ -39,10 +39,10 @@ def main() -> None:
     parser.add_argument("--tracks", type=int, default=1_000_000)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--folder", type=Path, help="where the tables are kept; a temporary folder when not given")
-    parser.add_argument("--run", nargs=2, metavar=("CATALOG", "STORE"), help=argparse.SUPPRESS)
+    parser.add_argument("--job", nargs=2, metavar=("CATALOG", "STORE"), help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.run:
-        run(Path(args.run[0]), args.run[1], args.workers)
+    if args.job:
+        run(Path(args.job[0]), args.job[1], args.workers)
     elif args.folder:
         compare(args.folder, args.tracks, args.workers)
     else:
@@ -58,9 +58,9 @@ def compare(folder: Path, tracks: int, workers: int) -> None:
     print(f"read and write once: {read_and_write(catalog, folder / 'copy.parquet'):.1f} s", flush=True)
     with tempfile.TemporaryDirectory(dir=folder) as store:
         for label in ("first run", "second run"):
-            measure(label, catalog, f"{store}/store", workers)
+            measured_run(label, __file__, [str(catalog), f"{store}/store"], workers)
         changed = make_changed(catalog, folder / f"changed-{tracks}")
-        measure(f"one vector in {CHANGED} changed", changed, f"{store}/store", workers)
+        measured_run(f"one vector in {CHANGED} changed", __file__, [str(changed), f"{store}/store"], workers)
 
 
 def make_catalog(folder: Path, tracks: int) -> None:
@@ -118,9 +118,10 @@ def read_and_write(catalog: Path, copy: Path) -> float:
     return time.perf_counter() - start
 
 
-def measure(label: str, catalog: Path, store: str, workers: int) -> None:
-    """Run the job in a process of its own, and watch the memory of it and its workers."""
-    command = [sys.executable, __file__, "--run", str(catalog), store, "--workers", str(workers)]
+def measured_run(label: str, script: str, job: list[str], workers: int) -> float:
+    """Run a job in a process of its own, watch the memory of it and its workers, and return its seconds."""
+    command = [sys.executable, script, "--job", *job, "--workers", str(workers)]
+    start = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     with peak_memory(process.pid) as peak:
@@ -128,7 +129,10 @@ def measure(label: str, catalog: Path, store: str, workers: int) -> None:
         status = process.wait()
     if status:
         raise SystemExit(f"{label} failed")
-    print(f"{label}, {workers} workers: {said.strip()}; peak {max(peak) / GIB:.2f} GiB in all processes", flush=True)
+    spent = time.perf_counter() - start
+    memory = f"peak {max(peak) / GIB:.2f} GiB in all processes"
+    print(f"{label}, {workers} workers: {spent:.1f} s with start; {said.strip()}; {memory}", flush=True)
+    return spent
 
 
 @contextmanager

@@ -14,6 +14,10 @@ from tracktokens.codebooks.means import WeightedMean
 MARGIN_BINS = 1000
 """Bins of the histogram of relative margins, which lie between 0 and 1. Quantiles are this exact."""
 
+DISTANCE_BITS = 12
+"""Leading bits of a distance's float32 form that number its bin: the exponent, and 4 bits after it. Bins are 3 to 6 %
+wide, whatever the scale of the distances."""
+
 
 @dataclass(frozen=True)
 class MarginQuantiles:
@@ -32,6 +36,15 @@ class MarginQuantiles:
 
 
 @dataclass(frozen=True)
+class DistanceQuantiles:
+    """Quantiles over tracks of the squared distance to the centroid, rounded down by up to 6 %."""
+
+    p50: float
+    p95: float
+    p99: float
+
+
+@dataclass(frozen=True)
 class CodebookQuality:
     """How well a codebook serves the tracks of a catalog.
 
@@ -46,6 +59,7 @@ class CodebookQuality:
         dead_codes: centroids that are nearest to no track.
         largest_code_share: share of the tracks that have the commonest code; None without tracks.
         relative_margins: how sure codes are; None where the codebook has one centroid, or without tracks.
+        distances: how far tracks are from their centroids; None without tracks.
     """
 
     tracks: int
@@ -57,12 +71,13 @@ class CodebookQuality:
     dead_codes: int
     largest_code_share: float | None
     relative_margins: MarginQuantiles | None
+    distances: DistanceQuantiles | None
 
 
 class CodebookQualityAccumulator:
     """Gathers what :class:`CodebookQuality` needs from the codes of one modality.
 
-    It holds 8 bytes a centroid and some 12 kB. Weights are whole numbers, so that sums are exact.
+    It holds 8 bytes a centroid and some 45 kB. Weights are whole numbers, so that sums are exact.
     """
 
     def __init__(self, centroids: int) -> None:
@@ -70,6 +85,12 @@ class CodebookQualityAccumulator:
         self._counts = np.zeros(centroids, np.int64)
         self._distance = WeightedMean()
         self._margins = np.zeros(MARGIN_BINS, np.int64)
+        self._distances = np.zeros(1 << DISTANCE_BITS, np.int64)
+
+    @property
+    def counts(self) -> npt.NDArray[np.int64]:
+        """Tracks of each code, int64 (centroids,)."""
+        return self._counts
 
     def update(
         self,
@@ -100,6 +121,7 @@ class CodebookQualityAccumulator:
         self._counts += _counted(codes, tracks, len(self._counts))
         self._distance.add(distances, tracks)
         self._margins += _margin_histogram(distances, margins, tracks)
+        self._distances += _counted(_distance_bins(distances), tracks, len(self._distances))
 
     def merge(self, other: "CodebookQualityAccumulator") -> None:
         """Add what another accumulator was given, of the same codebook.
@@ -113,6 +135,19 @@ class CodebookQualityAccumulator:
         self._counts += other._counts
         self._distance.merge(other._distance)
         self._margins += other._margins
+        self._distances += other._distances
+
+    def share_beyond(self, distance: float) -> float | None:
+        """Share of the tracks that are further from their centroids than a squared distance; None without tracks.
+
+        Tracks in the bin of that distance do not count.
+        """
+        place = int(_distance_bins(np.array([distance], np.float32))[0])
+        return _share(self._distances[place + 1 :], self._distances)
+
+    def share_less_sure(self, relative_margin: float) -> float | None:
+        """Share of the tracks whose relative margin is below one, to a thousandth; None without margins."""
+        return _share(self._margins[: int(relative_margin * MARGIN_BINS)], self._margins)
 
     def finalize(self, variance: float | None = None) -> CodebookQuality:
         """Measure the codebook on everything that was added.
@@ -132,6 +167,7 @@ class CodebookQualityAccumulator:
             dead_codes=int(np.count_nonzero(self._counts == 0)),
             largest_code_share=int(self._counts.max()) / tracks if tracks else None,
             relative_margins=_quantiles(self._margins) if self._margins.any() else None,
+            distances=_distance_quantiles(self._distances) if tracks else None,
         )
 
 
@@ -162,6 +198,25 @@ def _margin_histogram(distances: Floats, margins: Floats, tracks: npt.NDArray[np
     relative = np.divide(margin, second, out=np.zeros_like(second), where=second > 0)
     bins = np.minimum((relative * MARGIN_BINS).astype(np.int64), MARGIN_BINS - 1)
     return _counted(bins, tracks[known], MARGIN_BINS)
+
+
+def _distance_bins(distances: Floats) -> npt.NDArray[np.int64]:
+    """Bins in order of distance: the bits of a positive float are in the order of its value."""
+    bits = np.maximum(distances, 0).astype(np.float32).view(np.uint32)
+    return (bits >> np.uint32(31 - DISTANCE_BITS)).astype(np.int64)
+
+
+def _distance_quantiles(histogram: npt.NDArray[np.int64]) -> DistanceQuantiles:
+    """Read off the lower end of the bin in which each quantile lies."""
+    cumulative = np.cumsum(histogram)
+    places = np.searchsorted(cumulative, np.array([0.5, 0.95, 0.99]) * cumulative[-1])
+    values = (places.astype(np.uint32) << np.uint32(31 - DISTANCE_BITS)).view(np.float32)
+    return DistanceQuantiles(*values.tolist())
+
+
+def _share(part: npt.NDArray[np.int64], whole: npt.NDArray[np.int64]) -> float | None:
+    total = int(whole.sum())
+    return int(part.sum()) / total if total else None
 
 
 def _quantiles(histogram: npt.NDArray[np.int64]) -> MarginQuantiles:

@@ -46,6 +46,7 @@ class EmbedJob:
         audio_root: folder below which audio paths lie, or None: then no track has audio.
         max_reject_rate: share of rows that may be lost before the catalog is refused.
         vectors: modality to vectors that exist already, in place of an encoder.
+        retry_rejects: whether inputs that failed for good are tried again.
     """
 
     tracks: str
@@ -54,6 +55,7 @@ class EmbedJob:
     audio_root: str | None = None
     max_reject_rate: float = DEFAULT_MAX_REJECT_RATE
     vectors: Mapping[str, GivenVectors] = field(default_factory=dict)
+    retry_rejects: bool = False
 
     def run(self, launch: Launch) -> CatalogManifest:
         """Run the job and return the manifest of the catalog snapshot that it wrote.
@@ -82,6 +84,24 @@ class EmbedJob:
         self, store: Store, catalog_id: str, fragments: list[Fragment], launch: Launch, pipeline: beam.Pipeline
     ) -> None:
         catalog = store.catalog(catalog_id)
+        settle = SettleTracks(catalog, list(self.vectors))
+        find = FindMissing(store, catalog, self.encoder_ids, list(self.vectors), self.retry_rejects, launch.board)
+        scanned = self.scan(store, fragments, settle, find, launch, pipeline)
+        counts = [*scanned.counts, *self._add_vectors(scanned.missing, store, catalog, launch)]
+        for name, rejects in scanned.rejects.items():
+            rejects | f"write {name} rejects" >> WriteRejects(catalog.rejects, name)
+        counts | "all counts" >> beam.Flatten() | "write counts" >> WriteCounts(files.join(catalog.folder, COUNTS_FILE))
+
+    def scan(
+        self,
+        store: Store,
+        fragments: list[Fragment],
+        settle: SettleTracks,
+        find: FindMissing,
+        launch: Launch,
+        pipeline: beam.Pipeline,
+    ) -> "Scanned":
+        """Read the inputs, and find what was never encoded."""
         root = None if self.audio_root is None else files.absolute(self.audio_root)
         scanned = (
             pipeline
@@ -93,14 +113,13 @@ class EmbedJob:
         settled = (
             {"rows": scanned.main, "vectors": vectors.main}
             | "group by track bucket" >> beam.CoGroupByKey()
-            | "settle" >> _outputs(SettleTracks(catalog, list(self.vectors)), ModalityKeyed)
+            | "settle" >> _outputs(settle, ModalityKeyed)
         )
         row_counts = [scanned[COUNTS_TAG], vectors[COUNTS_TAG], settled[COUNTS_TAG]] | "row counts" >> beam.Flatten()
         # Known before anything is encoded: nothing is, of a catalog that is refused.
         totals = row_counts | "row totals" >> Totals()
         refused = totals | "refuse" >> beam.Map(is_refused, self.max_reject_rate).with_output_types(bool)
         inputs = [scanned[INPUTS_TAG], settled[INPUTS_TAG]] | "all inputs" >> beam.Flatten()
-        find = FindMissing(store, catalog, self.encoder_ids, list(self.vectors), launch.board)
         missing = (
             {"keys": settled.main, "inputs": inputs}
             | "group by key bucket" >> beam.CoGroupByKey()
@@ -113,10 +132,9 @@ class EmbedJob:
             )
             .with_outputs(COUNTS_TAG, PLACES_TAG, *self.encoders)
         )
-        counts = [row_counts, missing[COUNTS_TAG], *self._add_vectors(missing, store, catalog, launch)]
-        for name, found in (("scan", scanned), ("vectors", vectors), ("settle", settled)):
-            found[REJECTS_TAG] | f"write {name} rejects" >> WriteRejects(catalog.rejects, name)
-        counts | "all counts" >> beam.Flatten() | "write counts" >> WriteCounts(files.join(catalog.folder, COUNTS_FILE))
+        parts = {"scan": scanned, "vectors": vectors, "settle": settled}
+        rejects = {name: found[REJECTS_TAG] for name, found in parts.items()}
+        return Scanned(missing, [row_counts, missing[COUNTS_TAG]], rejects)
 
     def _add_vectors(
         self, missing: beam.pvalue.DoOutputsTuple, store: Store, catalog: Catalog, launch: Launch
@@ -161,6 +179,22 @@ class EmbedJob:
         """What was counted of each modality that has inputs in the catalog."""
         modalities = [m for m in MODALITIES if m in CONTENT_MODALITIES or m in self.vectors]
         return {modality: counts[f"{name}/{modality}"] for modality in modalities}
+
+
+@dataclass(frozen=True)
+class Scanned:
+    """What a scan gives in a pipeline.
+
+    Attributes:
+        missing: an output a modality with batches of ``INPUTS`` that were never encoded; ``PLACES_TAG`` has those whose
+            vectors are given.
+        counts: collections of named counts.
+        rejects: step to its rejects.
+    """
+
+    missing: beam.pvalue.DoOutputsTuple
+    counts: list[beam.PCollection]
+    rejects: Mapping[str, beam.PCollection]
 
 
 def _seconds(milliseconds: Mapping[str, int]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""The playlists job: clean the playlists against a catalog, and learn its tracks' playlist vectors."""
+"""The playlists job: clean the playlists against a catalog, and learn their tracks' vectors, or fold new ones in."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -12,10 +12,12 @@ from tracktokens.schemas.catalog_manifest import PlaylistsManifest
 from tracktokens.schemas.errors import DataRefusedError, UsageError
 from tracktokens.schemas.modalities import PLAYLIST
 from tracktokens.schemas.playlists import PLAYLISTS
+from tracktokens.schemas.release_manifest import ReleaseManifest
 from tracktokens.transforms import files
 from tracktokens.transforms.arrow_coder import Count, Keyed
 from tracktokens.transforms.counts import COUNTS_TAG, WriteCounts, read_counts, require_balance
 from tracktokens.transforms.encoders.word2vec import Word2VecConfig
+from tracktokens.transforms.folding_playlists import FoldPlaylists
 from tracktokens.transforms.inputs.fragments import Fragment, check_table, estimate_rows, find_fragments
 from tracktokens.transforms.learning_playlists import (
     HEADS_TAG,
@@ -26,6 +28,7 @@ from tracktokens.transforms.learning_playlists import (
 )
 from tracktokens.transforms.rejecting import REJECTS_TAG, WriteRejects
 from tracktokens.transforms.store import Store
+from tracktokens.transforms.token_tables import TokenTable
 
 COUNTS_FILE = "counts.json"
 RESULT_FILE = "encoder.json"
@@ -34,16 +37,16 @@ RESULT_FILE = "encoder.json"
 class _OnWholeCorpus(beam.PTransform):
     """Gives all files of the corpus to one worker at once: word2vec learns from them together."""
 
-    def __init__(self, train: TrainPlaylists) -> None:
+    def __init__(self, learn: beam.DoFn) -> None:
         super().__init__()
-        self._train = train
+        self._learn = learn
 
     def expand(self, paths: beam.PCollection) -> beam.PCollection:
         return (
             paths
             | "to one worker" >> beam.WithKeys(0).with_output_types(beam.typehints.KV[int, str])
             | "whole corpus" >> beam.GroupByKey()
-            | "train" >> beam.ParDo(self._train)
+            | "learn" >> beam.ParDo(self._learn)
         )
 
 
@@ -56,12 +59,15 @@ class PlaylistsJob:
         store: root of the store.
         catalog_id: the snapshot; the newest complete one when it is None.
         config: how word2vec is trained.
+        frozen: release whose playlist vectors stay as they are: nothing is trained, and new tracks are folded into
+            their space. None trains.
     """
 
     playlists: str
     store: str
     catalog_id: str | None = None
     config: Word2VecConfig = field(default_factory=Word2VecConfig)
+    frozen: ReleaseManifest | None = None
 
     def run(self, launch: Launch) -> PlaylistsManifest:
         """Run the job and return the manifest that it left with the snapshot.
@@ -106,8 +112,7 @@ class PlaylistsJob:
             .with_output_types(str, **{REJECTS_TAG: Keyed, COUNTS_TAG: Count})
             .with_outputs(REJECTS_TAG, COUNTS_TAG, main="main")
         )
-        train = TrainPlaylists(snapshot.store, self.config, files.join(catalog.playlists, RESULT_FILE), launch.board)
-        written.main | "learn" >> _OnWholeCorpus(train)
+        written.main | "learn" >> _OnWholeCorpus(self._learner(snapshot, launch))
         for name, rejected in (("scan", scanned[REJECTS_TAG]), ("corpus", written[REJECTS_TAG])):
             rejected | f"write {name} rejects" >> WriteRejects(catalog.playlist_rejects, f"playlists-{name}")
         counts = [scanned[COUNTS_TAG], known[COUNTS_TAG], written[COUNTS_TAG]]
@@ -116,6 +121,14 @@ class PlaylistsJob:
             | "all counts" >> beam.Flatten()
             | "write counts" >> WriteCounts(files.join(catalog.playlists, COUNTS_FILE))
         )
+
+    def _learner(self, snapshot: Snapshot, launch: Launch) -> beam.DoFn:
+        store, result = snapshot.store, files.join(snapshot.catalog.playlists, RESULT_FILE)
+        if self.frozen is None:
+            return TrainPlaylists(store, self.config, result, launch.board)
+        published, encoder_id = TokenTable.of(store, self.frozen), self.frozen.encoders[PLAYLIST]
+        window = int(store.read_encoder(PLAYLIST, encoder_id).identity["window"])
+        return FoldPlaylists(store, encoder_id, window, published, result, launch.board)
 
     def _finish(self, snapshot: Snapshot) -> PlaylistsManifest:
         catalog = snapshot.catalog
@@ -137,6 +150,7 @@ class PlaylistsJob:
             entries_unknown=counts["entries_unknown"],
             tracks=result["tracks"],
             trained=result["trained"],
+            folded=result.get("folded", 0),
         )
         files.write_bytes(catalog.playlists_manifest, manifest.to_json().encode())
         return manifest

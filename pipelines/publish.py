@@ -1,39 +1,64 @@
 """The publish job: write a release, and point ``LATEST`` at it when all of it is there."""
 
 import hashlib
+import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import asdict, dataclass, field
+from functools import cached_property, partial
 from typing import Any
 
 import apache_beam as beam
 import numpy as np
+import pyarrow as pa
 from safetensors.numpy import save
 
 from tracktokens.codebooks.bundle import Bundle
 from tracktokens.codebooks.churn import Churn
+from tracktokens.codebooks.drift import DriftLimits, NewFit
 from tracktokens.codebooks.vocabulary import added_tokens_json, tokens_json
+from tracktokens.pipelines.drift import (
+    CatalogUse,
+    DriftReport,
+    advice,
+    catalog_use,
+    drift_report,
+    first_use,
+    modality_uses,
+    write_first_use,
+)
 from tracktokens.pipelines.launch import Launch
 from tracktokens.pipelines.release_metrics import release_metrics, training_variances
 from tracktokens.pipelines.releases import latest_release
 from tracktokens.pipelines.report import report_html
 from tracktokens.pipelines.snapshot import Snapshot
 from tracktokens.pipelines.tokenize import open_with_bundle
-from tracktokens.schemas.errors import DataRefusedError
+from tracktokens.schemas.bundle_manifest import BundleManifest
+from tracktokens.schemas.bundle_use import BundleUse
+from tracktokens.schemas.changes import CHANGES
+from tracktokens.schemas.errors import DataRefusedError, DriftError
+from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.schemas.rejects import REJECTS
 from tracktokens.schemas.release_manifest import ReleaseManifest
 from tracktokens.transforms import files
 from tracktokens.transforms.arrow_coder import Count, Keyed
+from tracktokens.transforms.bundles import read_manifest
+from tracktokens.transforms.changes import changes_by_modality, changes_folder
 from tracktokens.transforms.comparing import compare
 from tracktokens.transforms.counts import COUNTS_TAG, WriteCounts, read_counts, require_balance
 from tracktokens.transforms.measuring import (
+    CODEBOOKS_FILE,
+    FIT_FILE,
     NEIGHBOUR_SAMPLE,
+    NEIGHBOURS_FILE,
+    TABLE_FILE,
+    Measured,
     MeasureNeighbours,
     WriteCodebookQuality,
+    WriteFit,
     WriteNeighbourRecall,
     WriteTableQuality,
 )
-from tracktokens.transforms.publishing import FAILURES_TAG, QUALITY_TAG, SendCodes, WriteTokens
+from tracktokens.transforms.publishing import FAILURES_TAG, NEW_TAG, QUALITY_TAG, Predecessor, SendCodes, WriteTokens
 from tracktokens.transforms.rejecting import REJECTS_TAG, WriteRejects
 from tracktokens.transforms.store import LATEST, new_id
 from tracktokens.transforms.token_tables import TokenTable
@@ -42,6 +67,8 @@ from tracktokens.transforms.training import SampleVectors, threshold
 COUNTS_FILE = "counts.json"
 MEASURES_FOLDER = "measures"
 NEIGHBOUR_SEED = 0
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -62,12 +89,18 @@ class PublishJob:
         bundle_id: the codebooks.
         catalog_id: the snapshot; the newest complete one when it is None.
         max_churn: bound on the tokens that may be another than in the latest release; see :func:`largest_churn`.
+        fail_on_drift: whether a catalog past a limit of ``limits`` is an error, in place of a warning.
+        limits: how far a catalog may move away from what the bundle's first release was.
+        neighbours: whether neighbours are measured, for which all vectors are read.
     """
 
     store: str
     bundle_id: str
     catalog_id: str | None = None
     max_churn: float | None = None
+    fail_on_drift: bool = False
+    limits: DriftLimits = field(default_factory=DriftLimits)
+    neighbours: bool = True
 
     def run(self, launch: Launch) -> Release:
         """Run the job and return the release.
@@ -75,26 +108,28 @@ class PublishJob:
         Raises:
             UsageError: when the store lacks the bundle or a catalog.
             DataRefusedError: when they do not belong together, or too many tokens changed; then nothing is published.
+            DriftError: when the catalog is past a limit and ``fail_on_drift``; then nothing is published.
             TracktokensError: when rows are unaccounted for, which is a fault of ours; then nothing is published.
         """
         snapshot, bundle = open_with_bundle(self.store, self.bundle_id, self.catalog_id)
         release_id = new_id()
-        folder = snapshot.store.release(release_id)
-        launch.run(partial(self._build, snapshot, bundle, folder, launch))
-        return self._finish(snapshot, bundle, release_id, folder)
+        work = _Work(snapshot, bundle, release_id, snapshot.store.release(release_id), _comparable(snapshot, bundle))
+        launch.run(partial(self._build, work, launch))
+        return self._finish(work)
 
-    def _build(self, snapshot: Snapshot, bundle: Bundle, folder: str, launch: Launch, pipeline: beam.Pipeline) -> None:
-        catalog = snapshot.catalog
-        send = SendCodes(snapshot.store, catalog, bundle, snapshot.encoders)
-        write = WriteTokens(catalog, folder, bundle.bundle_id, bundle.reserved)
+    def _build(self, work: "_Work", launch: Launch, pipeline: beam.Pipeline) -> None:
+        snapshot, bundle, folder = work.snapshot, work.bundle, work.folder
+        catalog, before = snapshot.catalog, work.predecessor()
+        send = SendCodes(snapshot.store, catalog, bundle, snapshot.encoders, before.table.catalog if before else None)
+        write = WriteTokens(catalog, folder, bundle.bundle_id, bundle.reserved, before)
         sent = (
             pipeline
             | "key buckets" >> beam.Create(snapshot.buckets())
             | "spread key buckets" >> beam.Reshuffle()
             | "send codes to tracks"
             >> beam.ParDo(send)
-            .with_output_types(Keyed, **{FAILURES_TAG: Keyed})
-            .with_outputs(FAILURES_TAG, QUALITY_TAG, main="main")
+            .with_output_types(Keyed, **{FAILURES_TAG: Keyed, QUALITY_TAG: Measured, NEW_TAG: Measured})
+            .with_outputs(FAILURES_TAG, QUALITY_TAG, NEW_TAG, main="main")
         )
         # Every bucket of tracks has a part of the table, also where no track of it has a code.
         every = pipeline | "track buckets" >> beam.Create([(bucket, 0) for bucket in range(catalog.buckets)])
@@ -108,25 +143,40 @@ class PublishJob:
         )
         written[REJECTS_TAG] | "write rejects" >> WriteRejects(files.join(folder, "rejects"), "encode")
         written[COUNTS_TAG] | "write counts" >> WriteCounts(files.join(folder, COUNTS_FILE))
-        measures = files.join(folder, MEASURES_FOLDER)
-        sent[QUALITY_TAG] | "measure codebooks" >> WriteCodebookQuality(
-            measures, training_variances(snapshot.store, bundle)
-        )
-        written.main | "measure the table" >> WriteTableQuality(measures)
+        variances = training_variances(snapshot.store, bundle)
+        sent[QUALITY_TAG] | "measure codebooks" >> WriteCodebookQuality(work.measures(CODEBOOKS_FILE), variances)
+        uses = modality_uses(work.then) if work.then else {}
+        sent[NEW_TAG] | "measure new codes" >> WriteFit(work.measures(FIT_FILE), uses)
+        written.main | "measure the table" >> WriteTableQuality(work.measures(TABLE_FILE))
+        if self.neighbours:
+            self._measure_neighbours(work, launch, pipeline)
+
+    def _measure_neighbours(self, work: "_Work", launch: Launch, pipeline: beam.Pipeline) -> None:
+        snapshot, bundle, catalog = work.snapshot, work.bundle, work.snapshot.catalog
         sizes = {modality: threshold(snapshot.inputs(modality), NEIGHBOUR_SAMPLE) for modality in snapshot.encoders}
         sample = SampleVectors(snapshot.store, catalog, snapshot.encoders, sizes, NEIGHBOUR_SEED)
         measure = MeasureNeighbours({m: bundle[m] for m in snapshot.encoders}, NEIGHBOUR_SEED, launch.workers)
-        pipeline | "measure neighbours" >> WriteNeighbourRecall(measures, sample, snapshot.buckets(), measure)
+        recall = WriteNeighbourRecall(work.measures(NEIGHBOURS_FILE), sample, snapshot.buckets(), measure)
+        pipeline | "measure neighbours" >> recall
 
-    def _finish(self, snapshot: Snapshot, bundle: Bundle, release_id: str, folder: str) -> Release:
+    def _finish(self, work: "_Work") -> Release:
         """Add what is small, reconcile, complete, and point ``LATEST`` at it."""
+        snapshot, bundle, release_id, folder = work.snapshot, work.bundle, work.release_id, work.folder
         rows = _reconciled_rows(snapshot, folder)
         rejects = files.join(folder, "rejects")
         for folder_of_rejects in (snapshot.catalog.rejects, snapshot.catalog.playlist_rejects):
             files.copy_files(files.list_files(folder_of_rejects, ".parquet"), rejects)
-        _complete_rejects(rejects)
+        _complete(rejects, REJECTS)
+        if work.before is not None:
+            _complete(changes_folder(folder), CHANGES)
         write_vocabulary(bundle, files.join(folder, "vocabulary"))
-        metrics = release_metrics(snapshot, bundle, folder, files.join(folder, MEASURES_FOLDER), rows)
+        now = catalog_use(files.read_json(work.measures(CODEBOOKS_FILE)), rows["published"], snapshot.playlists)
+        drift = self._drift(work, now)
+        metrics = {
+            **release_metrics(snapshot, bundle, folder, files.join(folder, MEASURES_FOLDER), rows),
+            "changes": work.changes(),
+            "drift": drift and asdict(drift),
+        }
         files.write_json(files.join(folder, "metrics.json"), metrics)
         files.write_bytes(files.join(folder, "report.html"), report_html(metrics, f"release {release_id}"))
         for working in (COUNTS_FILE, MEASURES_FOLDER):
@@ -139,11 +189,25 @@ class PublishJob:
             encoders=snapshot.encoders,
             rows=rows,
             files=_file_hashes(folder),
+            previous=work.before.release_id if work.before else None,
         )
         self._refuse_churn(snapshot, bundle, folder)
+        if work.then is None:
+            write_first_use(snapshot.store, work.bundle_manifest, release_id, now)
         files.write_bytes(files.join(folder, "manifest.json"), manifest.to_json().encode())
         files.write_bytes(files.join(snapshot.store.root, LATEST), f"{release_id}\n".encode())
         return Release(manifest, folder, metrics)
+
+    def _drift(self, work: "_Work", now: CatalogUse) -> DriftReport | None:
+        if work.then is None:
+            return None
+        fits = {m: NewFit(**fit) for m, fit in files.read_json(work.measures(FIT_FILE)).items()}
+        found = drift_report(work.then, now, fits, self.limits)
+        if found.warnings and self.fail_on_drift:
+            raise DriftError(f"{advice(found)}; nothing was published")
+        if found.warnings:
+            _logger.warning("%s", advice(found))
+        return found
 
     def _refuse_churn(self, snapshot: Snapshot, bundle: Bundle, folder: str) -> None:
         latest = latest_release(snapshot.store)
@@ -163,6 +227,52 @@ class PublishJob:
                 f"{self.max_churn:.2%}: nothing was published; retrain from bundle {latest.bundle_id}, or raise "
                 "--max-churn"
             )
+
+
+@dataclass(frozen=True)
+class _Work:
+    """A release that is being made: of what, where, and what it is compared with."""
+
+    snapshot: Snapshot
+    bundle: Bundle
+    release_id: str
+    folder: str
+    before: ReleaseManifest | None
+
+    def measures(self, name: str) -> str:
+        """Path of something that the job measures; not part of the release."""
+        return files.join(self.folder, MEASURES_FOLDER, name)
+
+    @cached_property
+    def bundle_manifest(self) -> BundleManifest:
+        """Manifest of the bundle."""
+        return read_manifest(self.snapshot.store, self.bundle.bundle_id)
+
+    @cached_property
+    def then(self) -> BundleUse | None:
+        """How the bundle was used when it was first published; None when that is now."""
+        return first_use(self.snapshot.store, self.bundle_manifest)
+
+    def predecessor(self) -> Predecessor | None:
+        """The latest release, whose tokens these follow."""
+        if self.before is None:
+            return None
+        store = self.snapshot.store
+        old = read_manifest(store, self.before.bundle_id).codebooks
+        new = self.bundle_manifest.codebooks
+        recoded = frozenset(m for m in MODALITIES if old[m]["content_hash"] != new[m]["content_hash"])
+        return Predecessor(TokenTable.of(store, self.before), recoded)
+
+    def changes(self) -> dict[str, dict[str, int]] | None:
+        """How many tokens changed, by modality and why; None where there is nothing to compare with."""
+        counts = read_counts(files.join(self.folder, COUNTS_FILE))
+        return None if self.before is None else changes_by_modality(counts)
+
+
+def _comparable(snapshot: Snapshot, bundle: Bundle) -> ReleaseManifest | None:
+    """The latest release, where tokens of the same name may mean the same."""
+    latest = latest_release(snapshot.store)
+    return latest if latest is not None and latest.codebook_size == bundle.reserved else None
 
 
 def largest_churn(churn: Churn) -> tuple[str, float]:
@@ -193,10 +303,10 @@ def _reconciled_rows(snapshot: Snapshot, folder: str) -> dict[str, int]:
     return {"read": read, "published": published, "rejected": rejected}
 
 
-def _complete_rejects(folder: str) -> None:
-    """Leave an empty file where nothing was rejected: readers then find the schema."""
+def _complete(folder: str, schema: pa.Schema) -> None:
+    """Leave an empty file in a folder that has none: readers then find the schema."""
     if not files.list_files(folder, ".parquet"):
-        files.write_batches(files.join(folder, "none.parquet"), REJECTS, [])
+        files.write_batches(files.join(folder, "none.parquet"), schema, [])
 
 
 def _file_hashes(folder: str) -> dict[str, dict[str, Any]]:

@@ -30,13 +30,17 @@ def release_metrics(
         rows: rows read, published and rejected.
     """
     codebooks = files.read_json(files.join(measures, CODEBOOKS_FILE))
-    neighbours = files.read_json(files.join(measures, NEIGHBOURS_FILE))
+    neighbours_path = files.join(measures, NEIGHBOURS_FILE)
+    neighbours = files.read_json(neighbours_path) if files.exists(neighbours_path) else {}
     return {
         "rows": dict(rows),
         "rejects": count_rejects(files.join(folder, "rejects")),
         "modalities": {
             modality: {
-                **_code_use(codebooks.get(modality) or _unused(bundle[modality].size), rows["published"]),
+                **_code_use(
+                    codebooks[modality]["quality"] if modality in codebooks else _unused(bundle[modality].size),
+                    rows["published"],
+                ),
                 "reserved": bundle.reserved,
                 "neighbours": neighbours.get(modality),
             }

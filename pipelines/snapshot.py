@@ -59,12 +59,16 @@ def open_snapshot(store: Store, catalog_id: str | None = None) -> Snapshot:
     return Snapshot(store, manifest, _playlists(catalog))
 
 
+def complete_catalogs(store: Store) -> list[str]:
+    """Ids of the complete catalog snapshots of a store, oldest first."""
+    return files.list_folders_with(files.join(store.root, "catalogs"), "catalog.json")
+
+
 def _newest(store: Store) -> str:
-    root = files.join(store.root, "catalogs")
-    complete = [path.split("/")[0] for path in files.list_tree(root) if path.endswith("/catalog.json")]
+    complete = complete_catalogs(store)
     if not complete:
         raise UsageError(f"{store.root} has no complete catalog: run `tracktokens embed`")
-    return max(complete)
+    return complete[-1]
 
 
 def _playlists(catalog: Catalog) -> PlaylistsManifest | None:

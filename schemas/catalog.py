@@ -11,9 +11,12 @@ CATALOG_TRACKS = pa.schema(
         ("artist", pa.string()),
         ("tag_names", pa.list_(pa.string())),
         ("popularity", pa.float64()),
+        ("digest", pa.uint64()),
     ]
 )
-"""``catalogs/<id>/tracks``: one file a bucket of track ids, sorted by ``track_id``. Row numbers name tracks below."""
+"""``catalogs/<id>/tracks``: one file a bucket of track ids, sorted by ``track_id``. Row numbers name tracks below. The
+digest is a hash of the track's content keys: it differs between catalogs where an input does. Null where an older
+version of tracktokens wrote the catalog."""
 
 TRACK_KEYS = pa.schema(
     [

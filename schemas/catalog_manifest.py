@@ -58,6 +58,7 @@ class PlaylistsManifest(Manifest):
         entries_unknown: of these, ids that are not in the catalog.
         tracks: distinct tracks in the corpus.
         trained: whether the vectors were trained now, and not found in the store.
+        folded: tracks that got a vector now without training, out of those around them.
     """
 
     KIND: ClassVar[str] = "playlists"
@@ -70,3 +71,4 @@ class PlaylistsManifest(Manifest):
     entries_unknown: int
     tracks: int
     trained: bool
+    folded: int = 0

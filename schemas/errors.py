@@ -13,6 +13,12 @@ class UsageError(TracktokensError):
     exit_code = 2
 
 
+class DriftError(TracktokensError):
+    """The catalog has moved away from what the codebooks were learned from, further than the user wants."""
+
+    exit_code = 4
+
+
 class DataRefusedError(TracktokensError):
     """The input is there and cannot be used: publishing from it would mislead."""
 

@@ -51,8 +51,9 @@ def _parse(text: str | bytes, path: str) -> dict[str, Any]:
 
 
 def _known_fields(cls: type[Manifest], record: dict[str, Any], path: str) -> dict[str, Any]:
-    names = [field.name for field in dataclasses.fields(cls)]
-    missing = [name for name in names if name not in record]
+    """Take the fields of a class out of a record; one with a default may be missing, as older versions wrote none."""
+    fields = dataclasses.fields(cls)
+    missing = [field.name for field in fields if field.name not in record and field.default is dataclasses.MISSING]
     if missing:
         raise DataRefusedError(f"{path} lacks {', '.join(missing)}: restore it from a backup")
-    return {name: record[name] for name in names}
+    return {field.name: record[field.name] for field in fields if field.name in record}

@@ -19,6 +19,8 @@ class ReleaseManifest(Manifest):
         encoders: modality to encoder id.
         rows: rows read, in the token table, and rejected.
         files: path below the release to size in bytes and SHA-256.
+        previous: release that was the latest when this one was made, which ``changes/`` compares with; null for the
+            first, and where the vocabulary had another size.
     """
 
     KIND: ClassVar[str] = "release"
@@ -30,3 +32,4 @@ class ReleaseManifest(Manifest):
     encoders: Mapping[str, str]
     rows: Mapping[str, int]
     files: Mapping[str, Mapping[str, Any]]
+    previous: str | None = None

@@ -20,10 +20,13 @@ def catalog_keys(catalog: Catalog, modality: str, bucket: int) -> pa.Array:
     return keys[KEY.name].combine_chunks()
 
 
-def unencoded(store: Store, modality: str, encoder_id: str, bucket: int, keys: pa.Array) -> pa.Array:
-    """Those of a bucket's keys that have neither a vector nor a failure under an encoder."""
+def unencoded(
+    store: Store, modality: str, encoder_id: str, bucket: int, keys: pa.Array, retry: bool = False
+) -> pa.Array:
+    """Those of a bucket's keys that have neither a vector nor, unless it is to be tried again, a failure."""
     tried = encoded(store, modality, encoder_id, bucket)
-    tried += _keys(store.failures(modality, encoder_id, bucket), FAILURES)
+    if not retry:
+        tried += _keys(store.failures(modality, encoder_id, bucket), FAILURES)
     return without(keys, tried)
 
 

@@ -50,6 +50,12 @@ def list_files(folder: str, ending: str) -> list[str]:
     return sorted(match.path for match in found)
 
 
+def list_folders_with(folder: str, name: str) -> list[str]:
+    """Names of the folders right in a folder that hold a file of some name, sorted."""
+    found = FileSystems.match([join(glob.escape(folder), "*", name)])[0].metadata_list
+    return sorted(match.path.removesuffix(f"/{name}").rsplit("/", 1)[-1] for match in found)
+
+
 def list_tree(folder: str) -> dict[str, int]:
     """Every file below a folder: path relative to it, and size in bytes; files being written left out."""
     base = folder.rstrip("/") + "/"
@@ -146,15 +152,30 @@ def read_folder(folder: str, schema: pa.Schema, columns: list[str] | None = None
 
 
 def read_batches(path: str, schema: pa.Schema, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
-    """Read one Parquet file of a known schema; see :func:`read_folder`."""
+    """Read one Parquet file of a known schema; see :func:`read_folder`.
+
+    Columns that an older version did not write yet are null, if they may be.
+    """
+    wanted = schema if columns is None else pa.schema([schema.field(name) for name in columns])
     try:
         with open_parquet(path) as file:
-            if not file.schema_arrow.equals(schema):
+            present = [field for field in schema if field.name in file.schema_arrow.names or not field.nullable]
+            if not file.schema_arrow.equals(pa.schema(present)):
                 found = str(file.schema_arrow).replace("\n", ", ")
                 raise DataRefusedError(f"{path} has the columns {found}: it is not of this store; remove or restore it")
-            yield from file.iter_batches(batch_size=READ_ROWS, columns=columns)
+            names = [field.name for field in present if field.name in wanted.names]
+            for batch in file.iter_batches(batch_size=READ_ROWS, columns=names):
+                yield batch if len(names) == len(wanted) else _with_nulls(batch, wanted)
     except pa.ArrowException as error:
         raise DataRefusedError(f"{path} cannot be read ({error}): remove or restore it") from error
+
+
+def _with_nulls(batch: pa.RecordBatch, wanted: pa.Schema) -> pa.RecordBatch:
+    columns = [
+        batch[field.name] if field.name in batch.schema.names else pa.nulls(batch.num_rows, field.type)
+        for field in wanted
+    ]
+    return pa.record_batch(columns, schema=wanted)
 
 
 def read_table(folder: str, schema: pa.Schema, columns: list[str] | None = None) -> pa.Table:

@@ -14,6 +14,7 @@ from apache_beam import typehints
 
 from tracktokens.codebooks.assign import assign
 from tracktokens.codebooks.codebook import Codebook
+from tracktokens.codebooks.drift import CodeUse, new_fit
 from tracktokens.codebooks.neighbours import NeighbourRecall, NeighbourRecallAccumulator
 from tracktokens.codebooks.oracle import OracleAccumulator, tie_sizes
 from tracktokens.codebooks.quality import CodebookQualityAccumulator
@@ -34,7 +35,11 @@ NEIGHBOUR_SAMPLE = 20_000
 NEIGHBOUR_QUERIES = 500
 """Of these, vectors whose neighbours are sought."""
 
+Measured = typehints.KV[str, CodebookQualityAccumulator]
+"""A modality, and what was measured of some of its codes."""
+
 CODEBOOKS_FILE = "codebooks.json"
+FIT_FILE = "new.json"
 TABLE_FILE = "table.json"
 NEIGHBOURS_FILE = "neighbours.json"
 
@@ -176,11 +181,11 @@ def neighbour_recall(codebook: Codebook, vectors: npt.NDArray[np.float16]) -> Ne
 
 
 class WriteCodebookQuality(beam.PTransform):
-    """Merges what was measured of codes, by modality, and writes ``codebooks.json``: modality to quality."""
+    """Merges what was measured of codes, by modality, and writes modality to quality and to tracks of each code."""
 
-    def __init__(self, folder: str, variances: Mapping[str, float | None]) -> None:
+    def __init__(self, path: str, variances: Mapping[str, float | None]) -> None:
         super().__init__()
-        self._path = files.join(folder, CODEBOOKS_FILE)
+        self._path = path
         self._variances = dict(variances)
 
     def expand(self, measured: beam.PCollection) -> beam.PCollection:
@@ -188,16 +193,36 @@ class WriteCodebookQuality(beam.PTransform):
         return measured | beam.CombinePerKey(Merge()) | beam.combiners.ToDict() | beam.Map(self._write)
 
     def _write(self, measured: Mapping[str, CodebookQualityAccumulator]) -> None:
-        qualities = {modality: part.finalize(self._variances[modality]) for modality, part in measured.items()}
-        files.write_json(self._path, {modality: asdict(quality) for modality, quality in qualities.items()})
+        content = {
+            modality: {"quality": asdict(part.finalize(self._variances[modality])), "counts": part.counts.tolist()}
+            for modality, part in measured.items()
+        }
+        files.write_json(self._path, content)
+
+
+class WriteFit(beam.PTransform):
+    """Merges what was measured of new codes, by modality, and writes modality to how well they fit."""
+
+    def __init__(self, path: str, uses: Mapping[str, CodeUse]) -> None:
+        super().__init__()
+        self._path = path
+        self._uses = dict(uses)
+
+    def expand(self, measured: beam.PCollection) -> beam.PCollection:
+        """Merge, gather, write."""
+        return measured | beam.CombinePerKey(Merge()) | beam.combiners.ToDict() | beam.Map(self._write)
+
+    def _write(self, measured: Mapping[str, CodebookQualityAccumulator]) -> None:
+        fits = {m: new_fit(part, self._uses[m]) for m, part in measured.items() if m in self._uses}
+        files.write_json(self._path, {modality: asdict(fit) for modality, fit in fits.items()})
 
 
 class WriteTableQuality(beam.PTransform):
-    """Brings tracks with the same tokens together, measures them, and writes ``table.json``."""
+    """Brings tracks with the same tokens together, measures them, and writes what it found."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, path: str) -> None:
         super().__init__()
-        self._path = files.join(folder, TABLE_FILE)
+        self._path = path
 
     def expand(self, rows: beam.PCollection) -> beam.PCollection:
         """Group by a hash of the tokens, measure, merge, write."""
@@ -216,13 +241,13 @@ class WriteTableQuality(beam.PTransform):
 
 
 class WriteNeighbourRecall(beam.PTransform):
-    """Draws a sample of each modality's vectors, measures neighbours in it, and writes ``neighbours.json``."""
+    """Draws a sample of each modality's vectors, measures neighbours in it, and writes modality to recall."""
 
     def __init__(
-        self, folder: str, sample: SampleVectors, buckets: list[tuple[str, int]], measure: MeasureNeighbours
+        self, path: str, sample: SampleVectors, buckets: list[tuple[str, int]], measure: MeasureNeighbours
     ) -> None:
         super().__init__()
-        self._path = files.join(folder, NEIGHBOURS_FILE)
+        self._path = path
         self._sample = sample
         self._buckets = buckets
         self._measure = measure

@@ -1,6 +1,7 @@
 """Join codes to tracks, and write the token table."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 import apache_beam as beam
 import numpy as np
@@ -11,19 +12,21 @@ from apache_beam.pvalue import TaggedOutput
 from tracktokens.codebooks.bundle import Bundle
 from tracktokens.codebooks.vocabulary import token_strings
 from tracktokens.schemas.catalog import CATALOG_TRACKS, TRACK_KEYS
+from tracktokens.schemas.changes import CHANGES
 from tracktokens.schemas.errors import DataRefusedError
 from tracktokens.schemas.facts import CODE_FACTS
 from tracktokens.schemas.modalities import MODALITIES, PLAYLIST
 from tracktokens.schemas.rejects import ENCODE, REJECTS, TRACKS_TABLE
 from tracktokens.schemas.tokens import tokens_schema
 from tracktokens.transforms import files
+from tracktokens.transforms.changes import changes_part, count_changes, find_changes
 from tracktokens.transforms.counts import COUNTS_TAG
-from tracktokens.transforms.facts import encoded, failed, without
+from tracktokens.transforms.facts import catalog_keys, encoded, failed, without
 from tracktokens.transforms.keys import split_by_bucket
 from tracktokens.transforms.measuring import measure_codes, tuple_rows
 from tracktokens.transforms.rejecting import tag_rejects
 from tracktokens.transforms.store import Catalog, Store
-from tracktokens.transforms.token_tables import code_matrix, token_part
+from tracktokens.transforms.token_tables import TokenTable, code_matrix, token_part
 
 CODED_ROWS = pa.schema([("modality", pa.int8()), ("track_row", pa.int32()), ("code", pa.int16())])
 """A code on its way to its track: number of the modality, row of the track in its bucket."""
@@ -38,16 +41,23 @@ FAILURES_TAG = "failures"
 QUALITY_TAG = "quality"
 """Output with what was measured of codes, by modality."""
 
+NEW_TAG = "new"
+"""Output with what was measured of the codes of new inputs, by modality."""
+
 
 class SendCodes(beam.DoFn):
     """Reads and measures one bucket of a modality's codes.
 
-    Main output: ``CODED_ROWS`` by bucket of track; then ``FAILED_ROWS`` likewise, and what was measured, by modality.
+    Main output: ``CODED_ROWS`` by bucket of track; then ``FAILED_ROWS`` likewise, and by modality what was measured: of
+    all codes, and of those whose input the catalog before did not have.
     """
 
-    def __init__(self, store: Store, catalog: Catalog, bundle: Bundle, encoders: Mapping[str, str]) -> None:
+    def __init__(
+        self, store: Store, catalog: Catalog, bundle: Bundle, encoders: Mapping[str, str], before: Catalog | None
+    ) -> None:
         self._store = store
         self._catalog = catalog
+        self._before = before
         self._bundle_id = bundle.bundle_id
         self._centroids = {codebook.modality: codebook.size for codebook in bundle.codebooks}
         self._encoders = dict(encoders)
@@ -58,11 +68,15 @@ class SendCodes(beam.DoFn):
         keys = files.read_table(self._catalog.keys(modality, bucket), TRACK_KEYS)
         codes = files.read_table(self._store.codes(self._bundle_id, modality, bucket), CODE_FACTS)
         failures = failed(self._store, self._catalog, modality, self._encoders[modality], bucket)
+        failures = failures.filter(pc.invert(pc.is_in(failures["key"], value_set=_keys(codes))))  # a retry went well
         self._require_codes(modality, bucket, without(keys["key"].combine_chunks(), [_keys(codes), _keys(failures)]))
         yield from by_track_bucket(keys, codes, modality, CODED_ROWS)
         for part in by_track_bucket(keys, failures, modality, FAILED_ROWS):
             yield TaggedOutput(FAILURES_TAG, part)
         yield TaggedOutput(QUALITY_TAG, (modality, measure_codes(keys, codes, self._centroids[modality])))
+        if self._before is not None:
+            new = keys.filter(pc.invert(pc.is_in(keys["key"], value_set=catalog_keys(self._before, modality, bucket))))
+            yield TaggedOutput(NEW_TAG, (modality, measure_codes(new, codes, self._centroids[modality])))
 
     def _require_codes(self, modality: str, bucket: int, uncoded: pa.Array) -> None:
         """Refuse to publish ``none`` where a code is only missing; a track in no playlist has no vector to code."""
@@ -96,17 +110,33 @@ def by_track_bucket(
     yield from split_by_bucket(batch, tracks["track_bucket"].to_numpy().astype(np.int64))
 
 
+@dataclass(frozen=True)
+class Predecessor:
+    """The release before.
+
+    Attributes:
+        table: its token table.
+        recoded: modalities whose codebook is another one now.
+    """
+
+    table: TokenTable
+    recoded: frozenset[str]
+
+
 class WriteTokens(beam.DoFn):
-    """Writes the token table of one bucket of tracks.
+    """Writes the token table of one bucket of tracks, and what of it is otherwise than in the release before.
 
     Main output: ``TUPLE_ROWS`` by a hash of the tokens; then rejects of failed inputs, and counts.
     """
 
-    def __init__(self, catalog: Catalog, release: str, bundle_id: str, codebook_size: int) -> None:
+    def __init__(
+        self, catalog: Catalog, release: str, bundle_id: str, codebook_size: int, before: Predecessor | None
+    ) -> None:
         self._catalog = catalog
         self._release = release
         self._schema = tokens_schema(bundle_id)
         self._size = codebook_size
+        self._before = before
 
     def process(self, element: tuple[int, Mapping[str, Iterable[pa.RecordBatch]]]) -> Iterator[object]:
         """Join the codes of one bucket to its tracks, in order of track id."""
@@ -117,8 +147,18 @@ class WriteTokens(beam.DoFn):
         table = pa.table([tracks["track_id"], *codes.columns, strings], schema=self._schema)
         files.write_batches(token_part(self._release, bucket), self._schema, [table])
         yield TaggedOutput(COUNTS_TAG, ("rows_published", table.num_rows))
+        yield from self._compare(bucket, table)
         yield from tuple_rows(code_matrix(table), tracks, self._catalog.buckets)
         yield from self._reject(bucket, tracks["track_id"], parts["failures"])
+
+    def _compare(self, bucket: int, table: pa.Table) -> Iterator[TaggedOutput]:
+        if self._before is None:
+            return
+        old = self._before.table.read(bucket, ["track_id", *MODALITIES])
+        changes = find_changes(old, table, self._before.recoded)
+        if changes.num_rows:
+            files.write_batches(changes_part(self._release, bucket), CHANGES, [changes])
+        yield from (TaggedOutput(COUNTS_TAG, count) for count in count_changes(changes))
 
     def _reject(self, bucket: int, track_ids: pa.ChunkedArray, failed: Iterable[pa.RecordBatch]) -> Iterator[object]:
         rows = pa.Table.from_batches(failed, FAILED_ROWS)

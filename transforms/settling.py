@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import apache_beam as beam
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from apache_beam.pvalue import TaggedOutput
@@ -19,7 +20,7 @@ from tracktokens.transforms.counts import COUNTS_TAG
 from tracktokens.transforms.encoding import encoding_batches
 from tracktokens.transforms.facts import unencoded
 from tracktokens.transforms.given_vectors import PLACES_TAG, JoinedVectors, by_fragment, join_vectors
-from tracktokens.transforms.keys import bucket_numbers, distinct_keys, sort_by_key, split_by_bucket
+from tracktokens.transforms.keys import bucket_numbers, distinct_keys, key_words, sort_by_key, split_by_bucket
 from tracktokens.transforms.progress import Board
 from tracktokens.transforms.rejecting import tag_rejects
 from tracktokens.transforms.scanning import INPUTS_TAG, KEYED_TRACKS
@@ -64,6 +65,37 @@ def track_keys(keys: pa.Array, bucket: int) -> pa.RecordBatch:
     return pa.record_batch([keys, buckets, numbers], names=TRACK_KEYS.names).filter(pc.is_valid(keys)).cast(TRACK_KEYS)
 
 
+def digests(keys: Mapping[str, pa.Array], tracks: int) -> npt.NDArray[np.uint64]:
+    """Hash the content keys that each track has: uint64 (tracks,).
+
+    Keys are hashes themselves, so sums of their words by odd multipliers differ where a key does, but for a chance of
+    2**-64.
+
+    Args:
+        keys: modality to a key for each track, null where it lacks the modality.
+        tracks: how many there are.
+    """
+    sums = np.zeros(tracks, np.uint64)
+    for modality, column in keys.items():
+        present = np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False))
+        multiplier = np.uint64(2 * MODALITIES.index(modality) + 1)
+        sums[present] += key_words(column.drop_null())[:, 0] * multiplier
+    return sums
+
+
+def count_against(before: pa.Table, after: pa.Table) -> dict[str, int]:
+    """Count the rows of a bucket's tracks that are new, changed and removed; each with ``track_id`` and ``digest``."""
+    places = pc.index_in(after["track_id"].combine_chunks(), value_set=before["track_id"].combine_chunks())
+    common = pa.array(np.flatnonzero(places.is_valid().to_numpy(zero_copy_only=False)))
+    old, new = before["digest"].take(places.drop_null()), after["digest"].take(common)
+    same = pc.sum(pc.fill_null(pc.equal(old, new), False)).as_py() or 0
+    return {
+        "new": after.num_rows - len(common),
+        "changed": len(common) - same,
+        "removed": before.num_rows - len(common),
+    }
+
+
 class SettleTracks(beam.DoFn):
     """Accepts one bucket of tracks, and joins the vectors that came with the catalog.
 
@@ -79,19 +111,25 @@ class SettleTracks(beam.DoFn):
         """Write the accepted tracks of a bucket and pass their keys on."""
         bucket, parts = element
         accepted, duplicates = without_duplicates(pa.Table.from_batches(parts["rows"], KEYED_TRACKS))
-        path = files.join(self._catalog.tracks(bucket), "part.parquet")
-        files.write_batches(path, CATALOG_TRACKS, [accepted.select(CATALOG_TRACKS.names)])
         yield TaggedOutput(COUNTS_TAG, ("rows_accepted", accepted.num_rows))
         yield from tag_rejects(bucket, reject_duplicates(duplicates))
         vectors = pa.Table.from_batches(parts["vectors"], VECTOR_PLACES)
+        keys = {}
         for modality in MODALITIES:
             if modality in self._given:
                 joined = join_vectors(vectors, accepted, modality)
                 yield from self._pass_on(bucket, modality, joined)
-                keys = joined.keys
+                keys[modality] = joined.keys
             else:
-                keys = accepted["track_key" if modality == PLAYLIST else modality].combine_chunks()
-            yield from self._by_key_bucket(modality, track_keys(keys, bucket))
+                keys[modality] = accepted["track_key" if modality == PLAYLIST else modality].combine_chunks()
+            yield from self._by_key_bucket(modality, track_keys(keys[modality], bucket))
+        tracks = accepted.append_column("digest", pa.array(digests(keys, accepted.num_rows)))
+        yield from self._settle(bucket, tracks.select(CATALOG_TRACKS.names))
+
+    def _settle(self, bucket: int, tracks: pa.Table) -> Iterable[TaggedOutput]:
+        """Keep the accepted tracks of a bucket; may give counts."""
+        files.write_batches(files.join(self._catalog.tracks(bucket), "part.parquet"), CATALOG_TRACKS, [tracks])
+        return ()
 
     def _pass_on(self, bucket: int, modality: str, joined: JoinedVectors) -> Iterator[TaggedOutput]:
         for name, count in joined.counts.items():
@@ -108,16 +146,24 @@ class SettleTracks(beam.DoFn):
 class FindMissing(beam.DoFn):
     """Writes which tracks have which key, and passes on the inputs that were never encoded, to an output a modality.
 
-    Given vectors that are not stored yet go to the output ``PLACES_TAG``.
+    Given vectors that are not stored yet go to the output ``PLACES_TAG``. With ``retry`` inputs that failed for good
+    count as never encoded.
     """
 
     def __init__(
-        self, store: Store, catalog: Catalog, encoders: Mapping[str, str], given: Collection[str], board: Board
+        self,
+        store: Store,
+        catalog: Catalog,
+        encoders: Mapping[str, str],
+        given: Collection[str],
+        retry: bool,
+        board: Board,
     ) -> None:
         self._store = store
         self._catalog = catalog
         self._encoders = dict(encoders)
         self._given = frozenset(given)
+        self._retry = retry
         self._board = board
 
     def process(
@@ -128,13 +174,17 @@ class FindMissing(beam.DoFn):
         keys = sort_by_key(pa.Table.from_batches(parts["keys"], TRACK_KEYS), "track_bucket", "track_row")
         if not keys.num_rows or refused:
             return
-        files.write_batches(files.join(self._catalog.keys(modality, bucket), "part.parquet"), TRACK_KEYS, [keys])
+        self._settle(modality, bucket, keys)
         distinct = distinct_keys(keys["key"].combine_chunks())
         if modality in self._encoders:
             yield TaggedOutput(COUNTS_TAG, (f"tracks_with/{modality}", keys.num_rows))
             yield TaggedOutput(COUNTS_TAG, (f"inputs/{modality}", len(distinct)))
-            missing = unencoded(self._store, modality, self._encoders[modality], bucket, distinct)
+            missing = unencoded(self._store, modality, self._encoders[modality], bucket, distinct, self._retry)
             yield from self._pass_on(modality, pick_inputs(pa.Table.from_batches(parts["inputs"], INPUTS), missing))
+
+    def _settle(self, modality: str, bucket: int, keys: pa.Table) -> None:
+        """Keep which tracks have which key."""
+        files.write_batches(files.join(self._catalog.keys(modality, bucket), "part.parquet"), TRACK_KEYS, [keys])
 
     def _pass_on(self, modality: str, inputs: pa.RecordBatch) -> Iterator[TaggedOutput]:
         given = modality in self._given

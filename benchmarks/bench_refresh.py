@@ -1,0 +1,142 @@
+"""The nightly refresh over the first run: wall time, and peak memory, on a catalog whose vectors are given.
+
+    python benchmarks/bench_refresh.py [--tracks 1000000] [--workers 2] [--folder FOLDER]
+
+The catalog of ``bench_vectors.py`` in part files of 16,384 rows is tokenized; then one row in a hundred is edited, as
+many are added and removed, and it is refreshed, twice from the same store: with the changes spread over all part files,
+and with the changed rows in part files of their own, as a pipeline writes that appends what it made.
+"""
+
+import argparse
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from bench_vectors import CENTRES, DIMS, measured_run, vectors_batch, vectors_schema
+
+from tracktokens.pipelines.encoders import VectorsChoice, VectorSources
+from tracktokens.pipelines.launch import Launch
+from tracktokens.pipelines.refresh import RefreshJob
+from tracktokens.pipelines.run import RunJob
+
+PART_ROWS = 1 << 14
+CHANGED = 100
+"""One row in so many is edited, one removed, and one added."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tracks", type=int, default=1_000_000)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--folder", type=Path, help="where the catalogs are kept; a temporary folder when not given")
+    parser.add_argument("--job", nargs=3, metavar=("JOB", "CATALOG", "STORE"), help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.job:
+        work(*args.job, args.workers)
+    elif args.folder:
+        compare(args.folder, args.tracks, args.workers)
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            compare(Path(folder), args.tracks, args.workers)
+
+
+def compare(folder: Path, tracks: int, workers: int) -> None:
+    """Make the catalogs, and measure."""
+    catalogs = {name: folder / f"{name}-{tracks}" for name in ("first", "spread", "apart")}
+    makers: dict[str, Callable[[Path, int, Path], None]] = {"first": first, "spread": spread, "apart": apart}
+    for name, path in catalogs.items():
+        if not path.exists():
+            makers[name](path, tracks, catalogs["first"])
+    with tempfile.TemporaryDirectory(dir=folder) as stores:
+        store = f"{stores}/store"
+        base = measured_run("first run", __file__, ["run", str(catalogs["first"]), store], workers)
+        for name, label in (("first", "nothing changed"), ("spread", "1 % spread"), ("apart", "1 % apart")):
+            copy = f"{stores}/copy"
+            shutil.copytree(store, copy, copy_function=link)
+            spent = measured_run(label, __file__, ["refresh", str(catalogs[name]), copy], workers)
+            print(f"  over the first run: {spent / base:.3f}", flush=True)
+            shutil.rmtree(copy)
+
+
+def link(source: str, target: str) -> None:
+    """Copy a store's file by a second name: files of a store are never changed, only replaced."""
+    Path(target).hardlink_to(source)
+
+
+def first(folder: Path, tracks: int, _: Path) -> None:
+    """Write tracks and vectors, clustered as real ones are."""
+    write(folder, np.arange(tracks), lambda modality, rows: make_vectors(modality, rows, edited=False))
+
+
+def spread(folder: Path, tracks: int, _: Path) -> None:
+    """Write all of the catalog anew, one row in a hundred edited, one gone, and as many more at the end."""
+    rows = np.arange(tracks + tracks // CHANGED)
+    write(folder, rows[rows % CHANGED != 1], lambda modality, rows: make_vectors(modality, rows, edited=True))
+
+
+def apart(folder: Path, tracks: int, before: Path) -> None:
+    """Write the changed rows into part files before the old ones, where they win."""
+    rows = np.arange(tracks + tracks // CHANGED)
+    left = rows[rows % CHANGED != 1]
+    write_tracks(folder, left)
+    changed = left[(left % CHANGED == 0) | (left >= tracks)]
+    for modality in DIMS:
+        shutil.copytree(before / modality, folder / modality)
+        write_vectors(folder / modality / "a-changed.parquet", modality, changed, make_vectors(modality, changed, True))
+
+
+def write(folder: Path, rows: np.ndarray, make: Callable[[str, np.ndarray], np.ndarray]) -> None:
+    write_tracks(folder, rows)
+    for modality in DIMS:
+        (folder / modality).mkdir()
+        for number, start in enumerate(range(0, len(rows), PART_ROWS)):
+            part = rows[start : start + PART_ROWS]
+            write_vectors(folder / modality / f"part-{number:04d}.parquet", modality, part, make(modality, part))
+
+
+def write_tracks(folder: Path, rows: np.ndarray) -> None:
+    folder.mkdir(parents=True)
+    titles = pa.array(np.char.add("song ", (rows // 2).astype(str)))
+    pq.write_table(pa.table({"track_id": names(rows), "title": titles}), folder / "tracks.parquet")
+
+
+def write_vectors(path: Path, modality: str, rows: np.ndarray, vectors: np.ndarray) -> None:
+    batch = vectors_batch(names(rows), vectors)
+    pq.write_table(pa.Table.from_batches([batch], vectors_schema(DIMS[modality])), path)
+
+
+def names(rows: np.ndarray) -> pa.Array:
+    return pa.array(np.char.add("track-", rows.astype(str)))
+
+
+def make_vectors(modality: str, rows: np.ndarray, edited: bool) -> np.ndarray:
+    """Vectors of tracks, the same for a row wherever it stands; one row in a hundred turned round where edited."""
+    dim = DIMS[modality]
+    centres = np.random.default_rng(dim).standard_normal((CENTRES, dim), np.float32)
+    vectors = np.empty((len(rows), dim), np.float32)
+    for block in np.unique(rows // PART_ROWS):
+        draw = np.random.default_rng((dim, int(block)))
+        made = draw.standard_normal((PART_ROWS, dim), np.float32) + centres[draw.integers(0, CENTRES, PART_ROWS)]
+        mine = rows // PART_ROWS == block
+        vectors[mine] = made[rows[mine] % PART_ROWS]
+    if edited:
+        vectors[rows % CHANGED == 0] *= -1
+    return vectors
+
+
+def work(job: str, catalog: str, store: str, workers: int) -> None:
+    """Tokenize or refresh a catalog, and say how long each stage took."""
+    choices = {m: VectorsChoice(f"{catalog}/{m}", source=f"bench-{m}") for m in DIMS}
+    given, tracks = VectorSources(vectors=choices).given(), f"{catalog}/tracks.parquet"
+    jobs = {"run": RunJob(tracks, store, {}, vectors=given), "refresh": RefreshJob(tracks, store, {}, vectors=given)}
+    outcome = jobs[job].run(Launch(workers))
+    stages = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in outcome.seconds.items())
+    print(f"{sum(outcome.seconds.values()):.1f} s ({stages}), {sum(outcome.catalog.encoded.values())} vectors stored")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,163 @@
+"""What a refresh would do, without doing it: nothing is encoded, and nothing in the store changes."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+from tempfile import TemporaryDirectory
+from typing import Any
+from uuid import uuid4
+
+import apache_beam as beam
+from rich.table import Table
+
+from tracktokens.pipelines.embed import is_refused
+from tracktokens.pipelines.launch import Launch
+from tracktokens.pipelines.refresh import RefreshJob, check_sources
+from tracktokens.pipelines.releases import latest_release
+from tracktokens.pipelines.snapshot import Snapshot, complete_catalogs, open_snapshot
+from tracktokens.schemas.errors import UsageError
+from tracktokens.schemas.modalities import AUDIO
+from tracktokens.schemas.tracks import TRACKS
+from tracktokens.transforms import files
+from tracktokens.transforms.arrow_coder import Count
+from tracktokens.transforms.counts import WriteCounts, read_counts
+from tracktokens.transforms.given_vectors import PLACES_TAG
+from tracktokens.transforms.inputs.fragments import Fragment, check_table, find_fragments
+from tracktokens.transforms.planning import CompareTracks, CountBytes, CountGiven, CountInputs, CountMissing
+from tracktokens.transforms.store import Store
+
+ROWS = ("read", "rejected", "new", "changed", "removed")
+MEGABYTE = 1_000_000
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a refresh would do.
+
+    Attributes:
+        release_id: the release that it would follow.
+        rows: rows read and rejected, and tracks that are new, have another input, or are removed.
+        inputs: modality to distinct inputs that would be encoded, or to given vectors that would be stored.
+        audio_bytes: size of the audio files among them.
+        seconds: modality to about how long encoding them takes, by what the last runs took; None where none tells.
+        refused: whether too many rows are rejected, so that the refresh would end there.
+    """
+
+    release_id: str
+    rows: Mapping[str, int]
+    inputs: Mapping[str, int]
+    audio_bytes: int
+    seconds: Mapping[str, float | None]
+    refused: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it, as JSON values."""
+        return asdict(self)
+
+
+def plan_refresh(job: RefreshJob, launch: Launch) -> Plan:
+    """Compare a catalog with the latest release and with what is stored.
+
+    Tracks that would be folded into the playlists are not counted: that takes a pass over all playlists.
+
+    Raises:
+        UsageError: there is no store with a release, or an input is not there.
+        DataRefusedError: the encoders are not the release's, or the catalog cannot be read.
+    """
+    store = Store.open(job.store)
+    latest = latest_release(store)
+    if latest is None:
+        raise UsageError(f"{store.root} has no release yet: `tracktokens run` would encode everything")
+    before = open_snapshot(store, latest.catalog_id)
+    check_sources(before, latest.release_id, job.embed_job().encoder_ids)
+    fragments = find_fragments(files.absolute(job.tracks), "tracks")
+    check_table(fragments, TRACKS)
+    counts = _count(job, store, before, fragments, launch)
+    inputs = {modality: counts[f"missing/{modality}"] for modality in before.manifest.encoders}
+    return Plan(
+        release_id=latest.release_id,
+        rows={name: counts[f"rows_{name}"] for name in ROWS},
+        inputs=inputs,
+        audio_bytes=counts["audio_bytes"],
+        seconds=_estimate(store, inputs),
+        refused=is_refused(counts, job.max_reject_rate),
+    )
+
+
+def plan_report(plan: Plan) -> Table:
+    """Show a plan to people."""
+    table = Table("what a refresh would do", "", "seconds, about")
+    for name in ROWS:
+        table.add_row(f"rows {name}", str(plan.rows[name]), "")
+    for modality, count in plan.inputs.items():
+        spent = plan.seconds[modality]
+        table.add_row(f"encode {modality}", str(count), "-" if spent is None else f"{spent:.0f}")
+    table.add_row("audio to read", f"{plan.audio_bytes / MEGABYTE:.1f} MB", "")
+    if plan.refused:
+        table.add_row("refused: too many rows are rejected", "", "")
+    return table
+
+
+def _count(
+    job: RefreshJob, store: Store, before: Snapshot, fragments: list[Fragment], launch: Launch
+) -> Mapping[str, int]:
+    """Scan as a refresh does, and count."""
+    with _working_folder(store) as folder:
+        path = files.join(folder, "plan.json")
+        launch.run(partial(_build, job, store, before, fragments, launch, path))
+        return read_counts(path)
+
+
+def _build(
+    job: RefreshJob,
+    store: Store,
+    before: Snapshot,
+    fragments: list[Fragment],
+    launch: Launch,
+    path: str,
+    pipeline: beam.Pipeline,
+) -> None:
+    embed, given = job.embed_job(), list(job.vectors)
+    settle = CompareTracks(before.catalog, given)
+    find = CountMissing(store, before.catalog, embed.encoder_ids, given, job.retry_rejects, launch.board)
+    scanned = embed.scan(store, fragments, settle, find, launch, pipeline)
+    counts = list(scanned.counts)
+    for modality in job.encoders:
+        counts.append(scanned.missing[modality] | f"count {modality}" >> _counting(CountInputs(modality)))
+    if AUDIO in job.encoders and job.audio_root is not None:
+        size = CountBytes(files.absolute(job.audio_root))
+        counts.append(scanned.missing[AUDIO] | "count bytes" >> _counting(size))
+    counts.append(scanned.missing[PLACES_TAG] | "count vectors" >> _counting(CountGiven()))
+    counts | "all counts" >> beam.Flatten() | "write counts" >> WriteCounts(path)
+
+
+def _counting(dofn: beam.DoFn) -> beam.PTransform:
+    return beam.ParDo(dofn).with_output_types(Count)
+
+
+@contextmanager
+def _working_folder(store: Store) -> Iterator[str]:
+    """A folder that all workers see: on this machine, or in a remote store, until the counts are read."""
+    if not files.is_remote(store.root):
+        with TemporaryDirectory() as folder:
+            yield folder
+        return
+    folder = files.join(store.root, f"plan-{uuid4().hex}")
+    try:
+        yield folder
+    finally:
+        files.delete_tree(folder)
+
+
+def _estimate(store: Store, inputs: Mapping[str, int]) -> dict[str, float | None]:
+    """Seconds that encoding would take, by modality, at the rate of the newest catalog that encoded some."""
+    rates: dict[str, float] = {}
+    for catalog_id in reversed(complete_catalogs(store)):
+        if rates.keys() >= inputs.keys():
+            break
+        manifest = open_snapshot(store, catalog_id).manifest
+        for modality, count in manifest.encoded.items():
+            if count and modality not in rates:
+                rates[modality] = manifest.encoding_seconds[modality] / count
+    return {m: 0.0 if not count else rates[m] * count if m in rates else None for m, count in inputs.items()}

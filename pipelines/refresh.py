@@ -1,0 +1,147 @@
+"""The nightly job: what changed in a catalog is encoded and gets the codes of the codebooks in use; then a release."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from tracktokens.codebooks.drift import DriftLimits
+from tracktokens.pipelines.embed import DEFAULT_MAX_REJECT_RATE, EmbedJob
+from tracktokens.pipelines.launch import Launch
+from tracktokens.pipelines.playlists import PlaylistsJob, refuse_two_sources
+from tracktokens.pipelines.publish import PublishJob
+from tracktokens.pipelines.releases import latest_release
+from tracktokens.pipelines.run import Outcome, StageClock
+from tracktokens.pipelines.snapshot import Snapshot, open_snapshot
+from tracktokens.pipelines.tokenize import TokenizeJob
+from tracktokens.schemas.catalog_manifest import CatalogManifest, PlaylistsManifest
+from tracktokens.schemas.errors import DataRefusedError, UsageError
+from tracktokens.schemas.modalities import MODALITIES, PLAYLIST
+from tracktokens.schemas.playlists import PLAYLISTS
+from tracktokens.schemas.release_manifest import ReleaseManifest
+from tracktokens.transforms import files
+from tracktokens.transforms.bundles import read_manifest
+from tracktokens.transforms.encoders.base import Encoder
+from tracktokens.transforms.given_vectors import GivenVectors
+from tracktokens.transforms.inputs.fragments import check_table, find_fragments
+from tracktokens.transforms.store import Store
+
+
+@dataclass(frozen=True)
+class RefreshJob:
+    """Bring the latest release up to date with a catalog. Nothing is trained: every token goes on meaning what it did.
+
+    What is stored costs nothing again. A track that is new in playlists is folded into the space of the playlist
+    vectors (``codebooks.folding``); whoever has a playlist token keeps it, whatever the playlists say now.
+
+    Attributes:
+        tracks: file, folder or glob of the tracks table: the whole catalog as it is now.
+        store: root of the store, which has a release.
+        encoders: modality to encoder, the same as the release's.
+        playlists: file, folder or glob of the playlists table, or None: then no track gets its first playlist token.
+        audio_root: folder below which audio paths lie.
+        max_reject_rate: share of rows that may be lost before the catalog is refused.
+        vectors: modality to vectors that exist already, in place of an encoder.
+        retry_rejects: whether inputs that were rejected for good are tried again.
+        fail_on_drift: whether a catalog past a limit of ``limits`` is an error, in place of a warning.
+        limits: how far a catalog may move away from what the codebooks were learned from.
+    """
+
+    tracks: str
+    store: str
+    encoders: Mapping[str, Encoder]
+    playlists: str | None = None
+    audio_root: str | None = None
+    max_reject_rate: float = DEFAULT_MAX_REJECT_RATE
+    vectors: Mapping[str, GivenVectors] = field(default_factory=dict)
+    retry_rejects: bool = False
+    fail_on_drift: bool = False
+    limits: DriftLimits = field(default_factory=DriftLimits)
+
+    def run(self, launch: Launch, enter: Callable[[str], None] = lambda stage: None) -> Outcome:
+        """Run all jobs; ``enter`` is told each stage's name as it begins.
+
+        Raises:
+            UsageError: there is no store with a release, or an input is not there.
+            DataRefusedError: the encoders are not the release's, or the data cannot be used. Nothing is published then.
+            DriftError: the catalog is past a limit and ``fail_on_drift``. Nothing is published then.
+        """
+        store = Store.open(self.store)
+        latest = latest_release(store)
+        if latest is None:
+            raise UsageError(f"{store.root} has no release to refresh: make the first with `tracktokens run`")
+        before = open_snapshot(store, latest.catalog_id)
+        embed = self.embed_job()
+        check_sources(before, latest.release_id, embed.encoder_ids)
+        self._check_playlists(latest)
+        clock = StageClock(enter)
+        catalog = clock.time("embed", lambda: embed.run(launch))
+        if before.playlists is not None:
+            clock.time("playlists", lambda: self._fold(before, latest, catalog, launch))
+        tokenize = TokenizeJob(self.store, latest.bundle_id, catalog.catalog_id)
+        clock.time("tokenize", lambda: tokenize.run(launch))
+        publish = PublishJob(
+            self.store,
+            latest.bundle_id,
+            catalog.catalog_id,
+            fail_on_drift=self.fail_on_drift,
+            limits=self.limits,
+            neighbours=False,
+        )
+        release = clock.time("publish", lambda: publish.run(launch))
+        return Outcome(release, catalog, read_manifest(store, latest.bundle_id), clock.seconds)
+
+    def embed_job(self) -> EmbedJob:
+        """The job that scans the catalog and encodes what changed."""
+        return EmbedJob(
+            self.tracks,
+            self.store,
+            self.encoders,
+            self.audio_root,
+            self.max_reject_rate,
+            self.vectors,
+            self.retry_rejects,
+        )
+
+    def _check_playlists(self, latest: ReleaseManifest) -> None:
+        """Refuse playlists that cannot be read, or have no space to be folded into, before anything is encoded."""
+        if self.playlists is None:
+            return
+        refuse_two_sources(self.vectors)
+        if PLAYLIST not in latest.encoders:
+            raise DataRefusedError(
+                f"release {latest.release_id} has no playlist tokens, so there is no space that new tracks could be "
+                "folded into: `tracktokens run` learns one, or leave out --playlists"
+            )
+        check_table(find_fragments(files.absolute(self.playlists), "playlists"), PLAYLISTS)
+
+    def _fold(
+        self, before: Snapshot, latest: ReleaseManifest, catalog: CatalogManifest, launch: Launch
+    ) -> PlaylistsManifest:
+        if self.playlists is not None:
+            return PlaylistsJob(self.playlists, self.store, catalog.catalog_id, frozen=latest).run(launch)
+        return keep_playlists(before, catalog)
+
+
+def check_sources(before: Snapshot, release_id: str, encoder_ids: Mapping[str, str]) -> None:
+    """Check that inputs are encoded as those of a release were; learned playlist vectors are kept by themselves.
+
+    Raises:
+        DataRefusedError: a modality's encoder is missing, new, or another one.
+    """
+    for modality in MODALITIES:
+        old, new = before.manifest.encoders.get(modality), encoder_ids.get(modality)
+        if old != new:
+            raise DataRefusedError(
+                f"{modality}: release {release_id} has vectors of encoder {old or 'none'}, and this refresh "
+                f"{f'would make some of {new}' if new else 'has none'}: give the options that the release was made "
+                "with; `tracktokens run` takes another encoder, and learns new tokens"
+            )
+
+
+def keep_playlists(before: Snapshot, catalog: CatalogManifest) -> PlaylistsManifest:
+    """Give a catalog the playlist vectors of an older one, as they are."""
+    known = before.playlists
+    if known is None:
+        raise ValueError("the older catalog has no playlist vectors")
+    manifest = PlaylistsManifest(known.encoder_id, 0, 0, 0, 0, 0, known.tracks, trained=False)
+    files.write_bytes(before.store.catalog(catalog.catalog_id).playlists_manifest, manifest.to_json().encode())
+    return manifest

@@ -1,0 +1,164 @@
+"""The nightly refresh: what changed gets codes of the frozen codebooks, and all else stays as it is."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.pipelines.vector_catalog import CODES, DIMS, GROUPS, group_vectors, write_vectors
+from tracktokens.pipelines.encoders import VectorsChoice, VectorSources
+from tracktokens.pipelines.launch import Launch
+from tracktokens.pipelines.refresh import RefreshJob
+from tracktokens.pipelines.run import Outcome, RunJob
+from tracktokens.schemas.errors import DataRefusedError, UsageError
+from tracktokens.schemas.modalities import AUDIO, LYRICS, MODALITIES, PLAYLIST
+
+GIVEN = (LYRICS, AUDIO)
+TRACKS = 400
+NEW = 20
+"""Tracks t400 to t419 come with the second night, t0 to t9 go, and t10 to t19 get the lyrics of another group."""
+
+
+def write_night(folder: Path, tracks: "range", lyrics: np.ndarray) -> Path:
+    """Write a catalog of some tracks; tags and titles are left out, so that no model is needed."""
+    folder.mkdir()
+    ids = [f"t{n}" for n in tracks]
+    pq.write_table(pa.table({"track_id": ids, "popularity": [float(n) for n in tracks]}), folder / "tracks.parquet")
+    write_vectors(folder / LYRICS / "part.parquet", lyrics[tracks.start : tracks.stop], ids)
+    audio = group_vectors(4, DIMS[AUDIO], TRACKS + NEW)
+    write_vectors(folder / AUDIO / "part.parquet", audio[tracks.start : tracks.stop], ids)
+    write_playlists(folder, tracks)
+    return folder
+
+
+def write_playlists(folder: Path, tracks: "range") -> None:
+    """Playlists of tracks of one group each, t405 to t409 in none of them."""
+    draw = np.random.default_rng(1)
+    rows = []
+    for number in range(200):
+        group = [n for n in tracks if n % GROUPS == number % GROUPS and n not in range(405, 410)]
+        rows.append([f"t{n}" for n in draw.permutation(group)[:15]])
+    table = pa.table({"playlist_id": [f"p{n}" for n in range(len(rows))], "track_ids": rows})
+    pq.write_table(table, folder / "playlists.parquet")
+
+
+def first_job(night: Path, store: Path) -> RunJob:
+    given = VectorSources(vectors={m: VectorsChoice(str(night / m), source=m) for m in GIVEN}).given()
+    return RunJob(
+        str(night / "tracks.parquet"),
+        str(store),
+        {},
+        str(night / "playlists.parquet"),
+        codebook_size=CODES,
+        vectors=given,
+    )
+
+
+def refresh_job(night: Path, store: Path) -> RefreshJob:
+    first = first_job(night, store)
+    return RefreshJob(first.tracks, first.store, {}, first.playlists, vectors=first.vectors)
+
+
+def tokens(outcome: Outcome) -> pa.Table:
+    return pq.read_table(f"{outcome.release.folder}/tokens").sort_by("track_id")
+
+
+def changes(outcome: Outcome) -> list[dict[str, object]]:
+    return pq.read_table(f"{outcome.release.folder}/changes").to_pylist()
+
+
+@dataclasses.dataclass(frozen=True)
+class TwoNights:
+    store: Path
+    nights: tuple[Path, Path]
+    first: Outcome
+    second: Outcome
+
+
+@pytest.fixture(scope="module")
+def lyrics() -> tuple[np.ndarray, np.ndarray]:
+    before = group_vectors(3, DIMS[LYRICS], TRACKS + NEW)
+    after = before.copy()
+    after[10:20] = before[11:21] * 1.01 + 0.001  # of the next group, and like no other
+    return before, after
+
+
+@pytest.fixture(scope="module")
+def nights(tmp_path_factory: pytest.TempPathFactory, lyrics: tuple[np.ndarray, np.ndarray]) -> TwoNights:
+    folder = tmp_path_factory.mktemp("nights")
+    store = folder / "store"
+    one = write_night(folder / "one", range(TRACKS), lyrics[0])
+    two = write_night(folder / "two", range(10, TRACKS + NEW), lyrics[1])
+    first = first_job(one, store).run(Launch())
+    return TwoNights(store, (one, two), first, refresh_job(two, store).run(Launch()))
+
+
+def test_only_what_changed_is_encoded(nights: TwoNights) -> None:
+    assert nights.second.catalog.encoded[LYRICS] == NEW + 10
+    assert nights.second.catalog.encoded[AUDIO] == NEW
+
+
+def test_the_bundle_stays_and_so_does_every_token_of_an_unchanged_track(nights: TwoNights) -> None:
+    assert nights.second.bundle.bundle_id == nights.first.bundle.bundle_id
+    before = tokens(nights.first).to_pylist()
+    after = {row["track_id"]: row for row in tokens(nights.second).to_pylist()}
+    same = [row for row in before if row["track_id"] not in {f"t{n}" for n in range(20)}]
+    assert len(same) == TRACKS - 20
+    assert all(after[row["track_id"]] == row for row in same)
+
+
+def test_tracks_that_are_gone_are_gone_and_new_ones_are_there(nights: TwoNights) -> None:
+    found = set(tokens(nights.second)["track_id"].to_pylist())
+    assert found == {f"t{n}" for n in range(10, TRACKS + NEW)}
+
+
+def test_new_tracks_in_playlists_get_the_code_of_those_around_them(nights: TwoNights) -> None:
+    table = {row["track_id"]: row for row in tokens(nights.second).to_pylist()}
+    for number in (n for n in range(TRACKS, TRACKS + NEW) if n not in range(405, 410)):
+        group = {table[f"t{n}"][PLAYLIST] for n in range(20, TRACKS) if n % GROUPS == number % GROUPS}
+        assert table[f"t{number}"][PLAYLIST] in group
+    assert all(table[f"t{n}"][PLAYLIST] is None for n in range(405, 410))
+
+
+def test_changes_say_what_became_of_each_token_and_why(nights: TwoNights) -> None:
+    before = {row["track_id"]: row for row in tokens(nights.first).to_pylist()}
+    after = {row["track_id"]: row for row in tokens(nights.second).to_pylist()}
+    expected = [
+        (track_id, modality, before.get(track_id, {}).get(modality), after.get(track_id, {}).get(modality))
+        for track_id in sorted(before.keys() | after.keys())
+        for modality in MODALITIES
+        if before.get(track_id, {}).get(modality) != after.get(track_id, {}).get(modality)
+    ]
+    found = changes(nights.second)
+    assert [(r["track_id"], r["modality"], r["old_code"], r["new_code"]) for r in found] == expected
+    why = {row["track_id"]: row["why"] for row in found}
+    assert {why[f"t{n}"] for n in range(10)} == {"removed"}
+    assert {why[f"t{n}"] for n in range(10, 20)} == {"input changed"}
+    assert {why[f"t{n}"] for n in range(TRACKS, TRACKS + NEW)} == {"new"}
+    counted = nights.second.release.metrics["changes"]
+    assert counted[AUDIO] == {"new": NEW, "removed": 10, "input changed": 0, "codebook changed": 0}
+    assert nights.second.release.manifest.previous == nights.first.release.manifest.release_id
+
+
+def test_a_refresh_without_playlists_keeps_the_playlist_tokens(nights: TwoNights, tmp_path: Path) -> None:
+    job = dataclasses.replace(refresh_job(nights.nights[1], nights.store), playlists=None)
+    third = job.run(Launch())
+    assert tokens(third).equals(tokens(nights.second))
+    assert changes(third) == []
+
+
+def test_other_encoders_than_the_releases_are_refused(nights: TwoNights) -> None:
+    job = refresh_job(nights.nights[1], nights.store)
+    other = VectorSources(vectors={LYRICS: VectorsChoice(str(nights.nights[1] / LYRICS), source="other")}).given()
+    with pytest.raises(DataRefusedError, match=r"lyrics: release .* has vectors of encoder"):
+        dataclasses.replace(job, vectors={**job.vectors, **other}).run(Launch())
+    with pytest.raises(DataRefusedError, match=r"audio: .* this refresh has none"):
+        dataclasses.replace(job, vectors={LYRICS: job.vectors[LYRICS]}).run(Launch())
+
+
+def test_a_store_without_a_release_is_an_error(tmp_path: Path, nights: TwoNights) -> None:
+    with pytest.raises(UsageError, match="is not a store"):
+        refresh_job(nights.nights[1], tmp_path / "none").run(Launch())
