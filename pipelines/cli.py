@@ -28,6 +28,7 @@ Exit codes:
   1  a fault: ours, the machine's, or the runner's
   2  wrong usage, or an input that is not there
   3  the data was refused; nothing was published
+  5  another job writes the store, or has published meanwhile
 """
 
 

@@ -26,6 +26,7 @@ from tracktokens.transforms.learning_playlists import (
 )
 from tracktokens.transforms.rejecting import REJECTS_TAG, WriteRejects
 from tracktokens.transforms.store import Store
+from tracktokens.transforms.writer_lock import writes
 
 COUNTS_FILE = "counts.json"
 RESULT_FILE = "encoder.json"
@@ -63,6 +64,7 @@ class PlaylistsJob:
     catalog_id: str | None = None
     config: Word2VecConfig = field(default_factory=Word2VecConfig)
 
+    @writes("playlists")
     def run(self, launch: Launch) -> PlaylistsManifest:
         """Run the job and return the manifest that it left with the snapshot.
 

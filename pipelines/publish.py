@@ -15,11 +15,11 @@ from tracktokens.codebooks.churn import Churn
 from tracktokens.codebooks.vocabulary import added_tokens_json, tokens_json
 from tracktokens.pipelines.launch import Launch
 from tracktokens.pipelines.release_metrics import release_metrics, training_variances
-from tracktokens.pipelines.releases import latest_release
+from tracktokens.pipelines.releases import latest_id, latest_release
 from tracktokens.pipelines.report import report_html
 from tracktokens.pipelines.snapshot import Snapshot
 from tracktokens.pipelines.tokenize import open_with_bundle
-from tracktokens.schemas.errors import DataRefusedError
+from tracktokens.schemas.errors import DataRefusedError, StoreBusyError
 from tracktokens.schemas.rejects import REJECTS
 from tracktokens.schemas.release_manifest import ReleaseManifest
 from tracktokens.transforms import files
@@ -35,9 +35,10 @@ from tracktokens.transforms.measuring import (
 )
 from tracktokens.transforms.publishing import FAILURES_TAG, QUALITY_TAG, SendCodes, WriteTokens
 from tracktokens.transforms.rejecting import REJECTS_TAG, WriteRejects
-from tracktokens.transforms.store import LATEST, new_id
+from tracktokens.transforms.store import LATEST, Store, new_id
 from tracktokens.transforms.token_tables import TokenTable
 from tracktokens.transforms.training import SampleVectors, threshold
+from tracktokens.transforms.writer_lock import writes
 
 COUNTS_FILE = "counts.json"
 MEASURES_FOLDER = "measures"
@@ -62,26 +63,32 @@ class PublishJob:
         bundle_id: the codebooks.
         catalog_id: the snapshot; the newest complete one when it is None.
         max_churn: bound on the tokens that may be another than in the latest release; see :func:`largest_churn`.
+        expected_latest: what ``LATEST`` said when the work began that is published now, empty before the first
+            release; nothing is published when it says something else at the end. None reads it when the job begins.
     """
 
     store: str
     bundle_id: str
     catalog_id: str | None = None
     max_churn: float | None = None
+    expected_latest: str | None = None
 
+    @writes("publish")
     def run(self, launch: Launch) -> Release:
         """Run the job and return the release.
 
         Raises:
             UsageError: when the store lacks the bundle or a catalog.
             DataRefusedError: when they do not belong together, or too many tokens changed; then nothing is published.
+            StoreBusyError: when another job published meanwhile; then nothing is published.
             TracktokensError: when rows are unaccounted for, which is a fault of ours; then nothing is published.
         """
         snapshot, bundle = open_with_bundle(self.store, self.bundle_id, self.catalog_id)
+        expected = latest_id(snapshot.store.root) if self.expected_latest is None else self.expected_latest
         release_id = new_id()
         folder = snapshot.store.release(release_id)
         launch.run(partial(self._build, snapshot, bundle, folder, launch))
-        return self._finish(snapshot, bundle, release_id, folder)
+        return self._finish(snapshot, bundle, release_id, folder, expected)
 
     def _build(self, snapshot: Snapshot, bundle: Bundle, folder: str, launch: Launch, pipeline: beam.Pipeline) -> None:
         catalog = snapshot.catalog
@@ -118,7 +125,7 @@ class PublishJob:
         measure = MeasureNeighbours({m: bundle[m] for m in snapshot.encoders}, NEIGHBOUR_SEED, launch.workers)
         pipeline | "measure neighbours" >> WriteNeighbourRecall(measures, sample, snapshot.buckets(), measure)
 
-    def _finish(self, snapshot: Snapshot, bundle: Bundle, release_id: str, folder: str) -> Release:
+    def _finish(self, snapshot: Snapshot, bundle: Bundle, release_id: str, folder: str, expected: str) -> Release:
         """Add what is small, reconcile, complete, and point ``LATEST`` at it."""
         rows = _reconciled_rows(snapshot, folder)
         rejects = files.join(folder, "rejects")
@@ -141,6 +148,7 @@ class PublishJob:
             files=_file_hashes(folder),
         )
         self._refuse_churn(snapshot, bundle, folder)
+        refuse_overtaken(snapshot.store, expected)
         files.write_bytes(files.join(folder, "manifest.json"), manifest.to_json().encode())
         files.write_bytes(files.join(snapshot.store.root, LATEST), f"{release_id}\n".encode())
         return Release(manifest, folder, metrics)
@@ -163,6 +171,16 @@ class PublishJob:
                 f"{self.max_churn:.2%}: nothing was published; retrain from bundle {latest.bundle_id}, or raise "
                 "--max-churn"
             )
+
+
+def refuse_overtaken(store: Store, expected: str) -> None:
+    """Raise :class:`StoreBusyError` when ``LATEST`` no longer names what it did: somebody else wrote the store too."""
+    found = latest_id(store.root)
+    if found != expected:
+        raise StoreBusyError(
+            f"{files.join(store.root, LATEST)} names {found or 'nothing'} now, and {expected or 'nothing'} when this job "
+            "began: another job has published; nothing was published, run this one again"
+        )
 
 
 def largest_churn(churn: Churn) -> tuple[str, float]:

@@ -8,20 +8,25 @@ from tracktokens.transforms import files
 from tracktokens.transforms.store import LATEST, Store
 
 
+def latest_id(root: str) -> str:
+    """What ``LATEST`` of the store at ``root`` says; empty before the first release."""
+    pointer = files.join(root, LATEST)
+    return files.read_bytes(pointer).decode(errors="replace").strip() if files.exists(pointer) else ""
+
+
 def latest_release(store: Store) -> ReleaseManifest | None:
     """The release that ``LATEST`` names, or None before the first.
 
     Raises:
         DataRefusedError: when it names a release that is not complete.
     """
-    pointer = files.join(store.root, LATEST)
-    if not files.exists(pointer):
+    release_id = latest_id(store.root)
+    if not release_id:
         return None
-    release_id = files.read_bytes(pointer).decode(errors="replace").strip()
     path = files.join(store.release(release_id), "manifest.json")
     if not files.exists(path):
         raise DataRefusedError(
-            f"{pointer} names {release_id}, which has no manifest.json: restore it, or remove LATEST"
+            f"{files.join(store.root, LATEST)} names {release_id}, which has no manifest.json: restore it, or remove LATEST"
         )
     return ReleaseManifest.from_json(files.read_bytes(path), path)
 

@@ -16,6 +16,7 @@ Layout below the root; ``bucket=0007`` is the bucket of the rows' keys::
     catalogs/<catalog_id>/catalog.json
     releases/<release_id>/tokens, rejects, vocabulary, metrics.json, report.html, manifest.json
     LATEST
+    writer.lock                                                who writes the store now
 """
 
 import datetime
@@ -33,6 +34,7 @@ from tracktokens.transforms.keys import key_bytes
 
 MANIFEST = "store.json"
 LATEST = "LATEST"
+LOCK = "writer.lock"
 
 
 @dataclass(frozen=True)
@@ -197,6 +199,6 @@ def part_name(keys: pa.Array) -> str:
 
 
 def _refuse_other_folder(root: str) -> None:
-    found = next(iter(files.list_tree(root)), None)
+    found = next((path for path in files.list_tree(root) if path != LOCK), None)
     if found is not None:
         raise UsageError(f"{root} is not a store: it has no {MANIFEST} but holds {found}; give a new or empty folder")
