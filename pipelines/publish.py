@@ -178,8 +178,8 @@ def refuse_overtaken(store: Store, expected: str) -> None:
     found = latest_id(store.root)
     if found != expected:
         raise StoreBusyError(
-            f"{files.join(store.root, LATEST)} names {found or 'nothing'} now, and {expected or 'nothing'} when this job "
-            "began: another job has published; nothing was published, run this one again"
+            f"{files.join(store.root, LATEST)} names {found or 'nothing'} now, and {expected or 'nothing'} when this "
+            "job began: another one has published; nothing was published, run this one again"
         )
 
 

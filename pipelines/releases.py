@@ -26,7 +26,8 @@ def latest_release(store: Store) -> ReleaseManifest | None:
     path = files.join(store.release(release_id), "manifest.json")
     if not files.exists(path):
         raise DataRefusedError(
-            f"{files.join(store.root, LATEST)} names {release_id}, which has no manifest.json: restore it, or remove LATEST"
+            f"{files.join(store.root, LATEST)} names {release_id}, which has no manifest.json: "
+            "restore it, or remove LATEST"
         )
     return ReleaseManifest.from_json(files.read_bytes(path), path)
 

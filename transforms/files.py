@@ -5,9 +5,9 @@ import glob
 import os
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import orjson
 import pyarrow as pa
@@ -16,6 +16,8 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from tracktokens.schemas.errors import DataRefusedError
+
+Rows = TypeVar("Rows")
 
 PARTIAL = ".partial"
 """Ending of a file that is being written. Readers look for other endings, so what a killed job leaves is never read."""
@@ -111,6 +113,18 @@ def delete_tree(path: str) -> None:
         Path(path).unlink(missing_ok=True)
 
 
+def sync(paths: Iterable[str]) -> None:
+    """Wait until local files are on the disk, names and all, before what they replace is deleted."""
+    for path in paths:
+        if not is_remote(path):
+            for written in (Path(path), Path(path).parent):
+                descriptor = os.open(written, os.O_RDONLY)
+                try:
+                    os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
+
+
 def copy_files(sources: list[str], folder: str) -> None:
     """Copy files into a folder under their own names."""
     for source in sources:
@@ -129,10 +143,23 @@ def write_batches(path: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch
 
 @contextlib.contextmanager
 def open_parquet(path: str) -> Iterator[pq.ParquetFile]:
-    """Open a Parquet file: memory-mapped where it is local, through Beam elsewhere."""
+    """Open a Parquet file: memory-mapped where it is local, through Beam elsewhere.
+
+    Raises:
+        FileNotFoundError: when it is not there.
+    """
     with contextlib.ExitStack() as stack:
-        source = stack.enter_context(open_bytes(path) if is_remote(path) else pa.memory_map(path))
+        source = stack.enter_context(_open_remote(path) if is_remote(path) else pa.memory_map(path))
         yield stack.enter_context(pq.ParquetFile(source))
+
+
+def _open_remote(path: str) -> IO[bytes]:
+    try:
+        return open_bytes(path)
+    except Exception as error:  # each filesystem has its own for a missing file, so ask
+        if not exists(path):
+            raise FileNotFoundError(path) from error
+        raise
 
 
 def read_folder(folder: str, schema: pa.Schema, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
@@ -141,8 +168,25 @@ def read_folder(folder: str, schema: pa.Schema, columns: list[str] | None = None
     Raises:
         DataRefusedError: when a file cannot be read or has other columns.
     """
-    for path in list_files(folder, ".parquet"):
-        yield from read_batches(path, schema, columns)
+    return read_each(folder, lambda path: read_batches(path, schema, columns))
+
+
+def read_each(folder: str, read: Callable[[str], Iterator[Rows]]) -> Iterator[Rows]:
+    """Read the Parquet files of a folder with a function, in order of their names.
+
+    A file that has vanished since it was listed was merged with others into one that stood there before: the folder is
+    listed again, and what was not read yet is read. Rows may come twice then.
+    """
+    done: set[str] = set()
+    while left := [path for path in list_files(folder, ".parquet") if path not in done]:
+        for path in left:
+            try:
+                yield from read(path)
+            except FileNotFoundError:
+                break
+            done.add(path)
+        else:
+            return
 
 
 def read_batches(path: str, schema: pa.Schema, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:

@@ -66,9 +66,7 @@ _held: dict[tuple[str, int], int] = {}
 
 def writes(
     command: str, *, creates: bool = False
-) -> Callable[
-    [Callable[Concatenate[AnyJob, Arguments], Result]], Callable[Concatenate[AnyJob, Arguments], Result]
-]:
+) -> Callable[[Callable[Concatenate[AnyJob, Arguments], Result]], Callable[Concatenate[AnyJob, Arguments], Result]]:
     """Decorate a job's method so that it holds the job's store while it runs; see :func:`writer`."""
 
     def decorate(
