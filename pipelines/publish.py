@@ -1,6 +1,5 @@
 """The publish job: write a release, and point ``LATEST`` at it when all of it is there."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -219,14 +218,6 @@ def _complete_rejects(folder: str) -> None:
 
 def _file_hashes(folder: str) -> dict[str, dict[str, Any]]:
     return {
-        path: {"bytes": size, "sha256": _sha256(files.join(folder, path))}
+        path: {"bytes": size, "sha256": files.sha256(files.join(folder, path))}
         for path, size in files.list_tree(folder).items()
     }
-
-
-def _sha256(path: str) -> str:
-    digest = hashlib.sha256()
-    with files.open_bytes(path) as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

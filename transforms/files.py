@@ -2,6 +2,7 @@
 
 import contextlib
 import glob
+import hashlib
 import os
 import shutil
 import uuid
@@ -54,10 +55,20 @@ def list_files(folder: str, ending: str) -> list[str]:
 
 def list_tree(folder: str) -> dict[str, int]:
     """Every file below a folder: path relative to it, and size in bytes; files being written left out."""
+    return {path: size for path, size in list_all(folder).items() if not path.endswith(PARTIAL)}
+
+
+def list_all(folder: str) -> dict[str, int]:
+    """Every file below a folder, files being written among them; see :func:`list_tree`."""
     base = folder.rstrip("/") + "/"
     found = FileSystems.match([glob.escape(base) + "**"])[0].metadata_list
     sizes = {match.path[len(base) :]: match.size_in_bytes for match in found}
-    return {path: sizes[path] for path in sorted(sizes) if not path.endswith(PARTIAL)}
+    return {path: sizes[path] for path in sorted(sizes)}
+
+
+def modified(path: str) -> float:
+    """When a file was written, in seconds since 1970."""
+    return float(FileSystems.last_updated(path))
 
 
 def open_bytes(path: str) -> IO[bytes]:
@@ -70,6 +81,15 @@ def read_bytes(path: str) -> bytes:
     """Read a whole file."""
     with open_bytes(path) as file:
         return bytes(file.read())
+
+
+def sha256(path: str) -> str:
+    """SHA-256 of a file, as hexadecimal digits."""
+    digest = hashlib.sha256()
+    with open_bytes(path) as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 @contextlib.contextmanager
@@ -106,7 +126,7 @@ def read_json(path: str) -> dict[str, Any]:
 def delete_tree(path: str) -> None:
     """Delete a file, or a folder with all that is in it, if it is there."""
     if is_remote(path):
-        FileSystems.delete([path] if exists(path) else [join(path, name) for name in list_tree(path)])
+        FileSystems.delete([path] if exists(path) else [join(path, name) for name in list_all(path)])
     elif Path(path).is_dir():
         shutil.rmtree(path)
     else:

@@ -17,6 +17,7 @@ Layout below the root; ``bucket=0007`` is the bucket of the rows' keys::
     releases/<release_id>/tokens, rejects, vocabulary, metrics.json, report.html, manifest.json
     LATEST
     writer.lock                                                who writes the store now
+    working/<id>/                                              what a job needs until it ends
 """
 
 import datetime
@@ -35,6 +36,7 @@ from tracktokens.transforms.keys import key_bytes
 MANIFEST = "store.json"
 LATEST = "LATEST"
 LOCK = "writer.lock"
+WORKING = "working"
 
 
 @dataclass(frozen=True)
@@ -190,6 +192,12 @@ def bucket_folder(bucket: int) -> str:
 def new_id() -> str:
     """A name that sorts by time: UTC to the second, and some random digits."""
     return f"{datetime.datetime.now(datetime.timezone.utc):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
+
+
+def made_at(name: str) -> float:
+    """When a name of :func:`new_id` was made, in seconds since 1970."""
+    made = datetime.datetime.strptime(name.partition("-")[0], "%Y%m%dT%H%M%SZ")
+    return made.replace(tzinfo=datetime.timezone.utc).timestamp()
 
 
 def part_name(keys: pa.Array) -> str:
