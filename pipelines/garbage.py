@@ -52,7 +52,7 @@ class Thing:
     @property
     def name(self) -> str:
         """Its path below its top folder."""
-        return self.path.partition("/")[2]
+        return self.path.partition("/")[2] or self.path
 
 
 @dataclass(frozen=True)
@@ -219,7 +219,7 @@ def _garbage(things: Mapping[str, list[Thing]], kept: Kept) -> dict[str, tuple[T
 def _delete(store: Store, thing: Thing) -> None:
     path = files.join(store.root, thing.path)
     manifest = MANIFESTS.get(thing.path.partition("/")[0])
-    if manifest in thing.sizes:
+    if manifest is not None and manifest in thing.sizes:
         files.delete_tree(files.join(path, manifest))
     files.delete_tree(path)
 

@@ -63,7 +63,7 @@ class RunCheck(beam.DoFn):
         self._releases = dict(manifests.releases)
         self._centroids = manifests.centroids()
 
-    def process(self, check: Check) -> Iterator[Finding | TaggedOutput]:
+    def process(self, check: Check) -> Iterator[object]:
         """Check one file of a release, one part of a table, or one bucket."""
         for found in self._found(*check):
             yield found if isinstance(found, Finding) else TaggedOutput(COUNTS_TAG, found)
@@ -79,7 +79,7 @@ class RunCheck(beam.DoFn):
             return check_file(folder, str(part), release.files[str(part)])
         if name == "rejects":
             return check_rejects(files.join(folder, "rejects"))
-        return check_token_part(self._store, release, self._centroids.get(release.bundle_id, {}), int(str(part)))
+        return check_token_part(self._store, release, self._centroids.get(release.bundle_id), int(str(part)))
 
 
 def verify_store(root: str, launch: Launch) -> list[Finding]:

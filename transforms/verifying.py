@@ -87,11 +87,11 @@ def check_references(store: Store, release: ReleaseManifest) -> Iterator[Finding
 
 
 def check_token_part(
-    store: Store, release: ReleaseManifest, centroids: Mapping[str, int], bucket: int
+    store: Store, release: ReleaseManifest, centroids: Mapping[str, int] | None, bucket: int
 ) -> Iterator[Finding | Counted]:
     """Check a part of a token table: bundle, schema, codes in range, every track in its bucket and once.
 
-    Gives findings, and counts the tracks.
+    Gives findings, and counts the tracks. ``centroids`` is None where the bundle is not there.
     """
     path = token_part(store.release(release.release_id), bucket)
     try:
@@ -108,8 +108,8 @@ def check_token_part(
     strays = np.count_nonzero(bucket_numbers(content_keys(ids), store.buckets) != bucket)
     if strays:
         yield wrong(f"has {strays} tracks that belong to other parts")
-    for modality in MODALITIES:
-        bad = _out_of_range(table[modality], centroids.get(modality, 0))
+    for modality, size in (centroids or {}).items():
+        bad = _out_of_range(table[modality], size)
         if bad:
             yield wrong(f"has {bad} {modality} codes that the codebook does not have")
 
