@@ -5,6 +5,7 @@ catalog before the facts of its keys. A folder loses its manifest first, so that
 folders, which the next one takes, and never a manifest that names what is gone.
 """
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -21,6 +22,8 @@ from tracktokens.transforms.dropping import BYTES, ROWS, DropFacts
 from tracktokens.transforms.fact_buckets import CODES, FAILED, VECTORS, list_fact_buckets
 from tracktokens.transforms.store import WORKING, Store, made_at
 from tracktokens.transforms.writer_lock import writes
+
+_logger = logging.getLogger(__name__)
 
 RELEASES = "releases"
 CATALOGS = "catalogs"
@@ -130,6 +133,8 @@ class GcJob:
             StoreBusyError: another job writes the store.
         """
         store = Store.open(self.store)
+        if self.delete and files.is_remote(store.root):
+            _logger.warning("%s has no lock: see to it that no job writes it now", store.root)
         things = _things(store)
         kept = self._kept(store, things)
         garbage = _garbage(things, kept)

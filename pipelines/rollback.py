@@ -8,6 +8,7 @@ from typing import Any
 from tracktokens.pipelines.releases import find_release, is_withdrawn, latest_id, releases, withdrawn_path
 from tracktokens.schemas.errors import DataRefusedError, UsageError
 from tracktokens.schemas.release_manifest import ReleaseManifest
+from tracktokens.schemas.withdrawn import Withdrawn
 from tracktokens.transforms import files
 from tracktokens.transforms.store import LATEST, Store, made_at
 from tracktokens.transforms.verifying import check_release_files
@@ -105,7 +106,7 @@ class RollbackJob:
         was = latest_id(store.root)
         newer = tuple(other.release_id for other in releases(store) if other.release_id > self.release_id)
         for other in newer:
-            files.write_json(withdrawn_path(store, other), {"kind": "tracktokens.withdrawn", "for": self.release_id})
+            files.write_bytes(withdrawn_path(store, other), Withdrawn(self.release_id).to_json().encode())
         files.write_bytes(files.join(store.root, LATEST), f"{self.release_id}\n".encode())
         files.delete_tree(withdrawn_path(store, self.release_id))
         return RolledBack(was, self.release_id, newer)

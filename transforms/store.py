@@ -15,6 +15,7 @@ Layout below the root; ``bucket=0007`` is the bucket of the rows' keys::
     catalogs/<catalog_id>/playlists/                           corpus, rejects, playlists.json
     catalogs/<catalog_id>/catalog.json
     releases/<release_id>/tokens, rejects, vocabulary, metrics.json, report.html, manifest.json
+    releases/<release_id>/withdrawn.json                       only after a rollback behind it
     LATEST
     writer.lock                                                who writes the store now
     working/<id>/                                              what a job needs until it ends
