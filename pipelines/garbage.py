@@ -1,8 +1,8 @@
 """Garbage collection: remove the releases that are not kept, and all that no kept release needs.
 
 What is kept is decided from manifests alone, and what goes is deleted from the top: a release before its catalog, a
-catalog before the facts of its keys. A folder loses its manifest first, so that a killed collection leaves incomplete
-folders, which the next one takes, and never a manifest that names what is gone.
+catalog before the facts of its keys, codes before their bundle. A folder loses its manifest first, so that a killed
+collection leaves incomplete folders, which the next one takes, and never a manifest that names what is gone.
 """
 
 import logging
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from tracktokens.pipelines.launch import Launch
 from tracktokens.pipelines.maintenance import count_in_buckets
-from tracktokens.pipelines.releases import latest_release, releases
+from tracktokens.pipelines.releases import latest_id, latest_release, releases
 from tracktokens.pipelines.snapshot import Snapshot, open_snapshot
 from tracktokens.schemas.bundle_manifest import BundleManifest
 from tracktokens.schemas.errors import DataRefusedError, UsageError
@@ -19,7 +19,7 @@ from tracktokens.schemas.release_manifest import ReleaseManifest
 from tracktokens.transforms import files
 from tracktokens.transforms.bundles import read_manifest
 from tracktokens.transforms.dropping import BYTES, ROWS, DropFacts
-from tracktokens.transforms.fact_buckets import CODES, FAILED, VECTORS, list_fact_buckets
+from tracktokens.transforms.fact_buckets import CODES, FAILED, VECTORS, FactBucket, list_fact_buckets
 from tracktokens.transforms.store import WORKING, Store, made_at
 from tracktokens.transforms.writer_lock import writes
 
@@ -30,7 +30,7 @@ CATALOGS = "catalogs"
 BUNDLES = "codebooks"
 LEFTOVERS = "leftovers"
 
-DEPTHS = {RELEASES: 1, CATALOGS: 1, BUNDLES: 1, CODES: 1, VECTORS: 2, FAILED: 2, WORKING: 1}
+DEPTHS = {RELEASES: 1, CATALOGS: 1, CODES: 1, BUNDLES: 1, FAILED: 2, VECTORS: 2, WORKING: 1}
 """Top folders in the order in which they are cleared, and how many names below them name a thing."""
 
 MANIFESTS = {RELEASES: "manifest.json", CATALOGS: "catalog.json", BUNDLES: "manifest.json", VECTORS: "encoder.json"}
@@ -73,6 +73,12 @@ class Kept:
     catalogs: frozenset[str]
     bundles: frozenset[str]
     encoders: frozenset[Encoder]
+
+    def owns(self, bucket: FactBucket) -> bool:
+        """Whether the encoder or bundle of a bucket of facts stays."""
+        if bucket.kind == CODES:
+            return bucket.owner in self.bundles
+        return (bucket.modality, bucket.owner) in self.encoders
 
     def names(self) -> dict[str, frozenset[str]]:
         """Top folder to the names in it that stay."""
@@ -136,48 +142,45 @@ class GcJob:
         if self.delete and files.is_remote(store.root):
             _logger.warning("%s has no lock: see to it that no job writes it now", store.root)
         things = _things(store)
-        kept = self._kept(store, things)
+        kept = choose_kept(store, things, self._kept_releases(store))
         garbage = _garbage(things, kept)
         if self.delete:
             for thing in (thing for found in garbage.values() for thing in found):
                 _delete(store, thing)
         drop = DropFacts(store, kept.catalogs, self.delete)
-        buckets = [
-            bucket
-            for bucket in list_fact_buckets(store)
-            if (
-                bucket.owner in kept.bundles
-                if bucket.kind == CODES
-                else (bucket.modality, bucket.owner) in kept.encoders
-            )
-        ]
+        buckets = [bucket for bucket in list_fact_buckets(store) if kept.owns(bucket)]
         counts = count_in_buckets(store, buckets, drop, launch)
         return Garbage(self.delete, kept, garbage, _below(counts, ROWS), _below(counts, BYTES))
 
-    def _kept(self, store: Store, things: Mapping[str, list[Thing]]) -> Kept:
+    def _kept_releases(self, store: Store) -> list[ReleaseManifest]:
         complete = list(releases(store))
+        named = {*self.keep_releases, latest_id(store.root)}
         unknown = set(self.keep_releases) - {release.release_id for release in complete}
         if unknown:
-            raise UsageError(
-                f"{store.root} has no release {', '.join(sorted(unknown))}: see `tracktokens releases list`"
-            )
-        latest = latest_release(store)
-        named = {*self.keep_releases, *([latest.release_id] if latest else [])}
-        kept = [release for n, release in enumerate(complete) if n < self.keep or release.release_id in named]
-        catalogs = kept_catalogs(things[CATALOGS], kept, latest)
-        _require(store, kept, _complete(things, CATALOGS), _complete(things, BUNDLES))
-        snapshots = [open_snapshot(store, name) for name in catalogs & _complete(things, CATALOGS)]
-        if not snapshots:
-            raise UsageError(
-                f"{store.root} has no complete catalog, so nothing in it would be kept: delete it yourself"
-            )
-        since = made_at(latest.release_id) if latest else 0.0
-        bundles = {release.bundle_id for release in kept} | _newer(store, things, BUNDLES, since)
-        encoders = _encoders([*kept, *snapshots, *(read_manifest(store, bundle) for bundle in sorted(bundles))])
-        encoders |= {_encoder(name) for name in _newer(store, things, VECTORS, since)}
-        return Kept(
-            frozenset(release.release_id for release in kept), catalogs, frozenset(bundles), frozenset(encoders)
-        )
+            raise UsageError(f"{store.root} has no release {', '.join(unknown)}: see `tracktokens releases list`")
+        return [release for n, release in enumerate(complete) if n < self.keep or release.release_id in named]
+
+
+def choose_kept(store: Store, things: Mapping[str, list[Thing]], kept: list[ReleaseManifest]) -> Kept:
+    """Choose what stays beside the releases that are kept.
+
+    Raises:
+        UsageError: no complete catalog would stay.
+        DataRefusedError: a kept release lacks its catalog or bundle, or ``LATEST`` names a release that is not there.
+    """
+    catalogs, bundles = _complete(things, CATALOGS), _complete(things, BUNDLES)
+    _require(store, kept, catalogs, bundles)
+    latest = latest_release(store)
+    kept_ids = kept_catalogs(things[CATALOGS], kept, latest)
+    snapshots = [open_snapshot(store, name) for name in kept_ids & catalogs]
+    if not snapshots:
+        raise UsageError(f"{store.root} has no complete catalog, so nothing in it would be kept: delete it yourself")
+    since = made_at(latest.release_id) if latest else 0.0
+    bundle_ids = {release.bundle_id for release in kept} | _newer(store, things, BUNDLES, since)
+    encoders = _encoders([*kept, *snapshots, *(read_manifest(store, name) for name in sorted(bundle_ids))])
+    encoders |= {_encoder(name) for name in _newer(store, things, VECTORS, since)}
+    release_ids = frozenset(release.release_id for release in kept)
+    return Kept(release_ids, kept_ids, frozenset(bundle_ids), frozenset(encoders))
 
 
 def kept_catalogs(
@@ -223,8 +226,12 @@ def _garbage(things: Mapping[str, list[Thing]], kept: Kept) -> dict[str, tuple[T
 
 def _delete(store: Store, thing: Thing) -> None:
     path = files.join(store.root, thing.path)
-    manifest = MANIFESTS.get(thing.path.partition("/")[0])
-    if manifest is not None and manifest in thing.sizes:
+    kind = thing.path.partition("/")[0]
+    manifest = MANIFESTS.get(kind)
+    if kind == VECTORS:  # facts without their encoder are damage, and an encoder without facts is not
+        for folder in {name.partition("/")[0] for name in thing.sizes} - {manifest}:
+            files.delete_tree(files.join(path, folder))
+    elif manifest is not None:
         files.delete_tree(files.join(path, manifest))
     files.delete_tree(path)
 

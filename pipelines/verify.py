@@ -14,6 +14,7 @@ from tracktokens.schemas.catalog_manifest import CatalogManifest
 from tracktokens.schemas.encoder_manifest import EncoderManifest
 from tracktokens.schemas.errors import TracktokensError
 from tracktokens.schemas.manifest import AnyManifest
+from tracktokens.schemas.rejects import REJECTS
 from tracktokens.schemas.release_manifest import ReleaseManifest
 from tracktokens.transforms import files
 from tracktokens.transforms.arrow_coder import Count
@@ -22,11 +23,13 @@ from tracktokens.transforms.counts import COUNTS_TAG, WriteCounts, read_counts
 from tracktokens.transforms.fact_buckets import CODES, FactBucket, list_fact_buckets
 from tracktokens.transforms.store import LATEST, Store
 from tracktokens.transforms.verifying import (
+    REPUBLISH,
     Finding,
+    check_catalog,
     check_catalog_bucket,
     check_facts,
     check_file,
-    check_rejects,
+    check_folder,
     check_token_part,
     compare_catalog,
     compare_release,
@@ -72,13 +75,15 @@ class RunCheck(beam.DoFn):
         if isinstance(thing, FactBucket):
             return check_facts(self._store, thing, self._centroids)
         if name == "catalog":
+            return check_catalog(self._store, str(thing))
+        if name == "catalog bucket":
             return check_catalog_bucket(self._store, str(thing), int(str(part)))
         release = self._releases[str(thing)]
         folder = self._store.release(release.release_id)
         if name == "file":
             return check_file(folder, str(part), release.files[str(part)])
         if name == "rejects":
-            return check_rejects(files.join(folder, "rejects"))
+            return check_folder(files.join(folder, "rejects"), REJECTS, REPUBLISH)
         return check_token_part(self._store, release, self._centroids.get(release.bundle_id), int(str(part)))
 
 
@@ -116,7 +121,8 @@ def _checks(store: Store, manifests: Manifests, facts: Mapping[FactBucket, objec
         yield from (("file", name, path) for path in release.files)
         yield from (("tokens", name, bucket) for bucket in range(store.buckets))
     for name in manifests.catalogs:
-        yield from (("catalog", name, bucket) for bucket in range(store.buckets))
+        yield "catalog", name, None
+        yield from (("catalog bucket", name, bucket) for bucket in range(store.buckets))
     yield from (("facts", bucket, None) for bucket in facts)
 
 

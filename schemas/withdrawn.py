@@ -1,4 +1,4 @@
-"""``releases/<release_id>/withdrawn.json``: a rollback has gone behind the release. Rolling back to it removes the file."""
+"""``releases/<release_id>/withdrawn.json``: a rollback has gone behind the release."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -8,7 +8,7 @@ from tracktokens.schemas.manifest import Manifest
 
 @dataclass(frozen=True)
 class Withdrawn(Manifest):
-    """Attributes: ``instead``, the release that was gone back to."""
+    """Attributes: ``instead``, the release that was gone back to. Rolling back to this one removes the file."""
 
     KIND: ClassVar[str] = "withdrawn"
 

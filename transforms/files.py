@@ -198,11 +198,15 @@ def read_each(folder: str, read: Callable[[str], Iterator[Rows]]) -> Iterator[Ro
     listed again, and what was not read yet is read. Rows may come twice then.
     """
     done: set[str] = set()
+    vanished: set[str] = set()
     while left := [path for path in list_files(folder, ".parquet") if path not in done]:
         for path in left:
             try:
                 yield from read(path)
             except FileNotFoundError:
+                if path in vanished:  # it is listed, and is not there
+                    raise
+                vanished.add(path)
                 break
             done.add(path)
         else:

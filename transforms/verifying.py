@@ -15,8 +15,9 @@ import pyarrow.compute as pc
 from tracktokens.schemas.catalog import CATALOG_TRACKS, TRACK_KEYS
 from tracktokens.schemas.catalog_manifest import CatalogManifest
 from tracktokens.schemas.errors import TracktokensError
-from tracktokens.schemas.facts import KEY
+from tracktokens.schemas.facts import FAILURES, KEY
 from tracktokens.schemas.modalities import MODALITIES
+from tracktokens.schemas.playlists import CORPUS
 from tracktokens.schemas.rejects import REJECTS
 from tracktokens.schemas.release_manifest import ReleaseManifest
 from tracktokens.transforms import files
@@ -34,6 +35,9 @@ Counted = tuple[str, int]
 """A named count, to be summed over what is checked in parts."""
 
 REPUBLISH = "restore it from a backup, or publish again and remove this release with `tracktokens gc`"
+RESCAN = (
+    "restore it from a backup, or run `tracktokens run` for another catalog, and remove this one with `tracktokens gc`"
+)
 REENCODE = "remove it; the next `tracktokens run` makes again what the catalog needs"
 
 
@@ -127,16 +131,25 @@ def compare_release(store: Store, release: ReleaseManifest, counts: Mapping[str,
     yield from check_references(store, release)
 
 
-def check_rejects(folder: str) -> Iterator[Finding]:
-    """Check the rejects of a release."""
+def check_folder(folder: str, schema: pa.Schema, remedy: str) -> Iterator[Finding]:
+    """Check that the files of a folder can be read."""
     for path in files.list_files(folder, ".parquet"):
-        yield from _read(path, REJECTS, REPUBLISH)
+        yield from _read(path, schema, remedy)
+
+
+def check_catalog(store: Store, catalog_id: str) -> Iterator[Finding]:
+    """Check what a catalog has beside its buckets: rejects, and the playlists."""
+    catalog = store.catalog(catalog_id)
+    for folder in (catalog.rejects, catalog.playlist_rejects):
+        yield from check_folder(folder, REJECTS, RESCAN)
+    yield from check_folder(catalog.corpus, CORPUS, RESCAN)
 
 
 def check_catalog_bucket(store: Store, catalog_id: str, bucket: int) -> Iterator[Finding | Counted]:
     """Check that one bucket of a catalog can be read: findings, and counts of its tracks and each modality's keys."""
     catalog = store.catalog(catalog_id)
-    remedy = "restore it from a backup, or remove the catalog's releases with `tracktokens gc`"
+    for modality in MODALITIES:
+        yield from check_folder(catalog.failures(modality, bucket), FAILURES, RESCAN)
     folders = {"tracks": (catalog.tracks(bucket), CATALOG_TRACKS)}
     folders |= {modality: (catalog.keys(modality, bucket), TRACK_KEYS) for modality in MODALITIES}
     for name, (folder, schema) in folders.items():
@@ -146,7 +159,7 @@ def check_catalog_bucket(store: Store, catalog_id: str, bucket: int) -> Iterator
                 for batch in files.read_batches(path, schema):
                     rows += batch.num_rows
             except TracktokensError as error:
-                yield _unreadable(path, error, remedy)
+                yield _unreadable(path, error, RESCAN)
             yield f"{catalog_id}/{name}", rows
 
 
@@ -160,7 +173,7 @@ def compare_catalog(store: Store, manifest: CatalogManifest, counts: Mapping[str
             yield Finding(
                 store.catalog(manifest.catalog_id).manifest,
                 f"says {rows} rows of {name}, and there are {found}",
-                "restore the catalog from a backup, or run `tracktokens run` for another",
+                RESCAN,
             )
 
 

@@ -98,7 +98,7 @@ def writer(root: str, command: str, *, creates: bool = False) -> Iterator[None]:
         UsageError: no store can be made there.
     """
     root = files.absolute(root)
-    mine = (root, threading.get_ident())
+    mine = (os.path.realpath(root), threading.get_ident())
     if files.is_remote(root) or mine in _held or not (creates or Path(root, MANIFEST).exists()):
         yield
         return

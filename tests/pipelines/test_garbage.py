@@ -13,9 +13,11 @@ from tracktokens.pipelines.compact import compact_store
 from tracktokens.pipelines.garbage import CATALOGS, Garbage, GcJob, Thing, kept_catalogs
 from tracktokens.pipelines.launch import Launch
 from tracktokens.pipelines.train import TrainJob
+from tracktokens.pipelines.verify import verify_store
 from tracktokens.schemas.errors import DataRefusedError, UsageError
 from tracktokens.schemas.modalities import AUDIO, MODALITIES, TAGS
 from tracktokens.schemas.release_manifest import ReleaseManifest
+from tracktokens.transforms import files
 from tracktokens.transforms.store import Store
 
 TRACKS = 60
@@ -152,6 +154,30 @@ def test_a_store_in_which_nothing_is_complete_is_not_emptied(tmp_path: Path) -> 
     (tmp_path / "vectors" / TAGS / "e" / "encoder.json").write_text("{}")
     with pytest.raises(UsageError, match="no complete catalog"):
         gc(tmp_path)
+
+
+@pytest.mark.parametrize("deletions", [1, 3, 5, 7, 9, 11, 13])
+def test_a_collection_that_is_killed_leaves_a_sound_store_and_the_next_one_ends_it(
+    store: Path, deletions: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = deletions
+    delete = files.delete_tree
+
+    def killed(path: str) -> None:
+        nonlocal left
+        if path.startswith(str(store)):
+            if not left:
+                raise RuntimeError("killed")
+            left -= 1
+        delete(path)
+
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="killed"):
+        patch.setattr(files, "delete_tree", killed)
+        gc(store)
+    assert verify_store(str(store), Launch()) == []
+    gc(store)
+    assert len(releases_of(store)) == len(list(store.glob("releases/*"))) == len(list(store.glob("catalogs/*"))) == 1
+    assert verify_store(str(store), Launch()) == []
 
 
 def manifest(release_id: str, catalog_id: str) -> ReleaseManifest:
