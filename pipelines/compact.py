@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from tracktokens.pipelines.launch import Launch
 from tracktokens.pipelines.maintenance import count_in_buckets
-from tracktokens.transforms.compacting import CompactBucket, due_files
+from tracktokens.transforms.compacting import COMPACT, CompactBucket, due_files
 from tracktokens.transforms.fact_buckets import list_fact_buckets
 from tracktokens.transforms.store import Store
 from tracktokens.transforms.writer_lock import writer
@@ -40,4 +40,5 @@ def compact_store(store: Store, launch: Launch) -> Compaction:
     """
     with writer(store.root, "compact"):
         due = [bucket for bucket, sizes in list_fact_buckets(store).items() if due_files(sizes)]
-        return Compaction(len(due), **count_in_buckets(store, due, CompactBucket(store), launch))
+        work = CompactBucket(store, launch.board)
+        return Compaction(len(due), **count_in_buckets(store, COMPACT, due, work, launch))

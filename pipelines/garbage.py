@@ -18,7 +18,7 @@ from tracktokens.schemas.errors import DataRefusedError, UsageError
 from tracktokens.schemas.release_manifest import ReleaseManifest
 from tracktokens.transforms import files
 from tracktokens.transforms.bundles import read_manifest
-from tracktokens.transforms.dropping import BYTES, ROWS, DropFacts
+from tracktokens.transforms.dropping import BYTES, DROP, ROWS, DropFacts
 from tracktokens.transforms.fact_buckets import CODES, FAILED, VECTORS, FactBucket, list_fact_buckets
 from tracktokens.transforms.store import WORKING, Store, made_at
 from tracktokens.transforms.writer_lock import writes
@@ -147,9 +147,9 @@ class GcJob:
         if self.delete:
             for thing in (thing for found in garbage.values() for thing in found):
                 _delete(store, thing)
-        drop = DropFacts(store, kept.catalogs, self.delete)
+        drop = DropFacts(store, kept.catalogs, self.delete, launch.board)
         buckets = [bucket for bucket in list_fact_buckets(store) if kept.owns(bucket)]
-        counts = count_in_buckets(store, buckets, drop, launch)
+        counts = count_in_buckets(store, DROP, buckets, drop, launch)
         return Garbage(self.delete, kept, garbage, _below(counts, ROWS), _below(counts, BYTES))
 
     def _kept_releases(self, store: Store) -> list[ReleaseManifest]:

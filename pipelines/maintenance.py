@@ -30,10 +30,13 @@ def working_folder(store: Store, launch: Launch) -> Iterator[str]:
             files.delete_tree(folder)
 
 
-def count_in_buckets(store: Store, buckets: Collection[FactBucket], work: beam.DoFn, launch: Launch) -> Counter[str]:
-    """Do something to buckets of facts, wherever workers are, and add up what it counts."""
+def count_in_buckets(
+    store: Store, stage: str, buckets: Collection[FactBucket], work: beam.DoFn, launch: Launch
+) -> Counter[str]:
+    """Do something to buckets of facts, wherever workers are, and add up what it counts. It counts as ``stage``."""
     if not buckets:
         return Counter()
+    launch.board.add(stage, total=len(buckets))
     with working_folder(store, launch) as folder:
         path = files.join(folder, "counts.json")
 

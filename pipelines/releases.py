@@ -6,14 +6,14 @@ from itertools import chain
 from tracktokens.schemas.errors import DataRefusedError, UsageError
 from tracktokens.schemas.release_manifest import ReleaseManifest
 from tracktokens.transforms import files
-from tracktokens.transforms.store import LATEST, Store
+from tracktokens.transforms.store import LATEST, Store, store_file
 
 WITHDRAWN = "withdrawn.json"
 
 
 def latest_id(root: str) -> str:
-    """What ``LATEST`` of the store at ``root`` says; empty before the first release."""
-    pointer = files.join(root, LATEST)
+    """What ``LATEST`` of the store at ``root`` says; empty before the first release, or the store."""
+    pointer = store_file(root, LATEST)
     return files.read_bytes(pointer).decode(errors="replace").strip() if files.exists(pointer) else ""
 
 

@@ -21,6 +21,7 @@ from tracktokens.transforms.arrow_coder import Count
 from tracktokens.transforms.bundles import read_bundle
 from tracktokens.transforms.counts import COUNTS_TAG, WriteCounts, read_counts
 from tracktokens.transforms.fact_buckets import CODES, FactBucket, list_fact_buckets
+from tracktokens.transforms.progress import Board
 from tracktokens.transforms.store import LATEST, Store
 from tracktokens.transforms.verifying import (
     REPUBLISH,
@@ -34,6 +35,9 @@ from tracktokens.transforms.verifying import (
     compare_catalog,
     compare_release,
 )
+
+CHECK = "check"
+"""Stage of the progress."""
 
 RESTORE = "restore it from a backup"
 
@@ -61,8 +65,9 @@ Check = tuple[str, object, object]
 class RunCheck(beam.DoFn):
     """Does one check. Outputs: findings; counts of rows."""
 
-    def __init__(self, store: Store, manifests: Manifests) -> None:
+    def __init__(self, store: Store, manifests: Manifests, board: Board) -> None:
         self._store = store
+        self._board = board
         self._releases = dict(manifests.releases)
         self._centroids = manifests.centroids()
 
@@ -70,6 +75,7 @@ class RunCheck(beam.DoFn):
         """Check one file of a release, one part of a table, or one bucket."""
         for found in self._found(*check):
             yield found if isinstance(found, Finding) else TaggedOutput(COUNTS_TAG, found)
+        self._board.add(CHECK, done=1)
 
     def _found(self, name: str, thing: object, part: object) -> Iterator[Finding | tuple[str, int]]:
         if isinstance(thing, FactBucket):
@@ -136,13 +142,14 @@ def _run(store: Store, manifests: Manifests, checks: list[Check], folder: str, l
             | "checks" >> beam.Create(checks)
             | "spread checks" >> beam.Reshuffle()  # Create gives them to one worker
             | "check"
-            >> beam.ParDo(RunCheck(store, manifests))
+            >> beam.ParDo(RunCheck(store, manifests, launch.board))
             .with_output_types(Finding, **{COUNTS_TAG: Count})
             .with_outputs(COUNTS_TAG, main="main")
         )
         done.main | "gather" >> beam.combiners.ToList() | "write findings" >> beam.Map(write)
         done[COUNTS_TAG] | "write counts" >> WriteCounts(files.join(folder, "counts.json"))
 
+    launch.board.add(CHECK, total=len(checks))
     launch.run(build)
 
 

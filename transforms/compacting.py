@@ -18,7 +18,11 @@ from tracktokens.schemas.facts import KEY
 from tracktokens.transforms import files
 from tracktokens.transforms.fact_buckets import FactBucket
 from tracktokens.transforms.facts import VECTOR_FILE
+from tracktokens.transforms.progress import Board
 from tracktokens.transforms.store import Store
+
+COMPACT = "compact buckets"
+"""Stage of the progress."""
 
 MERGED_FILES = 8
 """So many files of a tier are merged, and no fewer."""
@@ -129,8 +133,9 @@ def _up_to(first: pa.Table, rest: Iterator[pa.Table]) -> Iterator[pa.Table]:
 class CompactBucket(beam.DoFn):
     """Merges small files of a bucket until none are due. Counts files and bytes before and after."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, board: Board) -> None:
         self._store = store
+        self._board = board
 
     def process(self, bucket: FactBucket) -> Iterator[tuple[str, int]]:
         """Compact one bucket."""
@@ -143,6 +148,7 @@ class CompactBucket(beam.DoFn):
             sizes = parquet_sizes(folder)
         yield "files_after", len(sizes)
         yield "bytes_after", sum(sizes.values())
+        self._board.add(COMPACT, done=1)
 
 
 def parquet_sizes(folder: str) -> dict[str, int]:

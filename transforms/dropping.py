@@ -12,7 +12,11 @@ from tracktokens.transforms.compacting import parquet_sizes, rewrite
 from tracktokens.transforms.fact_buckets import FactBucket
 from tracktokens.transforms.facts import catalog_keys
 from tracktokens.transforms.keys import distinct_keys
+from tracktokens.transforms.progress import Board
 from tracktokens.transforms.store import Store
+
+DROP = "look through buckets"
+"""Stage of the progress."""
 
 ROWS = "rows"
 BYTES = "bytes"
@@ -24,10 +28,11 @@ class DropFacts(beam.DoFn):
     Counts such rows, and about how many bytes they take: ``rows/<kind>/<modality>``, ``bytes/<kind>/<modality>``.
     """
 
-    def __init__(self, store: Store, catalog_ids: Collection[str], delete: bool) -> None:
+    def __init__(self, store: Store, catalog_ids: Collection[str], delete: bool, board: Board) -> None:
         self._store = store
         self._catalog_ids = sorted(catalog_ids)
         self._delete = delete
+        self._board = board
 
     def process(self, bucket: FactBucket) -> Iterator[tuple[str, int]]:
         """Look through one bucket; it is rewritten only when facts are to be deleted."""
@@ -41,6 +46,7 @@ class DropFacts(beam.DoFn):
                 yield f"{BYTES}/{bucket.kind}/{bucket.modality}", size * unwanted // rows
         if touched and self._delete:
             rewrite(self._store, bucket, touched, wanted)
+        self._board.add(DROP, done=1)
 
     def _wanted(self, bucket: FactBucket) -> pa.Array:
         """Keys that one of the catalogs holds."""

@@ -174,13 +174,18 @@ class Catalog:
 
 
 def store_manifest(root: str) -> str:
-    """Path of the file that makes a folder a store.
+    """Path of the file that makes a folder a store; see below."""
+    return store_file(root, MANIFEST)
+
+
+def store_file(root: str, name: str) -> str:
+    """Path of a file at the root of what may become a store.
 
     Raises:
         UsageError: when Beam knows no filesystem for the path.
     """
     try:
-        return files.join(root, MANIFEST)
+        return files.join(root, name)
     except ValueError as error:
         raise UsageError(f"{root} cannot hold a store: {error}") from error
 

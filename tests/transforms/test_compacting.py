@@ -15,6 +15,7 @@ from tracktokens.transforms import compacting, files
 from tracktokens.transforms.compacting import CompactBucket, due_files, parquet_sizes, rewrite, rows_to_keep
 from tracktokens.transforms.fact_buckets import CODES, FAILED, VECTORS, FactBucket, list_fact_buckets
 from tracktokens.transforms.facts import make_vector_facts, read_vectors, write_vectors
+from tracktokens.transforms.progress import Board
 from tracktokens.transforms.store import Store
 
 BUCKET = FactBucket(VECTORS, "e", "lyrics", 0)
@@ -90,7 +91,7 @@ def test_the_first_row_of_each_wanted_key_is_kept() -> None:
 def test_compaction_keeps_every_fact_once_in_one_file(store: Store) -> None:
     for number in range(9):
         add(store, number, number + 1)
-    counts = dict(CompactBucket(store).process(BUCKET))
+    counts = dict(CompactBucket(store, Board()).process(BUCKET))
     assert stored(store) == list(range(10))
     assert len(names(store)) == 1
     assert (counts["files_before"], counts["files_after"]) == (9, 1)
@@ -104,7 +105,7 @@ def test_a_bucket_of_few_files_is_left_alone(store: Store) -> None:
     for number in range(7):
         add(store, number)
     before = names(store)
-    list(CompactBucket(store).process(BUCKET))
+    list(CompactBucket(store, Board()).process(BUCKET))
     assert names(store) == before
 
 
@@ -161,6 +162,7 @@ from apache_beam.io.filesystems import FileSystems
 from tracktokens.transforms import files
 from tracktokens.transforms.compacting import CompactBucket
 from tracktokens.transforms.fact_buckets import FactBucket
+from tracktokens.transforms.progress import Board
 from tracktokens.transforms.store import Store
 
 left = int(sys.argv[2])
@@ -176,7 +178,7 @@ def counted(step):
 
 FileSystems.rename = staticmethod(counted(FileSystems.rename))
 files.delete_tree = counted(files.delete_tree)
-list(CompactBucket(Store.open(sys.argv[1])).process(FactBucket("vectors", "e", "lyrics", 0)))
+list(CompactBucket(Store.open(sys.argv[1]), Board()).process(FactBucket("vectors", "e", "lyrics", 0)))
 """
 
 
@@ -191,5 +193,5 @@ def test_a_kill_between_any_two_steps_loses_nothing(store: Store, steps: int, le
     keys = [key for keys, _ in read_vectors(BUCKET.folder(store), keys_of(*range(8))) for key in keys.to_pylist()]
     assert sorted(keys) == keys_of(*range(8)).to_pylist()
     add(store, *range(8, 16))
-    list(CompactBucket(store).process(BUCKET))
+    list(CompactBucket(store, Board()).process(BUCKET))
     assert sorted(set(stored(store))) == list(range(16))

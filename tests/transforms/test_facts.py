@@ -12,6 +12,7 @@ from tracktokens.transforms import files
 from tracktokens.transforms.compacting import CompactBucket
 from tracktokens.transforms.fact_buckets import FactBucket
 from tracktokens.transforms.facts import make_vector_facts, read_vectors, unencoded, write_vectors
+from tracktokens.transforms.progress import Board
 from tracktokens.transforms.store import Store
 
 
@@ -67,7 +68,7 @@ def test_a_reader_finds_facts_that_were_merged_after_it_listed_the_files(store: 
     wanted = keys_of(*range(1, 9))
     reading = read_vectors(folder, wanted)
     found = [next(reading)]
-    list(CompactBucket(store).process(FactBucket("vectors", "e", "lyrics", 0)))
+    list(CompactBucket(store, Board()).process(FactBucket("vectors", "e", "lyrics", 0)))
     found += reading
     assert len(files.list_files(folder, ".parquet")) == 1
     assert sorted(key for keys, _ in found for key in keys.to_pylist()) == wanted.to_pylist()

@@ -74,3 +74,9 @@ def test_a_file_that_was_never_there_is_not_read_for_ever(tmp_path: Path) -> Non
     assert list(files.read_folder(str(tmp_path / "none"), SCHEMA)) == []
     with pytest.raises(FileNotFoundError):
         list(files.read_batches(str(tmp_path / "none.parquet"), SCHEMA))
+
+
+def test_a_file_that_is_listed_and_never_there_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "list_files", lambda folder, ending: [str(tmp_path / "ghost.parquet")])
+    with pytest.raises(FileNotFoundError, match="ghost"):
+        list(files.read_folder(str(tmp_path), SCHEMA))
