@@ -120,7 +120,9 @@ def vector_schema(path: str) -> pa.Schema:
     try:
         with files.open_parquet(path) as file:
             found = file.schema_arrow.field("vector").type
-    except (pa.ArrowException, KeyError) as error:
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowException, OSError, KeyError) as error:
         raise DataRefusedError(f"{path} cannot be read as vectors ({error}): remove or restore it") from error
     return vector_facts(getattr(found, "list_size", 0))
 

@@ -152,9 +152,15 @@ def copy_files(sources: list[str], folder: str) -> None:
 
 
 def write_batches(path: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch | pa.Table], **options: Any) -> int:
-    """Write batches as one Parquet file, atomically, and return the number of rows. ``options`` are Parquet's own."""
+    """Write batches as one Parquet file, atomically, and return the number of rows. ``options`` are Parquet's own.
+
+    Each page has a checksum, which :func:`read_batches` compares when that is asked for.
+    """
     rows = 0
-    with atomic_writer(path) as file, pq.ParquetWriter(file, schema, **options) as writer:
+    with (
+        atomic_writer(path) as file,
+        pq.ParquetWriter(file, schema, write_page_checksum=True, **options) as writer,
+    ):
         for batch in batches:
             writer.write(batch)
             rows += batch.num_rows
@@ -162,15 +168,17 @@ def write_batches(path: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch
 
 
 @contextlib.contextmanager
-def open_parquet(path: str) -> Iterator[pq.ParquetFile]:
+def open_parquet(path: str, checked: bool = False) -> Iterator[pq.ParquetFile]:
     """Open a Parquet file: memory-mapped where it is local, through Beam elsewhere.
+
+    What is read is compared with its checksums when ``checked``, which takes longer.
 
     Raises:
         FileNotFoundError: when it is not there.
     """
     with contextlib.ExitStack() as stack:
         source = stack.enter_context(_open_remote(path) if is_remote(path) else pa.memory_map(path))
-        yield stack.enter_context(pq.ParquetFile(source))
+        yield stack.enter_context(pq.ParquetFile(source, page_checksum_verification=checked))
 
 
 def _open_remote(path: str) -> IO[bytes]:
@@ -213,15 +221,19 @@ def read_each(folder: str, read: Callable[[str], Iterator[Rows]]) -> Iterator[Ro
             return
 
 
-def read_batches(path: str, schema: pa.Schema, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
-    """Read one Parquet file of a known schema; see :func:`read_folder`."""
+def read_batches(
+    path: str, schema: pa.Schema, columns: list[str] | None = None, checked: bool = False
+) -> Iterator[pa.RecordBatch]:
+    """Read one Parquet file of a known schema; see :func:`read_folder` and :func:`open_parquet`."""
     try:
-        with open_parquet(path) as file:
+        with open_parquet(path, checked) as file:
             if not file.schema_arrow.equals(schema):
                 found = str(file.schema_arrow).replace("\n", ", ")
                 raise DataRefusedError(f"{path} has the columns {found}: it is not of this store; remove or restore it")
             yield from file.iter_batches(batch_size=READ_ROWS, columns=columns)
-    except pa.ArrowException as error:
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowException, OSError) as error:  # an OSError is what Arrow has for a damaged page
         raise DataRefusedError(f"{path} cannot be read ({error}): remove or restore it") from error
 
 

@@ -34,6 +34,9 @@ Centroids = Mapping[str, Mapping[str, int]]
 Counted = tuple[str, int]
 """A named count, to be summed over what is checked in parts."""
 
+UNREADABLE = (TracktokensError, OSError)
+"""What reading a file raises that is damaged or has vanished."""
+
 REPUBLISH = "restore it from a backup, or publish again and remove this release with `tracktokens gc`"
 RESCAN = (
     "restore it from a backup, or run `tracktokens run` for another catalog, and remove this one with `tracktokens gc`"
@@ -100,7 +103,7 @@ def check_token_part(
     path = token_part(store.release(release.release_id), bucket)
     try:
         table = TokenTable.of(store, release).read(bucket)
-    except TracktokensError as error:
+    except UNREADABLE as error:
         yield _unreadable(path, error, REPUBLISH)
         return
     yield f"{release.release_id}/tracks", table.num_rows
@@ -156,9 +159,9 @@ def check_catalog_bucket(store: Store, catalog_id: str, bucket: int) -> Iterator
         for path in files.list_files(folder, ".parquet"):
             rows = 0
             try:
-                for batch in files.read_batches(path, schema):
+                for batch in files.read_batches(path, schema, checked=True):
                     rows += batch.num_rows
-            except TracktokensError as error:
+            except UNREADABLE as error:
                 yield _unreadable(path, error, RESCAN)
             yield f"{catalog_id}/{name}", rows
 
@@ -183,12 +186,12 @@ def check_facts(store: Store, bucket: FactBucket, centroids: Centroids) -> Itera
         path = files.join(bucket.folder(store), name)
         strays = bad = 0
         try:
-            for batch in files.read_batches(path, bucket.schema(path)):
+            for batch in files.read_batches(path, bucket.schema(path), checked=True):
                 strays += int(np.count_nonzero(bucket_numbers(batch[KEY.name], store.buckets) != bucket.bucket))
                 bad += _impossible(batch, bucket, centroids)
         except FileNotFoundError:  # merged meanwhile, into a file that was checked itself
             continue
-        except TracktokensError as error:
+        except UNREADABLE as error:
             yield _unreadable(path, error, REENCODE)
         if strays:
             yield Finding(path, f"has {strays} keys that belong to other buckets", REENCODE)
@@ -208,12 +211,12 @@ def _impossible(batch: pa.RecordBatch, bucket: FactBucket, centroids: Centroids)
 
 def _read(path: str, schema: pa.Schema, remedy: str) -> Iterator[Finding]:
     try:
-        for _ in files.read_batches(path, schema):
+        for _ in files.read_batches(path, schema, checked=True):
             pass
-    except TracktokensError as error:
+    except UNREADABLE as error:
         yield _unreadable(path, error, remedy)
 
 
-def _unreadable(path: str, error: TracktokensError, remedy: str) -> Finding:
+def _unreadable(path: str, error: Exception, remedy: str) -> Finding:
     said = str(error).removeprefix(f"{path} ").partition(": remove or restore it")[0]
     return Finding(path, said, remedy)

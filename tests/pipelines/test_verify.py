@@ -107,6 +107,7 @@ DAMAGE: list[tuple[str, Callable[[Path], object], list[str]]] = [
         lambda path: set_json(path, rows_accepted=41),
         ["catalogs/*/catalog.json: says 41 rows of tracks, and there are 40"],
     ),
+    ("vectors/audio/*/*/*.parquet", change, ["vectors/audio/*.parquet: cannot be read (*CRC"]),
     ("vectors/audio/*/*/*.parquet", truncate, ["vectors/audio/*.parquet: cannot be read"]),
     (
         "vectors/audio/*/*/*.parquet",
