@@ -4,20 +4,19 @@ import json
 import logging
 import math
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from tracktokens.pipelines.cli_options import Given, launch_options, store_option
+from tracktokens.pipelines.cli_options import launched as _launched
+from tracktokens.pipelines.cli_options import options as _options
+from tracktokens.pipelines.store_commands import add_store_commands
 from tracktokens.schemas.errors import TracktokensError, UsageError
 
 if TYPE_CHECKING:
     from tracktokens.pipelines.encoders import VectorSources
-    from tracktokens.pipelines.launch import Launch
-    from tracktokens.pipelines.monitor import Monitor
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 Pairs = tuple[tuple[str, str], ...]
 """Values of an option that may be repeated: modality and value."""
@@ -28,19 +27,8 @@ Exit codes:
   1  a fault: ours, the machine's, or the runner's
   2  wrong usage, or an input that is not there
   3  the data was refused; nothing was published
+  5  another job writes the store, or has published meanwhile
 """
-
-
-class Given(click.ParamType[str]):
-    """A text that is not empty: what an unset shell variable leaves would else stand for the folder at hand."""
-
-    name = "text"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Refuse the empty text."""
-        if not value.strip():
-            self.fail("is empty", param, ctx)
-        return value
 
 
 class Share(click.FloatRange):
@@ -97,24 +85,12 @@ def main() -> None:
     logging.getLogger("tracktokens").setLevel(logging.WARNING)
 
 
-def _options(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
-    def add(command: Command) -> Command:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return add
-
-
 tracks_option = click.option(
     "--tracks",
     required=True,
     type=Given(),
     metavar="PATH",
     help="Tracks: file, folder or glob; Parquet, CSV or JSON Lines.",
-)
-store_option = click.option(
-    "--store", required=True, type=Given(), metavar="DIR", help="Where everything is kept; made when it is not there."
 )
 size_option = click.option(
     "--codebook-size", default=1024, show_default=True, help="Codes that the vocabulary reserves for each modality."
@@ -234,12 +210,6 @@ encoder_options = _options(
         metavar="MODALITY=NAME",
         help="Column of the vectors, when it is not `vector`.",
     ),
-)
-launch_options = _options(
-    click.option(
-        "--workers", default=1, show_default=True, type=click.IntRange(1), help="Worker processes on this machine."
-    ),
-    click.argument("beam_options", nargs=-1, type=click.UNPROCESSED),
 )
 
 
@@ -552,21 +522,7 @@ def _default_bundle(store: str) -> str:
     return default_bundle(Store.open(store))
 
 
-@contextmanager
-def _launched(workers: int, beam_options: tuple[str, ...]) -> "Iterator[tuple[Launch, Monitor]]":
-    """How jobs are run, with their progress on standard error."""
-    from rich.console import Console
-
-    from tracktokens.pipelines.launch import Launch
-    from tracktokens.pipelines.monitor import monitored
-
-    if beam_options and not beam_options[0].startswith("-"):
-        raise UsageError(
-            f"{beam_options[0]} is not an option: give Beam's options after `--`, and all others before it"
-        )
-    with monitored(Console(stderr=True)) as monitor:
-        yield Launch(workers, beam_options, monitor.board), monitor
-
+add_store_commands(main)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -27,6 +27,7 @@ from tracktokens.transforms.rejecting import REJECTS_TAG, WriteRejects
 from tracktokens.transforms.scanning import INPUTS_TAG, ScanTracks
 from tracktokens.transforms.settling import FindMissing, SettleTracks
 from tracktokens.transforms.store import Catalog, Store, new_id
+from tracktokens.transforms.writer_lock import writes
 
 DEFAULT_MAX_REJECT_RATE = 0.05
 COUNTS_FILE = "counts.json"
@@ -57,6 +58,7 @@ class EmbedJob:
     vectors: Mapping[str, GivenVectors] = field(default_factory=dict)
     retry_rejects: bool = False
 
+    @writes("embed", creates=True)
     def run(self, launch: Launch) -> CatalogManifest:
         """Run the job and return the manifest of the catalog snapshot that it wrote.
 

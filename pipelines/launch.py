@@ -46,7 +46,7 @@ class Launch:
 
     def _pipeline(self) -> beam.Pipeline:
         options = PipelineOptions([*self._local_options(), *self.beam_options])
-        if self._names_runner():
+        if self.names_runner:
             try:
                 return beam.Pipeline(options=options)
             except ValueError as error:
@@ -62,11 +62,13 @@ class Launch:
         )
         return beam.Pipeline(runner=FnApiRunner(provision_info=ExtendedProvisionInfo(told)), options=options)
 
-    def _names_runner(self) -> bool:
+    @property
+    def names_runner(self) -> bool:
+        """Whether the jobs run where a runner of the user's choice puts them, and not on this machine."""
         return any(option.split("=")[0] == "--runner" for option in self.beam_options)
 
     def _local_options(self) -> list[str]:
-        if self.workers == 1 or self._names_runner():
+        if self.workers == 1 or self.names_runner:
             return []
         processes = ["--direct_running_mode=multi_processing", f"--direct_num_workers={self.workers}"]
         return [*processes, "--default_sdk_harness_log_level=ERROR"]

@@ -1,18 +1,16 @@
 """What a refresh would do, without doing it: nothing is encoded, and nothing in the store changes."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
-from tempfile import TemporaryDirectory
 from typing import Any
-from uuid import uuid4
 
 import apache_beam as beam
 from rich.table import Table
 
 from tracktokens.pipelines.embed import is_refused
 from tracktokens.pipelines.launch import Launch
+from tracktokens.pipelines.maintenance import working_folder
 from tracktokens.pipelines.refresh import RefreshJob, check_sources
 from tracktokens.pipelines.releases import latest_release
 from tracktokens.pipelines.snapshot import Snapshot, complete_catalogs, open_snapshot
@@ -103,7 +101,7 @@ def _count(
     job: RefreshJob, store: Store, before: Snapshot, fragments: list[Fragment], launch: Launch
 ) -> Mapping[str, int]:
     """Scan as a refresh does, and count."""
-    with _working_folder(store) as folder:
+    with working_folder(store, launch) as folder:
         path = files.join(folder, "plan.json")
         launch.run(partial(_build, job, store, before, fragments, launch, path))
         return read_counts(path)
@@ -134,20 +132,6 @@ def _build(
 
 def _counting(dofn: beam.DoFn) -> beam.PTransform:
     return beam.ParDo(dofn).with_output_types(Count)
-
-
-@contextmanager
-def _working_folder(store: Store) -> Iterator[str]:
-    """A folder that all workers see: on this machine, or in a remote store, until the counts are read."""
-    if not files.is_remote(store.root):
-        with TemporaryDirectory() as folder:
-            yield folder
-        return
-    folder = files.join(store.root, f"plan-{uuid4().hex}")
-    try:
-        yield folder
-    finally:
-        files.delete_tree(folder)
 
 
 def _estimate(store: Store, inputs: Mapping[str, int]) -> dict[str, float | None]:

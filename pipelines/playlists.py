@@ -29,6 +29,7 @@ from tracktokens.transforms.learning_playlists import (
 from tracktokens.transforms.rejecting import REJECTS_TAG, WriteRejects
 from tracktokens.transforms.store import Store
 from tracktokens.transforms.token_tables import TokenTable
+from tracktokens.transforms.writer_lock import writes
 
 COUNTS_FILE = "counts.json"
 RESULT_FILE = "encoder.json"
@@ -69,6 +70,7 @@ class PlaylistsJob:
     config: Word2VecConfig = field(default_factory=Word2VecConfig)
     frozen: ReleaseManifest | None = None
 
+    @writes("playlists")
     def run(self, launch: Launch) -> PlaylistsManifest:
         """Run the job and return the manifest that it left with the snapshot.
 

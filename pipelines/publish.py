@@ -1,6 +1,5 @@
 """The publish job: write a release, and point ``LATEST`` at it when all of it is there."""
 
-import hashlib
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -28,14 +27,14 @@ from tracktokens.pipelines.drift import (
 )
 from tracktokens.pipelines.launch import Launch
 from tracktokens.pipelines.release_metrics import release_metrics, training_variances
-from tracktokens.pipelines.releases import latest_release
+from tracktokens.pipelines.releases import latest_id, latest_release
 from tracktokens.pipelines.report import report_html
 from tracktokens.pipelines.snapshot import Snapshot
 from tracktokens.pipelines.tokenize import open_with_bundle
 from tracktokens.schemas.bundle_manifest import BundleManifest
 from tracktokens.schemas.bundle_use import BundleUse
 from tracktokens.schemas.changes import CHANGES
-from tracktokens.schemas.errors import DataRefusedError, DriftError
+from tracktokens.schemas.errors import DataRefusedError, DriftError, StoreBusyError
 from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.schemas.rejects import REJECTS
 from tracktokens.schemas.release_manifest import ReleaseManifest
@@ -60,9 +59,10 @@ from tracktokens.transforms.measuring import (
 )
 from tracktokens.transforms.publishing import FAILURES_TAG, NEW_TAG, QUALITY_TAG, Predecessor, SendCodes, WriteTokens
 from tracktokens.transforms.rejecting import REJECTS_TAG, WriteRejects
-from tracktokens.transforms.store import LATEST, new_id
+from tracktokens.transforms.store import LATEST, Store, new_id
 from tracktokens.transforms.token_tables import TokenTable
 from tracktokens.transforms.training import SampleVectors, threshold
+from tracktokens.transforms.writer_lock import writes
 
 COUNTS_FILE = "counts.json"
 MEASURES_FOLDER = "measures"
@@ -92,6 +92,8 @@ class PublishJob:
         fail_on_drift: whether a catalog past a limit of ``limits`` is an error, in place of a warning.
         limits: how far a catalog may move away from what the bundle's first release was.
         neighbours: whether neighbours are measured, for which all vectors are read.
+        expected_latest: what ``LATEST`` said when the work began that is published now, empty before the first
+            release; nothing is published when it says something else at the end. None reads it when the job begins.
     """
 
     store: str
@@ -101,7 +103,9 @@ class PublishJob:
     fail_on_drift: bool = False
     limits: DriftLimits = field(default_factory=DriftLimits)
     neighbours: bool = True
+    expected_latest: str | None = None
 
+    @writes("publish")
     def run(self, launch: Launch) -> Release:
         """Run the job and return the release.
 
@@ -109,11 +113,14 @@ class PublishJob:
             UsageError: when the store lacks the bundle or a catalog.
             DataRefusedError: when they do not belong together, or too many tokens changed; then nothing is published.
             DriftError: when the catalog is past a limit and ``fail_on_drift``; then nothing is published.
+            StoreBusyError: when another job published meanwhile; then nothing is published.
             TracktokensError: when rows are unaccounted for, which is a fault of ours; then nothing is published.
         """
         snapshot, bundle = open_with_bundle(self.store, self.bundle_id, self.catalog_id)
+        expected = latest_id(snapshot.store.root) if self.expected_latest is None else self.expected_latest
         release_id = new_id()
-        work = _Work(snapshot, bundle, release_id, snapshot.store.release(release_id), _comparable(snapshot, bundle))
+        folder, before = snapshot.store.release(release_id), _comparable(snapshot, bundle)
+        work = _Work(snapshot, bundle, release_id, folder, before, expected)
         launch.run(partial(self._build, work, launch))
         return self._finish(work)
 
@@ -194,6 +201,7 @@ class PublishJob:
         self._refuse_churn(snapshot, bundle, folder)
         if work.then is None:
             write_first_use(snapshot.store, work.bundle_manifest, release_id, now)
+        refuse_overtaken(snapshot.store, work.expected)
         files.write_bytes(files.join(folder, "manifest.json"), manifest.to_json().encode())
         files.write_bytes(files.join(snapshot.store.root, LATEST), f"{release_id}\n".encode())
         return Release(manifest, folder, metrics)
@@ -238,6 +246,7 @@ class _Work:
     release_id: str
     folder: str
     before: ReleaseManifest | None
+    expected: str
 
     def measures(self, name: str) -> str:
         """Path of something that the job measures; not part of the release."""
@@ -273,6 +282,16 @@ def _comparable(snapshot: Snapshot, bundle: Bundle) -> ReleaseManifest | None:
     """The latest release, where tokens of the same name may mean the same."""
     latest = latest_release(snapshot.store)
     return latest if latest is not None and latest.codebook_size == bundle.reserved else None
+
+
+def refuse_overtaken(store: Store, expected: str) -> None:
+    """Raise :class:`StoreBusyError` when ``LATEST`` no longer names what it did: somebody else wrote the store too."""
+    found = latest_id(store.root)
+    if found != expected:
+        raise StoreBusyError(
+            f"{files.join(store.root, LATEST)} names {found or 'nothing'} now, and {expected or 'nothing'} when this "
+            "job began: another one has published; nothing was published, run this one again"
+        )
 
 
 def largest_churn(churn: Churn) -> tuple[str, float]:
@@ -311,14 +330,6 @@ def _complete(folder: str, schema: pa.Schema) -> None:
 
 def _file_hashes(folder: str) -> dict[str, dict[str, Any]]:
     return {
-        path: {"bytes": size, "sha256": _sha256(files.join(folder, path))}
+        path: {"bytes": size, "sha256": files.sha256(files.join(folder, path))}
         for path, size in files.list_tree(folder).items()
     }
-
-
-def _sha256(path: str) -> str:
-    digest = hashlib.sha256()
-    with files.open_bytes(path) as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

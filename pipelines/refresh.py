@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from tracktokens.codebooks.drift import DriftLimits
+from tracktokens.pipelines.compact import compact_store
 from tracktokens.pipelines.embed import DEFAULT_MAX_REJECT_RATE, EmbedJob
 from tracktokens.pipelines.launch import Launch
 from tracktokens.pipelines.playlists import PlaylistsJob, refuse_two_sources
@@ -23,6 +24,7 @@ from tracktokens.transforms.encoders.base import Encoder
 from tracktokens.transforms.given_vectors import GivenVectors
 from tracktokens.transforms.inputs.fragments import check_table, find_fragments
 from tracktokens.transforms.store import Store
+from tracktokens.transforms.writer_lock import writes
 
 
 @dataclass(frozen=True)
@@ -56,12 +58,14 @@ class RefreshJob:
     fail_on_drift: bool = False
     limits: DriftLimits = field(default_factory=DriftLimits)
 
+    @writes("refresh")
     def run(self, launch: Launch, enter: Callable[[str], None] = lambda stage: None) -> Outcome:
         """Run all jobs; ``enter`` is told each stage's name as it begins.
 
         Raises:
             UsageError: there is no store with a release, or an input is not there.
             DataRefusedError: the encoders are not the release's, or the data cannot be used. Nothing is published then.
+            StoreBusyError: another job writes the store, or has published meanwhile. Nothing is published then.
             DriftError: the catalog is past a limit and ``fail_on_drift``. Nothing is published then.
         """
         store = Store.open(self.store)
@@ -85,8 +89,10 @@ class RefreshJob:
             fail_on_drift=self.fail_on_drift,
             limits=self.limits,
             neighbours=False,
+            expected_latest=latest.release_id,
         )
         release = clock.time("publish", lambda: publish.run(launch))
+        clock.time("compact", lambda: compact_store(store, launch))
         return Outcome(release, catalog, read_manifest(store, latest.bundle_id), clock.seconds)
 
     def embed_job(self) -> EmbedJob:

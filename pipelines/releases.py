@@ -1,11 +1,20 @@
 """Releases that a store holds, and the bundle that a job takes when none is named."""
 
 from collections.abc import Iterator
+from itertools import chain
 
 from tracktokens.schemas.errors import DataRefusedError, UsageError
 from tracktokens.schemas.release_manifest import ReleaseManifest
 from tracktokens.transforms import files
-from tracktokens.transforms.store import LATEST, Store
+from tracktokens.transforms.store import LATEST, Store, store_file
+
+WITHDRAWN = "withdrawn.json"
+
+
+def latest_id(root: str) -> str:
+    """What ``LATEST`` of the store at ``root`` says; empty before the first release, or the store."""
+    pointer = store_file(root, LATEST)
+    return files.read_bytes(pointer).decode(errors="replace").strip() if files.exists(pointer) else ""
 
 
 def latest_release(store: Store) -> ReleaseManifest | None:
@@ -14,14 +23,14 @@ def latest_release(store: Store) -> ReleaseManifest | None:
     Raises:
         DataRefusedError: when it names a release that is not complete.
     """
-    pointer = files.join(store.root, LATEST)
-    if not files.exists(pointer):
+    release_id = latest_id(store.root)
+    if not release_id:
         return None
-    release_id = files.read_bytes(pointer).decode(errors="replace").strip()
     path = files.join(store.release(release_id), "manifest.json")
     if not files.exists(path):
         raise DataRefusedError(
-            f"{pointer} names {release_id}, which has no manifest.json: restore it, or remove LATEST"
+            f"{files.join(store.root, LATEST)} names {release_id}, which has no manifest.json: "
+            "restore it, or remove LATEST"
         )
     return ReleaseManifest.from_json(files.read_bytes(path), path)
 
@@ -35,24 +44,46 @@ def releases(store: Store) -> Iterator[ReleaseManifest]:
             yield ReleaseManifest.from_json(files.read_bytes(path), path)
 
 
+def withdrawn_path(store: Store, release_id: str) -> str:
+    """Path of the file that says that a rollback has gone behind a release."""
+    return files.join(store.release(release_id), WITHDRAWN)
+
+
+def is_withdrawn(store: Store, release_id: str) -> bool:
+    """Whether a rollback has gone behind a release, and nothing goes on from it unless it is named."""
+    return files.exists(withdrawn_path(store, release_id))
+
+
+def standing_releases(store: Store) -> Iterator[ReleaseManifest]:
+    """The releases that others go on from: the latest, then those that are not withdrawn, the newest first."""
+    latest = latest_release(store)
+    if latest is not None:
+        yield latest
+    for release in releases(store):
+        if not is_withdrawn(store, release.release_id):
+            yield release
+
+
 def find_release(store: Store, name: str) -> ReleaseManifest:
-    """Find a release by its id, or the newest one of a bundle by the bundle's.
+    """Find a release by its id, or by a bundle's the one of it that others go on from; a withdrawn one if all are.
 
     Raises:
         UsageError: when there is none.
     """
-    found = next((release for release in releases(store) if name in (release.release_id, release.bundle_id)), None)
+    by_id = (release for release in releases(store) if release.release_id == name)
+    of_bundle = (release for release in chain(standing_releases(store), releases(store)) if release.bundle_id == name)
+    found = next(chain(by_id, of_bundle), None)
     if found is None:
         raise UsageError(f"{store.root} has neither a release {name} nor one of a bundle {name}")
     return found
 
 
 def frozen_bundle(store: Store, codebook_size: int) -> str | None:
-    """The bundle of the newest release with a vocabulary of this size, or None before the first."""
-    latest = latest_release(store)
-    if latest is None or latest.codebook_size == codebook_size:
-        return None if latest is None else latest.bundle_id
-    return next((release.bundle_id for release in releases(store) if release.codebook_size == codebook_size), None)
+    """The bundle of the latest release with a vocabulary of this size, or None before the first; see above."""
+    if not latest_id(store.root):
+        return None
+    standing = standing_releases(store)
+    return next((release.bundle_id for release in standing if release.codebook_size == codebook_size), None)
 
 
 def default_bundle(store: Store) -> str:

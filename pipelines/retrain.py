@@ -30,6 +30,7 @@ from tracktokens.transforms.retraining import AssignAnew, CompareSpaces, MergePa
 from tracktokens.transforms.store import Store, new_id
 from tracktokens.transforms.token_tables import TokenTable
 from tracktokens.transforms.training import Start
+from tracktokens.transforms.writer_lock import writes
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class RetrainJob:
     seed: int = 0
     catalog_id: str | None = None
 
+    @writes("retrain")
     def run(self, launch: Launch) -> Retrained:
         """Run the job.
 

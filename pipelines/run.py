@@ -9,7 +9,7 @@ from tracktokens.pipelines.embed import DEFAULT_MAX_REJECT_RATE, EmbedJob
 from tracktokens.pipelines.launch import Launch
 from tracktokens.pipelines.playlists import PlaylistsJob, refuse_two_sources
 from tracktokens.pipelines.publish import PublishJob, Release
-from tracktokens.pipelines.releases import frozen_bundle
+from tracktokens.pipelines.releases import frozen_bundle, latest_id
 from tracktokens.pipelines.tokenize import TokenizeJob
 from tracktokens.pipelines.train import DEFAULT_CODEBOOK_SIZE, TrainJob, check_codebook_size
 from tracktokens.schemas.bundle_manifest import BundleManifest
@@ -20,6 +20,7 @@ from tracktokens.transforms.encoders.base import Encoder
 from tracktokens.transforms.given_vectors import GivenVectors
 from tracktokens.transforms.inputs.fragments import check_table, find_fragments
 from tracktokens.transforms.store import Store
+from tracktokens.transforms.writer_lock import writes
 
 Result = TypeVar("Result")
 
@@ -72,6 +73,7 @@ class RunJob:
     vectors: Mapping[str, GivenVectors] = field(default_factory=dict)
     max_churn: float | None = None
 
+    @writes("run", creates=True)
     def run(self, launch: Launch, enter: Callable[[str], None] = lambda stage: None) -> Outcome:
         """Run all jobs; ``enter`` is told each stage's name as it begins.
 
@@ -80,6 +82,7 @@ class RunJob:
         """
         check_codebook_size(self.codebook_size)
         self._check_playlists()
+        latest = latest_id(self.store)
         clock = StageClock(enter)
         embed = EmbedJob(self.tracks, self.store, self.encoders, self.audio_root, self.max_reject_rate, self.vectors)
         catalog = clock.time("embed", lambda: embed.run(launch))
@@ -91,7 +94,7 @@ class RunJob:
         bundle = clock.time("train", lambda: train.run(launch))
         tokenize = TokenizeJob(self.store, bundle.bundle_id, catalog.catalog_id)
         clock.time("tokenize", lambda: tokenize.run(launch))
-        publish = PublishJob(self.store, bundle.bundle_id, catalog.catalog_id, self.max_churn)
+        publish = PublishJob(self.store, bundle.bundle_id, catalog.catalog_id, self.max_churn, expected_latest=latest)
         release = clock.time("publish", lambda: publish.run(launch))
         return Outcome(release, catalog, bundle, clock.seconds)
 

@@ -17,6 +17,7 @@ from tracktokens.transforms.assigning import AssignCodes
 from tracktokens.transforms.bundles import read_bundle, read_manifest
 from tracktokens.transforms.counts import WriteCounts, read_counts
 from tracktokens.transforms.store import Store
+from tracktokens.transforms.writer_lock import writes
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class TokenizeJob:
     bundle_id: str
     catalog_id: str | None = None
 
+    @writes("tokenize")
     def run(self, launch: Launch) -> Mapping[str, int]:
         """Run the job and return how many codes it added, by modality; none where all were there.
 

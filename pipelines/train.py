@@ -22,6 +22,7 @@ from tracktokens.transforms import files
 from tracktokens.transforms.bundles import read_bundle, read_codebook_file, read_manifest, write_bundle
 from tracktokens.transforms.store import Store, new_id
 from tracktokens.transforms.training import SampleVectors, Start, TrainCodebook, threshold
+from tracktokens.transforms.writer_lock import writes
 
 _logger = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ class TrainJob:
     catalog_id: str | None = None
     keep_from: str | None = None
 
+    @writes("train")
     def run(self, launch: Launch) -> BundleManifest:
         """Run the job and return the manifest of the bundle.
 

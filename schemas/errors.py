@@ -23,3 +23,9 @@ class DataRefusedError(TracktokensError):
     """The input is there and cannot be used: publishing from it would mislead."""
 
     exit_code = 3
+
+
+class StoreBusyError(TracktokensError):
+    """Another job writes the store, or has published in the meantime. The same command may work later."""
+
+    exit_code = 5

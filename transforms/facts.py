@@ -80,18 +80,21 @@ def read_vectors(folder: str, wanted: pa.Array) -> Iterator[tuple[pa.Array, npt.
     Raises:
         DataRefusedError: when files differ in dimension.
     """
-    remaining = wanted
     dims: set[int] = set()
-    for path in files.list_files(folder, ".parquet"):
-        schema = _vector_schema(path)
+
+    def read(path: str) -> Iterator[pa.RecordBatch]:
+        schema = vector_schema(path)
         dims.add(schema.field("vector").type.list_size)
         if len(dims) > 1:
             raise DataRefusedError(f"{folder} has vectors of {sorted(dims)} dimensions: remove the files of one kind")
-        for batch in files.read_batches(path, schema):
-            chosen = first_of(batch, remaining)
-            if chosen.num_rows:
-                remaining = without(remaining, [chosen["key"]])
-                yield chosen["key"], as_matrix(chosen["vector"])
+        return files.read_batches(path, schema)
+
+    remaining = wanted
+    for batch in files.read_each(folder, read):
+        chosen = first_of(batch, remaining)
+        if chosen.num_rows:
+            remaining = without(remaining, [chosen["key"]])
+            yield chosen["key"], as_matrix(chosen["vector"])
 
 
 def first_of(batch: pa.RecordBatch, wanted: pa.Array) -> pa.RecordBatch:
@@ -111,20 +114,28 @@ def as_matrix(vectors: pa.FixedSizeListArray) -> npt.NDArray[np.float16]:
     return matrix
 
 
-def _vector_schema(path: str) -> pa.Schema:
-    """Schema of a file of vector facts, whatever its dimension."""
+def vector_schema(path: str) -> pa.Schema:
+    """Schema of a file of vector facts, whatever its dimension.
+
+    Raises:
+        DataRefusedError: when it is not such a file.
+    """
     try:
         with files.open_parquet(path) as file:
             found = file.schema_arrow.field("vector").type
-    except (pa.ArrowException, KeyError) as error:
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowException, OSError, KeyError) as error:
         raise DataRefusedError(f"{path} cannot be read as vectors ({error}): remove or restore it") from error
     return vector_facts(getattr(found, "list_size", 0))
 
 
 def _vector_keys(folder: str) -> Iterator[pa.Array]:
-    for path in files.list_files(folder, ".parquet"):
-        for batch in files.read_batches(path, _vector_schema(path), [KEY.name]):
+    def read(path: str) -> Iterator[pa.Array]:
+        for batch in files.read_batches(path, vector_schema(path), [KEY.name]):
             yield batch["key"]
+
+    return files.read_each(folder, read)
 
 
 def _keys(folder: str, schema: pa.Schema) -> list[pa.Array]:

@@ -2,12 +2,13 @@
 
 import contextlib
 import glob
+import hashlib
 import os
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import orjson
 import pyarrow as pa
@@ -16,6 +17,8 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from tracktokens.schemas.errors import DataRefusedError
+
+Rows = TypeVar("Rows")
 
 PARTIAL = ".partial"
 """Ending of a file that is being written. Readers look for other endings, so what a killed job leaves is never read."""
@@ -58,10 +61,20 @@ def list_folders_with(folder: str, name: str) -> list[str]:
 
 def list_tree(folder: str) -> dict[str, int]:
     """Every file below a folder: path relative to it, and size in bytes; files being written left out."""
+    return {path: size for path, size in list_all(folder).items() if not path.endswith(PARTIAL)}
+
+
+def list_all(folder: str) -> dict[str, int]:
+    """Every file below a folder, files being written among them; see :func:`list_tree`."""
     base = folder.rstrip("/") + "/"
     found = FileSystems.match([glob.escape(base) + "**"])[0].metadata_list
     sizes = {match.path[len(base) :]: match.size_in_bytes for match in found}
-    return {path: sizes[path] for path in sorted(sizes) if not path.endswith(PARTIAL)}
+    return {path: sizes[path] for path in sorted(sizes)}
+
+
+def modified(path: str) -> float:
+    """When a file was written, in seconds since 1970."""
+    return float(FileSystems.last_updated(path))
 
 
 def open_bytes(path: str) -> IO[bytes]:
@@ -74,6 +87,15 @@ def read_bytes(path: str) -> bytes:
     """Read a whole file."""
     with open_bytes(path) as file:
         return bytes(file.read())
+
+
+def sha256(path: str) -> str:
+    """SHA-256 of a file, as hexadecimal digits."""
+    digest = hashlib.sha256()
+    with open_bytes(path) as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 @contextlib.contextmanager
@@ -110,11 +132,23 @@ def read_json(path: str) -> dict[str, Any]:
 def delete_tree(path: str) -> None:
     """Delete a file, or a folder with all that is in it, if it is there."""
     if is_remote(path):
-        FileSystems.delete([path] if exists(path) else [join(path, name) for name in list_tree(path)])
+        FileSystems.delete([path] if exists(path) else [join(path, name) for name in list_all(path)])
     elif Path(path).is_dir():
         shutil.rmtree(path)
     else:
         Path(path).unlink(missing_ok=True)
+
+
+def sync(paths: Iterable[str]) -> None:
+    """Wait until local files are on the disk, names and all, before what they replace is deleted."""
+    for path in paths:
+        if not is_remote(path):
+            for written in (Path(path), Path(path).parent):
+                descriptor = os.open(written, os.O_RDONLY)
+                try:
+                    os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
 
 
 def copy_files(sources: list[str], folder: str) -> None:
@@ -124,9 +158,15 @@ def copy_files(sources: list[str], folder: str) -> None:
 
 
 def write_batches(path: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch | pa.Table], **options: Any) -> int:
-    """Write batches as one Parquet file, atomically, and return the number of rows. ``options`` are Parquet's own."""
+    """Write batches as one Parquet file, atomically, and return the number of rows. ``options`` are Parquet's own.
+
+    Each page has a checksum, which :func:`read_batches` compares when that is asked for.
+    """
     rows = 0
-    with atomic_writer(path) as file, pq.ParquetWriter(file, schema, **options) as writer:
+    with (
+        atomic_writer(path) as file,
+        pq.ParquetWriter(file, schema, write_page_checksum=True, **options) as writer,
+    ):
         for batch in batches:
             writer.write(batch)
             rows += batch.num_rows
@@ -134,11 +174,26 @@ def write_batches(path: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch
 
 
 @contextlib.contextmanager
-def open_parquet(path: str) -> Iterator[pq.ParquetFile]:
-    """Open a Parquet file: memory-mapped where it is local, through Beam elsewhere."""
+def open_parquet(path: str, checked: bool = False) -> Iterator[pq.ParquetFile]:
+    """Open a Parquet file: memory-mapped where it is local, through Beam elsewhere.
+
+    What is read is compared with its checksums when ``checked``, which takes longer.
+
+    Raises:
+        FileNotFoundError: when it is not there.
+    """
     with contextlib.ExitStack() as stack:
-        source = stack.enter_context(open_bytes(path) if is_remote(path) else pa.memory_map(path))
-        yield stack.enter_context(pq.ParquetFile(source))
+        source = stack.enter_context(_open_remote(path) if is_remote(path) else pa.memory_map(path))
+        yield stack.enter_context(pq.ParquetFile(source, page_checksum_verification=checked))
+
+
+def _open_remote(path: str) -> IO[bytes]:
+    try:
+        return open_bytes(path)
+    except Exception as error:  # each filesystem has its own for a missing file, so ask
+        if not exists(path):
+            raise FileNotFoundError(path) from error
+        raise
 
 
 def read_folder(folder: str, schema: pa.Schema, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
@@ -147,18 +202,41 @@ def read_folder(folder: str, schema: pa.Schema, columns: list[str] | None = None
     Raises:
         DataRefusedError: when a file cannot be read or has other columns.
     """
-    for path in list_files(folder, ".parquet"):
-        yield from read_batches(path, schema, columns)
+    return read_each(folder, lambda path: read_batches(path, schema, columns))
 
 
-def read_batches(path: str, schema: pa.Schema, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
-    """Read one Parquet file of a known schema; see :func:`read_folder`.
+def read_each(folder: str, read: Callable[[str], Iterator[Rows]]) -> Iterator[Rows]:
+    """Read the Parquet files of a folder with a function, in order of their names.
+
+    A file that has vanished since it was listed was merged with others into one that stood there before: the folder is
+    listed again, and what was not read yet is read. Rows may come twice then.
+    """
+    done: set[str] = set()
+    vanished: set[str] = set()
+    while left := [path for path in list_files(folder, ".parquet") if path not in done]:
+        for path in left:
+            try:
+                yield from read(path)
+            except FileNotFoundError:
+                if path in vanished:  # it is listed, and is not there
+                    raise
+                vanished.add(path)
+                break
+            done.add(path)
+        else:
+            return
+
+
+def read_batches(
+    path: str, schema: pa.Schema, columns: list[str] | None = None, checked: bool = False
+) -> Iterator[pa.RecordBatch]:
+    """Read one Parquet file of a known schema; see :func:`read_folder` and :func:`open_parquet`.
 
     Columns that an older version did not write yet are null, if they may be.
     """
     wanted = schema if columns is None else pa.schema([schema.field(name) for name in columns])
     try:
-        with open_parquet(path) as file:
+        with open_parquet(path, checked) as file:
             present = [field for field in schema if field.name in file.schema_arrow.names or not field.nullable]
             if not file.schema_arrow.equals(pa.schema(present)):
                 found = str(file.schema_arrow).replace("\n", ", ")
@@ -166,7 +244,9 @@ def read_batches(path: str, schema: pa.Schema, columns: list[str] | None = None)
             names = [field.name for field in present if field.name in wanted.names]
             for batch in file.iter_batches(batch_size=READ_ROWS, columns=names):
                 yield batch if len(names) == len(wanted) else _with_nulls(batch, wanted)
-    except pa.ArrowException as error:
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowException, OSError) as error:  # an OSError is what Arrow has for a damaged page
         raise DataRefusedError(f"{path} cannot be read ({error}): remove or restore it") from error
 
 

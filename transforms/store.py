@@ -15,7 +15,10 @@ Layout below the root; ``bucket=0007`` is the bucket of the rows' keys::
     catalogs/<catalog_id>/playlists/                           corpus, rejects, playlists.json
     catalogs/<catalog_id>/catalog.json
     releases/<release_id>/tokens, rejects, vocabulary, metrics.json, report.html, manifest.json
+    releases/<release_id>/withdrawn.json                       only after a rollback behind it
     LATEST
+    writer.lock                                                who writes the store now
+    working/<id>/                                              what a job needs until it ends
 """
 
 import datetime
@@ -33,6 +36,8 @@ from tracktokens.transforms.keys import key_bytes
 
 MANIFEST = "store.json"
 LATEST = "LATEST"
+LOCK = "writer.lock"
+WORKING = "working"
 
 
 @dataclass(frozen=True)
@@ -169,13 +174,18 @@ class Catalog:
 
 
 def store_manifest(root: str) -> str:
-    """Path of the file that makes a folder a store.
+    """Path of the file that makes a folder a store; see below."""
+    return store_file(root, MANIFEST)
+
+
+def store_file(root: str, name: str) -> str:
+    """Path of a file at the root of what may become a store.
 
     Raises:
         UsageError: when Beam knows no filesystem for the path.
     """
     try:
-        return files.join(root, MANIFEST)
+        return files.join(root, name)
     except ValueError as error:
         raise UsageError(f"{root} cannot hold a store: {error}") from error
 
@@ -190,6 +200,12 @@ def new_id() -> str:
     return f"{datetime.datetime.now(datetime.timezone.utc):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
 
 
+def made_at(name: str) -> float:
+    """When a name of :func:`new_id` was made, in seconds since 1970."""
+    made = datetime.datetime.strptime(name.partition("-")[0], "%Y%m%dT%H%M%SZ")
+    return made.replace(tzinfo=datetime.timezone.utc).timestamp()
+
+
 def part_name(keys: pa.Array) -> str:
     """File name for a batch of facts: a hash of its keys, so that a retried batch overwrites its own file."""
     digest = hashlib.blake2b(key_bytes(keys).tobytes(), digest_size=8)
@@ -197,6 +213,6 @@ def part_name(keys: pa.Array) -> str:
 
 
 def _refuse_other_folder(root: str) -> None:
-    found = next(iter(files.list_tree(root)), None)
+    found = next((path for path in files.list_tree(root) if path != LOCK), None)
     if found is not None:
         raise UsageError(f"{root} is not a store: it has no {MANIFEST} but holds {found}; give a new or empty folder")

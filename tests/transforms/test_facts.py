@@ -9,7 +9,10 @@ import pytest
 from tracktokens.schemas.errors import DataRefusedError
 from tracktokens.schemas.facts import FAILURES
 from tracktokens.transforms import files
+from tracktokens.transforms.compacting import CompactBucket
+from tracktokens.transforms.fact_buckets import FactBucket
 from tracktokens.transforms.facts import make_vector_facts, read_vectors, unencoded, write_vectors
+from tracktokens.transforms.progress import Board
 from tracktokens.transforms.store import Store
 
 
@@ -56,3 +59,17 @@ def test_vectors_of_two_dimensions_are_refused(store: Store) -> None:
     write_vectors(store, "lyrics", "e", 0, facts_of(2, dim=3))
     with pytest.raises(DataRefusedError, match=r"vectors of \[2, 3\] dimensions"):
         list(read_vectors(store.vectors("lyrics", "e", 0), keys_of(1, 2)))
+
+
+def test_a_reader_finds_facts_that_were_merged_after_it_listed_the_files(store: Store) -> None:
+    for number in range(1, 9):
+        write_vectors(store, "lyrics", "e", 0, facts_of(number))
+    folder = store.vectors("lyrics", "e", 0)
+    wanted = keys_of(*range(1, 9))
+    reading = read_vectors(folder, wanted)
+    found = [next(reading)]
+    list(CompactBucket(store, Board()).process(FactBucket("vectors", "e", "lyrics", 0)))
+    found += reading
+    assert len(files.list_files(folder, ".parquet")) == 1
+    assert sorted(key for keys, _ in found for key in keys.to_pylist()) == wanted.to_pylist()
+    assert {int(row[0]) for _, vectors in found for row in vectors} == set(range(1, 9))

@@ -57,3 +57,26 @@ def test_only_the_columns_asked_for_are_read(tmp_path: Path) -> None:
     schema = pa.schema([("a", pa.int64()), ("b", pa.string())])
     files.write_batches(str(tmp_path / "a.parquet"), schema, [pa.record_batch({"a": [1], "b": ["x"]})])
     assert files.read_table(str(tmp_path), schema, ["b"]).to_pylist() == [{"b": "x"}]
+
+
+def test_a_folder_is_listed_again_when_a_listed_file_has_vanished(tmp_path: Path) -> None:
+    for name, number in (("a", 1), ("b", 2), ("c", 3)):
+        files.write_batches(str(tmp_path / f"{name}.parquet"), SCHEMA, [pa.record_batch({"number": [number]})])
+    reading = files.read_folder(str(tmp_path), SCHEMA)
+    found = next(reading)["number"].to_pylist()
+    files.write_batches(str(tmp_path / "merged.parquet"), SCHEMA, [pa.record_batch({"number": [2, 3]})])
+    for name in ("b", "c"):
+        (tmp_path / f"{name}.parquet").unlink()
+    assert found + [number for batch in reading for number in batch["number"].to_pylist()] == [1, 2, 3]
+
+
+def test_a_file_that_was_never_there_is_not_read_for_ever(tmp_path: Path) -> None:
+    assert list(files.read_folder(str(tmp_path / "none"), SCHEMA)) == []
+    with pytest.raises(FileNotFoundError):
+        list(files.read_batches(str(tmp_path / "none.parquet"), SCHEMA))
+
+
+def test_a_file_that_is_listed_and_never_there_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "list_files", lambda folder, ending: [str(tmp_path / "ghost.parquet")])
+    with pytest.raises(FileNotFoundError, match="ghost"):
+        list(files.read_folder(str(tmp_path), SCHEMA))

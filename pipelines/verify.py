@@ -1,0 +1,210 @@
+"""The verify job: look through all that a store holds for what is damaged, missing or impossible."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+
+import apache_beam as beam
+from apache_beam.pvalue import TaggedOutput
+
+from tracktokens.pipelines.launch import Launch
+from tracktokens.pipelines.maintenance import working_folder
+from tracktokens.pipelines.releases import latest_id
+from tracktokens.schemas.bundle_manifest import BundleManifest
+from tracktokens.schemas.catalog_manifest import CatalogManifest
+from tracktokens.schemas.encoder_manifest import EncoderManifest
+from tracktokens.schemas.errors import TracktokensError
+from tracktokens.schemas.manifest import AnyManifest
+from tracktokens.schemas.rejects import REJECTS
+from tracktokens.schemas.release_manifest import ReleaseManifest
+from tracktokens.transforms import files
+from tracktokens.transforms.arrow_coder import Count
+from tracktokens.transforms.bundles import read_bundle
+from tracktokens.transforms.counts import COUNTS_TAG, WriteCounts, read_counts
+from tracktokens.transforms.fact_buckets import CODES, FactBucket, list_fact_buckets
+from tracktokens.transforms.progress import Board
+from tracktokens.transforms.store import LATEST, Store
+from tracktokens.transforms.verifying import (
+    REPUBLISH,
+    Finding,
+    check_catalog,
+    check_catalog_bucket,
+    check_facts,
+    check_file,
+    check_folder,
+    check_token_part,
+    compare_catalog,
+    compare_release,
+)
+
+CHECK = "check"
+"""Stage of the progress."""
+
+RESTORE = "restore it from a backup"
+
+
+@dataclass(frozen=True)
+class Manifests:
+    """The manifests of a store that can be read, each by its name."""
+
+    releases: Mapping[str, ReleaseManifest]
+    catalogs: Mapping[str, CatalogManifest]
+    bundles: Mapping[str, BundleManifest]
+
+    def centroids(self) -> dict[str, dict[str, int]]:
+        """Bundle to modality to number of centroids."""
+        return {
+            name: {modality: entry["centroids"] for modality, entry in bundle.codebooks.items()}
+            for name, bundle in self.bundles.items()
+        }
+
+
+Check = tuple[str, object, object]
+"""Name of a check, and what is checked: a thing, and a part of it."""
+
+
+class RunCheck(beam.DoFn):
+    """Does one check. Outputs: findings; counts of rows."""
+
+    def __init__(self, store: Store, manifests: Manifests, board: Board) -> None:
+        self._store = store
+        self._board = board
+        self._releases = dict(manifests.releases)
+        self._centroids = manifests.centroids()
+
+    def process(self, check: Check) -> Iterator[object]:
+        """Check one file of a release, one part of a table, or one bucket."""
+        for found in self._found(*check):
+            yield found if isinstance(found, Finding) else TaggedOutput(COUNTS_TAG, found)
+        self._board.add(CHECK, done=1)
+
+    def _found(self, name: str, thing: object, part: object) -> Iterator[Finding | tuple[str, int]]:
+        if isinstance(thing, FactBucket):
+            return check_facts(self._store, thing, self._centroids)
+        if name == "catalog":
+            return check_catalog(self._store, str(thing))
+        if name == "catalog bucket":
+            return check_catalog_bucket(self._store, str(thing), int(str(part)))
+        release = self._releases[str(thing)]
+        folder = self._store.release(release.release_id)
+        if name == "file":
+            return check_file(folder, str(part), release.files[str(part)])
+        if name == "rejects":
+            return check_folder(files.join(folder, "rejects"), REJECTS, REPUBLISH)
+        return check_token_part(self._store, release, self._centroids.get(release.bundle_id), int(str(part)))
+
+
+def verify_store(root: str, launch: Launch) -> list[Finding]:
+    """Look through the store at ``root``; it is only read, and may be in use.
+
+    Raises:
+        UsageError: there is no store.
+        DataRefusedError: its ``store.json`` cannot be read, so that nothing else can be.
+    """
+    store = Store.open(root)
+    findings: list[Finding] = []
+    manifests = _read_manifests(store, findings)
+    facts = list_fact_buckets(store)
+    findings += [
+        *_check_latest(store, manifests),
+        *_check_bundles(store, manifests),
+        *_check_owners(store, facts, manifests),
+    ]
+    with working_folder(store, launch) as folder:
+        _run(store, manifests, list(_checks(store, manifests, facts)), folder, launch)
+        findings += [Finding(**found) for found in files.read_json(files.join(folder, "findings.json"))["findings"]]
+        counts = read_counts(files.join(folder, "counts.json"))
+    for release in manifests.releases.values():
+        findings += compare_release(store, release, counts)
+    for catalog in manifests.catalogs.values():
+        findings += compare_catalog(store, catalog, counts)
+    return sorted(findings, key=lambda finding: (finding.path, finding.problem))
+
+
+def _checks(store: Store, manifests: Manifests, facts: Mapping[FactBucket, object]) -> Iterator[Check]:
+    """All that is to be looked through."""
+    for name, release in manifests.releases.items():
+        yield "rejects", name, None
+        yield from (("file", name, path) for path in release.files)
+        yield from (("tokens", name, bucket) for bucket in range(store.buckets))
+    for name in manifests.catalogs:
+        yield "catalog", name, None
+        yield from (("catalog bucket", name, bucket) for bucket in range(store.buckets))
+    yield from (("facts", bucket, None) for bucket in facts)
+
+
+def _run(store: Store, manifests: Manifests, checks: list[Check], folder: str, launch: Launch) -> None:
+    def write(findings: list[Finding]) -> None:
+        files.write_json(files.join(folder, "findings.json"), {"findings": [asdict(finding) for finding in findings]})
+
+    def build(pipeline: beam.Pipeline) -> None:
+        done = (
+            pipeline
+            | "checks" >> beam.Create(checks)
+            | "spread checks" >> beam.Reshuffle()  # Create gives them to one worker
+            | "check"
+            >> beam.ParDo(RunCheck(store, manifests, launch.board))
+            .with_output_types(Finding, **{COUNTS_TAG: Count})
+            .with_outputs(COUNTS_TAG, main="main")
+        )
+        done.main | "gather" >> beam.combiners.ToList() | "write findings" >> beam.Map(write)
+        done[COUNTS_TAG] | "write counts" >> WriteCounts(files.join(folder, "counts.json"))
+
+    launch.board.add(CHECK, total=len(checks))
+    launch.run(build)
+
+
+def _read_manifests(store: Store, findings: list[Finding]) -> Manifests:
+    """Read the manifests of all that is complete; one that cannot be read is a finding."""
+
+    def read_all(kind: type[AnyManifest], folder: str, name: str) -> dict[str, AnyManifest]:
+        found = {}
+        for path in files.list_tree(files.join(store.root, folder)):
+            if path.count("/") == 1 and path.endswith(f"/{name}"):
+                full = files.join(store.root, folder, path)
+                try:
+                    found[path.split("/")[0]] = kind.from_json(files.read_bytes(full), full)
+                except TracktokensError as error:
+                    findings.append(_finding(full, error))
+        return found
+
+    return Manifests(
+        read_all(ReleaseManifest, "releases", "manifest.json"),
+        read_all(CatalogManifest, "catalogs", "catalog.json"),
+        read_all(BundleManifest, "codebooks", "manifest.json"),
+    )
+
+
+def _check_latest(store: Store, manifests: Manifests) -> Iterator[Finding]:
+    latest = latest_id(store.root)
+    if latest and latest not in manifests.releases:
+        remedy = "choose another with `tracktokens releases rollback`"
+        yield Finding(files.join(store.root, LATEST), f"names {latest}, which is no complete release", remedy)
+
+
+def _check_bundles(store: Store, manifests: Manifests) -> Iterator[Finding]:
+    for name in manifests.bundles:
+        try:
+            read_bundle(store, name)
+        except (TracktokensError, OSError) as error:
+            yield _finding(store.bundle(name), error)
+
+
+def _check_owners(store: Store, facts: Mapping[FactBucket, object], manifests: Manifests) -> Iterator[Finding]:
+    """Check that facts are of an encoder that is described, or of a bundle that is there."""
+    owners = {(bucket.kind == CODES, bucket.owner, "" if bucket.kind == CODES else bucket.modality) for bucket in facts}
+    for of_bundle, owner, modality in sorted(owners):
+        if of_bundle and owner not in manifests.bundles:
+            remedy = "restore the bundle from a backup, or remove these codes with `tracktokens gc`"
+            yield Finding(files.join(store.root, CODES, owner), "has codes of a bundle that is not there", remedy)
+        if not of_bundle:
+            path = store.encoder(modality, owner)
+            try:
+                EncoderManifest.from_json(files.read_bytes(path), path)
+            except (TracktokensError, OSError) as error:
+                yield _finding(path, error)
+
+
+def _finding(path: str, error: Exception) -> Finding:
+    said = str(error).removeprefix(f"{path} ").removeprefix(f"{path}: ")
+    problem, parted, remedy = said.rpartition(": ")
+    return Finding(path, problem, remedy) if parted else Finding(path, said, RESTORE)
