@@ -297,15 +297,29 @@ def embed(
 
 @main.command()
 @click.option("--playlists", required=True, type=Given(), metavar="PATH", help="Playlists: file, folder or glob.")
+@click.option(
+    "--from",
+    "from_bundle",
+    type=Given(),
+    metavar="ID",
+    help="Bundle whose playlist vectors to go on from, in their space; from nothing when not given.",
+)
 @store_option
 @catalog_option
 @launch_options
-def playlists(playlists: str, store: str, catalog: str | None, workers: int, beam_options: tuple[str, ...]) -> None:
+def playlists(
+    playlists: str,
+    from_bundle: str | None,
+    store: str,
+    catalog: str | None,
+    workers: int,
+    beam_options: tuple[str, ...],
+) -> None:
     """Learn playlist vectors for a catalog snapshot. Prints the encoder's id."""
     from tracktokens.pipelines.playlists import PlaylistsJob
 
     with _launched(workers, beam_options) as (launch, _):
-        click.echo(PlaylistsJob(playlists, store, catalog).run(launch).encoder_id)
+        click.echo(PlaylistsJob(playlists, store, catalog, from_bundle=from_bundle).run(launch).encoder_id)
 
 
 @main.command()

@@ -15,8 +15,9 @@ from tracktokens.schemas.playlists import PLAYLISTS
 from tracktokens.schemas.release_manifest import ReleaseManifest
 from tracktokens.transforms import files
 from tracktokens.transforms.arrow_coder import Count, Keyed
+from tracktokens.transforms.bundles import read_manifest
 from tracktokens.transforms.counts import COUNTS_TAG, WriteCounts, read_counts, require_balance
-from tracktokens.transforms.encoders.word2vec import Word2VecConfig
+from tracktokens.transforms.encoders.word2vec import NAME, Word2VecConfig
 from tracktokens.transforms.folding_playlists import FoldPlaylists
 from tracktokens.transforms.inputs.fragments import Fragment, check_table, estimate_rows, find_fragments
 from tracktokens.transforms.learning_playlists import (
@@ -60,6 +61,8 @@ class PlaylistsJob:
         store: root of the store.
         catalog_id: the snapshot; the newest complete one when it is None.
         config: how word2vec is trained.
+        from_bundle: bundle whose playlist vectors the training goes on from, in their space; from nothing when it is
+            None.
         frozen: release whose playlist vectors stay as they are: nothing is trained, and new tracks are folded into
             their space. None trains.
     """
@@ -68,6 +71,7 @@ class PlaylistsJob:
     store: str
     catalog_id: str | None = None
     config: Word2VecConfig = field(default_factory=Word2VecConfig)
+    from_bundle: str | None = None
     frozen: ReleaseManifest | None = None
 
     @writes("playlists")
@@ -75,19 +79,43 @@ class PlaylistsJob:
         """Run the job and return the manifest that it left with the snapshot.
 
         Raises:
-            UsageError: when an input is not there, the store has no catalog, or playlist vectors were given with it.
-            DataRefusedError: when the playlists cannot be used.
+            UsageError: when an input is not there, the store has no catalog, playlist vectors were given with it, or
+                the bundle has none that can be gone on from.
+            DataRefusedError: when the playlists cannot be used, or none of their tracks has an old vector.
         """
         fragments = find_fragments(files.absolute(self.playlists), "playlists")
         check_table(fragments, PLAYLISTS)
         snapshot = open_snapshot(Store.open(self.store), self.catalog_id)
         refuse_two_sources(snapshot.manifest.vectors)
+        learn = self._learner(snapshot, launch)
         files.delete_tree(snapshot.catalog.playlists)  # of an earlier try with other playlists
         launch.board.add("scan playlists", total=estimate_rows(fragments))
-        launch.run(partial(self._build, snapshot, fragments, launch))
+        launch.run(partial(self._build, snapshot, fragments, learn, launch))
         return self._finish(snapshot)
 
-    def _build(self, snapshot: Snapshot, fragments: list[Fragment], launch: Launch, pipeline: beam.Pipeline) -> None:
+    def _start_from(self, store: Store, bundle_id: str) -> str:
+        """The encoder of a bundle's playlist vectors, if word2vec can go on from them."""
+        encoder_id = read_manifest(store, bundle_id).encoders.get(PLAYLIST)
+        if encoder_id is None:
+            raise UsageError(f"bundle {bundle_id} has no playlist vectors to go on from: leave --from out")
+        identity = store.read_encoder(PLAYLIST, encoder_id).identity
+        if identity["name"] != NAME:
+            raise UsageError(f"the playlist vectors of bundle {bundle_id} were given, not learned: leave --from out")
+        if identity["dim"] != self.config.dim:
+            raise UsageError(
+                f"the playlist vectors of bundle {bundle_id} have {identity['dim']} dimensions, and {self.config.dim} "
+                "are to be learned: leave --from out"
+            )
+        return encoder_id
+
+    def _build(
+        self,
+        snapshot: Snapshot,
+        fragments: list[Fragment],
+        learn: beam.DoFn,
+        launch: Launch,
+        pipeline: beam.Pipeline,
+    ) -> None:
         catalog, buckets = snapshot.catalog, snapshot.store.buckets
         scanned = (
             pipeline
@@ -114,7 +142,7 @@ class PlaylistsJob:
             .with_output_types(str, **{REJECTS_TAG: Keyed, COUNTS_TAG: Count})
             .with_outputs(REJECTS_TAG, COUNTS_TAG, main="main")
         )
-        written.main | "learn" >> _OnWholeCorpus(self._learner(snapshot, launch))
+        written.main | "learn" >> _OnWholeCorpus(learn)
         for name, rejected in (("scan", scanned[REJECTS_TAG]), ("corpus", written[REJECTS_TAG])):
             rejected | f"write {name} rejects" >> WriteRejects(catalog.playlist_rejects, f"playlists-{name}")
         counts = [scanned[COUNTS_TAG], known[COUNTS_TAG], written[COUNTS_TAG]]
@@ -125,9 +153,11 @@ class PlaylistsJob:
         )
 
     def _learner(self, snapshot: Snapshot, launch: Launch) -> beam.DoFn:
+        """What makes vectors of the corpus."""
         store, result = snapshot.store, files.join(snapshot.catalog.playlists, RESULT_FILE)
         if self.frozen is None:
-            return TrainPlaylists(store, self.config, result, launch.board)
+            start_from = None if self.from_bundle is None else self._start_from(store, self.from_bundle)
+            return TrainPlaylists(store, self.config, result, launch.board, start_from)
         published, encoder_id = TokenTable.of(store, self.frozen), self.frozen.encoders[PLAYLIST]
         window = int(store.read_encoder(PLAYLIST, encoder_id).identity["window"])
         return FoldPlaylists(store, encoder_id, window, published, result, launch.board)

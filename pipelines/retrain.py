@@ -1,8 +1,9 @@
 """The retrain job: new codebooks that go on from old ones, so that as many tracks as possible keep their tokens.
 
-Each codebook starts from the centroids of the old one where both lie in one space. A playlist encoder is learned anew
-with the playlists, and its space is turned at will: it is turned back onto the old one first. Then the codes are
-numbered so that as many tracks as possible keep theirs, which works even where the encoder is another.
+Each codebook starts from the centroids of the old one where both lie in one space: where the encoder is the same, or
+went on from the old one's vectors. Playlist vectors that were learned from nothing lie in a space that is turned at
+will: they are turned back onto the old one first. Then the codes are numbered so that as many tracks as possible keep
+theirs, which works even where the encoder is another.
 """
 
 from collections.abc import Mapping
@@ -26,6 +27,7 @@ from tracktokens.schemas.modalities import MODALITIES, PLAYLIST
 from tracktokens.transforms import files
 from tracktokens.transforms.arrow_coder import Keyed
 from tracktokens.transforms.bundles import read_bundle, write_bundle
+from tracktokens.transforms.encoders.word2vec_start import started_from
 from tracktokens.transforms.retraining import AssignAnew, CompareSpaces, MergePairs, PairCodes, merged_rotation
 from tracktokens.transforms.store import Store, new_id
 from tracktokens.transforms.token_tables import TokenTable
@@ -89,7 +91,8 @@ class RetrainJob:
         new = snapshot.encoders.get(PLAYLIST)
         if new is None or new == old.encoder_id or not old.size or snapshot.playlists is None:
             return None
-        if snapshot.store.read_encoder(PLAYLIST, new).identity["dim"] != old.dim:
+        identity = snapshot.store.read_encoder(PLAYLIST, new).identity
+        if identity["dim"] != old.dim or started_from(identity) == old.encoder_id:
             return None
         path = files.join(working, "rotation.json")
         compare = CompareSpaces(snapshot.store, snapshot.catalog, PLAYLIST, old.encoder_id, new, old.dim)
@@ -136,11 +139,16 @@ def _starts(old: Bundle, snapshot: Snapshot, rotation: Rotation | None) -> dict[
     starts = {}
     for modality, encoder_id in snapshot.encoders.items():
         book = old[modality]
-        if book.size and book.encoder_id == encoder_id:
+        if book.size and _in_space_of(snapshot.store, modality, book.encoder_id, encoder_id):
             starts[modality] = Start(book.preprocessing, book.centroids)
         elif modality == PLAYLIST and rotation is not None:
             starts[modality] = Start(_turned(book.preprocessing, rotation), book.centroids)
     return starts
+
+
+def _in_space_of(store: Store, modality: str, old: str, new: str) -> bool:
+    """Whether an encoder's vectors lie in the space of another's."""
+    return new == old or (modality == PLAYLIST and started_from(store.read_encoder(PLAYLIST, new).identity) == old)
 
 
 def _turned(preprocessing: Preprocessing, rotation: Rotation) -> Preprocessing:

@@ -16,11 +16,12 @@ from tracktokens.schemas.playlists import CORPUS, PLAYLISTS
 from tracktokens.transforms import files
 from tracktokens.transforms.counts import COUNTS_TAG
 from tracktokens.transforms.encoders.word2vec import Word2VecConfig, train
-from tracktokens.transforms.facts import make_vector_facts, unencoded, write_vectors
+from tracktokens.transforms.encoders.word2vec_start import OldVectors
+from tracktokens.transforms.facts import as_matrix, make_vector_facts, read_vectors, unencoded, write_vectors
 from tracktokens.transforms.inputs.fragments import Fragment
 from tracktokens.transforms.inputs.reading import read_fragment
 from tracktokens.transforms.inputs.validation import validate_ids
-from tracktokens.transforms.keys import bucket_numbers, content_keys, split_by_bucket
+from tracktokens.transforms.keys import bucket_numbers, content_keys, sort_by_key, split_by_bucket
 from tracktokens.transforms.playlist_corpus import (
     ENTRIES,
     HEADS,
@@ -105,26 +106,31 @@ class WriteCorpus(beam.DoFn):
 class TrainPlaylists(beam.DoFn):
     """Learns the playlist vectors from the whole corpus, in one process, unless the store has them."""
 
-    def __init__(self, store: Store, config: Word2VecConfig, result: str, board: Board) -> None:
+    def __init__(
+        self, store: Store, config: Word2VecConfig, result: str, board: Board, start_from: str | None = None
+    ) -> None:
+        """``start_from`` is the encoder that the training goes on from; None to start from nothing."""
         self._store = store
         self._config = config
         self._result = result
         self._board = board
+        self._start_from = start_from
 
     def process(self, element: tuple[int, Iterable[str]]) -> None:
         """Train, write the facts, then the description of the encoder, which says that they are complete."""
         _, paths = element
         batches = [batch for path in sorted(paths) for batch in files.read_batches(path, CORPUS)]
         digest = corpus_digest(batches)
-        encoder_id = self._config.encoder_id(digest)
         corpus = in_order(batches)
         keys = pc.unique(corpus["track_keys"].combine_chunks().flatten())
+        start = None if self._start_from is None else read_old_vectors(self._store, self._start_from, keys)
+        encoder_id = self._config.encoder_id(digest, start)
         description = self._store.encoder(PLAYLIST, encoder_id)
         trained = corpus.num_rows > 0 and not (files.exists(description) and self._has_vectors(encoder_id, keys))
         if trained:
             self._board.add("train playlists", total=1)
-            self._add_facts(encoder_id, *train(corpus, self._config))
-            manifest = EncoderManifest(standardize=False, identity=self._config.identity(digest))
+            self._add_facts(encoder_id, *train(corpus, self._config, start))
+            manifest = EncoderManifest(standardize=False, identity=self._config.identity(digest, start))
             files.write_bytes(description, manifest.to_json().encode())
             self._board.add("train playlists", done=1)
         files.write_json(self._result, {"encoder_id": encoder_id, "tracks": len(keys), "trained": trained})
@@ -143,3 +149,17 @@ class TrainPlaylists(beam.DoFn):
             missing = unencoded(self._store, PLAYLIST, encoder_id, bucket, part["key"])
             if len(missing):
                 write_vectors(self._store, PLAYLIST, encoder_id, bucket, part)
+
+
+def read_old_vectors(store: Store, encoder_id: str, keys: pa.Array) -> OldVectors:
+    """Read the playlist vectors of an encoder, of those of the keys that have one."""
+    parts = split_by_bucket(pa.record_batch([keys], names=["key"]), bucket_numbers(keys, store.buckets))
+    found = [
+        pa.Table.from_batches([make_vector_facts(known, vectors)])
+        for bucket, part in parts
+        for known, vectors in read_vectors(store.vectors(PLAYLIST, encoder_id, bucket), part["key"])
+    ]
+    if not found:
+        return OldVectors(encoder_id, keys.slice(0, 0), np.zeros((0, 1), np.float16))
+    facts = sort_by_key(pa.concat_tables(found).combine_chunks())
+    return OldVectors(encoder_id, facts["key"].combine_chunks(), as_matrix(facts["vector"].combine_chunks()))

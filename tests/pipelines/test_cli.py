@@ -168,6 +168,11 @@ def test_the_jobs_one_by_one_make_the_release_that_run_makes(demo_run: DemoRun, 
     assert ours.equals(theirs)
 
 
+def test_playlists_cannot_go_on_from_a_bundle_that_is_not_there(demo_run: DemoRun) -> None:
+    result = call("playlists", "--playlists", demo_run.catalog.playlists, "--from", "gone", "--store", demo_run.store)
+    refused(result, 2, "has no codebook bundle gone")
+
+
 def test_playlists_that_name_no_known_track_are_refused(demo_run: DemoRun, tmp_path: Path) -> None:
     path = tmp_path / "playlists.jsonl"
     path.write_text('{"playlist_id": "p", "track_ids": ["no", "nothing"]}\n')

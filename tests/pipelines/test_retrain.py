@@ -23,6 +23,7 @@ from tracktokens.pipelines.train import TrainJob
 from tracktokens.schemas.errors import DataRefusedError, UsageError
 from tracktokens.schemas.modalities import AUDIO, METADATA, MODALITIES, PLAYLIST, TAGS
 from tracktokens.transforms.bundles import read_bundle
+from tracktokens.transforms.encoders.word2vec import Word2VecConfig
 from tracktokens.transforms.store import Store
 
 IDS = dict.fromkeys(MODALITIES, "made-by-us")
@@ -124,6 +125,54 @@ def test_playlists_are_learned_anew_in_the_old_space(demo_run: DemoRun, tmp_path
     plain = TrainJob(str(store), demo_run.outcome.bundle.codebook_size).run(Launch())
     anew = diff_releases(str(store), diff.old, publish(store, plain.bundle_id))
     assert (recoded(diff)[PLAYLIST] or 0) < (recoded(anew)[PLAYLIST] or 0) / 2
+
+
+def test_playlist_vectors_that_go_on_from_a_bundle_keep_codes_without_a_rotation(
+    demo_run: DemoRun, tmp_path: Path
+) -> None:
+    store, old = tmp_path / "store", demo_run.outcome.bundle
+    shutil.copytree(demo_run.store, store)
+    lines = demo_run.catalog.playlists.read_text().splitlines()
+    (tmp_path / "playlists.jsonl").write_text("\n".join(lines[:-3]) + "\n")
+    learn = PlaylistsJob(str(tmp_path / "playlists.jsonl"), str(store), from_bundle=old.bundle_id)
+    learned = learn.run(Launch())
+    retrained, diff = retrain(store, demo_run.outcome)
+    entry = retrained.bundle.codebooks[PLAYLIST]
+    identity = Store.open(str(store)).read_encoder(PLAYLIST, learned.encoder_id).identity
+    assert identity["start"]["encoder_id"] == old.encoders[PLAYLIST]
+    assert entry["encoder_id"] == learned.encoder_id != old.encoders[PLAYLIST]
+    assert "rotation_cosine" not in entry["training"]
+    assert (recoded(diff)[PLAYLIST] or 0) < 0.1
+    again = learn.run(Launch())
+    assert (again.encoder_id, again.trained) == (learned.encoder_id, False)
+
+
+def test_vectors_that_were_given_cannot_be_gone_on_from(first: tuple[Path, Outcome], demo_run: DemoRun) -> None:
+    folder, outcome = first
+    tracks = [f"t{number}" for number in range(2)]
+    (folder / "playlists.jsonl").write_text(json.dumps({"playlist_id": "p", "track_ids": tracks}) + "\n")
+    modalities = [modality for modality in MODALITIES if modality != PLAYLIST]
+    run = job(folder, *modalities, **{modality: IDS[modality] for modality in modalities})
+    EmbedJob(run.tracks, run.store, run.encoders, vectors=run.vectors).run(Launch())
+    learn = PlaylistsJob(str(folder / "playlists.jsonl"), run.store, from_bundle=outcome.bundle.bundle_id)
+    with pytest.raises(UsageError, match="were given, not learned"):
+        learn.run(Launch())
+
+
+def test_a_bundle_without_playlist_vectors_cannot_be_gone_on_from(tmp_path: Path) -> None:
+    run = job(write_catalog(tmp_path, 60), TAGS, **{TAGS: IDS[TAGS]})
+    bundle_id = run.run(Launch()).bundle.bundle_id
+    (tmp_path / "playlists.jsonl").write_text(json.dumps({"playlist_id": "p", "track_ids": ["t1", "t2"]}) + "\n")
+    with pytest.raises(UsageError, match=f"bundle {bundle_id} has no playlist vectors"):
+        PlaylistsJob(str(tmp_path / "playlists.jsonl"), run.store, from_bundle=bundle_id).run(Launch())
+
+
+def test_vectors_of_other_dimensions_cannot_be_gone_on_from(demo_run: DemoRun) -> None:
+    bundle_id = demo_run.outcome.bundle.bundle_id
+    playlists = str(demo_run.catalog.playlists)
+    learn = PlaylistsJob(playlists, str(demo_run.store), config=Word2VecConfig(dim=8), from_bundle=bundle_id)
+    with pytest.raises(UsageError, match="have 64 dimensions, and 8 are to be learned"):
+        learn.run(Launch())
 
 
 def test_a_bundle_that_was_never_published_has_no_tokens_to_keep(first: tuple[Path, Outcome]) -> None:

@@ -21,7 +21,11 @@ import pyarrow.compute as pc
 
 from tracktokens.schemas.errors import DataRefusedError
 from tracktokens.transforms.encoders.base import identity_hash
+from tracktokens.transforms.encoders.word2vec_start import LEARNING_RATE, OldVectors, epochs_from, fold_new
 from tracktokens.transforms.playlist_corpus import in_order, require_playlists
+
+NAME = "word2vec"
+"""Of this kind of encoder, in its identity."""
 
 LONGEST_SENTENCE = 10_000
 """Words that gensim reads of one sentence (its ``MAX_WORDS_IN_BATCH``). It drops the rest without a word."""
@@ -49,10 +53,10 @@ class Word2VecConfig:
         sample: frequency, as a share of all entries, above which entries of a track are left out at random; 0 keeps
             all. None: :func:`sample_for`.
         negative: negatives drawn for each pair.
-        epochs: times the corpus is read. None: :func:`epochs_for`.
+        epochs: times the corpus is read, in a training from nothing. None: :func:`epochs_for`.
         min_count: tracks with fewer entries get no vector.
         sg: 1 for skip-gram, 0 for CBOW.
-        seed: of the initial vectors and of every draw.
+        seed: of the initial vectors, where there are no old ones, and of every draw.
     """
 
     dim: int = 64
@@ -65,13 +69,14 @@ class Word2VecConfig:
     sg: int = 1
     seed: int = 0
 
-    def identity(self, digest: str) -> Mapping[str, object]:
+    def identity(self, digest: str, start: OldVectors | None = None) -> Mapping[str, object]:
         """Return everything that changes the vectors, as JSON values; ``digest`` is the corpus's ``corpus_digest``."""
-        return {"name": "word2vec", "rules": RULES, "corpus": digest, "gensim": version("gensim"), **asdict(self)}
+        own = {"name": NAME, "rules": RULES, "corpus": digest, "gensim": version("gensim"), **asdict(self)}
+        return own if start is None else {**own, "start": start.identity()}
 
-    def encoder_id(self, digest: str) -> str:
-        """Name of the vectors learned from the corpus with this digest: 12 hex digits."""
-        return identity_hash(self.identity(digest))
+    def encoder_id(self, digest: str, start: OldVectors | None = None) -> str:
+        """Name of the vectors learned from the corpus with this digest, and this start: 12 hex digits."""
+        return identity_hash(self.identity(digest, start))
 
 
 def training_pairs(lengths: npt.NDArray[np.int64], window: int) -> int:
@@ -101,12 +106,15 @@ def sample_for(tracks: int) -> float:
     return float(np.clip(SAMPLE_TIMES_TRACKS / tracks, SMALLEST_SAMPLE, LARGEST_SAMPLE))
 
 
-def train(corpus: pa.Table, config: Word2VecConfig) -> tuple[pa.FixedSizeBinaryArray, npt.NDArray[np.float32]]:
+def train(
+    corpus: pa.Table, config: Word2VecConfig, start: OldVectors | None = None
+) -> tuple[pa.FixedSizeBinaryArray, npt.NDArray[np.float32]]:
     """Learn a vector for each track of the corpus.
 
     Args:
         corpus: ``CORPUS``, in any order and any chunks: it is learned from in the order of its positions.
         config: the settings.
+        start: what to go on from, with vectors of ``config.dim`` values; None to start from nothing.
 
     Returns:
         The tracks' keys, sorted, and float32 vectors of shape (tracks, dim), a row for each key. Every value is finite
@@ -114,7 +122,8 @@ def train(corpus: pa.Table, config: Word2VecConfig) -> tuple[pa.FixedSizeBinaryA
         learned from more often.
 
     Raises:
-        DataRefusedError: the corpus has no playlist, no track has ``min_count`` entries, or the vectors diverged.
+        DataRefusedError: the corpus has no playlist, no track has ``min_count`` entries or an old vector to start
+            from, or the vectors diverged.
     """
     require_playlists(corpus)
     keys, playlists = _encode(corpus)
@@ -124,9 +133,13 @@ def train(corpus: pa.Table, config: Word2VecConfig) -> tuple[pa.FixedSizeBinaryA
         raise DataRefusedError(
             f"No track has {config.min_count} entries in the playlists: at most {counts.max()}. Lower min_count."
         )
-    vectors = _fit(playlists, counts[kept], kept, config)
+    names = keys.take(pa.array(kept))
+    if start is None:
+        vectors = _fit(playlists, counts[kept], kept, config)
+    else:
+        vectors = _go_on(playlists, counts[kept], kept, config, start, start.rows(names))
     _check_range(vectors)
-    return keys.take(pa.array(kept)), vectors
+    return names, vectors
 
 
 @dataclass(frozen=True)
@@ -172,10 +185,36 @@ def _encode(corpus: pa.Table) -> tuple[pa.FixedSizeBinaryArray, Sentences]:
     return keys, Sentences(codes, offsets, np.array([str(code) for code in range(len(keys))], np.object_))
 
 
-def _fit(
-    playlists: Sentences, counts: npt.NDArray[np.int64], kept: npt.NDArray[np.int64], config: Word2VecConfig
+def _go_on(
+    playlists: Sentences,
+    counts: npt.NDArray[np.int64],
+    kept: npt.NDArray[np.int64],
+    config: Word2VecConfig,
+    start: OldVectors,
+    rows: npt.NDArray[np.int64],
 ) -> npt.NDArray[np.float32]:
-    """Train; return the vectors of the tracks ``kept``, which have ``counts`` entries each."""
+    """Train tracks on from their ``rows`` in the start, and fold in those that have none."""
+    if not (rows >= 0).any():
+        raise DataRefusedError(
+            f"No track in the playlists has a vector of encoder {start.encoder_id} to go on from: start from nothing."
+        )
+    fitted = _fit(playlists, counts, kept, config, (rows, start.vectors))
+    places = np.full(len(playlists.words), -1, np.int32)
+    places[kept] = np.arange(len(kept))
+    return fold_new(playlists.offsets, places[playlists.codes], fitted, np.flatnonzero(rows < 0), config.window)
+
+
+def _fit(
+    playlists: Sentences,
+    counts: npt.NDArray[np.int64],
+    kept: npt.NDArray[np.int64],
+    config: Word2VecConfig,
+    start: tuple[npt.NDArray[np.int64], npt.NDArray[np.float16]] | None = None,
+) -> npt.NDArray[np.float32]:
+    """Train; return the vectors of the tracks ``kept``, which have ``counts`` entries each.
+
+    ``start`` is each track's row among old vectors, -1 where it has none, and these.
+    """
     from gensim.models import Word2Vec
 
     model = Word2Vec(
@@ -194,10 +233,16 @@ def _fit(
     # Counting here keeps the vocabulary's ties in the order of the keys, not of the first appearance.
     words = playlists.words[kept].tolist()
     model.build_vocab_from_freq(dict(zip(words, counts.tolist(), strict=True)), corpus_count=len(playlists))
+    rows = np.array([model.wv.key_to_index[word] for word in words])
     pairs = training_pairs(np.diff(playlists.offsets), config.window)
     epochs = epochs_for(len(kept), pairs) if config.epochs is None else config.epochs
-    model.train(playlists, total_examples=len(playlists), epochs=epochs)
-    rows = [model.wv.key_to_index[word] for word in words]
+    if start is None:
+        model.train(playlists, total_examples=len(playlists), epochs=epochs)
+    else:
+        known, old = start[0] >= 0, start[1]
+        model.wv.vectors[rows[known]] = old[start[0][known]]
+        few = epochs_from(epochs)
+        model.train(playlists, total_examples=len(playlists), epochs=few, start_alpha=LEARNING_RATE)
     vectors: npt.NDArray[np.float32] = model.wv.vectors[rows]
     return vectors
 
