@@ -7,12 +7,18 @@ from typing import Any
 from rich.console import Console, Group
 from rich.table import Table
 
+from tracktokens.schemas.changes import CODEBOOK_CHANGED, INPUT_CHANGED, NEW, REMOVED
 from tracktokens.schemas.modalities import MODALITIES
 
 
 def report(metrics: Mapping[str, Any]) -> Group:
     """Rows, rejects by reason, each modality's codes, and how well tokens tell tracks apart."""
-    return Group(_rows(metrics), _modalities(metrics), _quality(metrics), _token_table(metrics))
+    tables = [_rows(metrics), _modalities(metrics), _quality(metrics), _token_table(metrics)]
+    if metrics["changes"] is not None:
+        tables += [_changes(metrics)]
+    if metrics["drift"] is not None:
+        tables += [_drift(metrics)]
+    return Group(*tables)
 
 
 def report_html(metrics: Mapping[str, Any], title: str) -> bytes:
@@ -20,6 +26,31 @@ def report_html(metrics: Mapping[str, Any], title: str) -> bytes:
     console = Console(record=True, file=io.StringIO(), width=110)
     console.print(title, report(metrics))
     return console.export_html().encode()
+
+
+def _changes(metrics: Mapping[str, Any]) -> Table:
+    """Tokens that are other ones than in the release before."""
+    table = Table("tokens changed", "new track", "removed track", "input changed", "codebook changed")
+    for modality, counts in (metrics["changes"] or {}).items():
+        table.add_row(modality, *(str(counts[why]) for why in (NEW, REMOVED, INPUT_CHANGED, CODEBOOK_CHANGED)))
+    return table
+
+
+def _drift(metrics: Mapping[str, Any]) -> Table:
+    """How far the catalog has moved since the bundle was first published."""
+    drift = metrics["drift"] or {"modalities": {}}
+    table = Table("drift", "new tracks", "far out", "unsure", "stability index", "coverage then", "now")
+    for modality, found in drift["modalities"].items():
+        table.add_row(
+            modality,
+            str(found["new"]["tracks"]),
+            _number(found["new"]["far_share"], ".1%"),
+            _number(found["new"]["unsure_share"], ".1%"),
+            f"{found['stability_index']:.3f}",
+            f"{found['coverage_then']:.1%}",
+            f"{found['coverage_now']:.1%}",
+        )
+    return table
 
 
 def seconds_table(seconds: Mapping[str, float]) -> Table:

@@ -1,14 +1,18 @@
 """The nightly refresh: what changed gets codes of the frozen codebooks, and all else stays as it is."""
 
 import dataclasses
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 
 from tests.pipelines.vector_catalog import CODES, DIMS, GROUPS, group_vectors, write_vectors
+from tracktokens.pipelines.cli import main
 from tracktokens.pipelines.encoders import VectorsChoice, VectorSources
 from tracktokens.pipelines.launch import Launch
 from tracktokens.pipelines.refresh import RefreshJob
@@ -46,20 +50,20 @@ def write_playlists(folder: Path, tracks: "range") -> None:
 
 
 def first_job(night: Path, store: Path) -> RunJob:
-    given = VectorSources(vectors={m: VectorsChoice(str(night / m), source=m) for m in GIVEN}).given()
+    sources = VectorSources(vectors={m: VectorsChoice(str(night / m), source=m) for m in GIVEN})
     return RunJob(
         str(night / "tracks.parquet"),
         str(store),
-        {},
+        sources.encoders(),
         str(night / "playlists.parquet"),
         codebook_size=CODES,
-        vectors=given,
+        vectors=sources.given(),
     )
 
 
 def refresh_job(night: Path, store: Path) -> RefreshJob:
     first = first_job(night, store)
-    return RefreshJob(first.tracks, first.store, {}, first.playlists, vectors=first.vectors)
+    return RefreshJob(first.tracks, first.store, first.encoders, first.playlists, vectors=first.vectors)
 
 
 def tokens(outcome: Outcome) -> pa.Table:
@@ -162,3 +166,51 @@ def test_other_encoders_than_the_releases_are_refused(nights: TwoNights) -> None
 def test_a_store_without_a_release_is_an_error(tmp_path: Path, nights: TwoNights) -> None:
     with pytest.raises(UsageError, match="is not a store"):
         refresh_job(nights.nights[1], tmp_path / "none").run(Launch())
+
+
+def options(night: Path, store: Path) -> list[str]:
+    vectors = [text for m in GIVEN for text in ("--vectors", f"{m}={night / m}", "--vectors-id", f"{m}={m}")]
+    tables = ["--tracks", str(night / "tracks.parquet"), "--playlists", str(night / "playlists.parquet")]
+    return [*tables, "--store", str(store), *vectors]
+
+
+def test_a_plan_counts_what_a_refresh_then_does_and_writes_nothing(
+    nights: TwoNights, lyrics: tuple[np.ndarray, np.ndarray], tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    shutil.copytree(nights.store, store)
+    third = write_night(tmp_path / "three", range(12, TRACKS + NEW), lyrics[0])
+    before = {path: path.stat().st_mtime_ns for path in store.rglob("*")}
+    result = CliRunner().invoke(main, ["plan", *options(third, store), "--json"])
+    assert result.exit_code == 0, result.output
+    assert {path: path.stat().st_mtime_ns for path in store.rglob("*")} == before
+    plan = json.loads(result.stdout)
+    assert plan["rows"] == {"read": 408, "rejected": 0, "new": 0, "changed": 8, "removed": 2}
+    assert plan["inputs"][LYRICS] == 0  # the old lyrics of t12 to t19 are stored
+    assert refresh_job(third, store).run(Launch()).catalog.encoded[LYRICS] == 0
+
+
+def test_the_command_ends_with_the_release(nights: TwoNights, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    shutil.copytree(nights.store, store)
+    result = CliRunner().invoke(main, ["refresh", *options(nights.nights[1], store)])
+    assert result.exit_code == 0, result.output
+    release = Path(result.stdout.splitlines()[-1].removeprefix("release: "))
+    assert release.name == (store / "LATEST").read_text().strip()
+
+
+def test_a_catalog_that_moved_is_a_warning_or_with_fail_on_drift_an_error(
+    nights: TwoNights, lyrics: tuple[np.ndarray, np.ndarray], tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    shutil.copytree(nights.store, store)
+    elsewhere = np.random.default_rng(9).standard_normal(lyrics[1].shape).astype(np.float32)
+    moved = write_night(tmp_path / "moved", range(10, TRACKS + NEW), elsewhere)
+    latest = (store / "LATEST").read_text()
+    result = CliRunner().invoke(main, ["refresh", *options(moved, store), "--fail-on-drift"])
+    assert result.exit_code == 4, result.output
+    assert "lyrics: 100% of 410 new tracks lie as far out as 5 % did at first" in result.stderr
+    assert (store / "LATEST").read_text() == latest
+    published = refresh_job(moved, store).run(Launch()).release.metrics["drift"]
+    assert any(text.startswith("lyrics: 100%") for text in published["warnings"])
+    assert not any(text.startswith("audio") for text in published["warnings"])
