@@ -25,7 +25,7 @@ Exit codes:
   0  good
   1  a fault: ours, the machine's, or the runner's
   2  wrong usage, or an input that is not there
-  3  the data was refused; nothing was published
+  3  the data was refused, and nothing was published; or verify found something
   4  the catalog has drifted past a limit; nothing was published
   5  another job writes the store, or has published meanwhile
 """

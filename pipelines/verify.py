@@ -1,6 +1,6 @@
 """The verify job: look through all that a store holds for what is damaged, missing or impossible."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 
 import apache_beam as beam
@@ -9,9 +9,9 @@ from apache_beam.pvalue import TaggedOutput
 from tracktokens.pipelines.launch import Launch
 from tracktokens.pipelines.maintenance import working_folder
 from tracktokens.pipelines.releases import latest_id
+from tracktokens.pipelines.snapshot import open_snapshot
 from tracktokens.schemas.bundle_manifest import BundleManifest
 from tracktokens.schemas.catalog_manifest import CatalogManifest
-from tracktokens.schemas.encoder_manifest import EncoderManifest
 from tracktokens.schemas.errors import TracktokensError
 from tracktokens.schemas.manifest import AnyManifest
 from tracktokens.schemas.rejects import REJECTS
@@ -104,11 +104,8 @@ def verify_store(root: str, launch: Launch) -> list[Finding]:
     findings: list[Finding] = []
     manifests = _read_manifests(store, findings)
     facts = list_fact_buckets(store)
-    findings += [
-        *_check_latest(store, manifests),
-        *_check_bundles(store, manifests),
-        *_check_owners(store, facts, manifests),
-    ]
+    findings += [*_check_latest(store, manifests), *_check_bundles(store, manifests)]
+    findings += [*_check_codes(store, facts, manifests), *_check_encoders(store, manifests)]
     with working_folder(store, launch) as folder:
         _run(store, manifests, list(_checks(store, manifests, facts)), folder, launch)
         findings += [Finding(**found) for found in files.read_json(files.join(folder, "findings.json"))["findings"]]
@@ -189,19 +186,26 @@ def _check_bundles(store: Store, manifests: Manifests) -> Iterator[Finding]:
             yield _finding(store.bundle(name), error)
 
 
-def _check_owners(store: Store, facts: Mapping[FactBucket, object], manifests: Manifests) -> Iterator[Finding]:
-    """Check that facts are of an encoder that is described, or of a bundle that is there."""
-    owners = {(bucket.kind == CODES, bucket.owner, "" if bucket.kind == CODES else bucket.modality) for bucket in facts}
-    for of_bundle, owner, modality in sorted(owners):
-        if of_bundle and owner not in manifests.bundles:
-            remedy = "restore the bundle from a backup, or remove these codes with `tracktokens gc`"
-            yield Finding(files.join(store.root, CODES, owner), "has codes of a bundle that is not there", remedy)
-        if not of_bundle:
-            path = store.encoder(modality, owner)
-            try:
-                EncoderManifest.from_json(files.read_bytes(path), path)
-            except (TracktokensError, OSError) as error:
-                yield _finding(path, error)
+def _check_codes(store: Store, facts: Iterable[FactBucket], manifests: Manifests) -> Iterator[Finding]:
+    """Check that codes are of a bundle that is there."""
+    for owner in sorted({bucket.owner for bucket in facts if bucket.kind == CODES} - set(manifests.bundles)):
+        remedy = "restore the bundle from a backup, or remove these codes with `tracktokens gc`"
+        yield Finding(files.join(store.root, CODES, owner), "has codes of a bundle that is not there", remedy)
+
+
+def _check_encoders(store: Store, manifests: Manifests) -> Iterator[Finding]:
+    """Check that the encoders of catalogs are described. Others may not be: a killed run left their vectors."""
+    named: set[tuple[str, str]] = set()
+    for name in manifests.catalogs:
+        try:
+            named |= set(open_snapshot(store, name).encoders.items())
+        except TracktokensError as error:
+            yield _finding(store.catalog(name).playlists_manifest, error)
+    for modality, encoder_id in sorted(named):
+        try:
+            store.read_encoder(modality, encoder_id)
+        except TracktokensError as error:
+            yield _finding(store.encoder(modality, encoder_id), error)
 
 
 def _finding(path: str, error: Exception) -> Finding:

@@ -96,11 +96,13 @@ def _filtered(batches: Iterable[pa.RecordBatch], keep: npt.NDArray[np.bool_]) ->
 def _gathered(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.Table]:
     """Put batches together to row groups of at least ``READ_ROWS`` rows, so that they are read as quickly."""
     waiting: list[pa.RecordBatch] = []
+    rows = 0
     for batch in batches:
         waiting.append(batch)
-        if sum(part.num_rows for part in waiting) >= files.READ_ROWS:
+        rows += batch.num_rows
+        if rows >= files.READ_ROWS:
             yield pa.Table.from_batches(waiting, schema)
-            waiting = []
+            waiting, rows = [], 0
     if waiting:
         yield pa.Table.from_batches(waiting, schema)
 

@@ -10,7 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import DemoRun, demo_job, token_table
+from tests.pipelines.vector_catalog import job, write_catalog, write_tracks
+from tracktokens.pipelines.garbage import GcJob
 from tracktokens.pipelines.launch import Launch
+from tracktokens.pipelines.verify import verify_store
+from tracktokens.schemas.modalities import MODALITIES
 
 START_SECONDS = 60
 
@@ -68,3 +72,15 @@ def test_the_portable_job_service_gives_the_same_table(
     outcome = demo_job(demo_run.catalog, tmp_path / "store").run(Launch(beam_options=portable_options))
     assert outcome.bundle.bundle_id == demo_run.outcome.bundle.bundle_id
     assert token_table(outcome).to_pylist() == token_table(demo_run.outcome).to_pylist()
+
+
+def test_a_store_is_kept_on_the_portable_job_service_too(tmp_path: Path, portable_options: tuple[str, ...]) -> None:
+    catalog = write_catalog(tmp_path, 40)
+    job(catalog, *MODALITIES, **dict.fromkeys(MODALITIES, "ours")).run(Launch())
+    write_tracks(catalog, 30)
+    job(catalog, *MODALITIES, **dict.fromkeys(MODALITIES, "ours")).run(Launch())
+    store, launch = str(catalog / "store"), Launch(beam_options=portable_options)
+    garbage = GcJob(store, keep=1, delete=True).run(launch)
+    assert dict(garbage.rows) == {f"{kind}/{m}": 10 for kind in ("codes", "vectors") for m in MODALITIES}
+    assert verify_store(store, launch) == []
+    assert not list((catalog / "store").glob("working/*/*"))

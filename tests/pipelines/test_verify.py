@@ -135,6 +135,16 @@ def test_damage_is_found_where_it_is(
         assert any(all(part in problem for part in told.split("*")) for problem in found), (told, found)
 
 
+def test_what_a_killed_run_left_is_no_damage(store: Path) -> None:
+    [vectors] = store.glob("vectors/audio/*/bucket=0000")
+    shutil.copytree(vectors, store / "vectors" / "playlist" / "unfinished" / "bucket=0000")
+    for name in ("releases/20270101T000000Z-ab/tokens", "catalogs/20270101T000000Z-ab/tracks", "codebooks/training-ab"):
+        (store / name).mkdir(parents=True)
+        (store / name / "half.parquet").write_bytes(b"half")
+    (vectors / "part-a.parquet.0123.partial").write_bytes(b"half")
+    assert problems(store) == []
+
+
 def test_keys_in_another_bucket_are_found(store: Path) -> None:
     (store / "store.json").write_text((store / "store.json").read_text().replace('"buckets": 1', '"buckets": 2'))
     [folder] = store.glob("codes/*/audio/bucket=0000")
