@@ -58,8 +58,23 @@ class Manifests:
         }
 
 
-Check = tuple[str, object, object]
-"""Name of a check, and what is checked: a thing, and a part of it."""
+@dataclass(frozen=True)
+class Check:
+    """Something that is looked through at a time: a bucket of facts, or a part of a release or catalog.
+
+    Attributes:
+        kind: "facts", "file", "rejects", "tokens", "catalog", or "keys".
+        name: release or catalog.
+        path: file of the release.
+        bucket: part of the release or catalog.
+        facts: the bucket of facts.
+    """
+
+    kind: str
+    name: str = ""
+    path: str = ""
+    bucket: int = 0
+    facts: FactBucket | None = None
 
 
 class RunCheck(beam.DoFn):
@@ -73,24 +88,24 @@ class RunCheck(beam.DoFn):
 
     def process(self, check: Check) -> Iterator[object]:
         """Check one file of a release, one part of a table, or one bucket."""
-        for found in self._found(*check):
+        for found in self._found(check):
             yield found if isinstance(found, Finding) else TaggedOutput(COUNTS_TAG, found)
         self._board.add(CHECK, done=1)
 
-    def _found(self, name: str, thing: object, part: object) -> Iterator[Finding | tuple[str, int]]:
-        if isinstance(thing, FactBucket):
-            return check_facts(self._store, thing, self._centroids)
-        if name == "catalog":
-            return check_catalog(self._store, str(thing))
-        if name == "catalog bucket":
-            return check_catalog_bucket(self._store, str(thing), int(str(part)))
-        release = self._releases[str(thing)]
-        folder = self._store.release(release.release_id)
-        if name == "file":
-            return check_file(folder, str(part), release.files[str(part)])
-        if name == "rejects":
+    def _found(self, check: Check) -> Iterator[Finding | tuple[str, int]]:
+        if check.facts is not None:
+            return check_facts(self._store, check.facts, self._centroids)
+        if check.kind == "catalog":
+            return check_catalog(self._store, check.name)
+        if check.kind == "keys":
+            return check_catalog_bucket(self._store, check.name, check.bucket)
+        release = self._releases[check.name]
+        folder = self._store.release(check.name)
+        if check.kind == "file":
+            return check_file(folder, check.path, release.files[check.path])
+        if check.kind == "rejects":
             return check_folder(files.join(folder, "rejects"), REJECTS, REPUBLISH)
-        return check_token_part(self._store, release, self._centroids.get(release.bundle_id), int(str(part)))
+        return check_token_part(self._store, release, self._centroids.get(release.bundle_id), check.bucket)
 
 
 def verify_store(root: str, launch: Launch) -> list[Finding]:
@@ -117,16 +132,17 @@ def verify_store(root: str, launch: Launch) -> list[Finding]:
     return sorted(findings, key=lambda finding: (finding.path, finding.problem))
 
 
-def _checks(store: Store, manifests: Manifests, facts: Mapping[FactBucket, object]) -> Iterator[Check]:
+def _checks(store: Store, manifests: Manifests, facts: Iterable[FactBucket]) -> Iterator[Check]:
     """All that is to be looked through."""
+    buckets = range(store.buckets)
     for name, release in manifests.releases.items():
-        yield "rejects", name, None
-        yield from (("file", name, path) for path in release.files)
-        yield from (("tokens", name, bucket) for bucket in range(store.buckets))
+        yield Check("rejects", name)
+        yield from (Check("file", name, path) for path in release.files)
+        yield from (Check("tokens", name, bucket=bucket) for bucket in buckets)
     for name in manifests.catalogs:
-        yield "catalog", name, None
-        yield from (("catalog bucket", name, bucket) for bucket in range(store.buckets))
-    yield from (("facts", bucket, None) for bucket in facts)
+        yield Check("catalog", name)
+        yield from (Check("keys", name, bucket=bucket) for bucket in buckets)
+    yield from (Check("facts", facts=bucket) for bucket in facts)
 
 
 def _run(store: Store, manifests: Manifests, checks: list[Check], folder: str, launch: Launch) -> None:

@@ -14,6 +14,7 @@ from tests.pipelines.vector_catalog import job, write_catalog
 from tracktokens.pipelines.launch import Launch
 from tracktokens.pipelines.verify import verify_store
 from tracktokens.schemas.modalities import MODALITIES
+from tracktokens.transforms.store import Store
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +40,10 @@ def test_nothing_is_found_in_a_sound_store_and_nothing_is_written(store: Path) -
     before = sorted(store.rglob("*"))
     assert problems(store) == []
     assert sorted(store.rglob("*")) == before
+
+
+def test_nothing_is_found_in_a_store_that_is_empty(tmp_path: Path) -> None:
+    assert problems(Path(Store.open_or_create(str(tmp_path), 1).root)) == []
 
 
 def truncate(path: Path) -> None:
