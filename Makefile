@@ -7,6 +7,9 @@ STAMP := $(VENV)/.installed
 TYPES := build/types
 DEMO ?= demo
 
+# Jobs start many processes: compiled modules are kept, whatever the environment says, or each would compile them anew.
+export PYTHONDONTWRITEBYTECODE =
+
 .PHONY: setup demo test lint format types bench lock clean
 
 setup: $(STAMP)

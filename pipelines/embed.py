@@ -9,6 +9,7 @@ import apache_beam as beam
 import pyarrow as pa
 
 from tracktokens.pipelines.launch import Launch
+from tracktokens.pipelines.snapshot import newest_catalog
 from tracktokens.schemas.catalog_manifest import CatalogManifest
 from tracktokens.schemas.encoder_manifest import EncoderManifest
 from tracktokens.schemas.errors import DataRefusedError
@@ -73,7 +74,9 @@ class EmbedJob:
         _describe_encoders(store, self.encoders, self.vectors)
         launch.board.add("scan", total=rows)
         catalog_id = new_id()
-        launch.run(partial(self._build, store, catalog_id, fragments, launch))
+        catalog = store.catalog(catalog_id)
+        read = ReadVectors(self.vectors, store.buckets, catalog, newest_catalog(store), launch.board)
+        launch.run(partial(self._build, store, catalog, fragments, read, launch))
         return self._finish(store, catalog_id)
 
     @property
@@ -83,12 +86,17 @@ class EmbedJob:
         return encoded | {modality: vectors.encoder_id for modality, vectors in self.vectors.items()}
 
     def _build(
-        self, store: Store, catalog_id: str, fragments: list[Fragment], launch: Launch, pipeline: beam.Pipeline
+        self,
+        store: Store,
+        catalog: Catalog,
+        fragments: list[Fragment],
+        read: "ReadVectors",
+        launch: Launch,
+        pipeline: beam.Pipeline,
     ) -> None:
-        catalog = store.catalog(catalog_id)
         settle = SettleTracks(catalog, list(self.vectors))
         find = FindMissing(store, catalog, self.encoder_ids, list(self.vectors), self.retry_rejects, launch.board)
-        scanned = self.scan(store, fragments, settle, find, launch, pipeline)
+        scanned = self.scan(store, fragments, read, settle, find, launch, pipeline)
         counts = [*scanned.counts, *self._add_vectors(scanned.missing, store, catalog, launch)]
         for name, rejects in scanned.rejects.items():
             rejects | f"write {name} rejects" >> WriteRejects(catalog.rejects, name)
@@ -98,6 +106,7 @@ class EmbedJob:
         self,
         store: Store,
         fragments: list[Fragment],
+        read: "ReadVectors",
         settle: SettleTracks,
         find: FindMissing,
         launch: Launch,
@@ -111,7 +120,7 @@ class EmbedJob:
             | "spread fragments" >> beam.Reshuffle()  # Create gives them to one worker
             | "scan" >> _outputs(ScanTracks(store.buckets, root, list(self.encoders), launch.board), Keyed)
         )
-        vectors = pipeline | "given vectors" >> _ReadVectors(self.vectors, store.buckets, launch.board)
+        vectors = pipeline | "given vectors" >> read
         settled = (
             {"rows": scanned.main, "vectors": vectors.main}
             | "group by track bucket" >> beam.CoGroupByKey()
@@ -258,17 +267,25 @@ def is_refused(counts: Mapping[str, int], max_reject_rate: float) -> bool:
     return any(exceeds(counts.get(lost, 0), counts.get(read, 0), max_reject_rate) for lost, read in names)
 
 
-class _ReadVectors(beam.PTransform):
+class ReadVectors(beam.PTransform):
     """Scans the vectors that are given: places by bucket of track, rejects, counts; all empty where none are."""
 
-    def __init__(self, given: Mapping[str, GivenVectors], buckets: int, board: Board) -> None:
+    def __init__(
+        self,
+        given: Mapping[str, GivenVectors],
+        buckets: int,
+        now: Catalog | None,
+        before: Catalog | None,
+        board: Board,
+    ) -> None:
         super().__init__()
         self._fragments = [
             (modality, part.number) for modality, vectors in given.items() for part in vectors.table.fragments
         ]
-        self._scan = ScanVectors(given, buckets, board)
+        self._scan = ScanVectors(given, buckets, now, before, board)
 
     def expand(self, start: beam.pvalue.PBegin) -> beam.PCollection:
+        """Spread the row groups over the workers, and scan them."""
         return (
             start
             | "row groups" >> beam.Create(self._fragments)

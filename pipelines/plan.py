@@ -8,12 +8,12 @@ from typing import Any
 import apache_beam as beam
 from rich.table import Table
 
-from tracktokens.pipelines.embed import is_refused
+from tracktokens.pipelines.embed import ReadVectors, is_refused
 from tracktokens.pipelines.launch import Launch
 from tracktokens.pipelines.maintenance import working_folder
 from tracktokens.pipelines.refresh import RefreshJob, check_sources
 from tracktokens.pipelines.releases import latest_release
-from tracktokens.pipelines.snapshot import Snapshot, complete_catalogs, open_snapshot
+from tracktokens.pipelines.snapshot import Snapshot, complete_catalogs, newest_catalog, open_snapshot
 from tracktokens.schemas.errors import UsageError
 from tracktokens.schemas.modalities import AUDIO
 from tracktokens.schemas.tracks import TRACKS
@@ -119,7 +119,8 @@ def _build(
     embed, given = job.embed_job(), list(job.vectors)
     settle = CompareTracks(before.catalog, given)
     find = CountMissing(store, before.catalog, embed.encoder_ids, given, job.retry_rejects, launch.board)
-    scanned = embed.scan(store, fragments, settle, find, launch, pipeline)
+    read = ReadVectors(job.vectors, store.buckets, None, newest_catalog(store), launch.board)
+    scanned = embed.scan(store, fragments, read, settle, find, launch, pipeline)
     counts = list(scanned.counts)
     for modality in job.encoders:
         counts.append(scanned.missing[modality] | f"count {modality}" >> _counting(CountInputs(modality)))

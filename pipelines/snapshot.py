@@ -64,6 +64,12 @@ def complete_catalogs(store: Store) -> list[str]:
     return files.list_folders_with(files.join(store.root, "catalogs"), "catalog.json")
 
 
+def newest_catalog(store: Store) -> Catalog | None:
+    """The newest complete catalog snapshot; None before the first."""
+    complete = complete_catalogs(store)
+    return store.catalog(complete[-1]) if complete else None
+
+
 def _newest(store: Store) -> str:
     complete = complete_catalogs(store)
     if not complete:

@@ -22,6 +22,17 @@ VECTOR_PLACES = pa.schema(
 """Which track has which vector, and where it stands: number of the modality, key of the track id, of the vector."""
 
 
+SCANNED_VECTORS = pa.schema(
+    [
+        pa.field("track_key", KEY.type, nullable=False),
+        KEY,
+        pa.field("row", pa.int64(), nullable=False),
+    ]
+)
+"""``catalogs/<id>/scans/<modality>``: what a scan found in a row group, under a hash of what tells whether the file is
+the same: a row a usable vector, and its row number there. The metadata counts ``read`` and ``absent`` rows."""
+
+
 @dataclass(frozen=True)
 class VectorCounts:
     """What became of the rows of a vectors table. All but ``read`` add up to ``read``.

@@ -2,7 +2,7 @@
 
 A vector's content key is a hash of the vector itself, so what is the same tomorrow is not written again. Vectors are
 never shuffled: a scan passes on which track has which key and where that vector stands, and what turns out to be
-missing is read again, each row group once.
+missing is read again, each row group once. What a scan found in a file is kept for the next one.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -29,7 +29,7 @@ from tracktokens.schemas.rejects import (
     make_rejects,
 )
 from tracktokens.schemas.tracks import POSITION_SHIFT, describe_position
-from tracktokens.schemas.vectors import VECTOR, VECTOR_PLACES, VectorCounts
+from tracktokens.schemas.vectors import SCANNED_VECTORS, VECTOR, VECTOR_PLACES, VectorCounts
 from tracktokens.transforms.counts import COUNTS_TAG
 from tracktokens.transforms.encoders.base import identity_hash
 from tracktokens.transforms.facts import make_vector_facts, write_vectors
@@ -45,7 +45,8 @@ from tracktokens.transforms.inputs.vector_tables import (
 from tracktokens.transforms.keys import bucket_numbers, content_keys, split_by_bucket
 from tracktokens.transforms.progress import Board
 from tracktokens.transforms.rejecting import tag_rejects
-from tracktokens.transforms.store import Store
+from tracktokens.transforms.store import Catalog, Store
+from tracktokens.transforms.vector_scans import VectorScan, fingerprint, read_scan, write_scan
 
 PLACES_TAG = "places"
 """Output with the vectors that are missing: ``INPUTS`` by modality and fragment; an input is a row's number there."""
@@ -107,47 +108,94 @@ def given_vectors(pattern: str, column: str = VECTOR, source: str | None = None)
 
 
 class ScanVectors(beam.DoFn):
-    """Reads row groups of vectors. Main output: ``VECTOR_PLACES`` by bucket of track; then rejects, counts."""
+    """Reads row groups of vectors. Main output: ``VECTOR_PLACES`` by bucket of track; then rejects, counts.
 
-    def __init__(self, given: Mapping[str, GivenVectors], buckets: int, board: Board) -> None:
+    What it finds is kept in the catalog ``now``, and is taken out of ``before`` where a file did not change.
+    """
+
+    def __init__(
+        self,
+        given: Mapping[str, GivenVectors],
+        buckets: int,
+        now: Catalog | None,
+        before: Catalog | None,
+        board: Board,
+    ) -> None:
         self._given = dict(given)
         self._buckets = buckets
+        self._now = now
+        self._before = before
         self._board = board
 
     def process(self, element: tuple[str, int]) -> Iterator[object]:
         """Scan one fragment of one modality."""
         modality, number = element
         table = self._given[modality].table
-        gathered: list[pa.RecordBatch] = []
+        name = fingerprint(table, number)
+        known = read_scan(self._before, modality, name) if name is not None and self._before is not None else None
+        if known is None:
+            yield from self._read(modality, number, name)
+        else:
+            self._keep(modality, name, known)
+            yield from self._counts(modality, known.read, known.absent, 0)
+            yield from self._divide(modality, number, [known.found])
+
+    def _read(self, modality: str, number: int, name: str | None) -> Iterator[object]:
+        """Read a fragment itself. What has faults is not kept: their rejects would be missing next time."""
+        table = self._given[modality].table
+        pending: list[pa.RecordBatch] = []
+        kept = [pa.RecordBatch.from_pylist([], SCANNED_VECTORS)]
+        read = absent = faults = 0
         for rows in read_vector_rows(table, table.fragments[number]):
-            gathered.append(places(rows, modality, number))
-            yield from self._count(rows, modality, number)
-            if sum(part.num_rows for part in gathered) >= PLACES_ROWS:
-                yield from self._divide(gathered)
-                gathered = []
-        yield from self._divide(gathered)
+            pending.append(scanned(rows))
+            kept += pending[-1:] if name is not None else []
+            yield from tag_rejects(number, fault_rejects(rows, modality, number))
+            faults += len(rows.faults)
+            read += len(rows.absent)
+            absent += len(rows.absent) - len(rows.faults) - len(rows.usable)
+            if sum(part.num_rows for part in pending) >= PLACES_ROWS:
+                yield from self._divide(modality, number, pending)
+                pending = []
+        yield from self._divide(modality, number, pending)
+        yield from self._counts(modality, read, absent, faults)
+        if not faults:
+            self._keep(modality, name, VectorScan(pa.concat_batches(kept), read, absent))
 
-    def _count(self, rows: VectorRows, modality: str, number: int) -> Iterator[TaggedOutput]:
-        counts = {"read": len(rows.absent), "rejected": len(rows.faults)}
-        counts["absent"] = counts["read"] - counts["rejected"] - len(rows.usable)
-        for name, count in counts.items():
+    def _keep(self, modality: str, name: str | None, found: VectorScan) -> None:
+        if self._now is not None and name is not None:
+            write_scan(self._now, modality, name, found)
+
+    def _counts(self, modality: str, read: int, absent: int, rejected: int) -> Iterator[TaggedOutput]:
+        for name, count in {"read": read, "absent": absent, "rejected": rejected}.items():
             yield TaggedOutput(COUNTS_TAG, (f"vectors_{name}/{modality}", count))
-        yield from tag_rejects(number, fault_rejects(rows, modality, number))
-        self._board.add(f"scan {modality} vectors", done=counts["read"])
+        self._board.add(f"scan {modality} vectors", done=read)
 
-    def _divide(self, gathered: Sequence[pa.RecordBatch]) -> Iterator[tuple[int, pa.RecordBatch]]:
-        batch = pa.concat_batches(gathered) if gathered else pa.RecordBatch.from_pylist([], VECTOR_PLACES)
-        yield from split_by_bucket(batch, bucket_numbers(batch["track_key"], self._buckets))
+    def _divide(
+        self, modality: str, number: int, found: Sequence[pa.RecordBatch]
+    ) -> Iterator[tuple[int, pa.RecordBatch]]:
+        if found:
+            batch = places(pa.concat_batches(found), modality, number)
+            yield from split_by_bucket(batch, bucket_numbers(batch["track_key"], self._buckets))
 
 
-def places(rows: VectorRows, modality: str, number: int) -> pa.RecordBatch:
-    """Say which tracks have which vectors, and where they stand: a batch of ``VECTOR_PLACES``."""
+def scanned(rows: VectorRows) -> pa.RecordBatch:
+    """Say which tracks have which vectors: a batch of ``SCANNED_VECTORS``."""
     usable = rows.usable
     columns = [
-        pa.array(np.full(len(usable), MODALITIES.index(modality), np.int8)),
         content_keys(rows.track_ids.take(pa.array(usable))),
         vector_keys(rows.units[usable]),
-        pa.array((number << POSITION_SHIFT) + rows.start + usable),
+        pa.array(rows.start + usable),
+    ]
+    return pa.record_batch(columns, schema=SCANNED_VECTORS)
+
+
+def places(found: pa.RecordBatch, modality: str, number: int) -> pa.RecordBatch:
+    """Say of ``SCANNED_VECTORS`` where in all fragments they stand: a batch of ``VECTOR_PLACES``."""
+    columns = [
+        pa.array(np.full(found.num_rows, MODALITIES.index(modality), np.int8)),
+        found["track_key"],
+        found["key"],
+        pa.array((number << POSITION_SHIFT) + found["row"].to_numpy()),
     ]
     return pa.record_batch(columns, schema=VECTOR_PLACES)
 

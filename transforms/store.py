@@ -11,6 +11,7 @@ Layout below the root; ``bucket=0007`` is the bucket of the rows' keys::
     catalogs/<catalog_id>/tracks/bucket=0007/*.parquet         accepted tracks
     catalogs/<catalog_id>/keys/<modality>/bucket=0007/*.parquet
     catalogs/<catalog_id>/failures/<modality>/bucket=0007/*.parquet
+    catalogs/<catalog_id>/scans/<modality>/*.parquet           what was found in the row groups of given vectors
     catalogs/<catalog_id>/rejects/*.parquet
     catalogs/<catalog_id>/playlists/                           corpus, rejects, playlists.json
     catalogs/<catalog_id>/catalog.json
@@ -141,6 +142,10 @@ class Catalog:
     def failures(self, modality: str, bucket: int) -> str:
         """Folder of inputs that failed in this run for a transient reason; others are in the store's failures."""
         return files.join(self.folder, "failures", modality, bucket_folder(bucket))
+
+    def scan(self, modality: str, fingerprint: str) -> str:
+        """Path of what a scan found in a row group of a modality's vectors."""
+        return files.join(self.folder, "scans", modality, f"{fingerprint}.parquet")
 
     @property
     def rejects(self) -> str:

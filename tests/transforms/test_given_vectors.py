@@ -1,11 +1,13 @@
 """Given vectors: joined to tracks, and taken into the store."""
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from apache_beam.pvalue import TaggedOutput
 
 from tracktokens.schemas.facts import INPUTS
 from tracktokens.schemas.modalities import AUDIO, MODALITIES, TAGS
@@ -23,7 +25,8 @@ from tracktokens.transforms.given_vectors import (
 from tracktokens.transforms.inputs.vector_tables import VectorTable
 from tracktokens.transforms.keys import content_keys
 from tracktokens.transforms.progress import Board
-from tracktokens.transforms.store import Store
+from tracktokens.transforms.store import Catalog, Store
+from tracktokens.transforms.vector_scans import fingerprint
 
 
 def places_of(*rows: tuple[str, str, str, int]) -> pa.Table:
@@ -93,7 +96,7 @@ def test_what_a_scan_found_can_be_taken_from_the_same_places(
     monkeypatch.setattr(module, "BUCKET_BUFFER", 1)
     store = Store(str(tmp_path / "store"), 4)
     given = GivenVectors(table, "source")
-    scan, take = ScanVectors({AUDIO: given}, 1, Board()), TakeVectors({AUDIO: given}, store, Board())
+    scan, take = ScanVectors({AUDIO: given}, 1, None, None, Board()), TakeVectors({AUDIO: given}, store, Board())
     [(_, places)] = [part for part in scan.process((AUDIO, 1)) if isinstance(part, tuple)]
     chosen = pa.array([900, 3, 501])
     keys = places["key"].take(chosen)
@@ -119,3 +122,61 @@ def test_vectors_have_the_id_that_the_user_names_or_one_of_the_files(table: Vect
     pq.write_table(pa.table({"track_id": ["t0"], "vector": [[1.0, 2, 3, 4]]}), path)
     assert given_vectors(path, source="clap-2024").encoder_id == named.encoder_id
     assert given_vectors(path).encoder_id != unnamed.encoder_id
+
+
+def scan_all(table: VectorTable, now: Catalog, before: Catalog | None) -> list[object]:
+    """Outputs of a scan of all fragments, as values."""
+    scan = ScanVectors({AUDIO: GivenVectors(table, "source")}, 2, now, before, Board())
+    outputs = [output for part in table.fragments for output in scan.process((AUDIO, part.number))]
+    return [part if isinstance(part, TaggedOutput) else (part[0], part[1].to_pydict()) for part in outputs]
+
+
+def plain(outputs: list[object]) -> list[object]:
+    return sorted((repr((part.tag, part.value)) if isinstance(part, TaggedOutput) else repr(part)) for part in outputs)
+
+
+@pytest.fixture
+def scans(tmp_path: Path) -> list[Catalog]:
+    return [Store(str(tmp_path / "store"), 2).catalog(name) for name in ("1", "2", "3")]
+
+
+def grow_old(path: Path) -> None:
+    os.utime(path, (1e9, 1e9))
+
+
+def test_what_a_scan_found_is_what_the_next_one_finds_without_reading(
+    table: VectorTable, tmp_path: Path, scans: list[Catalog], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grow_old(tmp_path / "v.parquet")
+    first = scan_all(table, scans[0], None)
+    monkeypatch.setattr(module, "read_vector_rows", None)  # nothing is read any more
+    second = scan_all(table, scans[1], scans[0])
+    assert plain(scan_all(table, scans[2], scans[1])) == plain(second)
+
+    def keys(outputs: list[object]) -> set[tuple[bytes, bytes, int]]:
+        rows = [part[1] for part in outputs if isinstance(part, tuple)]
+        return {row for part in rows for row in zip(part["track_key"], part["key"], part["position"], strict=True)}
+
+    assert keys(second) == keys(first)
+    assert len(keys(first)) == 3000
+
+
+def test_a_file_that_changed_or_may_change_still_is_read(table: VectorTable, tmp_path: Path) -> None:
+    assert fingerprint(table, 0) is None  # it was written just now
+    grow_old(tmp_path / "v.parquet")
+    old = fingerprint(table, 0)
+    assert old == fingerprint(table, 0) != fingerprint(table, 1)
+    os.utime(tmp_path / "v.parquet", (1e9, 1e9 + 1e-3))
+    assert fingerprint(table, 0) != old
+
+
+def test_a_row_group_with_faults_is_read_again_so_that_its_rejects_are_there(
+    tmp_path: Path, scans: list[Catalog]
+) -> None:
+    path = tmp_path / "faulty.parquet"
+    pq.write_table(pa.table({"track_id": ["a", "b"], "vector": [[1.0, 2], [0.0, 0]]}), path)
+    grow_old(path)
+    faulty = given_vectors(str(path)).table
+    first = scan_all(faulty, scans[0], None)
+    assert plain(scan_all(faulty, scans[1], scans[0])) == plain(first)
+    assert any("vector_zero" in text for text in map(repr, plain(first)))
