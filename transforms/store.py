@@ -6,7 +6,7 @@ Layout below the root; ``bucket=0007`` is the bucket of the rows' keys::
     vectors/<modality>/<encoder_id>/encoder.json               what the id is a hash of, and whether to standardise
     vectors/<modality>/<encoder_id>/bucket=0007/*.parquet      key, vector
     failures/<modality>/<encoder_id>/bucket=0007/*.parquet     key, reason, detail
-    codebooks/<bundle_id>/<modality>.safetensors, manifest.json
+    codebooks/<bundle_id>/<modality>.safetensors, manifest.json, use.json
     codes/<bundle_id>/<modality>/bucket=0007/*.parquet         key, code, distance, margin
     catalogs/<catalog_id>/tracks/bucket=0007/*.parquet         accepted tracks
     catalogs/<catalog_id>/keys/<modality>/bucket=0007/*.parquet
@@ -15,7 +15,7 @@ Layout below the root; ``bucket=0007`` is the bucket of the rows' keys::
     catalogs/<catalog_id>/rejects/*.parquet
     catalogs/<catalog_id>/playlists/                           corpus, rejects, playlists.json
     catalogs/<catalog_id>/catalog.json
-    releases/<release_id>/tokens, rejects, vocabulary, metrics.json, report.html, manifest.json
+    releases/<release_id>/tokens, rejects, changes, vocabulary, metrics.json, report.html, manifest.json
     releases/<release_id>/withdrawn.json                       only after a rollback behind it
     LATEST
     writer.lock                                                who writes the store now
