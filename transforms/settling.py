@@ -18,7 +18,7 @@ from tracktokens.schemas.vectors import VECTOR_PLACES
 from tracktokens.transforms import files
 from tracktokens.transforms.counts import COUNTS_TAG
 from tracktokens.transforms.encoding import encoding_batches
-from tracktokens.transforms.facts import unencoded
+from tracktokens.transforms.facts import VECTOR_FILE, unencoded
 from tracktokens.transforms.given_vectors import PLACES_TAG, JoinedVectors, by_fragment, join_vectors
 from tracktokens.transforms.keys import bucket_numbers, distinct_keys, key_words, sort_by_key, split_by_bucket
 from tracktokens.transforms.progress import Board
@@ -184,7 +184,8 @@ class FindMissing(beam.DoFn):
 
     def _settle(self, modality: str, bucket: int, keys: pa.Table) -> None:
         """Keep which tracks have which key."""
-        files.write_batches(files.join(self._catalog.keys(modality, bucket), "part.parquet"), TRACK_KEYS, [keys])
+        path = files.join(self._catalog.keys(modality, bucket), "part.parquet")
+        files.write_batches(path, TRACK_KEYS, [keys], **VECTOR_FILE)
 
     def _pass_on(self, modality: str, inputs: pa.RecordBatch) -> Iterator[TaggedOutput]:
         given = modality in self._given
