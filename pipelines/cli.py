@@ -18,6 +18,7 @@ from tracktokens.pipelines.source_options import (
     vector_sources,
 )
 from tracktokens.pipelines.store_commands import add_store_commands
+from tracktokens.pipelines.vocabulary_commands import add_vocabulary_commands
 from tracktokens.schemas.errors import TracktokensError
 
 EXIT_CODES = """\b
@@ -338,6 +339,7 @@ def _default_bundle(store: str) -> str:
 
 add_refresh_commands(main)
 add_store_commands(main)
+add_vocabulary_commands(main)
 
 if __name__ == "__main__":
     sys.exit(main())

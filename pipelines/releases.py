@@ -78,6 +78,23 @@ def find_release(store: Store, name: str) -> ReleaseManifest:
     return found
 
 
+def release_folder(name: str | None, root: str | None) -> str:
+    """Folder of a release: the one that is named itself, or that of an id in a store, by default its latest.
+
+    Raises:
+        UsageError: nothing says which, or there is none.
+    """
+    if name is not None and files.exists(files.join(name, "manifest.json")):
+        return name
+    if root is None:
+        raise UsageError(f"{name} is not the folder of a release: give one, or --store" if name else "give --store")
+    store = Store.open(root)
+    found = latest_release(store) if name is None else find_release(store, name)
+    if found is None:
+        raise UsageError(f"{root} has no release yet: run `tracktokens run`")
+    return store.release(found.release_id)
+
+
 def frozen_bundle(store: Store, codebook_size: int) -> str | None:
     """The bundle of the latest release with a vocabulary of this size, or None before the first; see above."""
     if not latest_id(store.root):
