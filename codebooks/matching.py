@@ -5,9 +5,9 @@ score for a track is a weighted mean over the modalities that were written:
 
     score = sum of weight * similarity / sum of weight
 
-In exact mode the similarity of two codes is 1 where they are equal, and else 0: this is TalkPlay's sum of the weights of
-equal codes (arXiv 2502.13713, there 25, 5, 5, 1, 1), divided by what can be reached. In graded mode it is that of their
-centroids, see ``code_similarity.py``.
+In exact mode the similarity of two codes is 1 where they are equal, and else 0: this is TalkPlay's sum of the weights
+of equal codes (arXiv 2502.13713, there 25, 5, 5, 1, 1), divided by what can be reached. In graded mode it is that of
+their centroids, see ``code_similarity.py``.
 
 **Modalities that are not there.** Weights are renormalised over what the query says, and not over what the track has.
 The first divides all scores by one number, so the ranking is TalkPlay's. The second would put a track that has nothing
