@@ -94,8 +94,8 @@ class CatalogConstraint:
             tree: the tuples that may be written.
             tokens_to_ids: id of each token of the vocabulary; other tokens in it do not matter.
             size: codes of the vocabulary a modality.
-            exclude: int16 (n, 5), tuples that are not written: of tracks that were recommended before, say. Other tracks
-                that have the same tuple are excluded too.
+            exclude: int16 (n, 5), tuples that are not written: of tracks that were recommended before, say. Other
+                tracks that have the same tuple are excluded too.
             repeats: whether a tuple may be written again that stands in the same row already, prompt included.
             codes_outside: whether code tokens may stand outside of tracks.
 

@@ -1,8 +1,9 @@
 """The token tuples of a catalog as a tree of prefixes in arrays: which codes may follow what was written.
 
 Layout: tuples that differ are sorted, and numbered so. At depth d a node is a prefix of d + 1 codes that some tuple
-has. Nodes of a depth stand in order of their prefix; each has its last code (int16) and its first tuple (int32). The tuples
-of a node end where those of the next begin, and its children are the nodes of the next depth that begin within them.
+has. Nodes of a depth stand in order of their prefix; each has its last code (int16) and its first tuple (int32). The
+tuples of a node end where those of the next begin, and its children are the nodes of the next depth that begin within
+them.
 """
 
 from dataclasses import dataclass
