@@ -30,7 +30,7 @@ class Postings:
     @property
     def nbytes(self) -> int:
         """Bytes of the lists."""
-        return sum(array.nbytes for array in (*self._rows, *self._starts))
+        return sum(rows.nbytes + starts.nbytes for rows, starts in zip(self._rows, self._starts, strict=True))
 
     def search(
         self,

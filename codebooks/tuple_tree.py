@@ -6,6 +6,7 @@ tuples of a node end where those of the next begin, and its children are the nod
 them.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,7 +75,7 @@ class TupleTree:
             return None
         return Node(node.depth + 1, int(depth.starts[place]), self._end(node.depth, place))
 
-    def find(self, prefix: Numbers | list[int]) -> Node | None:
+    def find(self, prefix: Iterable[int]) -> Node | None:
         """The node of a prefix of up to five codes, or None where no tuple begins so."""
         node: Node | None = self.root
         for code in prefix:
@@ -92,12 +93,13 @@ class TupleTree:
         """
         begin, end = self._children(node)
         depth = self._depths[node.depth]
-        codes = depth.codes[begin:end]
+        codes: npt.NDArray[np.int16] = depth.codes[begin:end]
         if excluded is None or not len(excluded):
             return codes
         bounds = np.append(depth.starts[begin:end], node.last)
         left = np.diff(bounds) - np.diff(np.searchsorted(excluded, bounds))
-        return codes[left > 0]
+        kept: npt.NDArray[np.int16] = codes[left > 0]
+        return kept
 
     def numbers(self, codes: Codes) -> Numbers:
         """Numbers of the tuples of int16 (n, 5) that are here, int64, rising, each once."""
