@@ -12,6 +12,7 @@ import click
 from tracktokens.pipelines.cli_options import Given, launch_options, store_option
 from tracktokens.pipelines.cli_options import launched as _launched
 from tracktokens.pipelines.cli_options import options as _options
+from tracktokens.pipelines.match_command import add_match_command
 from tracktokens.pipelines.store_commands import add_store_commands
 from tracktokens.schemas.errors import TracktokensError, UsageError
 
@@ -537,6 +538,7 @@ def _default_bundle(store: str) -> str:
 
 
 add_store_commands(main)
+add_match_command(main)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -78,6 +78,18 @@ def find_release(store: Store, name: str) -> ReleaseManifest:
     return found
 
 
+def release_or_latest(store: Store, name: str | None) -> ReleaseManifest:
+    """The release of a name, see :func:`find_release`, or the latest where there is none.
+
+    Raises:
+        UsageError: when there is no such release.
+    """
+    found = latest_release(store) if name is None else find_release(store, name)
+    if found is None:
+        raise UsageError(f"{store.root} has no release: run `tracktokens run`")
+    return found
+
+
 def frozen_bundle(store: Store, codebook_size: int) -> str | None:
     """The bundle of the latest release with a vocabulary of this size, or None before the first; see above."""
     if not latest_id(store.root):
