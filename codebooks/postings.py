@@ -48,7 +48,7 @@ class Postings:
             allowed: bool (n,), rows that count; all where it is None.
         """
         sums = subset_sums(weights)
-        order = [int(modality) for modality in np.argsort(-weights, kind="stable") if weights[modality] > 0]
+        order = self._order(query, weights)
         earlier = 0
         for place, modality in enumerate(order):
             # Rows that were in no list so far are equal at best in this modality and all that follow.
@@ -71,6 +71,19 @@ class Postings:
         for first in range(begin, end, BLOCK_ROWS):
             yield self._rows[modality][first : min(first + BLOCK_ROWS, end)]
 
+    def _order(self, query: npt.NDArray[np.int16], weights: Scores) -> list[int]:
+        """Modalities that count, by falling weight, but common codes last.
+
+        What a common code has and no other list would have had scores no more than the common codes together: often
+        that is too little by then, or the first block has enough of it.
+        """
+        counted = [int(modality) for modality in np.argsort(-weights, kind="stable") if weights[modality] > 0]
+        return sorted(counted, key=lambda modality: self._is_common(modality, int(query[modality])))
+
+    def _is_common(self, modality: int, code: int) -> bool:
+        begin, end = self._place(modality, code)
+        return end - begin > COMMON_SHARE * self._columns.shape[1]
+
     def _place(self, modality: int, code: int) -> tuple[int, int]:
         starts = self._starts[modality]
         if code - NONE + 1 >= len(starts):
@@ -79,9 +92,8 @@ class Postings:
 
     def _parts(self, modality: int, code: int) -> Iterator[tuple[int, npt.NDArray[np.int32] | slice]]:
         """Rows among which are all that have a code, part by part in rising order, each with its first row."""
-        total = self._columns.shape[1]
-        begin, end = self._place(modality, code)
-        if end - begin > COMMON_SHARE * total:
+        if self._is_common(modality, code):
+            total = self._columns.shape[1]
             for first in range(0, total, BLOCK_ROWS):
                 yield first, slice(first, min(first + BLOCK_ROWS, total))
         else:
