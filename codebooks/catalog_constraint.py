@@ -159,7 +159,10 @@ class CatalogConstraint:
         begins = np.flatnonzero(ids[: max(len(ids) - LENGTH, 0)] == self._ids.start)
         read = (self._ids.read(ids[begin + 1 : begin + WINDOW]) for begin in begins)
         written = [codes for codes in read if codes is not None]
-        return np.union1d(self._excluded, self._tree.numbers(np.array(written))) if written else self._excluded
+        if not written:
+            return self._excluded
+        numbers = self._tree.numbers(np.array(written))
+        return np.union1d(self._excluded, numbers) if len(self._excluded) else numbers
 
     def _forbid_outside(self, kept: "torch.Tensor", rows: list[int]) -> None:
         import torch

@@ -20,13 +20,13 @@ def search_graded(
     columns: Codes,
     postings: Postings,
     similarities: Sequence[Scores],
-    weights: Scores,
+    shares: Scores,
     best: BestRows,
     allowed: npt.NDArray[np.bool_] | None,
 ) -> None:
-    """Add to ``best`` the rows with the largest sums of weights times similarities; rows with a sum of 0 are left out.
+    """Add to ``best`` the rows with the largest sums of shares times similarities; rows with a sum of 0 are left out.
 
-    The modality of the largest weight leads: its codes are taken the most similar first, and the search ends where the
+    The modality of the largest share leads: its codes are taken the most similar first, and the search ends where the
     others cannot make up for it. They are added one by one, and a row drops out as soon as those left do not lift it to
     the worst that is kept.
 
@@ -34,12 +34,12 @@ def search_graded(
         columns: int16 (5, n), contiguous, -1 for none.
         postings: their lists.
         similarities: for each column float64 (codes + 1,), that of each code, not negative; none comes last.
-        weights: float64 (5,), by which similarities are multiplied; columns with 0 are left alone.
+        shares: float64 (5,), by which similarities are multiplied; columns with 0 are left alone.
         best: what was found.
         allowed: bool (n,), rows that count; all where it is None.
     """
-    order = [int(column) for column in np.argsort(-weights, kind="stable") if weights[column] > 0]
-    tables = [similarities[column] * weights[column] for column in order]
+    order = [int(column) for column in np.argsort(-shares, kind="stable") if shares[column] > 0]
+    tables = [similarities[column] * shares[column] for column in order]
     left = _left([float(table.max()) for table in tables])
     for bound, rows in _parts(postings, order[0], tables[0]) if order else ():
         if best.closed_to(bound + left[0] + ROUNDING, 0):
@@ -48,8 +48,9 @@ def search_graded(
         scores = np.zeros(len(found))
         for column, table, more in zip(order, tables, left, strict=True):
             scores += table.take(columns[column].take(found), mode="wrap")  # which finds none, -1, at the end
-            found, scores = _hopeful(found, scores, more, best.worst)
-        best.add(found, scores)
+            found, scores = _hopeful(found, scores, more, best.worst - ROUNDING)
+        rising = np.argsort(found)
+        best.add(found.take(rising), scores.take(rising))
 
 
 def _left(most: list[float]) -> list[float]:
@@ -74,7 +75,7 @@ def _parts(postings: Postings, modality: int, table: Scores) -> Iterator[tuple[f
 
 
 def _hopeful(rows: Rows, scores: Scores, more: float, worst: float) -> tuple[Rows, Scores]:
-    """The rows that reach the worst that is kept if the columns left add as much as they can."""
+    """The rows that reach a score if the columns left add as much as they can."""
     lifted = scores + more
-    hopeful = np.flatnonzero((lifted >= worst - ROUNDING) & (lifted > 0))
+    hopeful = np.flatnonzero((lifted >= worst) & (lifted > 0))
     return (rows, scores) if len(hopeful) == len(rows) else (rows.take(hopeful), scores.take(hopeful))

@@ -21,6 +21,7 @@ Who builds the index chooses that order. Tracks that score 0 are not found.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -55,12 +56,17 @@ class Matching:
     none_is_a_token: bool = True
 
     def __post_init__(self) -> None:
-        checked_weights(self.weights)
+        self._checked  # noqa: B018
 
-    def counted(self, query: Query) -> Scores:
-        """Weights of what was written, float64 (5,): 0 for the modalities that do not count in a query."""
+    def shares(self, query: Query) -> Scores:
+        """Weight of each modality in the score of a query, float64 (5,): they sum to 1, or are all 0."""
         written = query >= (NONE if self.none_is_a_token else NONE + 1)
-        return np.where(written, checked_weights(self.weights), 0.0)
+        weights = np.where(written, self._checked, 0.0)
+        return weights / (weights.sum() or 1.0)
+
+    @cached_property
+    def _checked(self) -> Scores:
+        return checked_weights(self.weights)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,8 +91,8 @@ class TokenIndex:
     """Finds the rows of a code matrix that fit a query best.
 
     An exact query reads the lists of the rows that have its codes, the modality of the largest weight first, and stops
-    when no row outside of them can score enough. A graded one reads a column after the other, and of each only the rows
-    that may still come in. Both give what scoring every row would give.
+    when no row outside of them can score enough. A graded one reads the lists of that modality in order of similarity,
+    and stops likewise. Both give what scoring every row would give.
 
     It never changes, so threads may share it. It takes 30 bytes a row.
     """
@@ -135,17 +141,16 @@ class TokenIndex:
         """
         how = how or Matching()
         self._check_call(query, k, how, allowed)
-        weights = how.counted(query)
+        shares = how.shares(query)
         best = BestRows(k)
         if how.graded:
-            tables = self._tables(query, weights)
-            search_graded(self._columns, self._postings, tables, weights, best, allowed)
+            tables = self._tables(query, shares)
+            search_graded(self._columns, self._postings, tables, shares, best, allowed)
             similarities = self._graded(best.rows, tables)
         else:
-            self._postings.search(query, weights, best, allowed)
-            similarities = np.where(weights > 0, self.codes(best.rows) == query, 0.0)
-        whole = weights.sum() or 1.0
-        return Matches(best.rows, best.scores / whole, weights / whole, similarities)
+            self._postings.search(query, shares, best, allowed)
+            similarities = np.where(shares > 0, self.codes(best.rows) == query, 0.0)
+        return Matches(best.rows, np.minimum(best.scores, 1.0), shares, similarities)
 
     def match_batch(
         self,
@@ -157,10 +162,10 @@ class TokenIndex:
         """Match queries int16 (q, 5) one after the other; see :meth:`match`."""
         return [self.match(query, k, how, allowed) for query in queries]
 
-    def _tables(self, query: Query, weights: Scores) -> list[Scores]:
+    def _tables(self, query: Query, shares: Scores) -> list[Scores]:
         """For each modality the similarity of every code to what was written, by code; none comes last, at -1."""
-        written = zip(self._similarities, query.tolist(), weights.tolist(), strict=True)
-        return [similarity.to(code if weight else UNWRITTEN) for similarity, code, weight in written]
+        written = zip(self._similarities, query.tolist(), shares.tolist(), strict=True)
+        return [similarity.to(code if share else UNWRITTEN) for similarity, code, share in written]
 
     def _graded(self, rows: Rows, tables: Sequence[Scores]) -> npt.NDArray[np.float64]:
         pairs = zip(tables, self._columns[:, rows], strict=True)

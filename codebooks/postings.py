@@ -7,12 +7,16 @@ import numpy.typing as npt
 
 from tracktokens.codebooks.ranking import BestRows, Rows, Scores
 from tracktokens.codebooks.token_tuples import NONE, Codes
+from tracktokens.schemas.modalities import MODALITIES
 
 BLOCK_ROWS = 1 << 16
 """Rows that are looked at together: their columns and masks stay in the cache."""
 
 COMMON_SHARE = 1 / 16
 """A code that a larger share of the rows has is looked for in its column: reading that in order beats a long list."""
+
+_MEMBERS = (np.arange(1 << len(MODALITIES))[:, np.newaxis] >> np.arange(len(MODALITIES)) & 1).astype(np.float64)
+"""Which modalities are in each mask, (masks, modalities)."""
 
 
 class Postings:
@@ -35,20 +39,20 @@ class Postings:
     def search(
         self,
         query: npt.NDArray[np.int16],
-        weights: Scores,
+        shares: Scores,
         best: BestRows,
         allowed: npt.NDArray[np.bool_] | None,
     ) -> None:
-        """Add to ``best`` the rows with an equal code, scored by the weights of all their equal codes.
+        """Add to ``best`` the rows with an equal code, scored by the shares of all their equal codes.
 
         Args:
             query: int16 (5,).
-            weights: float64 (5,), what an equal code adds to the score; modalities with 0 are left alone.
+            shares: float64 (5,), what an equal code adds to the score; modalities with 0 are left alone.
             best: what was found.
             allowed: bool (n,), rows that count; all where it is None.
         """
-        sums = subset_sums(weights)
-        order = self._order(query, weights)
+        sums = subset_sums(shares)
+        order = self._order(query, sums)
         earlier = 0
         for place, modality in enumerate(order):
             # Rows that were in no list so far are equal at best in this modality and all that follow.
@@ -58,7 +62,7 @@ class Postings:
                     break
                 masks = self._masks(rows, query, order)
                 new = np.flatnonzero((masks & (earlier | 1 << modality)) == 1 << modality)
-                found = new + first if isinstance(rows, slice) else rows[new].astype(np.int64)
+                found = new + first if isinstance(rows, slice) else rows.take(new)
                 if allowed is not None:
                     kept = allowed[found]
                     found, new = found[kept], new[kept]
@@ -71,13 +75,14 @@ class Postings:
         for first in range(begin, end, BLOCK_ROWS):
             yield self._rows[modality][first : min(first + BLOCK_ROWS, end)]
 
-    def _order(self, query: npt.NDArray[np.int16], weights: Scores) -> list[int]:
-        """Modalities that count, by falling weight, but common codes last.
+    def _order(self, query: npt.NDArray[np.int16], sums: Scores) -> list[int]:
+        """Modalities that count, by falling share, but common codes last.
 
         What a common code has and no other list would have had scores no more than the common codes together: often
         that is too little by then, or the first block has enough of it.
         """
-        counted = [int(modality) for modality in np.argsort(-weights, kind="stable") if weights[modality] > 0]
+        shares = [float(sums[1 << modality]) for modality in range(len(MODALITIES))]
+        counted = sorted((m for m, share in enumerate(shares) if share > 0), key=lambda m: -shares[m])
         return sorted(counted, key=lambda modality: self._is_common(modality, int(query[modality])))
 
     def _is_common(self, modality: int, code: int) -> bool:
@@ -90,7 +95,7 @@ class Postings:
             return 0, 0
         return int(starts[code - NONE]), int(starts[code - NONE + 1])
 
-    def _parts(self, modality: int, code: int) -> Iterator[tuple[int, npt.NDArray[np.int32] | slice]]:
+    def _parts(self, modality: int, code: int) -> Iterator[tuple[int, Rows | slice]]:
         """Rows among which are all that have a code, part by part in rising order, each with its first row."""
         if self._is_common(modality, code):
             total = self._columns.shape[1]
@@ -98,30 +103,26 @@ class Postings:
                 yield first, slice(first, min(first + BLOCK_ROWS, total))
         else:
             for piece in self.pieces(modality, code):
-                yield int(piece[0]), piece
+                yield int(piece[0]), piece.astype(np.int64)
 
-    def _masks(
-        self, rows: npt.NDArray[np.int32] | slice, query: npt.NDArray[np.int16], modalities: list[int]
-    ) -> npt.NDArray[np.uint8]:
+    def _masks(self, rows: Rows | slice, query: npt.NDArray[np.int16], modalities: list[int]) -> npt.NDArray[np.uint8]:
         """Bit m of a row's mask says whether its code in modality m is the query's."""
         size = rows.stop - rows.start if isinstance(rows, slice) else len(rows)
         masks = np.zeros(size, np.uint8)
         for modality in modalities:
-            equal = (self._columns[modality][rows] == query[modality]).view(np.uint8)
+            column = self._columns[modality]
+            codes = column[rows] if isinstance(rows, slice) else column.take(rows)
+            equal = (codes == query[modality]).view(np.uint8)
             masks |= np.left_shift(equal, modality, out=equal)
         return masks
 
 
-def subset_sums(weights: Scores) -> Scores:
-    """Sum of the weights of each set of modalities, float64 (2**m,), by mask: bit m stands for modality m.
+def subset_sums(shares: Scores) -> Scores:
+    """Sum of the shares of each set of modalities, float64 (32,), by mask: bit m stands for modality m.
 
-    A set never sums to less than a part of it, since all are added in the same order.
+    They are rounded to 12 digits: 0.1 + 0.2 and 0.3 are the same score.
     """
-    members = np.arange(1 << len(weights))[:, np.newaxis] >> np.arange(len(weights)) & 1
-    sums = np.zeros(len(members))
-    for column, weight in zip(members.T, weights, strict=True):
-        sums += column * weight
-    return sums
+    return np.round(_MEMBERS @ shares, 12)
 
 
 def _starts(column: npt.NDArray[np.int16]) -> Rows:

@@ -32,22 +32,22 @@ class BestRows:
         return (self.scores[-1], -self.rows[-1]) > (score, -row)
 
     def add(self, rows: Rows, scores: Scores) -> None:
-        """Add rows that were not added before, int64 (n,), with their scores, float64 (n,)."""
+        """Add rows that were not added before, int64 (n,) and rising, with their scores, float64 (n,)."""
         if len(self.rows) == self._k:
             tied = (scores == self.scores[-1]) & (rows < self.rows[-1])
             hopeful = np.flatnonzero((scores > self.scores[-1]) | tied)
             rows, scores = rows.take(hopeful), scores.take(hopeful)
-        rows, scores = np.concatenate([self.rows, rows]), np.concatenate([self.scores, scores])
-        best = _first(rows, scores, self._k)
-        order = np.lexsort((rows[best], -scores[best]))
-        self.rows, self.scores = rows[best][order], scores[best][order]
+        best = _best(scores, self._k)
+        rows = np.concatenate([self.rows, rows.take(best)])
+        scores = np.concatenate([self.scores, scores.take(best)])
+        order = np.lexsort((rows, -scores))[: self._k]
+        self.rows, self.scores = rows.take(order), scores.take(order)
 
 
-def _first(rows: Rows, scores: Scores, k: int) -> npt.NDArray[np.int64]:
-    """Places of the ``k`` best, in any order."""
-    if len(rows) <= k:
-        return np.arange(len(rows))
-    last = -np.partition(-scores, k - 1)[k - 1]
-    above, tied = np.flatnonzero(scores > last), np.flatnonzero(scores == last)
-    left = k - len(above)
-    return np.concatenate([above, tied[np.argpartition(rows[tied], left - 1)[:left]]])
+def _best(scores: Scores, k: int) -> Rows:
+    """Places of the ``k`` best, the first ones of those that tie, in any order."""
+    if len(scores) <= k:
+        return np.arange(len(scores))
+    last = np.partition(scores, len(scores) - k)[len(scores) - k]
+    above = np.flatnonzero(scores > last)
+    return np.concatenate([above, np.flatnonzero(scores == last)[: k - len(above)]])

@@ -104,7 +104,7 @@ class TupleTree:
     def numbers(self, codes: Codes) -> Numbers:
         """Numbers of the tuples of int16 (n, 5) that are here, int64, rising, each once."""
         nodes = [self.find(row) for row in codes.tolist()]
-        return np.unique(np.array([node.first for node in nodes if node is not None], np.int64))
+        return np.array(sorted({node.first for node in nodes if node is not None}), np.int64)
 
     def _children(self, node: Node) -> tuple[int, int]:
         bounds = np.array([node.first, node.last], np.int32)  # of the same type, or NumPy would copy all starts

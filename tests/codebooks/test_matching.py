@@ -42,6 +42,15 @@ def assert_same(found, expected):
     np.testing.assert_allclose(found.similarities @ found.shares, found.scores, atol=1e-12)
 
 
+def test_the_score_of_a_track_with_all_tokens_is_never_above_1():
+    draw = np.random.default_rng(9)
+    index = TokenIndex(table([0, 1, 2, 3, 0]), [CodeSimilarity(CENTROIDS)] * 5)
+    for graded in (False, True):
+        for _ in range(50):
+            how = Matching(tuple(draw.random(5)), graded=graded)
+            assert 1 - 1e-12 < index.match(written(0, 1, 2, 3, 0), how=how).scores[0] <= 1
+
+
 def test_a_track_scores_the_weights_of_its_equal_codes_over_those_that_were_written():
     index = TokenIndex(table([3, 0, 0, 0, 7], [3, 0, 0, 0, 1], [2, 0, 0, 0, 7], [2, 0, 0, 0, 1]))
     found = index.match(written(3, NOTHING, NOTHING, NOTHING, 7))
@@ -147,7 +156,15 @@ def queries(draw, count, codes):
     return drawn
 
 
-WEIGHTS = [(25, 5, 5, 1, 1), (1, 1, 1, 1, 1), (0, 3, 0, 0.5, 2), (7, 0, 0, 0, 0), (1, 2, 4, 8, 16)]
+WEIGHTS = [
+    (25, 5, 5, 1, 1),
+    (1, 1, 1, 1, 1),
+    (0, 3, 0, 0.5, 2),
+    (7, 0, 0, 0, 0),
+    (1, 2, 4, 8, 16),
+    (2e13, 1e13, 1e12, 1e12, 3e12),
+    (1e-13, 7e-13, 0, 2e-13, 3e-13),
+]
 
 
 @pytest.mark.parametrize("none_is_a_token", [True, False])
