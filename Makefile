@@ -53,9 +53,9 @@ format: setup
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-# About ten minutes. bench_playlists.py needs real playlists, bench_vectors.py 16 GB of disk: they are called by hand.
+# About a quarter of an hour. bench_playlists.py needs real playlists, bench_vectors.py 16 GB of disk: they are called by hand.
 bench: setup
-	@for stage in text audio codebooks tokenize; do echo "== $$stage"; $(BIN)/python benchmarks/bench_$$stage.py || exit 1; done
+	@for stage in text audio codebooks tokenize matching; do echo "== $$stage"; $(BIN)/python benchmarks/bench_$$stage.py || exit 1; done
 
 lock: setup
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --extra offline --extra dev setup.py -o requirements.lock

@@ -41,6 +41,7 @@ EXTRAS = {
         "onnxruntime>=1.22",
         "openvino>=2025.2",
         "pandas",
+        "polars>=1",
         "pytest",
         "pytest-timeout",
         "ruff",

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from tracktokens.codebooks.codebook import Codebook, Floats, Vectors
 from tracktokens.codebooks.distances import distance_table, row_distances
-from tracktokens.codebooks.oracle import MATCHING_WEIGHTS
+from tracktokens.codebooks.matching_weights import MATCHING_WEIGHTS
 from tracktokens.codebooks.token_tuples import NONE, Codes, check_codes
 
 NEIGHBOURS = 10

@@ -20,12 +20,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from tracktokens.codebooks.matching_weights import MATCHING_WEIGHTS, checked_weights
 from tracktokens.codebooks.means import WeightedMean
 from tracktokens.codebooks.token_tuples import NONE, Codes, check_codes, equal_rows
-from tracktokens.schemas.modalities import MODALITIES
-
-MATCHING_WEIGHTS = (25.0, 5.0, 5.0, 1.0, 1.0)
-"""Weights of matching, in token order."""
 
 Counts = npt.NDArray[np.int64]
 
@@ -131,7 +128,7 @@ def tie_sizes(codes: Codes, weights: Sequence[float] = MATCHING_WEIGHTS, *, none
         ValueError: this is no code matrix, or these are no weights.
     """
     check_codes(codes)
-    counted = codes[:, _weighing(weights)]
+    counted = codes[:, checked_weights(weights) > 0]
     if not none_is_a_token:
         return _ties_without_none(counted)
     sets = equal_rows(counted)
@@ -148,14 +145,6 @@ def expected_reciprocal_rank(ties: Counts) -> npt.NDArray[np.float64]:
 def expected_hit(ties: Counts, k: int) -> npt.NDArray[np.float64]:
     """Share of the places among the first ``ties`` that are among the first ``k``."""
     return np.minimum(k / ties, 1.0)
-
-
-def _weighing(weights: Sequence[float]) -> npt.NDArray[np.int64]:
-    """Numbers of the modalities that weigh something."""
-    values = np.asarray(weights, np.float64)
-    if values.shape != (len(MODALITIES),) or not np.isfinite(values).all() or values.min() < 0 or values.max() == 0:
-        raise ValueError(f"{len(MODALITIES)} weights are needed, not negative and one above 0, not {list(weights)}")
-    return np.flatnonzero(values)
 
 
 def _ties_without_none(codes: Codes) -> Counts:

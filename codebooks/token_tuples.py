@@ -15,6 +15,9 @@ Codes = npt.NDArray[np.int16]
 NONE = -1
 """Stands in a code matrix for a missing modality."""
 
+UNWRITTEN = -2
+"""Stands in a query for a modality of which nothing was written, which is something else than ``none``."""
+
 
 @dataclass(frozen=True, eq=False)
 class TupleSets:

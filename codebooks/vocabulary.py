@@ -4,6 +4,7 @@ The order depends on nothing but the number of codes a modality, K: modality by 
 ``none`` tokens, then the two that stand around a track. These are 5 K + 7 tokens, 5,127 for K = 1,024.
 """
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tracktokens.codebooks.codebook import MAX_CODES
+from tracktokens.codebooks.token_tuples import NONE
 from tracktokens.schemas.errors import DataRefusedError
 from tracktokens.schemas.modalities import MODALITIES
 
@@ -37,6 +39,12 @@ class Entry:
 def token(modality: str, code: int | None) -> str:
     """Return the token of a code, ``<|audio_42|>``, or of a missing modality, ``<|audio_none|>``."""
     return f"<|{modality}_{'none' if code is None else code}|>"
+
+
+def tuple_string(codes: Iterable[int]) -> str:
+    """Write the five tokens of a row of a code matrix in order, -1 as ``none``, with nothing between them."""
+    pairs = zip(MODALITIES, codes, strict=True)
+    return "".join(token(modality, None if code == NONE else code) for modality, code in pairs)
 
 
 def vocabulary(size: int) -> list[Entry]:

@@ -8,6 +8,8 @@ from typing import Any
 import click
 
 from tracktokens.pipelines.cli_options import Given, launch_options, launched, store_option
+from tracktokens.pipelines.evaluate_command import add_evaluate_command
+from tracktokens.pipelines.match_command import add_match_command
 from tracktokens.pipelines.refresh_commands import add_refresh_commands
 from tracktokens.pipelines.source_options import (
     Share,
@@ -338,7 +340,9 @@ def _default_bundle(store: str) -> str:
 
 
 add_refresh_commands(main)
+add_evaluate_command(main)
 add_store_commands(main)
+add_match_command(main)
 add_vocabulary_commands(main)
 
 if __name__ == "__main__":

@@ -27,6 +27,36 @@ class Given(click.ParamType[str]):
         return value
 
 
+class Weights(click.ParamType[tuple[float, ...]]):
+    """Weights of matching, ``MODALITY=WEIGHT,...``, as five in token order. Those that are not named are the usual."""
+
+    name = "text"
+
+    def convert(
+        self, value: str | tuple[float, ...], param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, ...]:
+        """Read the pairs, and refuse what are no weights."""
+        from tracktokens.codebooks.matching_weights import MATCHING_WEIGHTS, checked_weights
+        from tracktokens.schemas.modalities import MODALITIES
+
+        if isinstance(value, tuple):
+            return value
+        weights = dict(zip(MODALITIES, MATCHING_WEIGHTS, strict=True))
+        try:
+            for pair in value.split(","):
+                modality, _, weight = pair.partition("=")
+                weights[MODALITIES[MODALITIES.index(modality.strip())]] = float(weight)
+            checked_weights(list(weights.values()))
+        except ValueError:
+            self.fail(
+                f"{value!r} is not MODALITY=WEIGHT,... with some of {', '.join(MODALITIES)}, no weight below 0 and "
+                "one above",
+                param,
+                ctx,
+            )
+        return tuple(weights.values())
+
+
 def options(*chosen: Callable[[Command], Command]) -> Callable[[Command], Command]:
     """Put options together to one decorator."""
 
@@ -41,6 +71,7 @@ def options(*chosen: Callable[[Command], Command]) -> Callable[[Command], Comman
 store_option = click.option(
     "--store", required=True, type=Given(), metavar="DIR", help="Where everything is kept; made when it is not there."
 )
+json_option = click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 launch_options = options(
     click.option(
         "--workers", default=1, show_default=True, type=click.IntRange(1), help="Worker processes on this machine."

@@ -89,10 +89,19 @@ def release_folder(name: str | None, root: str | None) -> str:
     if root is None:
         raise UsageError(f"{name} is not the folder of a release: give one, or --store" if name else "give --store")
     store = Store.open(root)
+    return store.release(release_or_latest(store, name).release_id)
+
+
+def release_or_latest(store: Store, name: str | None) -> ReleaseManifest:
+    """The release of a name, see :func:`find_release`, or the latest where there is none.
+
+    Raises:
+        UsageError: when there is no such release.
+    """
     found = latest_release(store) if name is None else find_release(store, name)
     if found is None:
-        raise UsageError(f"{root} has no release yet: run `tracktokens run`")
-    return store.release(found.release_id)
+        raise UsageError(f"{store.root} has no release: run `tracktokens run`")
+    return found
 
 
 def frozen_bundle(store: Store, codebook_size: int) -> str | None:

@@ -4,8 +4,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
-from tracktokens.pipelines.releases import latest_release
-from tracktokens.schemas.errors import UsageError
+from tracktokens.pipelines.releases import release_or_latest
 from tracktokens.schemas.modalities import AUDIO, MODALITIES
 from tracktokens.schemas.release_manifest import ReleaseManifest
 from tracktokens.transforms.store import Store
@@ -36,10 +35,7 @@ def examples(store: Store, count: int = 3) -> Examples:
     Raises:
         UsageError: when nothing was published.
     """
-    release = latest_release(store)
-    if release is None:
-        raise UsageError(f"{store.root} has no release: run `tracktokens run`")
-    rows = read_rows(store, release, SEARCHED_TRACKS)
+    rows = read_rows(store, release_or_latest(store, None), SEARCHED_TRACKS)
     return Examples(complete_tracks(rows, count), sound_alike(rows, count))
 
 

@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tracktokens.pipelines.cli_options import Given, launch_options, launched, store_option
+from tracktokens.pipelines.cli_options import Given, json_option, launch_options, launched, store_option
 
 if TYPE_CHECKING:
     from tracktokens.pipelines.garbage import Garbage, Thing
 
 SHOWN_NAMES = 10
-
-json_option = click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 
 
 @click.group(name="releases")

@@ -6,8 +6,8 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
+from tracktokens.codebooks.matching_weights import MATCHING_WEIGHTS
 from tracktokens.codebooks.oracle import (
-    MATCHING_WEIGHTS,
     OracleAccumulator,
     expected_hit,
     expected_reciprocal_rank,
