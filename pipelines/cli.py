@@ -11,6 +11,7 @@ from tracktokens.pipelines.cli_options import Given, launch_options, launched, s
 from tracktokens.pipelines.evaluate_command import add_evaluate_command
 from tracktokens.pipelines.match_command import add_match_command
 from tracktokens.pipelines.refresh_commands import add_refresh_commands
+from tracktokens.pipelines.render_commands import add_render_commands
 from tracktokens.pipelines.source_options import (
     Share,
     audio_root_option,
@@ -341,6 +342,7 @@ def _default_bundle(store: str) -> str:
 
 add_refresh_commands(main)
 add_evaluate_command(main)
+add_render_commands(main)
 add_store_commands(main)
 add_match_command(main)
 add_vocabulary_commands(main)
