@@ -16,6 +16,7 @@ from typing import Any
 
 
 def main() -> None:
+    """Read the command line, and convert."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dialogs", type=Path, help="JSON Lines, may be compressed (.gz)")
     parser.add_argument("out", type=Path)

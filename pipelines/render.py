@@ -50,8 +50,8 @@ def render_conversations(root: str, conversations: str, out: str, release: str |
 
     A line of the input is an object with ``messages``, a list of objects with ``role`` and ``content``. A track is
     named in a content as ``[track:ID]``, or in a list ``tracks`` beside it. A line of the output is the same object,
-    each content with tokens, and without the lists. Conversations that name a track that the release does not have, or are
-    no conversations, go to ``out`` with ``.rejects`` at its end, each with its line and reason.
+    each content with tokens, and without the lists. Conversations that name a track that the release does not have, or
+    are no conversations, go to ``out`` with ``.rejects`` at its end, each with its line and reason.
 
     Raises:
         UsageError: there is no such store, release or file.
