@@ -113,7 +113,8 @@ def _named(conversation: Mapping[str, Any]) -> set[str]:
 
 
 def _render(conversation: Mapping[str, Any], tokens: Mapping[str, str]) -> dict[str, Any] | str:
-    messages, unknown = [], []
+    messages: list[dict[str, str]] = []
+    unknown: list[str] = []
     for message in conversation["messages"]:
         rendered = render(message["content"], message.get("tracks", []), tokens.get)
         unknown += rendered.unknown
