@@ -9,9 +9,11 @@ bounds the number of files of facts.
 
 Prints a line a night, the means of the first ten nights and the last ten, and the slope of a line through the nights
 after the first ``--keep``, in per cent of the mean a night. Before those the store fills up with the releases to keep.
+Seconds of the processor are what to look at where other work goes on beside.
 """
 
 import argparse
+import resource
 import subprocess
 import sys
 import tempfile
@@ -49,8 +51,9 @@ class Night:
     """What a night took, and what it left.
 
     Attributes:
-        refresh: seconds of ``refresh``.
-        gc: seconds of ``gc``.
+        refresh: seconds of ``refresh``, by the clock.
+        gc: the same of ``gc``.
+        processor: seconds of the processor, of both.
         files: files in the store.
         facts: files of vectors, failures and codes among them.
         folders: folders in the store.
@@ -59,6 +62,7 @@ class Night:
 
     refresh: float
     gc: float
+    processor: float
     files: int
     facts: int
     folders: int
@@ -116,9 +120,10 @@ def live(folder: Path, catalog: Catalog, nights: int, keep: int) -> list[Night]:
     for number in range(1, nights + 1):
         catalog.pass_night(number)
         catalog.write(folder)
+        used = processor_seconds()
         refresh = command("refresh", *inputs(folder), "--store", str(store))
         gc = command("gc", "--store", str(store), "--keep", str(keep), "--delete") if keep else 0.0
-        passed.append(Night(refresh, gc, *measured(store)))
+        passed.append(Night(refresh, gc, processor_seconds() - used, *measured(store)))
         print(f"{number:>5}  {row(passed[-1])}", flush=True)
     command("verify", str(store))
     return passed
@@ -135,6 +140,12 @@ def command(*arguments: str) -> float:
     start = time.monotonic()
     subprocess.run([sys.executable, "-m", "tracktokens.pipelines.cli", *arguments], check=True, capture_output=True)
     return time.monotonic() - start
+
+
+def processor_seconds() -> float:
+    """What the commands so far have used."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def measured(store: Path) -> tuple[int, int, int, float]:
