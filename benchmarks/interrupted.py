@@ -5,7 +5,7 @@
 The catalog is the demo's, with tables that are encoded, audio, playlists, and given vectors for the metadata; on the
 second night tracks are new, edited and gone. A moment is a step that changes what is on the disk: a file was made under
 its working name, is about to get its name, has it, or is about to be deleted. Between two of them a store looks the
-same whenever the kill comes. At each moment the whole process group is killed, from inside, in a copy of the store; then
+same whenever the kill comes. The whole process group is killed, from inside, in a copy of the store; then
 
 - ``verify`` looks through what is left,
 - the same command is run again, its tables are compared with the undisturbed ones, and inputs that were given to an
@@ -17,10 +17,10 @@ Prints a line a moment. Ends with 1 if anything differs or is found.
 
 import argparse
 import json
+import multiprocessing
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -31,26 +31,40 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from apache_beam.io.filesystems import FileSystems
+from safetensors.numpy import load_file
+
+from tracktokens.pipelines.cli import main as cli
+from tracktokens.pipelines.demo.catalog import make_demo
+from tracktokens.pipelines.garbage import GcJob
+from tracktokens.pipelines.launch import Launch
+from tracktokens.pipelines.verify import verify_store
+from tracktokens.transforms import encoding, files
 
 CODES = 16
 NEW = GONE = EDITED = 12
 VECTOR_DIM = 24
 STEPS_FILE = "steps.txt"
 ENCODED_FILE = "encoded.txt"
+OUTPUT_FILE = "output.txt"
+FINDINGS_FILE = "findings.txt"
+PRELOADED = (
+    "faiss",
+    "gensim.models",
+    "librosa",
+    "sentence_transformers",
+    "sklearn.cluster",
+    "tracktokens.pipelines.run",
+)
+"""What jobs import when they come to it."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--moments", type=int, default=30)
-    parser.add_argument("--tracks", type=int, default=140)
+    parser.add_argument("--tracks", type=int, default=60)
     parser.add_argument("--folder", type=Path, help="where everything is kept; a temporary folder otherwise")
-    parser.add_argument("--job", nargs=4, metavar=("JOB", "CATALOG", "STORE", "NOTES"), help=argparse.SUPPRESS)
-    parser.add_argument("--until", type=int, default=0, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.job:
-        job, *folders = args.job
-        work(job, *map(Path, folders), args.until)
-        return
     with tempfile.TemporaryDirectory() as temporary:
         sys.exit(0 if interrupt(args.folder or Path(temporary), args.tracks, args.moments) else 1)
 
@@ -88,12 +102,11 @@ def interrupt_job(job: str, catalog: Path, start: Path, folder: Path, moments: i
     print(f"{job}: {len(calm.steps)} steps, {calm.encoded} inputs encoded", flush=True)
     print(f"{'step':>5} {'encoded':>8} {'then':>5} {'twice':>6} {'equal':>6} {'left':>5} {'found':>6}  killed at")
     chosen = [round((n + 0.5) * len(calm.steps) / moments) for n in range(moments)]
-    return all([judge(job, catalog, start, folder / f"killed-{n}", n, calm, expected) for n in chosen])
+    judged = [judge(job, catalog, start, folder / f"killed-{n}", n, calm, expected) for n in chosen]
+    return all(judged)
 
 
-def judge(
-    job: str, catalog: Path, start: Path, store: Path, moment: int, calm: Try, expected: dict[str, Any]
-) -> bool:
+def judge(job: str, catalog: Path, start: Path, store: Path, moment: int, calm: Try, expected: dict[str, Any]) -> bool:
     """Kill a job at one moment, run it again, and compare."""
     killed, published = attempt(job, catalog, start, store, moment)
     if killed.code != -signal.SIGKILL:
@@ -127,21 +140,42 @@ def attempt(job: str, catalog: Path, start: Path, store: Path, until: int = 0) -
     if start != store:
         shutil.copytree(start, store)
     before = latest(store)
-    with tempfile.TemporaryDirectory() as notes:
-        arguments = ["--job", job, str(catalog), str(store), notes, "--until", str(until)]
-        done = subprocess.run(
-            [sys.executable, __file__, *arguments], start_new_session=True, capture_output=True, text=True
-        )
-        if done.returncode not in (0, -signal.SIGKILL):
-            print(done.stderr[-2000:])
-        steps, encoded = Path(notes, STEPS_FILE), Path(notes, ENCODED_FILE)
+    with tempfile.TemporaryDirectory() as folder:
+        notes = Path(folder)
+        code = started(notes, work, job, catalog, store, notes, until)
+        steps, encoded = notes / STEPS_FILE, notes / ENCODED_FILE
         tried = Try(
-            done.returncode,
+            code,
             steps.read_text().splitlines() if steps.exists() else [],
             sum(map(int, encoded.read_text().split())) if encoded.exists() else 0,
         )
     now = latest(store)
     return tried, contents(store / "releases" / now) if now != before else {}
+
+
+SERVER = multiprocessing.get_context("forkserver")
+"""Starts processes that have imported what they need. It does nothing else, so they are as good as new ones."""
+SERVER.set_forkserver_preload(["tracktokens.pipelines.cli", "tracktokens.pipelines.refresh", *PRELOADED])
+
+
+def started(notes: Path, work: Callable[..., None], *arguments: object) -> int:
+    """Do some work in a process group of its own, and wait for its end; gives how it ended."""
+    process = SERVER.Process(target=quietly, args=(notes / OUTPUT_FILE, work, *arguments))
+    process.start()
+    process.join()
+    code = process.exitcode or 0
+    if code not in (0, -signal.SIGKILL):
+        print((notes / OUTPUT_FILE).read_text()[-2000:])
+    return code
+
+
+def quietly(output: Path, work: Callable[..., None], *arguments: object) -> None:
+    """Work with what is printed going into a file."""
+    os.setsid()
+    descriptor = os.open(output, os.O_WRONLY | os.O_CREAT)
+    for stream in (1, 2):
+        os.dup2(descriptor, stream)
+    work(*arguments)
 
 
 def latest(store: Path) -> str:
@@ -153,8 +187,10 @@ def latest(store: Path) -> str:
 def contents(release: Path) -> dict[str, Any]:
     """What a release says: its tables, rows in order, and the files of its vocabulary."""
     tables = {name: rows(release / name) for name in ("tokens", "rejects", "changes") if (release / name).exists()}
-    vocabulary = {path.name: path.read_bytes() for path in (release / "vocabulary").iterdir()}
-    return {**tables, **vocabulary}
+    pack = release / "vocabulary"
+    vocabulary = {path.name: path.read_bytes() for path in pack.glob("*.json")}
+    centroids = load_file(pack / "centroids.safetensors")  # by value: the order of its metadata is nobody's
+    return {**tables, **vocabulary, "centroids": {name: values.tobytes() for name, values in centroids.items()}}
 
 
 def rows(folder: Path) -> list[str]:
@@ -163,35 +199,41 @@ def rows(folder: Path) -> list[str]:
 
 
 def findings(store: Path) -> list[str]:
-    """What ``verify`` finds; a folder that is not a store yet has nothing to find."""
+    """What ``verify`` finds; a folder that is not a store yet has nothing to find.
+
+    A first run that was killed between the last two files has a release and no ``LATEST``: that is no damage.
+    """
     if not (store / "store.json").exists():
         return []
-    done = tracktokens("verify", str(store))
-    return [] if done.returncode == 0 else done.stdout.splitlines() + done.stderr.splitlines()
+    with tempfile.TemporaryDirectory() as folder:
+        if started(Path(folder), verify, store, Path(folder)):
+            return ["verify failed"]
+        found = (Path(folder) / FINDINGS_FILE).read_text().splitlines()
+    first = len(list(store.glob("releases/*/manifest.json"))) == 1
+    return [text for text in found if not (first and text.startswith(f"{store}/LATEST: is gone"))]
+
+
+def verify(store: Path, notes: Path) -> None:
+    """Leave in a file what is wrong with a store."""
+    found = verify_store(str(store), Launch())
+    (notes / FINDINGS_FILE).write_text("".join(f"{finding.path}: {finding.problem}\n" for finding in found))
 
 
 def tidy(store: Path) -> None:
     """Remove what the kill left."""
-    done = tracktokens("gc", "--store", str(store), "--keep", "1", "--delete")
-    if done.returncode:
-        raise SystemExit(done.stderr)
-    if any(store.rglob("*.partial")):
-        raise SystemExit(f"gc left unfinished files in {store}")
+    with tempfile.TemporaryDirectory() as folder:
+        code = started(Path(folder), collect, store)
+    if code or any(store.rglob("*.partial")):
+        raise SystemExit(f"gc ended with {code}, and left unfinished files in {store}, or failed")
 
 
-def tracktokens(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "tracktokens.pipelines.cli", *arguments], capture_output=True, text=True
-    )
+def collect(store: Path) -> None:
+    """Keep the latest release, and what it needs."""
+    GcJob(str(store), keep=1, delete=True).run(Launch())
 
 
 def work(job: str, catalog: Path, store: Path, notes: Path, until: int) -> None:
     """Run a job in this process, note its steps and what it encodes, and be killed at a step."""
-    from apache_beam.io.filesystems import FileSystems
-
-    from tracktokens.pipelines.cli import main as cli
-    from tracktokens.transforms import encoding, files
-
     steps = Steps(notes / STEPS_FILE, store, until)
     FileSystems.create = staticmethod(steps.after(FileSystems.create, "made"))  # type: ignore[method-assign]
     FileSystems.rename = staticmethod(steps.around(FileSystems.rename))  # type: ignore[method-assign]
@@ -264,8 +306,6 @@ def options(job: str, catalog: Path) -> list[str]:
 
 def make_catalogs(folder: Path, tracks: int) -> tuple[Path, Path]:
     """Two nights of the demo: tracks that are new on the second come last, those that are gone came first."""
-    from tracktokens.pipelines.demo.catalog import make_demo
-
     folder.mkdir(parents=True, exist_ok=True)
     demo = make_demo(folder / "demo", tracks=tracks)
     lines = demo.tracks.read_bytes().splitlines()

@@ -2,10 +2,10 @@
 
     python benchmarks/nights.py [--nights 60] [--tracks 3000] [--keep 7] [--folder FOLDER]
 
-A catalog with given vectors and playlists is tokenized. Then, every night, one row in a hundred is edited, one removed and
-one added, so that the catalog stays as large as it is, and what a cron line would run is run: ``refresh``, and ``gc``
-with ``--delete``, each in a process of its own. ``--keep 0`` leaves ``gc`` out: everything stays, and only compaction
-bounds the number of files of facts.
+A catalog with given vectors and playlists is tokenized. Then, every night, one row in a hundred is edited, one removed
+and one added, so that the catalog stays as large as it is, and what a cron line would run is run: ``refresh``, and
+``gc`` with ``--delete``, each in a process of its own. ``--keep 0`` leaves ``gc`` out: everything stays, and
+only compaction bounds the number of files of facts.
 
 Prints a line a night, the means of the first ten nights and the last ten, and the slope of a line through the nights
 after the first ``--keep``, in per cent of the mean a night. Before those the store fills up with the releases to keep.
