@@ -7,8 +7,9 @@ and one added, so that the catalog stays as large as it is, and what a cron line
 ``gc`` with ``--delete``, each in a process of its own. ``--keep 0`` leaves ``gc`` out: everything stays, and
 only compaction bounds the number of files of facts.
 
-Prints a line a night, the means of the first ten nights and the last ten, and the slope of a line through the nights
-after the first ``--keep``, in per cent of the mean a night. Before those the store fills up with the releases to keep.
+Prints a line a night, the means of the first ten nights after the first ``--keep`` and of the last ten, and the slope of
+a line through them and all between, in per cent of the mean a night. Before those the store fills up with the releases
+to keep. Compaction has a rhythm of seven nights.
 Seconds of the processor are what to look at where other work goes on beside.
 """
 
@@ -159,8 +160,8 @@ def measured(store: Path) -> tuple[int, int, int, float]:
 def summarize(nights: list[Night], keep: int) -> None:
     """Compare the first nights with the last, and fit a line."""
     values = np.array([[getattr(night, column.name) for column in fields(Night)] for night in nights])
-    settled = values[keep + 1 :]
-    print(f"first  {row(Night(*values[:10].mean(axis=0)))}")
+    settled = values[keep:]
+    print(f"first  {row(Night(*settled[:10].mean(axis=0)))}")
     print(f"last   {row(Night(*values[-10:].mean(axis=0)))}")
     if len(settled) > 1:
         slopes = np.polyfit(np.arange(len(settled)), settled, 1)[0]

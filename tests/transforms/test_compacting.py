@@ -109,6 +109,16 @@ def test_a_bucket_of_few_files_is_left_alone(store: Store) -> None:
     assert names(store) == before
 
 
+def test_a_year_of_small_files_is_never_more_than_seven(store: Store) -> None:
+    most = 0
+    for night in range(365):
+        add(store, night)
+        list(CompactBucket(store, Board()).process(BUCKET))
+        most = max(most, len(names(store)))
+    assert most == 7
+    assert stored(store) == list(range(365))
+
+
 def test_new_files_are_of_bounded_size(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compacting, "MOST_BYTES", 60)
     monkeypatch.setattr(files, "READ_ROWS", 2)
