@@ -7,9 +7,9 @@ and one added, so that the catalog stays as large as it is, and what a cron line
 ``gc`` with ``--delete``, each in a process of its own. ``--keep 0`` leaves ``gc`` out: everything stays, and
 only compaction bounds the number of files of facts.
 
-Prints a line a night, the means of the first ten nights after the first ``--keep`` and of the last ten, and the slope of
-a line through them and all between, in per cent of the mean a night. Before those the store fills up with the releases
-to keep. Compaction has a rhythm of seven nights.
+Prints a line a night, the means of the first ten nights after the first ``--keep`` and of the last ten, and the slope
+of a line through them and all between, in per cent of the mean a night. Before those the store fills up with the
+releases to keep. Compaction has a rhythm of seven nights.
 Seconds of the processor are what to look at where other work goes on beside.
 """
 
