@@ -26,6 +26,7 @@ from tests.pipelines.vector_catalog import DIMS
 from tracktokens.pipelines.cli import main
 from tracktokens.pipelines.launch import Launch
 from tracktokens.pipelines.verify import verify_store
+from tracktokens.schemas.errors import DataRefusedError
 from tracktokens.schemas.modalities import LYRICS
 
 MORE = 10
@@ -239,6 +240,20 @@ def test_a_run_without_latest_keeps_the_tokens_of_the_release_that_is_there(nigh
     (store / "LATEST").unlink()
     bundle = first_job(nights.second, store).run(Launch()).bundle
     assert bundle.codebooks[LYRICS]["content_hash"] == before
+
+
+def test_small_files_that_cannot_be_merged_are_no_reason_to_call_a_release_a_failure(
+    nights: Nights, store: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def merge(store: object, launch: object) -> None:
+        raise DataRefusedError("part-a.parquet cannot be read: remove or restore it")
+
+    monkeypatch.setattr("tracktokens.pipelines.refresh.compact_store", merge)
+    with caplog.at_level(logging.WARNING):
+        assert refresh(nights.second, store).exit_code == 0
+    assert published(store) == nights.expected
+    assert "the release is published" in caplog.text
+    assert "part-a.parquet cannot be read" in caplog.text
 
 
 class Disk:
