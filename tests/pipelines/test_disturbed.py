@@ -165,6 +165,7 @@ REFUSED: list[tuple[str, Callable[[Path], object], str]] = [
     ("vectors/lyrics/*/encoder.json", truncate, "restore it from a backup"),
     ("vectors/playlist/*/encoder.json", Path.unlink, "restore it from a backup"),
     ("vectors/lyrics/*/*/*.parquet", truncate, "remove or restore it"),
+    ("vectors/lyrics/*/*/*.parquet", flip, "remove or restore it"),
     ("codes/*/lyrics/*/*.parquet", truncate, "remove or restore it"),
 ]
 
