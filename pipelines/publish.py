@@ -207,6 +207,8 @@ class PublishJob:
             write_first_use(snapshot.store, work.bundle_manifest, release_id, now)
         refuse_overtaken(snapshot.store, work.expected)
         files.write_bytes(files.join(folder, "manifest.json"), manifest.to_json().encode())
+        # A power failure must not leave a LATEST whose release was still on its way to the disk.
+        files.sync(files.join(folder, path) for path in (*manifest.files, "manifest.json"))
         files.write_bytes(files.join(snapshot.store.root, LATEST), f"{release_id}\n".encode())
         return Release(manifest, folder, metrics)
 

@@ -140,7 +140,7 @@ def delete_tree(path: str) -> None:
 
 
 def sync(paths: Iterable[str]) -> None:
-    """Wait until local files are on the disk, names and all, before what they replace is deleted."""
+    """Wait until local files are on the disk, names and all."""
     for path in paths:
         if not is_remote(path):
             for written in (Path(path), Path(path).parent):

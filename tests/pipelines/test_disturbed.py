@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -28,6 +28,7 @@ from tracktokens.pipelines.launch import Launch
 from tracktokens.pipelines.verify import verify_store
 from tracktokens.schemas.errors import DataRefusedError
 from tracktokens.schemas.modalities import LYRICS
+from tracktokens.transforms import files
 
 MORE = 10
 
@@ -135,6 +136,22 @@ def test_of_two_refreshes_at_once_one_is_told_who_is_at_work_and_the_other_publi
     assert first.wait() == 0
     assert len(complete_releases(store)) == 2
     assert published(store) == nights.expected
+
+
+def test_latest_moves_when_all_of_the_release_is_on_the_disk(
+    nights: Nights, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = latest(store)
+    synced: list[str] = []
+
+    def sync(paths: Iterable[str]) -> None:
+        assert latest(store) == before
+        synced.extend(paths)
+
+    monkeypatch.setattr(files, "sync", sync)
+    assert refresh(nights.second, store).exit_code == 0
+    release = store / "releases" / latest(store)
+    assert sorted(synced) == sorted(str(path) for path in release.rglob("*") if path.is_file())
 
 
 def truncate(path: Path) -> None:
