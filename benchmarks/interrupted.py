@@ -1,6 +1,6 @@
 """``kill -9`` at moments spread over ``run`` and ``refresh``: the next try has to come to what an undisturbed one does.
 
-    python benchmarks/interrupted.py [--moments 30] [--tracks 140] [--folder FOLDER]
+    python benchmarks/interrupted.py [--moments 30] [--tracks 60] [--folder FOLDER]
 
 The catalog is the demo's, with tables that are encoded, audio, playlists, and given vectors for the metadata; on the
 second night tracks are new, edited and gone. A moment is a step that changes what is on the disk: a file was made under
