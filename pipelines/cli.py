@@ -1,7 +1,9 @@
 """The command line, ``tracktokens``. It parses and calls: jobs can be called from Python with the same arguments."""
 
+import errno
 import json
 import logging
+import os
 import sys
 from typing import Any
 
@@ -35,6 +37,10 @@ Exit codes:
 """
 
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""What the system says of a full disk."""
+
+
 class Cli(click.Group):
     """A group whose commands end with one line and the exit code of the error, and not with a traceback."""
 
@@ -45,9 +51,16 @@ class Cli(click.Group):
         except TracktokensError as error:
             click.echo(f"error: {error}", err=True)
             ctx.exit(error.exit_code)
-        except OSError as error:  # a full disk, say
-            click.echo(f"error: {error}", err=True)
+        except OSError as error:
+            click.echo(f"error: {error}{_remedy(error)}", err=True)
             ctx.exit(1)
+
+
+def _remedy(error: OSError) -> str:
+    """What to do where that is known. Arrow and Beam put the system's words in texts of their own."""
+    if error.errno in FULL or any(os.strerror(number) in str(error) for number in FULL):
+        return ": make room and run the same command again, it goes on where it was; `tracktokens gc` tells what may go"
+    return ""
 
 
 @click.group(cls=Cli, epilog=EXIT_CODES)
@@ -55,6 +68,7 @@ class Cli(click.Group):
 def main() -> None:
     """Turn a music catalog into tokens that a language model can read and write."""
     logging.basicConfig(level=logging.ERROR, format="%(levelname)s: %(message)s")  # libraries: errors only
+    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # it logs a traceback of what it then raises
     logging.getLogger("tracktokens").setLevel(logging.WARNING)
 
 

@@ -145,8 +145,9 @@ class GcJob:
         kept = choose_kept(store, things, self._kept_releases(store))
         garbage = _garbage(things, kept)
         if self.delete:
-            for thing in (thing for found in garbage.values() for thing in found):
-                _delete(store, thing)
+            for kind, found in garbage.items():
+                for thing in found:
+                    _delete(store, kind, thing)
         drop = DropFacts(store, kept.catalogs, self.delete, launch.board)
         buckets = [bucket for bucket in list_fact_buckets(store) if kept.owns(bucket)]
         counts = count_in_buckets(store, DROP, buckets, drop, launch)
@@ -224,9 +225,8 @@ def _garbage(things: Mapping[str, list[Thing]], kept: Kept) -> dict[str, tuple[T
     return {**gone, LEFTOVERS: tuple(things[LEFTOVERS])}
 
 
-def _delete(store: Store, thing: Thing) -> None:
+def _delete(store: Store, kind: str, thing: Thing) -> None:
     path = files.join(store.root, thing.path)
-    kind = thing.path.partition("/")[0]
     manifest = MANIFESTS.get(kind)
     if kind == VECTORS:  # facts without their encoder are damage, and an encoder without facts is not
         for folder in {name.partition("/")[0] for name in thing.sizes} - {manifest}:

@@ -13,6 +13,7 @@ from tracktokens.transforms.progress import Board
 
 _STEP = " [while running '"
 _OURS = re.compile(rf"(?:^|\n)tracktokens\.schemas\.errors\.(\w+): (.*?)(?:{re.escape(_STEP)}.*)?(?:\n|$)")
+_SYSTEMS = re.compile(rf"(?:^|\n)\w*Error: \[Errno (\d+)\] (.*?)(?:{re.escape(_STEP)}.*)?(?:\n|$)")
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Launch:
 
         Raises:
             TracktokensError: what a step of ours raised, in whichever process; or that the job failed.
+            OSError: what the system told a step: that the disk is full, say.
         """
         try:
             with self._pipeline() as pipeline:
@@ -71,11 +73,11 @@ class Launch:
         if self.workers == 1 or self.names_runner:
             return []
         processes = ["--direct_running_mode=multi_processing", f"--direct_num_workers={self.workers}"]
-        return [*processes, "--default_sdk_harness_log_level=ERROR"]
+        return [*processes, "--default_sdk_harness_log_level=CRITICAL"]
 
 
 def as_ours(error: Exception) -> Exception:
-    """Find our own error in what a runner raises: some pass a worker's exception on, others its printed traceback.
+    """Find our own error, or the system's, in what a runner raises: a worker's exception, or its printed traceback.
 
     Beam appends the step's name to the message in both.
     """
@@ -83,7 +85,16 @@ def as_ours(error: Exception) -> Exception:
         return type(error)(str(error).partition(_STEP)[0])
     found = _OURS.findall(str(error))
     if not found:
-        return error
+        return _as_systems(error)
     name, message = found[-1]
     kind = getattr(errors, name, TracktokensError)
     return kind(message) if issubclass(kind, TracktokensError) else error
+
+
+def _as_systems(error: Exception) -> Exception:
+    """Find what the system said; of another error, that error."""
+    found = _SYSTEMS.findall(str(error))
+    if not found or isinstance(error, OSError):
+        return error
+    number, message = found[-1]
+    return OSError(int(number), message)

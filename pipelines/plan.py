@@ -12,9 +12,8 @@ from tracktokens.pipelines.embed import ReadVectors, is_refused
 from tracktokens.pipelines.launch import Launch
 from tracktokens.pipelines.maintenance import working_folder
 from tracktokens.pipelines.refresh import RefreshJob, check_sources
-from tracktokens.pipelines.releases import latest_release
-from tracktokens.pipelines.snapshot import Snapshot, complete_catalogs, newest_catalog, open_snapshot
-from tracktokens.schemas.errors import UsageError
+from tracktokens.pipelines.releases import published_release
+from tracktokens.pipelines.snapshot import Snapshot, complete_catalogs, newest_catalog, open_snapshot, released_snapshot
 from tracktokens.schemas.modalities import AUDIO
 from tracktokens.schemas.tracks import TRACKS
 from tracktokens.transforms import files
@@ -61,13 +60,12 @@ def plan_refresh(job: RefreshJob, launch: Launch) -> Plan:
 
     Raises:
         UsageError: there is no store with a release, or an input is not there.
-        DataRefusedError: the encoders are not the release's, or the catalog cannot be read.
+        DataRefusedError: the release's catalog is gone, the encoders are not the release's, or the catalog cannot be
+            read.
     """
     store = Store.open(job.store)
-    latest = latest_release(store)
-    if latest is None:
-        raise UsageError(f"{store.root} has no release yet: `tracktokens run` would encode everything")
-    before = open_snapshot(store, latest.catalog_id)
+    latest = published_release(store)
+    before = released_snapshot(store, latest)
     check_sources(before, latest.release_id, job.embed_job().encoder_ids)
     fragments = find_fragments(files.absolute(job.tracks), "tracks")
     check_table(fragments, TRACKS)

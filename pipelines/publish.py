@@ -68,6 +68,8 @@ COUNTS_FILE = "counts.json"
 MEASURES_FOLDER = "measures"
 NEIGHBOUR_SEED = 0
 
+LOST_USE = "how bundle {} was used at first is not known any more: drift is measured from this release on"
+
 _logger = logging.getLogger(__name__)
 
 
@@ -200,9 +202,13 @@ class PublishJob:
         )
         self._refuse_churn(snapshot, bundle, folder)
         if work.then is None:
+            if work.before is not None and work.before.bundle_id == bundle.bundle_id:
+                _logger.warning("%s", LOST_USE.format(bundle.bundle_id))
             write_first_use(snapshot.store, work.bundle_manifest, release_id, now)
         refuse_overtaken(snapshot.store, work.expected)
         files.write_bytes(files.join(folder, "manifest.json"), manifest.to_json().encode())
+        # A power failure must not leave a LATEST whose release was still on its way to the disk.
+        files.sync(files.join(folder, path) for path in (*manifest.files, "manifest.json"))
         files.write_bytes(files.join(snapshot.store.root, LATEST), f"{release_id}\n".encode())
         return Release(manifest, folder, metrics)
 

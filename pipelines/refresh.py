@@ -1,5 +1,6 @@
 """The nightly job: what changed in a catalog is encoded and gets the codes of the codebooks in use; then a release."""
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -9,22 +10,24 @@ from tracktokens.pipelines.embed import DEFAULT_MAX_REJECT_RATE, EmbedJob
 from tracktokens.pipelines.launch import Launch
 from tracktokens.pipelines.playlists import PlaylistsJob, refuse_two_sources
 from tracktokens.pipelines.publish import PublishJob
-from tracktokens.pipelines.releases import latest_release
+from tracktokens.pipelines.releases import published_release
 from tracktokens.pipelines.run import Outcome, StageClock
-from tracktokens.pipelines.snapshot import Snapshot, open_snapshot
+from tracktokens.pipelines.snapshot import Snapshot, released_snapshot
 from tracktokens.pipelines.tokenize import TokenizeJob
 from tracktokens.schemas.catalog_manifest import CatalogManifest, PlaylistsManifest
-from tracktokens.schemas.errors import DataRefusedError, UsageError
+from tracktokens.schemas.errors import DataRefusedError, TracktokensError
 from tracktokens.schemas.modalities import MODALITIES, PLAYLIST
 from tracktokens.schemas.playlists import PLAYLISTS
 from tracktokens.schemas.release_manifest import ReleaseManifest
 from tracktokens.transforms import files
-from tracktokens.transforms.bundles import read_manifest
+from tracktokens.transforms.bundles import read_manifest, read_released_bundle
 from tracktokens.transforms.encoders.base import Encoder
 from tracktokens.transforms.given_vectors import GivenVectors
 from tracktokens.transforms.inputs.fragments import check_table, find_fragments
 from tracktokens.transforms.store import Store
 from tracktokens.transforms.writer_lock import writes
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -64,21 +67,21 @@ class RefreshJob:
 
         Raises:
             UsageError: there is no store with a release, or an input is not there.
-            DataRefusedError: the encoders are not the release's, or the data cannot be used. Nothing is published then.
+            DataRefusedError: the release's catalog or bundle is damaged, the encoders are not the release's, or the
+                data cannot be used. Nothing is published then.
             StoreBusyError: another job writes the store, or has published meanwhile. Nothing is published then.
             DriftError: the catalog is past a limit and ``fail_on_drift``. Nothing is published then.
         """
         store = Store.open(self.store)
-        latest = latest_release(store)
-        if latest is None:
-            raise UsageError(f"{store.root} has no release to refresh: make the first with `tracktokens run`")
-        before = open_snapshot(store, latest.catalog_id)
+        latest = published_release(store)
+        before = released_snapshot(store, latest)
+        read_released_bundle(store, latest)  # before hours go into encoding for a codebook that is damaged
         embed = self.embed_job()
         check_sources(before, latest.release_id, embed.encoder_ids)
-        self._check_playlists(latest)
+        self._check_playlists(before, latest)
         clock = StageClock(enter)
         catalog = clock.time("embed", lambda: embed.run(launch))
-        if before.playlists is not None:
+        if learns_playlists(latest, embed):
             clock.time("playlists", lambda: self._fold(before, latest, catalog, launch))
         tokenize = TokenizeJob(self.store, latest.bundle_id, catalog.catalog_id)
         clock.time("tokenize", lambda: tokenize.run(launch))
@@ -92,7 +95,7 @@ class RefreshJob:
             expected_latest=latest.release_id,
         )
         release = clock.time("publish", lambda: publish.run(launch))
-        clock.time("compact", lambda: compact_store(store, launch))
+        clock.time("compact", lambda: _compact(store, launch))
         return Outcome(release, catalog, read_manifest(store, latest.bundle_id), clock.seconds)
 
     def embed_job(self) -> EmbedJob:
@@ -107,9 +110,14 @@ class RefreshJob:
             self.retry_rejects,
         )
 
-    def _check_playlists(self, latest: ReleaseManifest) -> None:
+    def _check_playlists(self, before: Snapshot, latest: ReleaseManifest) -> None:
         """Refuse playlists that cannot be read, or have no space to be folded into, before anything is encoded."""
         if self.playlists is None:
+            if learns_playlists(latest, self.embed_job()) and before.playlists is None:
+                raise DataRefusedError(
+                    f"{before.catalog.playlists_manifest} is gone, and release {latest.release_id} has playlist "
+                    "tokens: give --playlists, which makes it anew, or restore it from a backup"
+                )
             return
         refuse_two_sources(self.vectors)
         if PLAYLIST not in latest.encoders:
@@ -125,6 +133,19 @@ class RefreshJob:
         if self.playlists is not None:
             return PlaylistsJob(self.playlists, self.store, catalog.catalog_id, frozen=latest).run(launch)
         return keep_playlists(before, catalog)
+
+
+def _compact(store: Store, launch: Launch) -> None:
+    """Merge small files. The release is out already, so what goes wrong here is a warning."""
+    try:
+        compact_store(store, launch)
+    except (TracktokensError, OSError) as error:
+        _logger.warning("the release is published, but its store could not be compacted: %s", error)
+
+
+def learns_playlists(latest: ReleaseManifest, embed: EmbedJob) -> bool:
+    """Whether a release has playlist tokens out of playlists, and not out of vectors that are given."""
+    return PLAYLIST in latest.encoders and PLAYLIST not in embed.encoder_ids
 
 
 def check_sources(before: Snapshot, release_id: str, encoder_ids: Mapping[str, str]) -> None:

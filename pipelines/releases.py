@@ -29,10 +29,28 @@ def latest_release(store: Store) -> ReleaseManifest | None:
     path = files.join(store.release(release_id), "manifest.json")
     if not files.exists(path):
         raise DataRefusedError(
-            f"{files.join(store.root, LATEST)} names {release_id}, which has no manifest.json: "
-            "restore it, or remove LATEST"
+            f"{files.join(store.root, LATEST)} names {release_id}, and there is no {path}: restore that, or choose "
+            "another release with `tracktokens releases rollback`"
         )
     return ReleaseManifest.from_json(files.read_bytes(path), path)
+
+
+def published_release(store: Store) -> ReleaseManifest:
+    """The release that ``LATEST`` names, for a job that cannot do without.
+
+    Raises:
+        UsageError: there never was one.
+        DataRefusedError: it is not complete, or ``LATEST`` is gone.
+    """
+    latest = latest_release(store)
+    if latest is not None:
+        return latest
+    if next(releases(store), None) is None:
+        raise UsageError(f"{store.root} has no release yet: make the first with `tracktokens run`")
+    raise DataRefusedError(
+        f"{files.join(store.root, LATEST)} is gone, and there are releases: say which is in use with "
+        "`tracktokens releases rollback`"
+    )
 
 
 def releases(store: Store) -> Iterator[ReleaseManifest]:
@@ -105,9 +123,10 @@ def release_or_latest(store: Store, name: str | None) -> ReleaseManifest:
 
 
 def frozen_bundle(store: Store, codebook_size: int) -> str | None:
-    """The bundle of the latest release with a vocabulary of this size, or None before the first; see above."""
-    if not latest_id(store.root):
-        return None
+    """The bundle of the latest release with a vocabulary of this size, or None before the first; see above.
+
+    Without ``LATEST`` too: it is gone, or the first run was killed before it wrote one.
+    """
     standing = standing_releases(store)
     return next((release.bundle_id for release in standing if release.codebook_size == codebook_size), None)
 

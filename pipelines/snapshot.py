@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from tracktokens.schemas.catalog_manifest import CatalogManifest, PlaylistsManifest
-from tracktokens.schemas.errors import UsageError
+from tracktokens.schemas.errors import DataRefusedError, UsageError
 from tracktokens.schemas.modalities import MODALITIES, PLAYLIST
+from tracktokens.schemas.release_manifest import ReleaseManifest
 from tracktokens.transforms import files
 from tracktokens.transforms.store import Catalog, Store
 
@@ -57,6 +58,21 @@ def open_snapshot(store: Store, catalog_id: str | None = None) -> Snapshot:
         raise UsageError(f"{store.root} has no complete catalog {chosen}: run `tracktokens embed`")
     manifest = CatalogManifest.from_json(files.read_bytes(catalog.manifest), catalog.manifest)
     return Snapshot(store, manifest, _playlists(catalog))
+
+
+def released_snapshot(store: Store, release: ReleaseManifest) -> Snapshot:
+    """Open the catalog that a release was made of.
+
+    Raises:
+        DataRefusedError: it is gone, or cannot be read.
+    """
+    manifest = store.catalog(release.catalog_id).manifest
+    if not files.exists(manifest):
+        raise DataRefusedError(
+            f"{manifest} is gone, and release {release.release_id} is of that catalog: restore it from a backup, "
+            "go back to another release with `tracktokens releases rollback`, or scan anew with `tracktokens run`"
+        )
+    return open_snapshot(store, release.catalog_id)
 
 
 def complete_catalogs(store: Store) -> list[str]:

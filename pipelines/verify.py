@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 import apache_beam as beam
 from apache_beam.pvalue import TaggedOutput
 
+from tracktokens.pipelines.drift import USE_FILE, first_use
 from tracktokens.pipelines.launch import Launch
 from tracktokens.pipelines.maintenance import working_folder
 from tracktokens.pipelines.releases import latest_id
@@ -189,9 +190,10 @@ def _read_manifests(store: Store, findings: list[Finding]) -> Manifests:
 
 def _check_latest(store: Store, manifests: Manifests) -> Iterator[Finding]:
     latest = latest_id(store.root)
-    if latest and latest not in manifests.releases:
-        remedy = "choose another with `tracktokens releases rollback`"
-        yield Finding(files.join(store.root, LATEST), f"names {latest}, which is no complete release", remedy)
+    if latest in manifests.releases or not (latest or manifests.releases):
+        return
+    problem = f"names {latest}, which is no complete release" if latest else "is gone, and there are releases"
+    yield Finding(files.join(store.root, LATEST), problem, "choose one with `tracktokens releases rollback`")
 
 
 def _check_bundles(store: Store, manifests: Manifests) -> Iterator[Finding]:
@@ -200,6 +202,19 @@ def _check_bundles(store: Store, manifests: Manifests) -> Iterator[Finding]:
             read_bundle(store, name)
         except (TracktokensError, OSError) as error:
             yield _finding(store.bundle(name), error)
+    for name in sorted({release.bundle_id for release in manifests.releases.values()} & set(manifests.bundles)):
+        yield from _check_use(store, manifests.bundles[name])
+
+
+def _check_use(store: Store, bundle: BundleManifest) -> Iterator[Finding]:
+    """Check that it is known how a published bundle was used at first."""
+    path = files.join(store.bundle(bundle.bundle_id), USE_FILE)
+    remedy = "restore it from a backup, or remove it: the next release is what drift is measured against then"
+    try:
+        if first_use(store, bundle) is None:
+            yield Finding(path, "is missing", remedy)
+    except TracktokensError as error:
+        yield Finding(path, _finding(path, error).problem, remedy)
 
 
 def _check_codes(store: Store, facts: Iterable[FactBucket], manifests: Manifests) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ from tracktokens.codebooks.fit import TrainingMetrics
 from tracktokens.schemas.bundle_manifest import BundleManifest, CodebookEntry
 from tracktokens.schemas.errors import DataRefusedError, UsageError
 from tracktokens.schemas.modalities import MODALITIES
+from tracktokens.schemas.release_manifest import ReleaseManifest
 from tracktokens.transforms import files
 from tracktokens.transforms.store import Store
 
@@ -25,13 +26,15 @@ def read_codebook(store: Store, bundle_id: str, modality: str) -> Codebook:
     """Read one codebook of a bundle.
 
     Raises:
-        DataRefusedError: when the file was changed, or is something else.
+        DataRefusedError: when the file is missing, was changed, or is something else.
     """
     return read_codebook_file(codebook_path(store, bundle_id, modality))
 
 
 def read_codebook_file(path: str) -> Codebook:
     """Read a codebook; see :func:`read_codebook`."""
+    if not files.exists(path):
+        raise DataRefusedError(f"{path} is missing: restore it, or train a new bundle")
     try:
         return Codebook.from_bytes(files.read_bytes(path))
     except DataRefusedError as error:
@@ -72,6 +75,21 @@ def read_bundle(store: Store, bundle_id: str) -> Bundle:
             "restore it, or train a new one"
         )
     return bundle
+
+
+def read_released_bundle(store: Store, release: ReleaseManifest) -> Bundle:
+    """Read the bundle of a release; see :func:`read_bundle`.
+
+    Raises:
+        DataRefusedError: when it is gone, or its codebooks are not those that the name is a hash of.
+    """
+    path = files.join(store.bundle(release.bundle_id), MANIFEST)
+    if not files.exists(path):
+        raise DataRefusedError(
+            f"{path} is gone, and release {release.release_id} is of that bundle: restore it from a backup, or go "
+            "back to a release of another with `tracktokens releases rollback`"
+        )
+    return read_bundle(store, release.bundle_id)
 
 
 def training_metrics(manifest: BundleManifest, modality: str) -> TrainingMetrics | None:

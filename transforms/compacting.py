@@ -63,6 +63,8 @@ def rows_to_keep(keys: pa.Array, wanted: pa.Array | None) -> npt.NDArray[np.bool
 def rewrite(store: Store, bucket: FactBucket, names: list[str], wanted: pa.Array | None = None) -> None:
     """Put the facts of some files of a bucket into new files, each key once, and delete the old ones.
 
+    Checksums are compared: the new files get their own, which would hide a damage for good.
+
     Args:
         store: where the bucket is.
         bucket: the bucket.
@@ -77,7 +79,7 @@ def rewrite(store: Store, bucket: FactBucket, names: list[str], wanted: pa.Array
     schema = bucket.schema(paths[0])
     keys = [batch[KEY.name] for path in paths for batch in files.read_batches(path, schema, [KEY.name])]
     keep = rows_to_keep(pa.chunked_array(keys, KEY.type).combine_chunks(), wanted)
-    kept = _filtered((batch for path in paths for batch in files.read_batches(path, schema)), keep)
+    kept = _filtered((batch for path in paths for batch in files.read_batches(path, schema, checked=True)), keep)
     files.sync(_write(folder, _name_of(names, wanted), schema, _gathered(kept, schema)))
     for path in paths:
         files.delete_tree(path)

@@ -78,7 +78,7 @@ def read_vectors(folder: str, wanted: pa.Array) -> Iterator[tuple[pa.Array, npt.
         Keys, and float16 vectors of shape (keys, dim). A key comes once, even where its fact was written twice.
 
     Raises:
-        DataRefusedError: when files differ in dimension.
+        DataRefusedError: when files differ in dimension, or one cannot be read or differs from its checksums.
     """
     dims: set[int] = set()
 
@@ -87,7 +87,7 @@ def read_vectors(folder: str, wanted: pa.Array) -> Iterator[tuple[pa.Array, npt.
         dims.add(schema.field("vector").type.list_size)
         if len(dims) > 1:
             raise DataRefusedError(f"{folder} has vectors of {sorted(dims)} dimensions: remove the files of one kind")
-        return files.read_batches(path, schema)
+        return files.read_batches(path, schema, checked=True)
 
     remaining = wanted
     for batch in files.read_each(folder, read):
@@ -132,7 +132,7 @@ def vector_schema(path: str) -> pa.Schema:
 
 def _vector_keys(folder: str) -> Iterator[pa.Array]:
     def read(path: str) -> Iterator[pa.Array]:
-        for batch in files.read_batches(path, vector_schema(path), [KEY.name]):
+        for batch in files.read_batches(path, vector_schema(path), [KEY.name], checked=True):
             yield batch["key"]
 
     return files.read_each(folder, read)

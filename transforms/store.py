@@ -54,10 +54,12 @@ class Store:
 
         Raises:
             UsageError: when there is none.
-            DataRefusedError: when it has another format version.
+            DataRefusedError: when it has another format version, or has lost its manifest.
         """
         root = files.absolute(root)
         path = store_manifest(root)
+        if not files.exists(path) and files.exists(files.join(root, LATEST)):
+            raise DataRefusedError(f"{path} is gone, and there is a {LATEST}: restore it from a backup")
         if not files.exists(path):
             raise UsageError(f"{root} is not a store (it has no {MANIFEST}): give a store that `tracktokens run` made")
         return cls(root, StoreManifest.from_json(files.read_bytes(path), path).buckets)

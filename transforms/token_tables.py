@@ -52,7 +52,8 @@ class TokenTable:
         path = token_part(self.release, bucket)
         self._check_bundle(path)
         wanted = TOKENS if columns is None else pa.schema([TOKENS.field(name) for name in columns])
-        return pa.Table.from_batches(list(files.read_batches(path, TOKENS, columns)), wanted).combine_chunks()
+        batches = list(files.read_batches(path, TOKENS, columns, checked=True))
+        return pa.Table.from_batches(batches, wanted).combine_chunks()
 
     def tracks(self, bucket: int, columns: list[str]) -> pa.Table:
         """Read what the catalog knows of the same tracks, in the same order."""

@@ -16,7 +16,7 @@ from tracktokens.schemas.catalog import CATALOG_TRACKS, TRACK_KEYS
 from tracktokens.schemas.catalog_manifest import CatalogManifest
 from tracktokens.schemas.errors import TracktokensError
 from tracktokens.schemas.facts import FAILURES, KEY
-from tracktokens.schemas.modalities import MODALITIES
+from tracktokens.schemas.modalities import MODALITIES, PLAYLIST
 from tracktokens.schemas.playlists import CORPUS
 from tracktokens.schemas.rejects import REJECTS
 from tracktokens.schemas.release_manifest import ReleaseManifest
@@ -25,7 +25,7 @@ from tracktokens.transforms.compacting import parquet_sizes
 from tracktokens.transforms.fact_buckets import CODES, VECTORS, FactBucket
 from tracktokens.transforms.facts import as_matrix
 from tracktokens.transforms.keys import bucket_numbers, content_keys
-from tracktokens.transforms.store import Store
+from tracktokens.transforms.store import Catalog, Store
 from tracktokens.transforms.token_tables import TokenTable, token_part
 
 Centroids = Mapping[str, Mapping[str, int]]
@@ -91,6 +91,27 @@ def check_references(store: Store, release: ReleaseManifest) -> Iterator[Finding
     for what, path in named.items():
         if not files.exists(path):
             yield Finding(manifest, f"names {what}, and there is no {path}", "restore that from a backup")
+    yield from _check_playlists(store, release)
+
+
+def _check_playlists(store: Store, release: ReleaseManifest) -> Iterator[Finding]:
+    """Check that the catalog of a release with playlist tokens has its playlists, where no vectors were given."""
+    catalog = store.catalog(release.catalog_id)
+    lost = PLAYLIST in release.encoders and not files.exists(catalog.playlists_manifest)
+    if lost and files.exists(catalog.manifest) and not _gave(catalog, PLAYLIST):
+        yield Finding(
+            catalog.playlists_manifest,
+            f"is missing, and release {release.release_id} has playlist tokens",
+            "restore it from a backup; `tracktokens refresh` with --playlists goes on without it",
+        )
+
+
+def _gave(catalog: Catalog, modality: str) -> bool:
+    """Whether a catalog has a modality's vectors from elsewhere; so when that cannot be read, which is found anyway."""
+    try:
+        return modality in CatalogManifest.from_json(files.read_bytes(catalog.manifest), catalog.manifest).encoders
+    except TracktokensError:
+        return True
 
 
 def check_token_part(

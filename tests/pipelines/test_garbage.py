@@ -124,6 +124,7 @@ def test_a_bundle_that_was_just_trained_stays_and_leftovers_go(store: Path) -> N
     trained = TrainJob(str(store), 4).run(Launch()).bundle_id
     leftovers = [
         "codebooks/retraining-20260101T000000Z-ab/pairs.json",
+        "codebooks/training-20260101T000000Z-ab/audio.safetensors.0123.partial",
         "working/20260101T000000Z-ab/counts.json",
         "releases/20260101T000000Z-ab/tokens/part-0000.parquet",
         "vectors/tags/ours/bucket=0000/part-a.parquet.0123.partial",

@@ -109,6 +109,34 @@ def test_a_bucket_of_few_files_is_left_alone(store: Store) -> None:
     assert names(store) == before
 
 
+def test_a_year_of_small_files_is_never_more_than_seven(store: Store) -> None:
+    most = 0
+    for night in range(365):
+        add(store, night)
+        list(CompactBucket(store, Board()).process(BUCKET))
+        most = max(most, len(names(store)))
+    assert most == 7
+    assert stored(store) == list(range(365))
+
+
+def test_a_flipped_bit_stops_the_merge_and_gets_no_new_checksum(store: Store) -> None:
+    for number in range(8):
+        add(store, number)
+    broken = Path(BUCKET.folder(store), names(store)[3])
+    content = bytearray(broken.read_bytes())
+    content[content.index(stored_value(broken))] ^= 1
+    broken.write_bytes(content)
+    with pytest.raises(DataRefusedError, match=f"{broken.name} cannot be read .*CRC"):
+        rewrite(store, BUCKET, names(store))
+    assert broken.read_bytes() == content
+    assert len(names(store)) == 8
+
+
+def stored_value(path: Path) -> bytes:
+    """The bytes of the first vector of a file, which are written as they are."""
+    return np.array(pq.read_table(path)["vector"][0].as_py(), np.float16).tobytes()
+
+
 def test_new_files_are_of_bounded_size(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compacting, "MOST_BYTES", 60)
     monkeypatch.setattr(files, "READ_ROWS", 2)
