@@ -173,7 +173,7 @@ class Codebook:
 
     def to_bytes(self) -> bytes:
         """Serialise as safetensors. Equal codebooks give equal bytes."""
-        return _sort_header(save(self._tensors(), {**self._description(), "content_hash": self.content_hash}))
+        return save_sorted(self._tensors(), {**self._description(), "content_hash": self.content_hash})
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Codebook":
@@ -253,6 +253,11 @@ def _metadata(data: bytes) -> Mapping[str, str]:
 def _header(data: bytes) -> dict[str, Any]:
     length = int.from_bytes(data[:_HEADER_LENGTH_BYTES], "little")
     return json.loads(data[_HEADER_LENGTH_BYTES : _HEADER_LENGTH_BYTES + length])  # type: ignore[no-any-return]
+
+
+def save_sorted(tensors: Mapping[str, Floats], metadata: Mapping[str, str]) -> bytes:
+    """Serialise float32 tensors as safetensors: the same tensors and metadata give the same bytes."""
+    return _sort_header(save(dict(tensors), dict(metadata)))
 
 
 def _sort_header(data: bytes) -> bytes:

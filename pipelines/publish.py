@@ -9,10 +9,10 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
-from safetensors.numpy import save
 
 from tracktokens.codebooks.bundle import Bundle
 from tracktokens.codebooks.churn import Churn
+from tracktokens.codebooks.codebook import save_sorted
 from tracktokens.codebooks.drift import DriftLimits, NewFit
 from tracktokens.codebooks.vocabulary import added_tokens_json, tokens_json
 from tracktokens.pipelines.drift import (
@@ -312,7 +312,7 @@ def write_vocabulary(bundle: Bundle, folder: str) -> None:
     files.write_json(files.join(folder, "tokens.json"), tokens_json(bundle.bundle_id, size))
     files.write_json(files.join(folder, "added_tokens.json"), added_tokens_json(size))
     centroids = {book.modality: np.ascontiguousarray(book.centroids) for book in bundle.codebooks}
-    packed = save(centroids, metadata={"bundle": bundle.bundle_id, "format": "1"})
+    packed = save_sorted(centroids, {"bundle": bundle.bundle_id, "format": "1"})
     files.write_bytes(files.join(folder, "centroids.safetensors"), packed)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from tracktokens.codebooks.codebook import Codebook, Preprocessing
+from tracktokens.codebooks.codebook import Codebook, Preprocessing, save_sorted
 from tracktokens.schemas.errors import DataRefusedError
 
 CENTROIDS = np.array([[1, 0], [0, 1], [0.6, 0.8]], np.float32)
@@ -241,3 +241,8 @@ def test_a_centroid_that_is_not_finite_is_refused():
 def test_parts_that_do_not_fit_each_other_are_an_error(changes, message):
     with pytest.raises(ValueError, match=message):
         make_codebook(**changes)
+
+
+def test_the_same_tensors_and_metadata_are_the_same_bytes_each_time():
+    metadata = {name: name for name in ("bundle", "format", "another", "one_more")}
+    assert len({save_sorted({"centroids": CENTROIDS}, metadata) for _ in range(20)}) == 1
