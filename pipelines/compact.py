@@ -1,13 +1,17 @@
 """Compaction: merge the small files that nights leave in a store's buckets of facts."""
 
+import logging
 from dataclasses import dataclass
 
 from tracktokens.pipelines.launch import Launch
 from tracktokens.pipelines.maintenance import count_in_buckets
+from tracktokens.schemas.errors import TracktokensError
 from tracktokens.transforms.compacting import COMPACT, CompactBucket, due_files
 from tracktokens.transforms.fact_buckets import list_fact_buckets
 from tracktokens.transforms.store import Store
 from tracktokens.transforms.writer_lock import writer
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -42,3 +46,11 @@ def compact_store(store: Store, launch: Launch) -> Compaction:
         due = [bucket for bucket, sizes in list_fact_buckets(store).items() if due_files(sizes)]
         work = CompactBucket(store, launch.board)
         return Compaction(len(due), **count_in_buckets(store, COMPACT, due, work, launch))
+
+
+def compact_after(store: Store, launch: Launch) -> None:
+    """Merge small files after a release is out: what goes wrong then is a warning."""
+    try:
+        compact_store(store, launch)
+    except (TracktokensError, OSError) as error:
+        _logger.warning("the release is published, but its store could not be compacted: %s", error)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from tracktokens.codebooks.drift import DriftLimits
-from tracktokens.pipelines.compact import compact_store
+from tracktokens.pipelines.compact import compact_after
 from tracktokens.pipelines.embed import DEFAULT_MAX_REJECT_RATE, EmbedJob
 from tracktokens.pipelines.launch import Launch
 from tracktokens.pipelines.playlists import PlaylistsJob, refuse_two_sources
@@ -15,7 +15,7 @@ from tracktokens.pipelines.run import Outcome, StageClock
 from tracktokens.pipelines.snapshot import Snapshot, released_snapshot
 from tracktokens.pipelines.tokenize import TokenizeJob
 from tracktokens.schemas.catalog_manifest import CatalogManifest, PlaylistsManifest
-from tracktokens.schemas.errors import DataRefusedError, TracktokensError
+from tracktokens.schemas.errors import DataRefusedError
 from tracktokens.schemas.modalities import MODALITIES, PLAYLIST
 from tracktokens.schemas.playlists import PLAYLISTS
 from tracktokens.schemas.release_manifest import ReleaseManifest
@@ -95,7 +95,7 @@ class RefreshJob:
             expected_latest=latest.release_id,
         )
         release = clock.time("publish", lambda: publish.run(launch))
-        clock.time("compact", lambda: _compact(store, launch))
+        clock.time("compact", lambda: compact_after(store, launch))
         return Outcome(release, catalog, read_manifest(store, latest.bundle_id), clock.seconds)
 
     def embed_job(self) -> EmbedJob:
@@ -133,14 +133,6 @@ class RefreshJob:
         if self.playlists is not None:
             return PlaylistsJob(self.playlists, self.store, catalog.catalog_id, frozen=latest).run(launch)
         return keep_playlists(before, catalog)
-
-
-def _compact(store: Store, launch: Launch) -> None:
-    """Merge small files. The release is out already, so what goes wrong here is a warning."""
-    try:
-        compact_store(store, launch)
-    except (TracktokensError, OSError) as error:
-        _logger.warning("the release is published, but its store could not be compacted: %s", error)
 
 
 def learns_playlists(latest: ReleaseManifest, embed: EmbedJob) -> bool:

@@ -1,10 +1,11 @@
-"""The main job: a catalog comes in, a release goes out. Five Beam jobs, one after the other."""
+"""The main job: a catalog comes in, a release goes out. Five Beam jobs, one after the other, and small files merged."""
 
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from tracktokens.pipelines.compact import compact_after
 from tracktokens.pipelines.embed import DEFAULT_MAX_REJECT_RATE, EmbedJob
 from tracktokens.pipelines.launch import Launch
 from tracktokens.pipelines.playlists import PlaylistsJob, refuse_two_sources
@@ -96,6 +97,7 @@ class RunJob:
         clock.time("tokenize", lambda: tokenize.run(launch))
         publish = PublishJob(self.store, bundle.bundle_id, catalog.catalog_id, self.max_churn, expected_latest=latest)
         release = clock.time("publish", lambda: publish.run(launch))
+        clock.time("compact", lambda: compact_after(Store.open(self.store), launch))
         return Outcome(release, catalog, bundle, clock.seconds)
 
     def _check_playlists(self) -> None:

@@ -266,7 +266,7 @@ def test_small_files_that_cannot_be_merged_are_no_reason_to_call_a_release_a_fai
     def merge(store: object, launch: object) -> None:
         raise DataRefusedError("part-a.parquet cannot be read: remove or restore it")
 
-    monkeypatch.setattr("tracktokens.pipelines.refresh.compact_store", merge)
+    monkeypatch.setattr("tracktokens.pipelines.compact.compact_store", merge)
     with caplog.at_level(logging.WARNING):
         assert refresh(nights.second, store).exit_code == 0
     assert published(store) == nights.expected
