@@ -71,6 +71,12 @@ def options(*chosen: Callable[[Command], Command]) -> Callable[[Command], Comman
 store_option = click.option(
     "--store", required=True, type=Given(), metavar="DIR", help="Where everything is kept; made when it is not there."
 )
+weights_option = click.option(
+    "--weights",
+    type=Weights(),
+    metavar="MODALITY=WEIGHT,...",
+    help="Weights of modalities; those that are not named keep 25, 5, 5, 1, 1 in token order.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 launch_options = options(
     click.option(

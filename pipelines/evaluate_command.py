@@ -4,7 +4,7 @@ import json
 
 import click
 
-from tracktokens.pipelines.cli_options import Given, Weights, json_option, store_option
+from tracktokens.pipelines.cli_options import Given, json_option, store_option, weights_option
 
 
 @click.command()
@@ -25,12 +25,7 @@ from tracktokens.pipelines.cli_options import Given, Weights, json_option, store
     type=click.IntRange(1),
     help="Tracks of each playlist that are known; the others are to be found.",
 )
-@click.option(
-    "--weights",
-    type=Weights(),
-    metavar="MODALITY=WEIGHT,...",
-    help="Weights of modalities; those that are not named keep 25, 5, 5, 1, 1 in token order.",
-)
+@weights_option
 @click.option(
     "--fit-weights", "fit", is_flag=True, help="Fit weights on half of the playlists, and measure on the others."
 )

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tracktokens.pipelines.cli_options import Given, Weights, json_option, store_option
+from tracktokens.pipelines.cli_options import Given, json_option, store_option, weights_option
 
 if TYPE_CHECKING:
     from tracktokens.pipelines.match import Found, FoundTrack
@@ -23,12 +23,7 @@ if TYPE_CHECKING:
     help="Whether other codes count as well, by the similarity of their centroids.",
 )
 @click.option("--top", default=10, show_default=True, type=click.IntRange(1), help="Tracks to find.")
-@click.option(
-    "--weights",
-    type=Weights(),
-    metavar="MODALITY=WEIGHT,...",
-    help="Weights of modalities; those that are not named keep 25, 5, 5, 1, 1 in token order.",
-)
+@weights_option
 @json_option
 def match(
     tokens: str,

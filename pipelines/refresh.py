@@ -1,6 +1,5 @@
 """The nightly job: what changed in a catalog is encoded and gets the codes of the codebooks in use; then a release."""
 
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -26,8 +25,6 @@ from tracktokens.transforms.given_vectors import GivenVectors
 from tracktokens.transforms.inputs.fragments import check_table, find_fragments
 from tracktokens.transforms.store import Store
 from tracktokens.transforms.writer_lock import writes
-
-_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -78,7 +75,7 @@ class RefreshJob:
         read_released_bundle(store, latest)  # before hours go into encoding for a codebook that is damaged
         embed = self.embed_job()
         check_sources(before, latest.release_id, embed.encoder_ids)
-        self._check_playlists(before, latest)
+        self._check_playlists(before, latest, embed)
         clock = StageClock(enter)
         catalog = clock.time("embed", lambda: embed.run(launch))
         if learns_playlists(latest, embed):
@@ -110,10 +107,10 @@ class RefreshJob:
             self.retry_rejects,
         )
 
-    def _check_playlists(self, before: Snapshot, latest: ReleaseManifest) -> None:
+    def _check_playlists(self, before: Snapshot, latest: ReleaseManifest, embed: EmbedJob) -> None:
         """Refuse playlists that cannot be read, or have no space to be folded into, before anything is encoded."""
         if self.playlists is None:
-            if learns_playlists(latest, self.embed_job()) and before.playlists is None:
+            if learns_playlists(latest, embed) and before.playlists is None:
                 raise DataRefusedError(
                     f"{before.catalog.playlists_manifest} is gone, and release {latest.release_id} has playlist "
                     "tokens: give --playlists, which makes it anew, or restore it from a backup"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from tracktokens.pipelines.cli_options import Given, launch_options, launched, options, store_option
+from tracktokens.pipelines.cli_options import Given, json_option, launch_options, launched, options, store_option
 from tracktokens.pipelines.source_options import (
     audio_root_option,
     encoder_options,
@@ -55,7 +55,7 @@ def refresh_command(workers: int, beam_options: tuple[str, ...], **settings: Any
 
 @click.command(name="plan")
 @refresh_options
-@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+@json_option
 @launch_options
 def plan_command(as_json: bool, workers: int, beam_options: tuple[str, ...], **settings: Any) -> None:
     """Say what a refresh would do, and change nothing."""

@@ -131,7 +131,8 @@ def apply_vocabulary(
     check_tokens(tokenizer, ids)
     _grow(model, max(before, -(-(max(ids.values()) + 1) // pad_to_multiple_of) * pad_to_multiple_of))
     for weight in _weights(model, tied):
-        _fill(weight, before, old_ids, _new_rows(weight, old_ids, release, ids, init, seed))
+        old = RowStatistics(_numbers(weight[old_ids.tolist()]))
+        _fill(weight, before, old, _new_rows(old, release, ids, init, seed))
     _fill_bias(model, before, old_ids, ids)
     model.config.update({CONFIG_KEY: {"bundle": release.manifest.bundle_id, "release": release.manifest.release_id}})
     return Applied(ids, before, _rows(model), tied, unchanged=False)
@@ -272,10 +273,9 @@ def _grow(model: PreTrainedModel, rows: int) -> None:
 
 
 def _new_rows(
-    weight: Tensor, old_ids: Any, release: TokenRelease, ids: Mapping[str, int], init: str, seed: int
+    old: RowStatistics, release: TokenRelease, ids: Mapping[str, int], init: str, seed: int
 ) -> dict[int, Floats]:
     """A row for each id."""
-    old = RowStatistics(_numbers(weight[old_ids.tolist()]))
     rows = dict(zip(ids.values(), mean_rows(old, len(ids), seed), strict=True))
     if init == CENTROID:
         made = centroid_rows(old, release.centroids, seed)
@@ -285,12 +285,12 @@ def _new_rows(
     return rows
 
 
-def _fill(weight: Tensor, before: int, old_ids: Any, rows: Mapping[int, Floats]) -> None:
+def _fill(weight: Tensor, before: int, old: RowStatistics, rows: Mapping[int, Floats]) -> None:
     """Write new rows, and into rows that are there for padding alone the mean of the old ones."""
     import torch
 
     with torch.no_grad():
-        weight[before:] = torch.from_numpy(_numbers(weight[old_ids.tolist()]).mean(axis=0)).to(weight)
+        weight[before:] = torch.from_numpy(old.mean).to(weight)
         weight[list(rows)] = torch.from_numpy(np.stack(list(rows.values()))).to(weight)
 
 
