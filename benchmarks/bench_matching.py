@@ -41,6 +41,7 @@ from tracktokens.schemas.release_manifest import ReleaseManifest
 from tracktokens.schemas.tokens import tokens_schema
 from tracktokens.transforms import files
 from tracktokens.transforms.bundles import write_bundle
+from tracktokens.transforms.keys import content_keys, track_numbers
 from tracktokens.transforms.release_index import ReleaseIndex
 from tracktokens.transforms.store import Store
 from tracktokens.transforms.token_tables import token_part
@@ -289,7 +290,8 @@ def write_release(root: str, tracks: int) -> tuple[Store, ReleaseManifest]:
         batch, schema = as_batch(part), tokens_schema(bundle_id)
         table = pa.table([ids, *batch.columns, token_strings(batch, CODES)], schema=schema)
         files.write_batches(token_part(store.release("made"), bucket), schema, [table])
-        columns = {"track_id": ids, "popularity": pa.array(np.floor(draw.pareto(0.8, len(part))))}
+        popularity = pa.array(np.floor(draw.pareto(0.8, len(part))))
+        columns = {"track_id": ids, "track": pa.array(track_numbers(content_keys(ids))), "popularity": popularity}
         known = [columns.get(field.name, pa.nulls(len(part), field.type)) for field in CATALOG_TRACKS]
         path = files.join(store.catalog("made").tracks(bucket), "part.parquet")
         files.write_batches(path, CATALOG_TRACKS, [pa.table(known, schema=CATALOG_TRACKS)])

@@ -3,8 +3,9 @@
     python benchmarks/bench_refresh.py [--tracks 1000000] [--workers 2] [--folder FOLDER]
 
 The catalog of ``bench_vectors.py`` in part files of 16,384 rows is tokenized; then one row in a hundred is edited, as
-many are added and removed, and it is refreshed, twice from the same store: with the changes spread over all part files,
-and with the changed rows in part files of their own, as a pipeline writes that appends what it made.
+many are added and removed, and it is refreshed from the same store: with nothing changed, with the changes spread over
+all part files, and with the changed rows in part files of their own, as a pipeline writes that appends what it made.
+A refresh runs in one process: it is over before others would have started.
 """
 
 import argparse
@@ -59,10 +60,8 @@ def compare(folder: Path, tracks: int, workers: int) -> None:
             copy = f"{stores}/copy"
             shutil.copytree(store, copy, copy_function=link)
             current.unlink()
-            current.symlink_to(
-                catalogs[name].resolve()
-            )  # a catalog lies where it lay: its files are told by their paths
-            spent = measured_run(label, __file__, ["refresh", str(current), copy], workers)
+            current.symlink_to(catalogs[name].resolve())  # where it lay: its files are told by their paths
+            spent = measured_run(label, __file__, ["refresh", str(current), copy], workers=1)
             print(f"  over the first run: {spent / base:.3f}", flush=True)
             shutil.rmtree(copy)
 

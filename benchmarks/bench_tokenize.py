@@ -133,7 +133,8 @@ def make_store(root: str, count: int) -> str:
             vectors = centres[generator.integers(0, CODES, len(part))] + noise
             vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
             write_vectors(store, METADATA, ENCODER, bucket, make_vector_facts(part, vectors.astype(np.float16)))
-        rows = pa.table([keys, np.full(share, bucket, np.int32), np.arange(share, dtype=np.int32)], schema=TRACK_KEYS)
+        tracks = np.arange(share, dtype=np.uint64)
+        rows = pa.table([keys, tracks, np.ones(share, bool), np.ones(share, bool)], schema=TRACK_KEYS)
         files.write_batches(files.join(catalog.keys(METADATA, bucket), "part.parquet"), TRACK_KEYS, [sort_by_key(rows)])
     files.write_bytes(catalog.manifest, catalog_manifest(share * store.buckets).to_json().encode())
     codebooks = {modality: empty_codebook(modality, "", CODES) for modality in MODALITIES}
@@ -153,7 +154,9 @@ def random_keys(count: int, bucket: int, buckets: int, generator: np.random.Gene
 def catalog_manifest(tracks: int) -> CatalogManifest:
     """What a scan would have said of this catalog."""
     counts = dict.fromkeys(MODALITIES, 0) | {METADATA: tracks}
-    return CatalogManifest(CATALOG, tracks, tracks, 0, {METADATA: ENCODER}, counts, counts, {}, {}, {}, {}, {}, [])
+    return CatalogManifest(
+        CATALOG, None, tracks, tracks, 0, {METADATA: ENCODER}, counts, counts, {}, {}, {}, {}, {}, []
+    )
 
 
 if __name__ == "__main__":

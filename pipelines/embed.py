@@ -8,31 +8,33 @@ from functools import partial
 import apache_beam as beam
 import pyarrow as pa
 
+from tracktokens.pipelines.catalog_scan import ReadMissing, ScanCatalog
 from tracktokens.pipelines.launch import Launch
+from tracktokens.pipelines.reconciling import is_refused, reconcile, what_is_lost
+from tracktokens.pipelines.releases import latest_release
 from tracktokens.pipelines.snapshot import newest_catalog
 from tracktokens.schemas.catalog_manifest import CatalogManifest
 from tracktokens.schemas.encoder_manifest import EncoderManifest
 from tracktokens.schemas.errors import DataRefusedError
 from tracktokens.schemas.modalities import AUDIO, CONTENT_MODALITIES, MODALITIES
 from tracktokens.schemas.tracks import TRACKS
-from tracktokens.schemas.vectors import VectorCounts
 from tracktokens.transforms import files
-from tracktokens.transforms.arrow_coder import Count, Keyed, ModalityKeyed
-from tracktokens.transforms.counts import COUNTS_TAG, Totals, WriteCounts, read_counts, require_balance
+from tracktokens.transforms.arrow_coder import Count
+from tracktokens.transforms.counts import WriteCounts, read_counts
 from tracktokens.transforms.encoders.base import Encoder
 from tracktokens.transforms.encoding import DECODING, ENCODING, EncodeMissing
 from tracktokens.transforms.given_vectors import PLACES_TAG, GivenVectors, ScanVectors, TakeVectors, vector_counts
 from tracktokens.transforms.inputs.fragments import Fragment, check_table, estimate_rows, find_fragments
+from tracktokens.transforms.missing_inputs import WANTED_TAG, CutBatches, FindMissing
 from tracktokens.transforms.progress import Board
-from tracktokens.transforms.rejecting import REJECTS_TAG, WriteRejects
-from tracktokens.transforms.scanning import INPUTS_TAG, ScanTracks
-from tracktokens.transforms.settling import FindMissing, SettleTracks
+from tracktokens.transforms.rejecting import WriteRejects
+from tracktokens.transforms.scanning import ScanTracks
+from tracktokens.transforms.settling import FailureFolder, SettleTracks
 from tracktokens.transforms.store import Catalog, Store, new_id
+from tracktokens.transforms.vector_scans import Scans
 from tracktokens.transforms.writer_lock import writes
 
 DEFAULT_MAX_REJECT_RATE = 0.05
-COUNTS_FILE = "counts.json"
-
 _logger = logging.getLogger(__name__)
 
 
@@ -69,15 +71,15 @@ class EmbedJob:
         """
         fragments = find_fragments(files.absolute(self.tracks), "tracks")
         check_table(fragments, TRACKS)
-        rows = estimate_rows(fragments)
-        store = Store.open_or_create(self.store, rows)
+        store = Store.open_or_create(self.store, estimate_rows(fragments))
         _describe_encoders(store, self.encoders, self.vectors)
-        launch.board.add("scan", total=rows)
-        catalog_id = new_id()
-        catalog = store.catalog(catalog_id)
-        read = ReadVectors(self.vectors, store.buckets, catalog, newest_catalog(store), launch.board)
-        launch.run(partial(self._build, store, catalog, fragments, read, launch))
-        return self._finish(store, catalog_id)
+        base = self.base(store)
+        catalog = self._scan(store, fragments, base, launch)
+        if base is not None and (lost := what_is_lost(read_counts(catalog.counts), self.max_reject_rate)):
+            _logger.warning("%s, which a comparison with %s cannot mend: comparing with nothing", lost, base.folder)
+            files.delete_tree(catalog.folder)
+            base, catalog = None, self._scan(store, fragments, None, launch)
+        return self._finish(catalog, base)
 
     @property
     def encoder_ids(self) -> dict[str, str]:
@@ -85,75 +87,87 @@ class EmbedJob:
         encoded = {modality: encoder.encoder_id for modality, encoder in self.encoders.items()}
         return encoded | {modality: vectors.encoder_id for modality, vectors in self.vectors.items()}
 
+    def base(self, store: Store) -> Catalog | None:
+        """The catalog to compare with: the latest release's, or else the newest, if its inputs are encoded alike."""
+        latest = latest_release(store)
+        catalog = newest_catalog(store) if latest is None else store.catalog(latest.catalog_id)
+        if catalog is None or not files.exists(catalog.manifest):
+            return None
+        manifest = CatalogManifest.from_json(files.read_bytes(catalog.manifest), catalog.manifest)
+        return catalog if dict(manifest.encoders) == self.encoder_ids else None
+
+    def _scan(self, store: Store, fragments: list[Fragment], base: Catalog | None, launch: Launch) -> Catalog:
+        """Scan the inputs into a new catalog, which lacks its manifest yet."""
+        catalog = store.catalog(new_id())
+        launch.board.add("scan", total=estimate_rows(fragments))
+        launch.run(partial(self._build, store, catalog, base, fragments, launch))
+        return catalog
+
     def _build(
         self,
         store: Store,
         catalog: Catalog,
+        base: Catalog | None,
         fragments: list[Fragment],
-        read: "ReadVectors",
         launch: Launch,
         pipeline: beam.Pipeline,
     ) -> None:
-        settle = SettleTracks(catalog, list(self.vectors))
-        find = FindMissing(store, catalog, self.encoder_ids, list(self.vectors), self.retry_rejects, launch.board)
-        scanned = self.scan(store, fragments, read, settle, find, launch, pipeline)
-        counts = [*scanned.counts, *self._add_vectors(scanned.missing, store, catalog, launch)]
+        scans = self.look_at_vectors(base)
+        settle = SettleTracks(catalog, base, list(self.encoders), list(self.vectors), scans, self.tried_again(store))
+        find = FindMissing(store, catalog, base, self.encoder_ids, list(self.vectors), self.retry_rejects, launch.board)
+        scanned = self.scan(store, fragments, settle, find, scans, launch.board).add_to(pipeline)
+        added = self._add_vectors(scanned.missing, store, catalog, fragments, launch)
         for name, rejects in scanned.rejects.items():
             rejects | f"write {name} rejects" >> WriteRejects(catalog.rejects, name)
-        counts | "all counts" >> beam.Flatten() | "write counts" >> WriteCounts(files.join(catalog.folder, COUNTS_FILE))
+        [*scanned.counts, *added] | "all counts" >> beam.Flatten() | "write counts" >> WriteCounts(catalog.counts)
+
+    def tried_again(self, store: Store) -> list[FailureFolder]:
+        """Where the lasting failures lie that are to be tried again."""
+        if not self.retry_rejects:
+            return []
+        return [FailureFolder(m, store.all_failures(m, encoder_id)) for m, encoder_id in self.encoder_ids.items()]
+
+    def look_at_vectors(self, base: Catalog | None) -> Scans:
+        """Find out which row groups of the vectors have to be read."""
+        return Scans.of({modality: given.table for modality, given in self.vectors.items()}, base)
 
     def scan(
         self,
         store: Store,
         fragments: list[Fragment],
-        read: "ReadVectors",
         settle: SettleTracks,
         find: FindMissing,
-        launch: Launch,
-        pipeline: beam.Pipeline,
-    ) -> "Scanned":
-        """Read the inputs, and find what was never encoded."""
+        scans: Scans,
+        board: Board,
+    ) -> ScanCatalog:
+        """The part that reads the inputs and finds what was never encoded."""
         root = None if self.audio_root is None else files.absolute(self.audio_root)
-        scanned = (
-            pipeline
-            | "fragments" >> beam.Create(fragments)
-            | "spread fragments" >> beam.Reshuffle()  # Create gives them to one worker
-            | "scan" >> _outputs(ScanTracks(store.buckets, root, list(self.encoders), launch.board), Keyed)
-        )
-        vectors = pipeline | "given vectors" >> read
-        settled = (
-            {"rows": scanned.main, "vectors": vectors.main}
-            | "group by track bucket" >> beam.CoGroupByKey()
-            | "settle" >> _outputs(settle, ModalityKeyed)
-        )
-        row_counts = [scanned[COUNTS_TAG], vectors[COUNTS_TAG], settled[COUNTS_TAG]] | "row counts" >> beam.Flatten()
-        # Known before anything is encoded: nothing is, of a catalog that is refused.
-        totals = row_counts | "row totals" >> Totals()
-        refused = totals | "refuse" >> beam.Map(is_refused, self.max_reject_rate).with_output_types(bool)
-        inputs = [scanned[INPUTS_TAG], settled[INPUTS_TAG]] | "all inputs" >> beam.Flatten()
-        missing = (
-            {"keys": settled.main, "inputs": inputs}
-            | "group by key bucket" >> beam.CoGroupByKey()
-            | "find missing"
-            >> beam.ParDo(find, beam.pvalue.AsSingleton(refused))
-            .with_output_types(
-                pa.RecordBatch,
-                **{COUNTS_TAG: Count, PLACES_TAG: ModalityKeyed},
-                **dict.fromkeys(self.encoders, pa.RecordBatch),
-            )
-            .with_outputs(COUNTS_TAG, PLACES_TAG, *self.encoders)
-        )
-        parts = {"scan": scanned, "vectors": vectors, "settle": settled}
-        rejects = {name: found[REJECTS_TAG] for name, found in parts.items()}
-        return Scanned(missing, [row_counts, missing[COUNTS_TAG]], rejects)
+        tracks = ScanTracks(store.buckets, root, list(self.encoders), board)
+        vectors = ScanVectors(self.vectors, store.buckets, scans, board)
+        refused = partial(is_refused, max_reject_rate=self.max_reject_rate)
+        return ScanCatalog(store.buckets, fragments, list(scans.told), tracks, vectors, settle, find, refused)
 
     def _add_vectors(
-        self, missing: beam.pvalue.DoOutputsTuple, store: Store, catalog: Catalog, launch: Launch
+        self,
+        missing: beam.pvalue.DoOutputsTuple,
+        store: Store,
+        catalog: Catalog,
+        fragments: list[Fragment],
+        launch: Launch,
     ) -> Iterator[beam.PCollection]:
         """Encode what is missing, and take the given vectors that are; gives the counts of each."""
+        batches = (
+            missing[WANTED_TAG]
+            | ReadMissing(fragments, store.buckets)
+            | "group inputs" >> beam.GroupByKey()
+            | "cut batches"
+            >> beam.ParDo(CutBatches())
+            .with_output_types(pa.RecordBatch, **dict.fromkeys(self.encoders, pa.RecordBatch))
+            .with_outputs(*self.encoders)
+        )
         for modality, encoder in self.encoders.items():
             encode = EncodeMissing(store, catalog, modality, encoder, launch.workers, launch.board)
-            yield missing[modality] | f"encode {modality}" >> encode
+            yield batches[modality] | f"encode {modality}" >> encode
         take = TakeVectors(self.vectors, store, launch.board)
         yield (
             missing[PLACES_TAG]
@@ -161,12 +175,12 @@ class EmbedJob:
             | "take vectors" >> beam.ParDo(take).with_output_types(Count)
         )
 
-    def _finish(self, store: Store, catalog_id: str) -> CatalogManifest:
+    def _finish(self, catalog: Catalog, base: Catalog | None) -> CatalogManifest:
         """Reconcile the counts and complete the snapshot."""
-        catalog = store.catalog(catalog_id)
-        counts = read_counts(files.join(catalog.folder, COUNTS_FILE))
+        counts = read_counts(catalog.counts)
         manifest = CatalogManifest(
-            catalog_id=catalog_id,
+            catalog_id=catalog.name,
+            base=None if base is None else base.name,
             rows_read=counts["rows_read"],
             rows_accepted=counts["rows_accepted"],
             rows_rejected=counts["rows_rejected"],
@@ -192,114 +206,8 @@ class EmbedJob:
         return {modality: counts[f"{name}/{modality}"] for modality in modalities}
 
 
-@dataclass(frozen=True)
-class Scanned:
-    """What a scan gives in a pipeline.
-
-    Attributes:
-        missing: an output a modality with batches of ``INPUTS`` that were never encoded; ``PLACES_TAG`` has those whose
-            vectors are given.
-        counts: collections of named counts.
-        rejects: step to its rejects.
-    """
-
-    missing: beam.pvalue.DoOutputsTuple
-    counts: list[beam.PCollection]
-    rejects: Mapping[str, beam.PCollection]
-
-
 def _seconds(milliseconds: Mapping[str, int]) -> dict[str, float]:
     return {modality: spent / 1000 for modality, spent in milliseconds.items()}
-
-
-def reconcile(manifest: CatalogManifest, counts: Mapping[str, int], max_reject_rate: float) -> None:
-    """Check that every row read was accepted or rejected, of tracks and of vectors, and that not too many were.
-
-    Raises:
-        DataRefusedError: when there are no rows, or too many were rejected, or no vector is of a track.
-        TracktokensError: when rows are unaccounted for, which is a fault of ours.
-    """
-    read, rejected = manifest.rows_read, manifest.rows_rejected
-    require_balance("rows", read, manifest.rows_accepted, "accepted", rejected)
-    if not manifest.rows_accepted:
-        raise DataRefusedError(f"none of {read} rows can be used ({_reasons(counts)}): mend the input")
-    if exceeds(rejected, read, max_reject_rate):
-        raise DataRefusedError(
-            f"{rejected} of {read} rows rejected, more than {max_reject_rate:.1%} ({_reasons(counts)}): "
-            "mend the input, or raise --max-reject-rate; nothing was published"
-        )
-    for modality, found in manifest.vectors.items():
-        reconcile_vectors(modality, VectorCounts(**found), max_reject_rate)
-
-
-def reconcile_vectors(modality: str, counts: VectorCounts, max_reject_rate: float) -> None:
-    """Check that every row of a vectors table is accounted for, and that there is something to use; see above."""
-    rows = f"rows of {modality} vectors"
-    require_balance(rows, counts.read, counts.used + counts.absent + counts.unknown, "used or left", counts.rejected)
-    if exceeds(counts.rejected, counts.read, max_reject_rate):
-        raise DataRefusedError(
-            f"{counts.rejected} of {counts.read} {rows} rejected, more than {max_reject_rate:.1%}: "
-            "mend them, or raise --max-reject-rate; nothing was published"
-        )
-    if not counts.used:
-        raise DataRefusedError(
-            f"none of {counts.read} {rows} is of a track of the catalog ({counts.unknown} have another track_id): "
-            "compare their track_id with the catalog's"
-        )
-
-
-def _reasons(counts: Mapping[str, int]) -> str:
-    prefix = "rejects/"
-    return ", ".join(
-        f"{name.removeprefix(prefix)} {n}" for name, n in sorted(counts.items()) if name.startswith(prefix)
-    )
-
-
-def exceeds(rejected: int, read: int, max_reject_rate: float) -> bool:
-    """Whether more rows were rejected than may be."""
-    return rejected > max_reject_rate * read
-
-
-def is_refused(counts: Mapping[str, int], max_reject_rate: float) -> bool:
-    """Whether so many rows were lost, of tracks or of a modality's vectors, that the catalog is refused."""
-    names = [("rows_rejected", "rows_read")]
-    names += [(f"vectors_rejected/{modality}", f"vectors_read/{modality}") for modality in MODALITIES]
-    return any(exceeds(counts.get(lost, 0), counts.get(read, 0), max_reject_rate) for lost, read in names)
-
-
-class ReadVectors(beam.PTransform):
-    """Scans the vectors that are given: places by bucket of track, rejects, counts; all empty where none are."""
-
-    def __init__(
-        self,
-        given: Mapping[str, GivenVectors],
-        buckets: int,
-        now: Catalog | None,
-        before: Catalog | None,
-        board: Board,
-    ) -> None:
-        super().__init__()
-        self._fragments = [
-            (modality, part.number) for modality, vectors in given.items() for part in vectors.table.fragments
-        ]
-        self._scan = ScanVectors(given, buckets, now, before, board)
-
-    def expand(self, start: beam.pvalue.PBegin) -> beam.PCollection:
-        """Spread the row groups over the workers, and scan them."""
-        return (
-            start
-            | "row groups" >> beam.Create(self._fragments)
-            | "spread row groups" >> beam.Reshuffle()
-            | "scan" >> _outputs(self._scan, Keyed)
-        )
-
-
-def _outputs(dofn: beam.DoFn, main: object) -> beam.PTransform:
-    """A ParDo with a typed main output, and inputs, rejects and counts beside it."""
-    typed = beam.ParDo(dofn).with_output_types(
-        main, **{INPUTS_TAG: ModalityKeyed, REJECTS_TAG: Keyed, COUNTS_TAG: Count}
-    )
-    return typed.with_outputs(INPUTS_TAG, REJECTS_TAG, COUNTS_TAG, main="main")
 
 
 def _describe_encoders(store: Store, encoders: Mapping[str, Encoder], vectors: Mapping[str, GivenVectors]) -> None:

@@ -38,7 +38,7 @@ from tracktokens.transforms.bundles import read_codebook
 from tracktokens.transforms.facts import read_vectors
 from tracktokens.transforms.inputs.fragments import check_table, find_fragments
 from tracktokens.transforms.inputs.reading import read_fragment
-from tracktokens.transforms.keys import content_keys, distinct_keys
+from tracktokens.transforms.keys import content_keys, distinct_sorted, track_numbers
 from tracktokens.transforms.release_index import ReleaseIndex
 from tracktokens.transforms.store import Store
 
@@ -165,12 +165,12 @@ def _vector_scorers(
     snapshot: Snapshot, release: ReleaseManifest, index: ReleaseIndex, weights: Sequence[float]
 ) -> dict[str, Scorer]:
     """Full vectors with the weights of the tokens, and of each modality alone."""
-    places = _places(index)
+    tracks = pa.array(track_numbers(content_keys(index.track_ids.cast(pa.string()))))
     vectors = {}
     for modality in snapshot.encoders:
         codebook = read_codebook(snapshot.store, release.bundle_id, modality)
         if codebook.size:
-            vectors[modality] = _modality_vectors(snapshot, codebook, places, len(index.index))
+            vectors[modality] = _modality_vectors(snapshot, codebook, tracks)
     named = by_modality(weights)
     scorers: dict[str, Scorer] = {"vectors": VectorScorer(vectors, named)}
     for modality, rows in vectors.items():
@@ -178,32 +178,19 @@ def _vector_scorers(
     return scorers
 
 
-def _places(index: ReleaseIndex) -> list[npt.NDArray[np.int64]]:
-    """For each bucket of tracks the index's row of each of its tracks."""
-    found = []
-    for bucket in range(index.table.catalog.buckets):
-        ids = index.table.read(bucket, ["track_id"])["track_id"].cast(index.track_ids.type)
-        found.append(pc.index_in(ids.combine_chunks(), value_set=index.track_ids).to_numpy().astype(np.int64))
-    return found
-
-
-def _modality_vectors(
-    snapshot: Snapshot, codebook: Codebook, places: list[npt.NDArray[np.int64]], tracks: int
-) -> npt.NDArray[np.float32]:
-    """A unit vector for each row, zero where a track has none: float32 (tracks, components)."""
-    found = np.zeros((tracks, codebook.preprocessing.components(codebook.dim)), np.float32)
+def _modality_vectors(snapshot: Snapshot, codebook: Codebook, tracks: pa.UInt64Array) -> npt.NDArray[np.float32]:
+    """A unit vector for each of some tracks by number, zero where one has none: float32 (tracks, components)."""
+    found = np.zeros((len(tracks), codebook.preprocessing.components(codebook.dim)), np.float32)
     unit = Preprocessing(unit_length=True)
     for bucket in range(snapshot.store.buckets):
         keys = files.read_table(snapshot.catalog.keys(codebook.modality, bucket), TRACK_KEYS)
         wanted = keys["key"].combine_chunks()
         folder = snapshot.store.vectors(codebook.modality, codebook.encoder_id, bucket)
-        for present, vectors in read_vectors(folder, distinct_keys(wanted)):
+        for present, vectors in read_vectors(folder, distinct_sorted(wanted)):
             owners = pc.index_in(wanted, value_set=present)
-            has = owners.is_valid()
-            buckets, rows = (keys[name].filter(has).to_numpy() for name in ("track_bucket", "track_row"))
-            target = np.array([places[b][r] for b, r in zip(buckets.tolist(), rows.tolist(), strict=True)], np.int64)
+            rows = pc.index_in(keys["track"].filter(owners.is_valid()), value_set=tracks)
             points = unit.apply(codebook.preprocessing.apply(vectors))
-            found[target] = points[owners.filter(has).to_numpy()]
+            found[rows.to_numpy()] = points[owners.drop_null().to_numpy()]
     return found
 
 

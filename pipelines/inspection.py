@@ -22,6 +22,7 @@ from tracktokens.schemas.facts import CODE_FACTS
 from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.transforms import files
 from tracktokens.transforms.bundles import read_bundle, read_manifest
+from tracktokens.transforms.keys import track_buckets
 from tracktokens.transforms.store import Store
 from tracktokens.transforms.terms import term_counts, track_terms
 from tracktokens.transforms.token_tables import TokenTable
@@ -138,10 +139,15 @@ class Inspector:
         tracks: dict[int, pa.Table] = {}
         found = []
         for row in nearest.to_pylist():
-            bucket = row["track_bucket"]
+            [bucket] = track_buckets(np.array([row["track"]], np.uint64), self._store.buckets).tolist()
             if bucket not in tracks:
-                tracks[bucket] = self._table.tracks(bucket, ["track_id", "title", "artist"])
-            found.append(_near_track(tracks[bucket].slice(row["track_row"], 1).to_pylist()[0], row["distance"]))
+                tracks[bucket] = self._table.tracks(bucket, ["track", "track_id", "title", "artist"])
+            [track] = (
+                tracks[bucket]
+                .filter(pc.equal(tracks[bucket]["track"], pa.scalar(row["track"], pa.uint64())))
+                .to_pylist()
+            )
+            found.append(_near_track(track, row["distance"]))
         return tuple(found)
 
     def _facts_of(self, code: int, bucket: int) -> pa.Table:
@@ -151,9 +157,8 @@ class Inspector:
         mine = facts.filter(pc.equal(facts["code"], code))
         places = pc.index_in(mine["key"].combine_chunks(), value_set=keys["key"].combine_chunks())
         known = mine.filter(places.is_valid())
-        owners = keys.take(places.drop_null()).select(["track_bucket", "track_row"])
-        columns = [known["key"].cast(pa.binary()), known["distance"], owners["track_bucket"], owners["track_row"]]
-        return pa.table(columns, names=["key", "distance", "track_bucket", "track_row"])
+        owners = keys["track"].take(places.drop_null())
+        return pa.table([known["key"].cast(pa.binary()), known["distance"], owners], names=["key", "distance", "track"])
 
 
 def _few_buckets(store: Store, table: TokenTable) -> Sequence[int]:

@@ -8,20 +8,21 @@ from typing import Any
 import apache_beam as beam
 from rich.table import Table
 
-from tracktokens.pipelines.embed import ReadVectors, is_refused
+from tracktokens.pipelines.catalog_scan import ReadMissing
 from tracktokens.pipelines.launch import Launch
 from tracktokens.pipelines.maintenance import working_folder
+from tracktokens.pipelines.reconciling import is_refused
 from tracktokens.pipelines.refresh import RefreshJob, check_sources
 from tracktokens.pipelines.releases import published_release
-from tracktokens.pipelines.snapshot import Snapshot, complete_catalogs, newest_catalog, open_snapshot, released_snapshot
+from tracktokens.pipelines.snapshot import Snapshot, complete_catalogs, open_snapshot, released_snapshot
 from tracktokens.schemas.modalities import AUDIO
 from tracktokens.schemas.tracks import TRACKS
 from tracktokens.transforms import files
-from tracktokens.transforms.arrow_coder import Count
+from tracktokens.transforms.arrow_coder import Count, Keyed
 from tracktokens.transforms.counts import WriteCounts, read_counts
-from tracktokens.transforms.given_vectors import PLACES_TAG
 from tracktokens.transforms.inputs.fragments import Fragment, check_table, find_fragments
-from tracktokens.transforms.planning import CompareTracks, CountBytes, CountGiven, CountInputs, CountMissing
+from tracktokens.transforms.missing_inputs import WANTED_TAG
+from tracktokens.transforms.planning import CompareTracks, CountBytes, CountMissing, OnlyAudio
 from tracktokens.transforms.store import Store
 
 ROWS = ("read", "rejected", "new", "changed", "removed")
@@ -114,18 +115,16 @@ def _build(
     path: str,
     pipeline: beam.Pipeline,
 ) -> None:
-    embed, given = job.embed_job(), list(job.vectors)
-    settle = CompareTracks(before.catalog, given)
-    find = CountMissing(store, before.catalog, embed.encoder_ids, given, job.retry_rejects, launch.board)
-    read = ReadVectors(job.vectors, store.buckets, None, newest_catalog(store), launch.board)
-    scanned = embed.scan(store, fragments, read, settle, find, launch, pipeline)
+    embed, given, base = job.embed_job(), list(job.vectors), before.catalog
+    scans = embed.look_at_vectors(base)
+    settle = CompareTracks(base, base, list(job.encoders), given, scans, embed.tried_again(store))
+    find = CountMissing(store, base, base, embed.encoder_ids, given, job.retry_rejects, launch.board)
+    scanned = embed.scan(store, fragments, settle, find, scans, launch.board).add_to(pipeline)
     counts = list(scanned.counts)
-    for modality in job.encoders:
-        counts.append(scanned.missing[modality] | f"count {modality}" >> _counting(CountInputs(modality)))
     if AUDIO in job.encoders and job.audio_root is not None:
+        audio = scanned.missing[WANTED_TAG] | beam.ParDo(OnlyAudio()).with_output_types(Keyed)
         size = CountBytes(files.absolute(job.audio_root))
-        counts.append(scanned.missing[AUDIO] | "count bytes" >> _counting(size))
-    counts.append(scanned.missing[PLACES_TAG] | "count vectors" >> _counting(CountGiven()))
+        counts.append(audio | ReadMissing(fragments, store.buckets) | "count bytes" >> _counting(size))
     counts | "all counts" >> beam.Flatten() | "write counts" >> WriteCounts(path)
 
 

@@ -39,7 +39,7 @@ from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.schemas.rejects import REJECTS
 from tracktokens.schemas.release_manifest import ReleaseManifest
 from tracktokens.transforms import files
-from tracktokens.transforms.arrow_coder import Count, Keyed
+from tracktokens.transforms.arrow_coder import Count, Keyed, WithEvery
 from tracktokens.transforms.bundles import read_manifest
 from tracktokens.transforms.changes import changes_by_modality, changes_folder
 from tracktokens.transforms.comparing import compare
@@ -57,7 +57,15 @@ from tracktokens.transforms.measuring import (
     WriteNeighbourRecall,
     WriteTableQuality,
 )
-from tracktokens.transforms.publishing import FAILURES_TAG, NEW_TAG, QUALITY_TAG, Predecessor, SendCodes, WriteTokens
+from tracktokens.transforms.publishing import (
+    CODED_ROWS,
+    FAILURES_TAG,
+    NEW_TAG,
+    QUALITY_TAG,
+    Predecessor,
+    SendCodes,
+    WriteTokens,
+)
 from tracktokens.transforms.rejecting import REJECTS_TAG, WriteRejects
 from tracktokens.transforms.store import LATEST, Store, new_id
 from tracktokens.transforms.token_tables import TokenTable
@@ -129,7 +137,8 @@ class PublishJob:
     def _build(self, work: "_Work", launch: Launch, pipeline: beam.Pipeline) -> None:
         snapshot, bundle, folder = work.snapshot, work.bundle, work.folder
         catalog, before = snapshot.catalog, work.predecessor()
-        send = SendCodes(snapshot.store, catalog, bundle, snapshot.encoders, before.table.catalog if before else None)
+        learned = snapshot.playlists is not None
+        send = SendCodes(snapshot.store, catalog, bundle, snapshot.encoders, learned, before)
         write = WriteTokens(catalog, folder, bundle.bundle_id, bundle.reserved, before)
         sent = (
             pipeline
@@ -141,9 +150,9 @@ class PublishJob:
             .with_outputs(FAILURES_TAG, QUALITY_TAG, NEW_TAG, main="main")
         )
         # Every bucket of tracks has a part of the table, also where no track of it has a code.
-        every = pipeline | "track buckets" >> beam.Create([(bucket, 0) for bucket in range(catalog.buckets)])
+        codes = sent.main | "every track bucket" >> WithEvery(range(catalog.buckets), CODED_ROWS)
         written = (
-            {"codes": sent.main, "failures": sent[FAILURES_TAG], "every": every}
+            {"codes": codes, "failures": sent[FAILURES_TAG]}
             | "group by track bucket" >> beam.CoGroupByKey()
             | "write tokens"
             >> beam.ParDo(write)
@@ -276,7 +285,9 @@ class _Work:
         old = read_manifest(store, self.before.bundle_id).codebooks
         new = self.bundle_manifest.codebooks
         recoded = frozenset(m for m in MODALITIES if old[m]["content_hash"] != new[m]["content_hash"])
-        return Predecessor(TokenTable.of(store, self.before), recoded)
+        same_bundle = self.before.bundle_id == self.bundle.bundle_id
+        continued = same_bundle and self.before.catalog_id == self.snapshot.manifest.base
+        return Predecessor(TokenTable.of(store, self.before), recoded, continued)
 
     def changes(self) -> dict[str, dict[str, int]] | None:
         """How many tokens changed, by modality and why; None where there is nothing to compare with."""

@@ -43,7 +43,7 @@ class TokenizeJob:
             DataRefusedError: when the bundle was learned from other encoders, or its files were changed.
         """
         snapshot, _ = open_with_bundle(self.store, self.bundle_id, self.catalog_id)
-        launch.board.add("assign codes", total=sum(snapshot.tracks_with(modality) for modality in snapshot.encoders))
+        launch.board.add("assign codes", total=sum(snapshot.inputs(modality) for modality in snapshot.encoders))
         path = files.join(snapshot.catalog.folder, f"assigned-{self.bundle_id}.json")
         launch.run(partial(self._build, snapshot, path, launch))
         counts = read_counts(path)

@@ -13,6 +13,7 @@ class CatalogManifest(Manifest):
 
     Attributes:
         catalog_id: name of the folder.
+        base: the catalog that it was compared with while scanning, or None: which of its keys are ``changed``.
         rows_read: rows of the tracks input.
         rows_accepted: rows in ``tracks/``.
         rows_rejected: rows lost, each with a row in ``rejects/``.
@@ -29,8 +30,10 @@ class CatalogManifest(Manifest):
     """
 
     KIND: ClassVar[str] = "catalog"
+    FORMAT: ClassVar[int] = 2
 
     catalog_id: str
+    base: str | None
     rows_read: int
     rows_accepted: int
     rows_rejected: int

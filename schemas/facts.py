@@ -2,6 +2,8 @@
 
 import pyarrow as pa
 
+from tracktokens.schemas.tracks import POSITION
+
 KEY_BYTES = 16
 KEY = pa.field("key", pa.binary(KEY_BYTES), nullable=False)
 """Content key: 16-byte BLAKE2b of a modality's normalised input."""
@@ -25,6 +27,9 @@ CODE_FACTS = pa.schema(
 )
 """Schema of ``codes/<bundle_id>/<modality>``: squared distance to the nearest centroid, and how much further the second
 is (null where the codebook has one centroid)."""
+
+INPUT_PLACES = pa.schema([KEY, POSITION])
+"""Inputs that have no vector yet, and where they stand in the table that they come from."""
 
 INPUTS = pa.schema([KEY, pa.field("input", pa.string(), nullable=False)])
 """A modality's distinct inputs on their way to the encoder: a text, or an audio path below the audio root."""

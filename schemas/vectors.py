@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import pyarrow as pa
 
+from tracktokens.schemas.catalog import TRACK
 from tracktokens.schemas.facts import KEY
 from tracktokens.schemas.tracks import POSITION
 
@@ -14,23 +15,17 @@ VECTOR = "vector"
 VECTOR_PLACES = pa.schema(
     [
         pa.field("modality", pa.int8(), nullable=False),
-        pa.field("track_key", KEY.type, nullable=False),
+        TRACK,
         KEY,
+        pa.field("scan", pa.uint64(), nullable=False),
         POSITION,
     ]
 )
-"""Which track has which vector, and where it stands: number of the modality, key of the track id, of the vector."""
+"""Which track has which vector, and where it stands: number of the modality, of the track, key of the vector, and what
+the row group is told by, 0 where that is not known.
 
-
-SCANNED_VECTORS = pa.schema(
-    [
-        pa.field("track_key", KEY.type, nullable=False),
-        KEY,
-        pa.field("row", pa.int64(), nullable=False),
-    ]
-)
-"""``catalogs/<id>/scans/<modality>``: what a scan found in a row group, under a hash of what tells whether the file is
-the same: a row a usable vector, and its row number there. The metadata counts ``read`` and ``absent`` rows."""
+``catalogs/<id>/places`` holds the same, one file a bucket of tracks; there a position has the row alone, since the next
+night may number the row groups otherwise."""
 
 
 @dataclass(frozen=True)
@@ -52,3 +47,8 @@ class VectorCounts:
     absent: int
     unknown: int
     rejected: int
+
+    @property
+    def accounted(self) -> int:
+        """Rows of which it is known what became of them."""
+        return self.used + self.absent + self.unknown + self.rejected

@@ -4,6 +4,9 @@ Importing this module registers a coder that writes a batch as an Arrow IPC stre
 batches, and a pickled slice carries its whole parent.
 """
 
+from collections.abc import Collection
+
+import apache_beam as beam
 import pyarrow as pa
 from apache_beam import coders, typehints
 
@@ -23,6 +26,10 @@ class RecordBatchCoder(coders.Coder):
         with pa.ipc.open_stream(encoded) as reader:
             return reader.read_next_batch()
 
+    def estimate_size(self, value: pa.RecordBatch) -> int:
+        """Size of a batch, without writing it."""
+        return int(value.nbytes)
+
     def is_deterministic(self) -> bool:
         """Batches are values here, never grouping keys, so equal bytes are not promised."""
         return False
@@ -34,6 +41,9 @@ class RecordBatchCoder(coders.Coder):
 
 coders.registry.register_coder(pa.RecordBatch, RecordBatchCoder)
 
+SENT_ROWS = 1 << 17
+"""Rows that are gathered before they are divided into buckets: each part is a message of its own, with its schema."""
+
 Keyed = typehints.KV[int, pa.RecordBatch]
 """A batch of one bucket."""
 
@@ -42,3 +52,25 @@ ModalityKeyed = typehints.KV[typehints.Tuple[str, int], pa.RecordBatch]
 
 Count = typehints.KV[str, int]
 """A named count, to be summed."""
+
+
+class WithEvery(beam.PTransform):
+    """Adds an empty batch for each of some keys, so that each has its group.
+
+    Batches are not joined with values of another type for this: then Beam would pickle all of them.
+    """
+
+    def __init__(self, keys: Collection[object], schema: pa.Schema) -> None:
+        super().__init__()
+        self._keys = list(keys)
+        self._schema = schema
+
+    def expand(self, batches: beam.PCollection) -> beam.PCollection:
+        """Flatten both."""
+        empty = pa.RecordBatch.from_pylist([], self._schema)
+        every = (
+            batches.pipeline
+            | "keys" >> beam.Create(self._keys)
+            | "empty" >> beam.Map(lambda key: (key, empty)).with_output_types(batches.element_type)
+        )
+        return [batches, every] | beam.Flatten()

@@ -14,7 +14,6 @@ from tracktokens.transforms import files
 from tracktokens.transforms.bundles import read_codebook
 from tracktokens.transforms.cores import thread_share
 from tracktokens.transforms.facts import VECTOR_FILE, catalog_keys, failed, read_vectors, uncoded, without
-from tracktokens.transforms.keys import distinct_keys
 from tracktokens.transforms.progress import Board
 from tracktokens.transforms.store import Catalog, Store, part_name
 
@@ -49,7 +48,7 @@ class AssignCodes(beam.DoFn):
         """Assign one bucket of one modality and write its code facts; counts the codes."""
         modality, bucket = element
         keys = catalog_keys(self._catalog, modality, bucket)
-        missing = uncoded(self._store, self._bundle_id, modality, bucket, distinct_keys(keys))
+        missing = uncoded(self._store, self._bundle_id, modality, bucket, keys)
         facts = list(self._assign(modality, bucket, missing))
         self._require_vectors(modality, bucket, without(missing, [batch["key"] for batch in facts]))
         if facts:

@@ -2,15 +2,13 @@
 
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator
 
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from apache_beam.metrics import Metrics
-from apache_beam.ml.inference.base import ModelHandler, RunInference
 
 from tracktokens.schemas import rejects
 from tracktokens.schemas.errors import TracktokensError
@@ -79,32 +77,6 @@ class LazyEncoder:
                 "it has to be (inputs, dim)"
             )
         return found
-
-
-class EncoderHandler(ModelHandler[pa.RecordBatch, pa.RecordBatch, LazyEncoder]):
-    """Runs an :class:`Encoder` in Beam's ``RunInference``, one copy a worker process. An example is a batch."""
-
-    def __init__(self, encoder: Encoder, workers: int) -> None:
-        super().__init__(min_batch_size=1, max_batch_size=1)
-        self._encoder = encoder
-        self._workers = workers
-
-    def load_model(self) -> LazyEncoder:
-        """Make the encoder that loads itself when it is needed."""
-        return LazyEncoder(self._encoder, self._workers)
-
-    def run_inference(
-        self,
-        batch: Sequence[pa.RecordBatch],
-        model: LazyEncoder,
-        inference_args: Mapping[str, Any] | None = None,
-    ) -> Iterable[pa.RecordBatch]:
-        """Encode batches of ``INPUTS``: each gives ``ENCODED`` rows."""
-        return [encode_inputs(inputs, model) for inputs in batch]
-
-    def get_num_bytes(self, batch: Sequence[pa.RecordBatch]) -> int:
-        """Size of the inputs, for Beam's metrics."""
-        return sum(inputs.nbytes for inputs in batch)
 
 
 def encode_inputs(inputs: pa.RecordBatch, model: LazyEncoder) -> pa.RecordBatch:
@@ -182,13 +154,17 @@ class EncodeMissing(beam.PTransform):
     ) -> None:
         super().__init__()
         self._add = AddFacts(store, catalog, modality, encoder.encoder_id, board)
-        self._handler = EncoderHandler(encoder, workers)
+        self._encoder = encoder
+        self._workers = workers
 
     def expand(self, inputs: beam.PCollection) -> beam.PCollection:
         """Spread the batches over workers first: they come out of few buckets, and encoding is the long part."""
+        from tracktokens.transforms.inference import EncoderHandler, RunInference  # three seconds: it imports torch
+
+        handler = EncoderHandler(self._encoder, self._workers)
         return (
             inputs
             | "spread over workers" >> beam.Reshuffle()
-            | "encode" >> RunInference(self._handler).with_output_types(pa.RecordBatch)
+            | "encode" >> RunInference(handler).with_output_types(pa.RecordBatch)
             | "add facts" >> beam.ParDo(self._add).with_output_types(Count)
         )

@@ -11,13 +11,14 @@ from tracktokens.schemas.catalog import TRACK_KEYS
 from tracktokens.schemas.errors import DataRefusedError
 from tracktokens.schemas.facts import CODE_FACTS, FAILURES, KEY, vector_facts
 from tracktokens.transforms import files
+from tracktokens.transforms.keys import distinct_sorted
 from tracktokens.transforms.store import Catalog, Store, part_name
 
 
 def catalog_keys(catalog: Catalog, modality: str, bucket: int) -> pa.Array:
-    """The sorted keys of one bucket of a catalog's modality: each as often as tracks share it."""
+    """The distinct keys of one bucket of a catalog's modality, sorted."""
     keys = files.read_table(catalog.keys(modality, bucket), TRACK_KEYS, [KEY.name])
-    return keys[KEY.name].combine_chunks()
+    return distinct_sorted(keys[KEY.name].combine_chunks())
 
 
 def unencoded(
@@ -82,19 +83,22 @@ def read_vectors(folder: str, wanted: pa.Array) -> Iterator[tuple[pa.Array, npt.
     """
     dims: set[int] = set()
 
+    remaining = wanted
+
     def read(path: str) -> Iterator[pa.RecordBatch]:
         schema = vector_schema(path)
         dims.add(schema.field("vector").type.list_size)
         if len(dims) > 1:
             raise DataRefusedError(f"{folder} has vectors of {sorted(dims)} dimensions: remove the files of one kind")
-        return files.read_batches(path, schema, checked=True)
+        return files.read_batches(path, schema, checked=True, holding=remaining)
 
-    remaining = wanted
-    for batch in files.read_each(folder, read):
+    for batch in files.read_each(folder, read, backwards=True):  # what is new first, and then what was merged
         chosen = first_of(batch, remaining)
         if chosen.num_rows:
             remaining = without(remaining, [chosen["key"]])
             yield chosen["key"], as_matrix(chosen["vector"])
+        if not len(remaining):
+            return
 
 
 def first_of(batch: pa.RecordBatch, wanted: pa.Array) -> pa.RecordBatch:

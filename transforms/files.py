@@ -12,6 +12,7 @@ from typing import IO, Any, TypeVar
 
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
@@ -207,8 +208,8 @@ def read_folder(folder: str, schema: pa.Schema, columns: list[str] | None = None
     return read_each(folder, lambda path: read_batches(path, schema, columns, checked=True))
 
 
-def read_each(folder: str, read: Callable[[str], Iterator[Rows]]) -> Iterator[Rows]:
-    """Read the Parquet files of a folder with a function, in order of their names.
+def read_each(folder: str, read: Callable[[str], Iterator[Rows]], backwards: bool = False) -> Iterator[Rows]:
+    """Read the Parquet files of a folder with a function, in order of their names, or backwards.
 
     A file that has vanished since it was listed was merged with others into one that stood there before: the folder is
     listed again, and what was not read yet is read. Rows may come twice then.
@@ -216,7 +217,7 @@ def read_each(folder: str, read: Callable[[str], Iterator[Rows]]) -> Iterator[Ro
     done: set[str] = set()
     vanished: set[str] = set()
     while left := [path for path in list_files(folder, ".parquet") if path not in done]:
-        for path in left:
+        for path in reversed(left) if backwards else left:
             try:
                 yield from read(path)
             except FileNotFoundError:
@@ -230,11 +231,16 @@ def read_each(folder: str, read: Callable[[str], Iterator[Rows]]) -> Iterator[Ro
 
 
 def read_batches(
-    path: str, schema: pa.Schema, columns: list[str] | None = None, checked: bool = False
+    path: str,
+    schema: pa.Schema,
+    columns: list[str] | None = None,
+    checked: bool = False,
+    holding: pa.Array | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """Read one Parquet file of a known schema; see :func:`read_folder` and :func:`open_parquet`.
 
-    Columns that an older version did not write yet are null, if they may be.
+    With ``holding`` row groups are left out whose first column has none of these values. Columns that an older version
+    did not write yet are null, if they may be.
     """
     wanted = schema if columns is None else pa.schema([schema.field(name) for name in columns])
     try:
@@ -244,12 +250,19 @@ def read_batches(
                 found = str(file.schema_arrow).replace("\n", ", ")
                 raise DataRefusedError(f"{path} has the columns {found}: it is not of this store; remove or restore it")
             names = [field.name for field in present if field.name in wanted.names]
-            for batch in file.iter_batches(batch_size=READ_ROWS, columns=names):
-                yield batch if len(names) == len(wanted) else _with_nulls(batch, wanted)
+            groups = [group for group in range(file.num_row_groups) if holding is None or _holds(file, group, holding)]
+            for batch in file.iter_batches(READ_ROWS, groups, names) if groups else ():
+                yield batch.select(wanted.names) if len(names) == len(wanted) else _with_nulls(batch, wanted)
     except FileNotFoundError:
         raise
     except (pa.ArrowException, OSError) as error:  # an OSError is what Arrow has for a damaged page
         raise DataRefusedError(f"{path} cannot be read ({error}): remove or restore it") from error
+
+
+def _holds(file: pq.ParquetFile, group: int, values: pa.Array) -> bool:
+    """Whether the first column of a row group has one of some values."""
+    [column] = file.read_row_group(group, columns=file.schema_arrow.names[:1]).columns
+    return bool(pc.any(pc.is_in(column, value_set=values)).as_py())
 
 
 def _with_nulls(batch: pa.RecordBatch, wanted: pa.Schema) -> pa.RecordBatch:

@@ -2,7 +2,7 @@
 
 A vector's content key is a hash of the vector itself, so what is the same tomorrow is not written again. Vectors are
 never shuffled: a scan passes on which track has which key and where that vector stands, and what turns out to be
-missing is read again, each row group once. What a scan found in a file is kept for the next one.
+missing is read again, each row group once. What a scan found in a file is kept for the next one, bucket by bucket.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from apache_beam.pvalue import TaggedOutput
 
-from tracktokens.schemas.facts import INPUTS
+from tracktokens.schemas.facts import INPUT_PLACES
 from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.schemas.rejects import (
     ID_MISSING,
@@ -29,7 +29,8 @@ from tracktokens.schemas.rejects import (
     make_rejects,
 )
 from tracktokens.schemas.tracks import POSITION_SHIFT, describe_position
-from tracktokens.schemas.vectors import SCANNED_VECTORS, VECTOR, VECTOR_PLACES, VectorCounts
+from tracktokens.schemas.vectors import VECTOR, VECTOR_PLACES, VectorCounts
+from tracktokens.transforms.arrow_coder import SENT_ROWS
 from tracktokens.transforms.counts import COUNTS_TAG
 from tracktokens.transforms.encoders.base import identity_hash
 from tracktokens.transforms.facts import make_vector_facts, write_vectors
@@ -42,20 +43,18 @@ from tracktokens.transforms.inputs.vector_tables import (
     read_vector_rows,
     vector_keys,
 )
-from tracktokens.transforms.keys import bucket_numbers, content_keys, split_by_bucket
+from tracktokens.transforms.keys import bucket_numbers, content_keys, split_by_bucket, track_buckets, track_numbers
 from tracktokens.transforms.progress import Board
 from tracktokens.transforms.rejecting import tag_rejects
-from tracktokens.transforms.store import Catalog, Store
-from tracktokens.transforms.vector_scans import VectorScan, fingerprint, read_scan, write_scan
+from tracktokens.transforms.store import Store
+from tracktokens.transforms.vector_scans import ROW_BITS, UNTOLD, RowGroup, Scans, scan_counts
 
 PLACES_TAG = "places"
-"""Output with the vectors that are missing: ``INPUTS`` by modality and fragment; an input is a row's number there."""
+"""Output with the vectors that are missing: ``INPUT_PLACES`` by modality and fragment; a position is a row's number
+there."""
 
 RULE = 1
 """Version of the way in which a given vector becomes a stored one. Raise it when that changes vectors."""
-
-PLACES_ROWS = 1 << 16
-"""Rows whose places are sent on at a time."""
 
 LEAST_BUFFER, MOST_BUFFER, BUCKET_BUFFER = 1 << 27, 1 << 30, 1 << 19
 """Bytes of vectors that are gathered before they are written, a file a bucket: more where there are many buckets."""
@@ -110,92 +109,67 @@ def given_vectors(pattern: str, column: str = VECTOR, source: str | None = None)
 class ScanVectors(beam.DoFn):
     """Reads row groups of vectors. Main output: ``VECTOR_PLACES`` by bucket of track; then rejects, counts.
 
-    What it finds is kept in the catalog ``now``, and is taken out of ``before`` where a file did not change.
+    Of a row group that the catalog before knows only the counts are given, and nothing is read.
     """
 
-    def __init__(
-        self,
-        given: Mapping[str, GivenVectors],
-        buckets: int,
-        now: Catalog | None,
-        before: Catalog | None,
-        board: Board,
-    ) -> None:
+    def __init__(self, given: Mapping[str, GivenVectors], buckets: int, scans: Scans, board: Board) -> None:
         self._given = dict(given)
         self._buckets = buckets
-        self._now = now
-        self._before = before
+        self._scans = scans
         self._board = board
 
-    def process(self, element: tuple[str, int]) -> Iterator[object]:
+    def process(self, element: RowGroup) -> Iterator[object]:
         """Scan one fragment of one modality."""
         modality, number = element
-        table = self._given[modality].table
-        name = fingerprint(table, number)
-        known = read_scan(self._before, modality, name) if name is not None and self._before is not None else None
+        told_by = self._scans.told[element]
+        known = self._scans.known.get((modality, told_by))
         if known is None:
-            yield from self._read(modality, number, name)
+            yield from self._read(modality, number, told_by)
         else:
-            self._keep(modality, name, known)
-            yield from self._counts(modality, known.read, known.absent, 0)
-            yield from self._divide(modality, number, [known.found])
+            read, absent = known
+            yield from self._counts(modality, told_by, {"read": read, "absent": absent, "rejected": 0})
 
-    def _read(self, modality: str, number: int, name: str | None) -> Iterator[object]:
-        """Read a fragment itself. What has faults is not kept: their rejects would be missing next time."""
+    def _read(self, modality: str, number: int, told_by: int) -> Iterator[object]:
+        """Read a fragment itself. One with faults will be read again: their rejects would be missing next time."""
         table = self._given[modality].table
         pending: list[pa.RecordBatch] = []
-        kept = [pa.RecordBatch.from_pylist([], SCANNED_VECTORS)]
         read = absent = faults = 0
         for rows in read_vector_rows(table, table.fragments[number]):
-            pending.append(scanned(rows))
-            kept += pending[-1:] if name is not None else []
+            pending.append(places(rows, modality, number, told_by))
             yield from tag_rejects(number, fault_rejects(rows, modality, number))
             faults += len(rows.faults)
             read += len(rows.absent)
             absent += len(rows.absent) - len(rows.faults) - len(rows.usable)
-            if sum(part.num_rows for part in pending) >= PLACES_ROWS:
-                yield from self._divide(modality, number, pending)
+            if sum(part.num_rows for part in pending) >= SENT_ROWS:
+                yield from self._divide(pending)
                 pending = []
-        yield from self._divide(modality, number, pending)
-        yield from self._counts(modality, read, absent, faults)
-        if not faults:
-            self._keep(modality, name, VectorScan(pa.concat_batches(kept), read, absent))
+        yield from self._divide(pending)
+        counts = {"read": read, "absent": absent, "rejected": faults}
+        yield from self._counts(modality, UNTOLD if faults else told_by, counts)
 
-    def _keep(self, modality: str, name: str | None, found: VectorScan) -> None:
-        if self._now is not None and name is not None:
-            write_scan(self._now, modality, name, found)
-
-    def _counts(self, modality: str, read: int, absent: int, rejected: int) -> Iterator[TaggedOutput]:
-        for name, count in {"read": read, "absent": absent, "rejected": rejected}.items():
+    def _counts(self, modality: str, told_by: int, counts: Mapping[str, int]) -> Iterator[TaggedOutput]:
+        for name, count in counts.items():
             yield TaggedOutput(COUNTS_TAG, (f"vectors_{name}/{modality}", count))
-        self._board.add(f"scan {modality} vectors", done=read)
+        for pair in scan_counts(modality, told_by, counts["read"], counts["absent"]):
+            yield TaggedOutput(COUNTS_TAG, pair)
+        self._board.add(f"scan {modality} vectors", done=counts["read"])
 
-    def _divide(
-        self, modality: str, number: int, found: Sequence[pa.RecordBatch]
-    ) -> Iterator[tuple[int, pa.RecordBatch]]:
+    def _divide(self, found: Sequence[pa.RecordBatch]) -> Iterator[tuple[int, pa.RecordBatch]]:
         if found:
-            batch = places(pa.concat_batches(found), modality, number)
-            yield from split_by_bucket(batch, bucket_numbers(batch["track_key"], self._buckets))
+            batch = pa.concat_batches(found)
+            yield from split_by_bucket(batch, track_buckets(batch["track"].to_numpy(), self._buckets))
 
 
-def scanned(rows: VectorRows) -> pa.RecordBatch:
-    """Say which tracks have which vectors: a batch of ``SCANNED_VECTORS``."""
+def places(rows: VectorRows, modality: str, number: int, told_by: int) -> pa.RecordBatch:
+    """Say which tracks have which vectors, and where they stand: a batch of ``VECTOR_PLACES``."""
     usable = rows.usable
+    tracks = track_numbers(content_keys(rows.track_ids.take(pa.array(usable))))
     columns = [
-        content_keys(rows.track_ids.take(pa.array(usable))),
+        pa.array(np.full(len(usable), MODALITIES.index(modality), np.int8)),
+        pa.array(tracks),
         vector_keys(rows.units[usable]),
-        pa.array(rows.start + usable),
-    ]
-    return pa.record_batch(columns, schema=SCANNED_VECTORS)
-
-
-def places(found: pa.RecordBatch, modality: str, number: int) -> pa.RecordBatch:
-    """Say of ``SCANNED_VECTORS`` where in all fragments they stand: a batch of ``VECTOR_PLACES``."""
-    columns = [
-        pa.array(np.full(found.num_rows, MODALITIES.index(modality), np.int8)),
-        found["track_key"],
-        found["key"],
-        pa.array((number << POSITION_SHIFT) + found["row"].to_numpy()),
+        pa.array(np.full(len(usable), told_by, np.uint64)),
+        pa.array((number << POSITION_SHIFT) + rows.start + usable),
     ]
     return pa.record_batch(columns, schema=VECTOR_PLACES)
 
@@ -223,13 +197,13 @@ class JoinedVectors:
 
     Attributes:
         keys: a key for each track, null where it has no vector.
-        inputs: batch of ``INPUTS``: where the vector of each key stands.
+        positions: int64 (tracks,), where each one's vector stands; 0 where it has none.
         rejects: vectors of a track that has an earlier one.
         counts: names of ``VectorCounts`` to numbers.
     """
 
     keys: pa.Array
-    inputs: pa.RecordBatch
+    positions: npt.NDArray[np.int64]
     rejects: pa.RecordBatch
     counts: Mapping[str, int]
 
@@ -239,32 +213,28 @@ def join_vectors(found: pa.Table, tracks: pa.Table, modality: str) -> JoinedVect
 
     Args:
         found: ``VECTOR_PLACES`` of the bucket, of all modalities.
-        tracks: the bucket's accepted tracks, with ``track_id`` and ``track_key``.
+        tracks: the bucket's accepted tracks, with ``track_id`` and ``track``.
         modality: whose vectors are wanted.
     """
-    mine = found.filter(pc.equal(found["modality"], MODALITIES.index(modality))).sort_by("position").combine_chunks()
-    owners = pc.index_in(mine["track_key"], value_set=tracks["track_key"].combine_chunks()).combine_chunks()
+    mine = found.filter(pc.equal(found["modality"], MODALITIES.index(modality)))
+    owners = pc.index_in(mine["track"], value_set=tracks["track"].combine_chunks()).combine_chunks()
     known = mine.filter(owners.is_valid())
-    rows = owners.drop_null().to_numpy()
-    _, first = np.unique(rows, return_index=True)
-    used = known.take(pa.array(np.sort(first)))
-    repeated = np.delete(np.arange(known.num_rows), first)
-    counts = {"used": len(first), "unknown": owners.null_count, "rejected": len(repeated)}
-    positions = known["position"].to_numpy()[repeated]
+    rows, positions = owners.drop_null().to_numpy(), known["position"].to_numpy()
+    order = np.lexsort((positions, rows))
+    repeated = np.zeros(len(order), bool)
+    repeated[1:] = rows[order[1:]] == rows[order[:-1]]
+    first, later = order[~repeated], order[repeated]
+    places = np.full(tracks.num_rows, -1)
+    places[rows[first]] = first
+    spread = np.zeros(tracks.num_rows, np.int64)
+    spread[rows[first]] = positions[first]
+    later = later[np.argsort(positions[later])]
     return JoinedVectors(
-        keys=_spread(used["key"], rows[np.sort(first)], tracks.num_rows),
-        inputs=pa.record_batch(
-            [used["key"].combine_chunks(), used["position"].combine_chunks().cast(pa.string())], schema=INPUTS
-        ),
-        rejects=_duplicate_rejects(tracks["track_id"].take(pa.array(rows[repeated])), positions, modality),
-        counts=counts,
+        keys=known["key"].combine_chunks().take(pa.array(places, mask=places < 0)),
+        positions=spread,
+        rejects=_duplicate_rejects(tracks["track_id"].take(pa.array(rows[later])), positions[later], modality),
+        counts={"used": len(first), "unknown": owners.null_count, "rejected": len(later)},
     )
-
-
-def _spread(keys: pa.ChunkedArray, rows: npt.NDArray[np.int64], tracks: int) -> pa.Array:
-    places = np.full(tracks, -1)
-    places[rows] = np.arange(len(rows))
-    return keys.combine_chunks().take(pa.array(places, mask=places < 0))
 
 
 def _duplicate_rejects(track_ids: pa.ChunkedArray, positions: npt.NDArray[np.int64], modality: str) -> pa.RecordBatch:
@@ -283,11 +253,11 @@ def _duplicate_rejects(track_ids: pa.ChunkedArray, positions: npt.NDArray[np.int
     )
 
 
-def by_fragment(missing: pa.RecordBatch, modality: str) -> Iterator[tuple[tuple[str, int], pa.RecordBatch]]:
-    """Divide ``INPUTS`` that are positions by the fragment that they are in, and number its rows within it."""
-    positions = missing["input"].cast(pa.int64()).to_numpy()
-    rows = pa.array(positions & ((1 << POSITION_SHIFT) - 1)).cast(pa.string())
-    numbered = pa.record_batch([missing["key"], rows], schema=INPUTS)
+def by_fragment(missing: pa.Table, modality: str) -> Iterator[tuple[RowGroup, pa.RecordBatch]]:
+    """Divide ``INPUT_PLACES`` by the fragment that they are in, and number its rows within it."""
+    positions = missing["position"].to_numpy()
+    rows = pa.array(positions & ROW_BITS)
+    numbered = pa.record_batch([missing["key"].combine_chunks(), rows], schema=INPUT_PLACES)
     for number, part in split_by_bucket(numbered, positions >> POSITION_SHIFT):
         yield (modality, number), part
 
@@ -303,8 +273,8 @@ class TakeVectors(beam.DoFn):
     def process(self, element: tuple[tuple[str, int], Iterable[pa.RecordBatch]]) -> Iterator[tuple[str, int]]:
         """Take from one fragment of one modality."""
         (modality, number), batches = element
-        wanted = pa.Table.from_batches(batches, INPUTS)
-        rows = wanted["input"].cast(pa.int64()).to_numpy()
+        wanted = pa.Table.from_batches(batches, INPUT_PLACES)
+        rows = wanted["position"].to_numpy()
         order = np.argsort(rows)
         keys = wanted["key"].combine_chunks().take(pa.array(order))
         start = 0

@@ -40,6 +40,17 @@ def bucket_numbers(keys: pa.FixedSizeBinaryArray, buckets: int) -> npt.NDArray[n
     return (prefix[:, 0] << 8 | prefix[:, 1]) >> (16 - bits)
 
 
+def track_numbers(track_keys: pa.FixedSizeBinaryArray) -> npt.NDArray[np.uint64]:
+    """Number tracks by the first 8 bytes of the keys of their ids."""
+    return key_words(track_keys)[:, 0]
+
+
+def track_buckets(tracks: npt.NDArray[np.uint64], buckets: int) -> npt.NDArray[np.int64]:
+    """Bucket of each track: that of the key of its id."""
+    bits = buckets.bit_length() - 1
+    return (tracks >> np.uint64(48)).astype(np.int64) >> (16 - bits)
+
+
 def split_by_bucket(batch: pa.RecordBatch, numbers: npt.NDArray[np.int64]) -> Iterator[tuple[int, pa.RecordBatch]]:
     """Divide a batch into one batch a bucket, rows in their order. ``numbers`` holds the bucket of each row."""
     if not batch.num_rows:
@@ -62,6 +73,14 @@ def sort_by_key(table: pa.Table, *then: str) -> pa.Table:
 def distinct_keys(keys: pa.FixedSizeBinaryArray) -> pa.FixedSizeBinaryArray:
     """Distinct keys in order of first occurrence."""
     return pc.unique(keys)
+
+
+def distinct_sorted(keys: pa.FixedSizeBinaryArray) -> pa.FixedSizeBinaryArray:
+    """Distinct keys of sorted ones."""
+    words = key_words(keys)
+    first = np.ones(len(words), bool)
+    first[1:] = (words[1:] != words[:-1]).any(axis=1)
+    return keys.filter(pa.array(first))
 
 
 def seeded_hash(keys: pa.FixedSizeBinaryArray, seed: int) -> npt.NDArray[np.uint64]:

@@ -90,20 +90,20 @@ class Merge(beam.CombineFn, Generic[Accumulator]):
         return merged
 
 
-def measure_codes(keys: pa.Table, facts: pa.Table, centroids: int) -> CodebookQualityAccumulator:
+def measure_codes(places: pa.Array, facts: pa.Table, centroids: int) -> CodebookQualityAccumulator:
     """Measure the codes of one bucket of a modality.
 
     Args:
-        keys: ``TRACK_KEYS`` of the bucket: a row for each track that has the modality.
+        places: for each track that has the modality the row of its code; null where it has none.
         facts: ``CODE_FACTS`` of the bucket.
         centroids: centroids of the codebook.
     """
     measured = CodebookQualityAccumulator(centroids)
-    places = pc.index_in(keys["key"], value_set=facts["key"].combine_chunks()).drop_null()
-    used, tracks = np.unique(places.to_numpy(), return_counts=True)
+    tracks = np.bincount(places.drop_null().to_numpy(), minlength=facts.num_rows)
+    used = np.flatnonzero(tracks)
     chosen = facts.take(pa.array(used))
     margins = pc.fill_null(chosen["margin"], np.nan).to_numpy()
-    measured.update(chosen["code"].to_numpy(), chosen["distance"].to_numpy(), margins, tracks)
+    measured.update(chosen["code"].to_numpy(), chosen["distance"].to_numpy(), margins, tracks[used])
     return measured
 
 

@@ -1,30 +1,24 @@
 """Compare a catalog with the one before and with the store, and write nothing."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import apache_beam as beam
 import pyarrow as pa
+import pyarrow.compute as pc
 from apache_beam.io.filesystems import FileSystems
-from apache_beam.pvalue import TaggedOutput
 
-from tracktokens.schemas.catalog import CATALOG_TRACKS
+from tracktokens.schemas.modalities import AUDIO, MODALITIES
 from tracktokens.transforms import files
-from tracktokens.transforms.counts import COUNTS_TAG
-from tracktokens.transforms.settling import FindMissing, SettleTracks, count_against
-from tracktokens.transforms.store import Catalog
+from tracktokens.transforms.missing_inputs import FindMissing
+from tracktokens.transforms.settling import SettleTracks
 
 
 class CompareTracks(SettleTracks):
-    """Counts the rows of a bucket that are new, changed and removed, in place of keeping them."""
+    """Compares a bucket of tracks with the one before, and keeps nothing."""
 
-    def __init__(self, before: Catalog, given: Collection[str]) -> None:
-        super().__init__(before, given)
-
-    def _settle(self, bucket: int, tracks: pa.Table) -> Iterator[TaggedOutput]:
-        before = files.read_table(self._catalog.tracks(bucket), CATALOG_TRACKS, ["track_id", "digest"])
-        for name, count in count_against(before, tracks).items():
-            yield TaggedOutput(COUNTS_TAG, (f"rows_{name}", count))
+    def _settle(self, bucket: int, tracks: pa.Table, places: pa.Table) -> None:
+        pass
 
 
 class CountMissing(FindMissing):
@@ -34,24 +28,15 @@ class CountMissing(FindMissing):
         pass
 
 
-class CountInputs(beam.DoFn):
-    """Counts the inputs of a modality that would be encoded."""
+class OnlyAudio(beam.DoFn):
+    """Passes on the ``WANTED_INPUTS`` that are audio."""
 
-    def __init__(self, modality: str) -> None:
-        self._modality = modality
-
-    def process(self, inputs: pa.RecordBatch) -> Iterator[tuple[str, int]]:
-        """Count one batch of ``INPUTS``."""
-        yield f"missing/{self._modality}", inputs.num_rows
-
-
-class CountGiven(beam.DoFn):
-    """Counts the given vectors that would be stored."""
-
-    def process(self, element: tuple[tuple[str, int], pa.RecordBatch]) -> Iterator[tuple[str, int]]:
-        """Count those of one row group."""
-        (modality, _), places = element
-        yield f"missing/{modality}", places.num_rows
+    def process(self, element: tuple[int, pa.RecordBatch]) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """Choose from one fragment."""
+        number, wanted = element
+        chosen = wanted.filter(pc.equal(wanted["modality"], MODALITIES.index(AUDIO)))
+        if chosen.num_rows:
+            yield number, chosen
 
 
 class CountBytes(beam.DoFn):
@@ -60,8 +45,9 @@ class CountBytes(beam.DoFn):
     def __init__(self, audio_root: str) -> None:
         self._root = audio_root
 
-    def process(self, inputs: pa.RecordBatch) -> Iterator[tuple[str, int]]:
+    def process(self, element: tuple[tuple[str, int], pa.RecordBatch]) -> Iterator[tuple[str, int]]:
         """Add up one batch of ``INPUTS``."""
+        _, inputs = element
         yield "audio_bytes", sum(self._size(path) for path in inputs["input"].to_pylist())
 
     def _size(self, path: str) -> int:

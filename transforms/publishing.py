@@ -5,11 +5,13 @@ from dataclasses import dataclass
 
 import apache_beam as beam
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from apache_beam.pvalue import TaggedOutput
 
 from tracktokens.codebooks.bundle import Bundle
+from tracktokens.codebooks.token_tuples import NONE, Codes
 from tracktokens.codebooks.vocabulary import token_strings
 from tracktokens.schemas.catalog import CATALOG_TRACKS, TRACK_KEYS
 from tracktokens.schemas.changes import CHANGES
@@ -22,17 +24,18 @@ from tracktokens.transforms import files
 from tracktokens.transforms.changes import changes_part, count_changes, find_changes
 from tracktokens.transforms.counts import COUNTS_TAG
 from tracktokens.transforms.facts import catalog_keys, encoded, failed, without
-from tracktokens.transforms.keys import split_by_bucket
+from tracktokens.transforms.key_changes import Counterparts
+from tracktokens.transforms.keys import split_by_bucket, track_buckets
 from tracktokens.transforms.measuring import measure_codes, tuple_rows
 from tracktokens.transforms.rejecting import tag_rejects
 from tracktokens.transforms.store import Catalog, Store
 from tracktokens.transforms.token_tables import TokenTable, code_matrix, token_part
 
-CODED_ROWS = pa.schema([("modality", pa.int8()), ("track_row", pa.int32()), ("code", pa.int16())])
-"""A code on its way to its track: number of the modality, row of the track in its bucket."""
+CODED_ROWS = pa.schema([("modality", pa.int8()), ("track", pa.uint64()), ("code", pa.int16())])
+"""A code on its way to its track: number of the modality, number of the track."""
 
 FAILED_ROWS = pa.schema(
-    [("modality", pa.int8()), ("track_row", pa.int32()), ("reason", pa.string()), ("detail", pa.string())]
+    [("modality", pa.int8()), ("track", pa.uint64()), ("reason", pa.string()), ("detail", pa.string())]
 )
 """A failed input on its way to its track."""
 
@@ -45,15 +48,37 @@ NEW_TAG = "new"
 """Output with what was measured of the codes of new inputs, by modality."""
 
 
+@dataclass(frozen=True)
+class Predecessor:
+    """The release before.
+
+    Attributes:
+        table: its token table.
+        recoded: modalities whose codebook is another one now.
+        continued: whether it is of the same bundle and of the catalog's base: then what did not change has its codes.
+    """
+
+    table: TokenTable
+    recoded: frozenset[str]
+    continued: bool
+
+
 class SendCodes(beam.DoFn):
     """Reads and measures one bucket of a modality's codes.
 
-    Main output: ``CODED_ROWS`` by bucket of track; then ``FAILED_ROWS`` likewise, and by modality what was measured: of
-    all codes, and of those whose input the catalog before did not have.
+    Main output: ``CODED_ROWS`` by bucket of track, of all tracks, or of those that may have another code than in the
+    release before; then ``FAILED_ROWS`` likewise of all, and by modality what was measured: of all codes, and of those
+    whose input the catalog before did not have.
     """
 
     def __init__(
-        self, store: Store, catalog: Catalog, bundle: Bundle, encoders: Mapping[str, str], before: Catalog | None
+        self,
+        store: Store,
+        catalog: Catalog,
+        bundle: Bundle,
+        encoders: Mapping[str, str],
+        learned: bool,
+        before: Predecessor | None,
     ) -> None:
         self._store = store
         self._catalog = catalog
@@ -61,6 +86,7 @@ class SendCodes(beam.DoFn):
         self._bundle_id = bundle.bundle_id
         self._centroids = {codebook.modality: codebook.size for codebook in bundle.codebooks}
         self._encoders = dict(encoders)
+        self._learned = learned
 
     def process(self, element: tuple[str, int]) -> Iterator[object]:
         """Join one bucket of one modality's keys with codes and failures."""
@@ -68,15 +94,41 @@ class SendCodes(beam.DoFn):
         keys = files.read_table(self._catalog.keys(modality, bucket), TRACK_KEYS)
         codes = files.read_table(self._store.codes(self._bundle_id, modality, bucket), CODE_FACTS)
         failures = failed(self._store, self._catalog, modality, self._encoders[modality], bucket)
-        failures = failures.filter(pc.invert(pc.is_in(failures["key"], value_set=_keys(codes))))  # a retry went well
-        self._require_codes(modality, bucket, without(keys["key"].combine_chunks(), [_keys(codes), _keys(failures)]))
-        yield from by_track_bucket(keys, codes, modality, CODED_ROWS)
-        for part in by_track_bucket(keys, failures, modality, FAILED_ROWS):
+        places = places_of(keys, codes)
+        uncoded = keys.filter(places.is_null())  # a failure of what has a code is an old one: a retry went well
+        self._require_codes(modality, bucket, without(_keys(uncoded), [_keys(failures)]))
+        sent = self._to_send(modality, bucket, keys)
+        yield from by_track_bucket(keys.filter(sent), places.filter(sent), codes, modality, CODED_ROWS, self._buckets)
+        for part in by_track_bucket(
+            uncoded, places_of(uncoded, failures), failures, modality, FAILED_ROWS, self._buckets
+        ):
             yield TaggedOutput(FAILURES_TAG, part)
-        yield TaggedOutput(QUALITY_TAG, (modality, measure_codes(keys, codes, self._centroids[modality])))
+        yield TaggedOutput(QUALITY_TAG, (modality, measure_codes(places, codes, self._centroids[modality])))
         if self._before is not None:
-            new = keys.filter(pc.invert(pc.is_in(keys["key"], value_set=catalog_keys(self._before, modality, bucket))))
-            yield TaggedOutput(NEW_TAG, (modality, measure_codes(new, codes, self._centroids[modality])))
+            new = self._new(self._before, modality, bucket, keys)
+            yield TaggedOutput(NEW_TAG, (modality, measure_codes(places.filter(new), codes, self._centroids[modality])))
+
+    @property
+    def _buckets(self) -> int:
+        return self._catalog.buckets
+
+    def _to_send(self, modality: str, bucket: int, keys: pa.Table) -> pa.Array:
+        """Which keys' codes the release before may not have."""
+        if self._before is None or not self._before.continued:
+            return pa.repeat(True, keys.num_rows)
+        if modality == PLAYLIST and self._learned:  # a track may have got a vector; its key is of its own bucket
+            table = self._before.table
+            has = table.read(bucket, [PLAYLIST])[PLAYLIST].is_valid()
+            known = table.tracks(bucket, ["track"])["track"].filter(has)
+            return pc.invert(pc.is_in(keys["track"], value_set=known.combine_chunks())).combine_chunks()
+        return keys["changed"].combine_chunks()
+
+    def _new(self, before: Predecessor, modality: str, bucket: int, keys: pa.Table) -> pa.Array:
+        """Which keys the catalog before did not have."""
+        if before.continued:
+            return keys["new"].combine_chunks()
+        old = catalog_keys(before.table.catalog, modality, bucket)
+        return pc.invert(pc.is_in(keys["key"], value_set=old)).combine_chunks()
 
     def _require_codes(self, modality: str, bucket: int, uncoded: pa.Array) -> None:
         """Refuse to publish ``none`` where a code is only missing; a track in no playlist has no vector to code."""
@@ -94,33 +146,29 @@ def _keys(facts: pa.Table) -> pa.Array:
     return facts["key"].combine_chunks()
 
 
+def places_of(keys: pa.Table, facts: pa.Table) -> pa.Array:
+    """For each of some ``TRACK_KEYS`` the row of its fact, null where there is none."""
+    return pc.index_in(_keys(keys), value_set=_keys(facts))
+
+
 def by_track_bucket(
-    keys: pa.Table, facts: pa.Table, modality: str, schema: pa.Schema
+    keys: pa.Table, places: pa.Array, facts: pa.Table, modality: str, schema: pa.Schema, buckets: int
 ) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """Join track keys with facts, and divide the joined rows by bucket of track."""
-    if not facts.num_rows or not keys.num_rows:
-        return
-    places = pc.index_in(keys["key"].combine_chunks(), value_set=facts["key"].combine_chunks())
-    found = pc.is_valid(places)
-    tracks, joined = keys.filter(found), facts.take(places.filter(found))
-    number = pa.array(np.full(tracks.num_rows, MODALITIES.index(modality), np.int8))
-    values = {"modality": number, "track_row": tracks["track_row"], **{n: joined[n] for n in schema.names[2:]}}
-    rows = pa.table(values, schema=schema).combine_chunks()
-    batch = pa.record_batch([column.combine_chunks() for column in rows.columns], schema=schema)
-    yield from split_by_bucket(batch, tracks["track_bucket"].to_numpy().astype(np.int64))
+    """Give tracks their facts, and divide them by bucket of track.
 
-
-@dataclass(frozen=True)
-class Predecessor:
-    """The release before.
-
-    Attributes:
-        table: its token table.
-        recoded: modalities whose codebook is another one now.
+    Args:
+        keys: ``TRACK_KEYS``.
+        places: for each the row of its fact, null where it has none.
+        facts: with the columns of ``schema`` but the first two.
+        modality: of the keys.
+        schema: ``CODED_ROWS`` or ``FAILED_ROWS``.
+        buckets: of the store.
     """
-
-    table: TokenTable
-    recoded: frozenset[str]
+    tracks, joined = keys["track"].filter(places.is_valid()).combine_chunks(), facts.take(places.drop_null())
+    number = pa.array(np.full(len(tracks), MODALITIES.index(modality), np.int8))
+    values = {"modality": number, "track": tracks, **{n: joined[n].combine_chunks() for n in schema.names[2:]}}
+    batch = pa.record_batch([values[name] for name in schema.names], schema=schema)
+    yield from split_by_bucket(batch, track_buckets(tracks.to_numpy(), buckets))
 
 
 class WriteTokens(beam.DoFn):
@@ -142,14 +190,31 @@ class WriteTokens(beam.DoFn):
         """Join the codes of one bucket to its tracks, in order of track id."""
         bucket, parts = element
         tracks = files.read_table(self._catalog.tracks(bucket), CATALOG_TRACKS)
-        codes = code_columns(pa.Table.from_batches(parts["codes"], CODED_ROWS), tracks.num_rows)
-        strings = token_strings(codes, self._size)
-        table = pa.table([tracks["track_id"], *codes.columns, strings], schema=self._schema)
+        codes = self._standing(bucket, tracks)
+        fill_codes(codes, pa.Table.from_batches(parts["codes"], CODED_ROWS), tracks["track"])
+        columns = [pa.array(column, mask=column == NONE) for column in np.ascontiguousarray(codes.T)]
+        strings = token_strings(pa.record_batch(columns, names=list(MODALITIES)), self._size)
+        table = pa.table([tracks["track_id"], *columns, strings], schema=self._schema)
         files.write_batches(token_part(self._release, bucket), self._schema, [table])
         yield TaggedOutput(COUNTS_TAG, ("rows_published", table.num_rows))
         yield from self._compare(bucket, table)
-        yield from tuple_rows(code_matrix(table), tracks, self._catalog.buckets)
-        yield from self._reject(bucket, tracks["track_id"], parts["failures"])
+        yield from tuple_rows(codes, tracks, self._catalog.buckets)
+        yield from self._reject(bucket, tracks, parts["failures"])
+
+    def _standing(self, bucket: int, tracks: pa.Table) -> Codes:
+        """The codes that tracks keep, as their input is what it was: int16 (tracks, 5)."""
+        codes = np.full((tracks.num_rows, len(MODALITIES)), NONE, np.int16)
+        if self._before is None or not self._before.continued:
+            return codes
+        before = self._before.table.tracks(bucket, ["track", *MODALITIES])
+        old = code_matrix(self._before.table.read(bucket, list(MODALITIES)))
+        pairs = Counterparts.of(before, tracks)
+        known = pairs.places.is_valid().to_numpy(zero_copy_only=False)
+        places = pc.fill_null(pairs.places, 0).to_numpy()
+        for column, modality in enumerate(MODALITIES):
+            same = known & pairs.same(before[modality].combine_chunks(), tracks[modality].combine_chunks())
+            codes[same, column] = old[places[same], column]
+        return codes
 
     def _compare(self, bucket: int, table: pa.Table) -> Iterator[TaggedOutput]:
         if self._before is None:
@@ -160,26 +225,43 @@ class WriteTokens(beam.DoFn):
             files.write_batches(changes_part(self._release, bucket), CHANGES, [changes])
         yield from (TaggedOutput(COUNTS_TAG, count) for count in count_changes(changes))
 
-    def _reject(self, bucket: int, track_ids: pa.ChunkedArray, failed: Iterable[pa.RecordBatch]) -> Iterator[object]:
-        rows = pa.Table.from_batches(failed, FAILED_ROWS)
+    def _reject(self, bucket: int, tracks: pa.Table, failures: Iterable[pa.RecordBatch]) -> Iterator[object]:
+        rows = pa.Table.from_batches(failures, FAILED_ROWS)
         if rows.num_rows:
-            yield from tag_rejects(bucket, encoding_rejects(rows, track_ids))
+            yield from tag_rejects(bucket, encoding_rejects(rows, tracks))
 
 
-def code_columns(coded: pa.Table, tracks: int) -> pa.RecordBatch:
-    """Turn ``CODED_ROWS`` into one int16 column a modality, a row a track, null where a track has no code."""
-    codes = np.full((len(MODALITIES), tracks), -1, np.int16)
-    codes[coded["modality"].to_numpy(), coded["track_row"].to_numpy()] = coded["code"].to_numpy()
-    return pa.record_batch([pa.array(row, mask=row < 0) for row in codes], names=list(MODALITIES))
+def fill_codes(codes: Codes, coded: pa.Table, tracks: pa.ChunkedArray) -> None:
+    """Put ``CODED_ROWS`` into a code matrix.
+
+    Args:
+        codes: int16 (tracks, 5), which is changed.
+        coded: codes of some of the tracks.
+        tracks: numbers of the tracks.
+
+    Raises:
+        LookupError: one is of another track, which would be a fault of ours.
+    """
+    codes[rows_of(coded["track"], tracks), coded["modality"].to_numpy()] = coded["code"].to_numpy()
 
 
-def encoding_rejects(failed: pa.Table, track_ids: pa.ChunkedArray) -> pa.RecordBatch:
-    """Turn ``FAILED_ROWS`` into reject rows of the tracks that lose the modality."""
+def rows_of(wanted: pa.ChunkedArray, tracks: pa.ChunkedArray) -> npt.NDArray[np.int64]:
+    """Rows of tracks, by number, among others; see :func:`fill_codes`."""
+    rows = pc.index_in(wanted, value_set=tracks.combine_chunks())
+    if rows.null_count:
+        raise LookupError(f"{rows.null_count} codes or failures are of tracks that the catalog does not have")
+    found: npt.NDArray[np.int64] = rows.to_numpy().astype(np.int64)
+    return found
+
+
+def encoding_rejects(failed: pa.Table, tracks: pa.Table) -> pa.RecordBatch:
+    """Turn ``FAILED_ROWS`` into reject rows of the tracks that lose the modality, by ``track_id`` and ``track``."""
+    rows_lost = pa.array(rows_of(failed["track"], tracks["track"]))
     modality = pa.array(MODALITIES).take(failed["modality"].combine_chunks())
     rows = failed.num_rows
     columns = {
         "table": pa.array([TRACKS_TABLE] * rows),
-        "track_id": track_ids.take(failed["track_row"]).combine_chunks(),
+        "track_id": tracks["track_id"].take(rows_lost).combine_chunks(),
         "modality": modality,
         "stage": pa.array([ENCODE] * rows),
         "reason": failed["reason"].combine_chunks(),

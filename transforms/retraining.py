@@ -11,7 +11,7 @@ from tracktokens.codebooks.alignment import CodePairs, count_pairs, merge_pairs
 from tracktokens.codebooks.assign import assign
 from tracktokens.codebooks.codebook import Codebook
 from tracktokens.codebooks.rotation import Rotation, RotationAccumulator
-from tracktokens.codebooks.token_tuples import Codes
+from tracktokens.codebooks.token_tuples import NONE, Codes
 from tracktokens.schemas.catalog import CATALOG_TRACKS, TRACK_KEYS
 from tracktokens.schemas.facts import KEY
 from tracktokens.schemas.modalities import MODALITIES
@@ -19,10 +19,10 @@ from tracktokens.transforms import files
 from tracktokens.transforms.comparing import common_codes
 from tracktokens.transforms.cores import thread_share
 from tracktokens.transforms.facts import as_matrix, catalog_keys, make_vector_facts, read_vectors
-from tracktokens.transforms.keys import distinct_keys, sort_by_key
-from tracktokens.transforms.publishing import CODED_ROWS, by_track_bucket, code_columns
+from tracktokens.transforms.keys import distinct_sorted, sort_by_key
+from tracktokens.transforms.publishing import CODED_ROWS, by_track_bucket, fill_codes, places_of
 from tracktokens.transforms.store import Catalog, Store
-from tracktokens.transforms.token_tables import TokenTable, code_matrix
+from tracktokens.transforms.token_tables import TokenTable
 
 
 class CompareSpaces(beam.DoFn):
@@ -37,7 +37,7 @@ class CompareSpaces(beam.DoFn):
 
     def process(self, bucket: int) -> Iterator[tuple[int, RotationAccumulator]]:
         """Gather one bucket of keys, and say which it was: sums are rounded, so they are added in this order."""
-        keys = distinct_keys(catalog_keys(self._catalog, self._modality, bucket))
+        keys = catalog_keys(self._catalog, self._modality, bucket)
         old, new = (
             _stored(self._store.vectors(self._modality, encoder, bucket), keys, self._dim) for encoder in self._encoders
         )
@@ -84,10 +84,11 @@ class AssignAnew(beam.DoFn):
         modality, bucket = element
         codebook = self._codebooks[modality]
         keys = files.read_table(self._catalog.keys(modality, bucket), TRACK_KEYS)
-        wanted = distinct_keys(keys["key"].combine_chunks())
+        wanted = distinct_sorted(keys["key"].combine_chunks())
         for found, vectors in read_vectors(self._store.vectors(modality, codebook.encoder_id, bucket), wanted):
             facts = pa.table({"key": found, "code": assign(codebook, vectors).codes})
-            yield from by_track_bucket(keys, facts, modality, CODED_ROWS)
+            places = places_of(keys, facts)
+            yield from by_track_bucket(keys, places, facts, modality, CODED_ROWS, self._catalog.buckets)
 
 
 class PairCodes(beam.DoFn):
@@ -100,11 +101,11 @@ class PairCodes(beam.DoFn):
     def process(self, element: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[tuple[str, CodePairs]]:
         """Count one bucket."""
         bucket, batches = element
-        tracks = files.read_table(self._catalog.tracks(bucket), CATALOG_TRACKS, ["track_id"])[
-            "track_id"
-        ].combine_chunks()
-        new = code_matrix(code_columns(pa.Table.from_batches(batches, CODED_ROWS), len(tracks)))
-        found, old = common_codes(self._old.read(bucket, ["track_id", *MODALITIES]), tracks)
+        tracks = files.read_table(self._catalog.tracks(bucket), CATALOG_TRACKS, ["track_id", "track"])
+        new = np.full((tracks.num_rows, len(MODALITIES)), NONE, np.int16)
+        fill_codes(new, pa.Table.from_batches(batches, CODED_ROWS), tracks["track"])
+        old_rows = self._old.read(bucket, ["track_id", *MODALITIES])
+        found, old = common_codes(old_rows, tracks["track_id"].combine_chunks())
         yield from pairs_by_modality(old, new[found.to_numpy()])
 
 

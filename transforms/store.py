@@ -11,7 +11,7 @@ Layout below the root; ``bucket=0007`` is the bucket of the rows' keys::
     catalogs/<catalog_id>/tracks/bucket=0007/*.parquet         accepted tracks
     catalogs/<catalog_id>/keys/<modality>/bucket=0007/*.parquet
     catalogs/<catalog_id>/failures/<modality>/bucket=0007/*.parquet
-    catalogs/<catalog_id>/scans/<modality>/*.parquet           what was found in the row groups of given vectors
+    catalogs/<catalog_id>/places/bucket=0007/*.parquet         where in the given vectors each track's stand
     catalogs/<catalog_id>/rejects/*.parquet
     catalogs/<catalog_id>/playlists/                           corpus, rejects, playlists.json
     catalogs/<catalog_id>/catalog.json
@@ -91,6 +91,10 @@ class Store:
         """Folder of one bucket's failed inputs."""
         return self._bucket("failures", modality, encoder_id, bucket=bucket)
 
+    def all_failures(self, modality: str, encoder_id: str) -> str:
+        """Folder of all failed inputs of an encoder, by bucket."""
+        return files.join(self.root, "failures", modality, encoder_id)
+
     def codes(self, bundle_id: str, modality: str, bucket: int) -> str:
         """Folder of one bucket's code facts."""
         return self._bucket("codes", bundle_id, modality, bucket=bucket)
@@ -133,6 +137,11 @@ class Catalog:
     folder: str
     buckets: int
 
+    @property
+    def name(self) -> str:
+        """Its id."""
+        return self.folder.rsplit("/", 1)[-1]
+
     def tracks(self, bucket: int) -> str:
         """Folder of one bucket of accepted tracks."""
         return files.join(self.folder, "tracks", bucket_folder(bucket))
@@ -145,9 +154,18 @@ class Catalog:
         """Folder of inputs that failed in this run for a transient reason; others are in the store's failures."""
         return files.join(self.folder, "failures", modality, bucket_folder(bucket))
 
-    def scan(self, modality: str, fingerprint: str) -> str:
-        """Path of what a scan found in a row group of a modality's vectors."""
-        return files.join(self.folder, "scans", modality, f"{fingerprint}.parquet")
+    def all_failures(self, modality: str) -> str:
+        """Folder of these failures of a modality, by bucket."""
+        return files.join(self.folder, "failures", modality)
+
+    def places(self, bucket: int) -> str:
+        """Folder of where the given vectors of one bucket of tracks stand."""
+        return files.join(self.folder, "places", bucket_folder(bucket))
+
+    @property
+    def counts(self) -> str:
+        """Path of all that was counted while scanning."""
+        return files.join(self.folder, "counts.json")
 
     @property
     def rejects(self) -> str:

@@ -12,7 +12,7 @@ from tracktokens.codebooks.fit import fit_codebook
 from tracktokens.transforms import files
 from tracktokens.transforms.cores import thread_share
 from tracktokens.transforms.facts import as_matrix, catalog_keys, make_vector_facts, read_vectors
-from tracktokens.transforms.keys import distinct_keys, seeded_hash
+from tracktokens.transforms.keys import seeded_hash
 from tracktokens.transforms.progress import Board
 from tracktokens.transforms.store import Catalog, Store
 
@@ -59,8 +59,7 @@ class SampleVectors(beam.DoFn):
     def process(self, element: tuple[str, int]) -> Iterator[tuple[str, pa.RecordBatch]]:
         """Sample one bucket of one modality: batches of vector facts by modality."""
         modality, bucket = element
-        keys = catalog_keys(self._catalog, modality, bucket)
-        wanted = distinct_keys(keys)
+        wanted = catalog_keys(self._catalog, modality, bucket)
         chosen = wanted.filter(pa.array(seeded_hash(wanted, self._seed) <= np.uint64(self._thresholds[modality])))
         for found, vectors in read_vectors(self._store.vectors(modality, self._encoders[modality], bucket), chosen):
             yield modality, make_vector_facts(found, vectors)

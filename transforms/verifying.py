@@ -20,6 +20,7 @@ from tracktokens.schemas.modalities import MODALITIES, PLAYLIST
 from tracktokens.schemas.playlists import CORPUS
 from tracktokens.schemas.rejects import REJECTS
 from tracktokens.schemas.release_manifest import ReleaseManifest
+from tracktokens.schemas.vectors import VECTOR_PLACES
 from tracktokens.transforms import files
 from tracktokens.transforms.compacting import parquet_sizes
 from tracktokens.transforms.fact_buckets import CODES, VECTORS, FactBucket
@@ -174,6 +175,7 @@ def check_catalog_bucket(store: Store, catalog_id: str, bucket: int) -> Iterator
     catalog = store.catalog(catalog_id)
     for modality in MODALITIES:
         yield from check_folder(catalog.failures(modality, bucket), FAILURES, RESCAN)
+    yield from check_folder(catalog.places(bucket), VECTOR_PLACES, RESCAN)
     folders = {"tracks": (catalog.tracks(bucket), CATALOG_TRACKS)}
     folders |= {modality: (catalog.keys(modality, bucket), TRACK_KEYS) for modality in MODALITIES}
     for name, (folder, schema) in folders.items():

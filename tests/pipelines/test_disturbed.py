@@ -182,7 +182,7 @@ REFUSED: list[tuple[str, Callable[[Path], object], str]] = [
     ("vectors/lyrics/*/encoder.json", truncate, "restore it from a backup"),
     ("vectors/playlist/*/encoder.json", Path.unlink, "restore it from a backup"),
     ("vectors/lyrics/*/*/*.parquet", truncate, "remove or restore it"),
-    ("vectors/lyrics/*/*/*.parquet", flip, "remove or restore it"),
+    ("catalogs/*/keys/lyrics/*/*.parquet", flip, "remove or restore it"),
     ("codes/*/lyrics/*/*.parquet", truncate, "remove or restore it"),
 ]
 
@@ -219,6 +219,11 @@ REPAIRED = [
     "codes/*/lyrics/*/*.parquet",
     "codebooks/*/use.json",
     "catalogs/*/playlists/playlists.json",
+    "catalogs/*/tracks/*/*.parquet",
+    "catalogs/*/keys/lyrics/*/*.parquet",
+    "catalogs/*/keys/playlist/*/*.parquet",
+    "catalogs/*/places/*/*.parquet",
+    "catalogs/*/counts.json",
 ]
 
 

@@ -1,6 +1,7 @@
 """Given vectors: joined to tracks, and taken into the store."""
 
 import os
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,13 @@ import pyarrow.parquet as pq
 import pytest
 from apache_beam.pvalue import TaggedOutput
 
-from tracktokens.schemas.facts import INPUTS
+from tracktokens.schemas.facts import INPUT_PLACES
 from tracktokens.schemas.modalities import AUDIO, MODALITIES, TAGS
+from tracktokens.schemas.tracks import POSITION_SHIFT
 from tracktokens.schemas.vectors import VECTOR_PLACES
+from tracktokens.transforms import files
 from tracktokens.transforms import given_vectors as module
+from tracktokens.transforms.counts import COUNTS_TAG
 from tracktokens.transforms.facts import read_vectors
 from tracktokens.transforms.given_vectors import (
     GivenVectors,
@@ -23,10 +27,10 @@ from tracktokens.transforms.given_vectors import (
     join_vectors,
 )
 from tracktokens.transforms.inputs.vector_tables import VectorTable
-from tracktokens.transforms.keys import content_keys
+from tracktokens.transforms.keys import content_keys, track_numbers
 from tracktokens.transforms.progress import Board
 from tracktokens.transforms.store import Catalog, Store
-from tracktokens.transforms.vector_scans import fingerprint
+from tracktokens.transforms.vector_scans import UNTOLD, Scans, keep
 
 
 def places_of(*rows: tuple[str, str, str, int]) -> pa.Table:
@@ -34,15 +38,16 @@ def places_of(*rows: tuple[str, str, str, int]) -> pa.Table:
     modality, tracks, vectors, positions = zip(*rows, strict=True)
     columns = [
         pa.array([MODALITIES.index(name) for name in modality], pa.int8()),
-        content_keys(pa.array(tracks)),
+        pa.array(track_numbers(content_keys(pa.array(tracks)))),
         content_keys(pa.array(vectors)),
+        pa.array(np.zeros(len(rows), np.uint64)),
         pa.array(positions),
     ]
     return pa.table(columns, schema=VECTOR_PLACES)
 
 
 def tracks_of(*ids: str) -> pa.Table:
-    return pa.table({"track_id": list(ids), "track_key": content_keys(pa.array(ids))})
+    return pa.table({"track_id": list(ids), "track": pa.array(track_numbers(content_keys(pa.array(ids))))})
 
 
 def test_each_track_gets_its_own_vector_of_the_modality() -> None:
@@ -50,7 +55,7 @@ def test_each_track_gets_its_own_vector_of_the_modality() -> None:
     joined = join_vectors(found, tracks_of("a", "b", "c"), AUDIO)
     x, y = content_keys(pa.array(["x", "y"])).to_pylist()
     assert joined.keys.to_pylist() == [x, y, None]
-    assert joined.inputs.to_pylist() == [{"key": y, "input": "1"}, {"key": x, "input": "7"}]
+    assert joined.positions.tolist() == [7, 1, 0]
     assert joined.counts == {"used": 2, "unknown": 1, "rejected": 0}
     assert joined.rejects.num_rows == 0
 
@@ -70,14 +75,13 @@ def test_the_first_of_several_vectors_of_a_track_stays_and_the_others_are_reject
 def test_a_bucket_without_vectors_gives_no_track_one() -> None:
     joined = join_vectors(pa.Table.from_pylist([], VECTOR_PLACES), tracks_of("a"), AUDIO)
     assert joined.keys.to_pylist() == [None]
-    assert joined.inputs.num_rows == 0
 
 
 def test_places_are_divided_by_the_row_group_that_they_are_in() -> None:
-    positions = pa.array([str((2 << 40) + 5), "7", str(2 << 40)])
-    missing = pa.record_batch([content_keys(pa.array(["a", "b", "c"])), positions], schema=INPUTS)
-    parts = {element: part["input"].to_pylist() for element, part in by_fragment(missing, AUDIO)}
-    assert parts == {(AUDIO, 0): ["7"], (AUDIO, 2): ["5", "0"]}
+    positions = pa.array([(2 << POSITION_SHIFT) + 5, 7, 2 << POSITION_SHIFT])
+    missing = pa.table([content_keys(pa.array(["a", "b", "c"])), positions], schema=INPUT_PLACES)
+    parts = {element: part["position"].to_pylist() for element, part in by_fragment(missing, AUDIO)}
+    assert parts == {(AUDIO, 0): [7], (AUDIO, 2): [5, 0]}
 
 
 @pytest.fixture
@@ -96,13 +100,12 @@ def test_what_a_scan_found_can_be_taken_from_the_same_places(
     monkeypatch.setattr(module, "BUCKET_BUFFER", 1)
     store = Store(str(tmp_path / "store"), 4)
     given = GivenVectors(table, "source")
-    scan, take = ScanVectors({AUDIO: given}, 1, None, None, Board()), TakeVectors({AUDIO: given}, store, Board())
+    scan = ScanVectors({AUDIO: given}, 1, Scans.of({AUDIO: table}, None), Board())
+    take = TakeVectors({AUDIO: given}, store, Board())
     [(_, places)] = [part for part in scan.process((AUDIO, 1)) if isinstance(part, tuple)]
     chosen = pa.array([900, 3, 501])
     keys = places["key"].take(chosen)
-    [((_, number), wanted)] = by_fragment(
-        pa.record_batch([keys, places["position"].take(chosen).cast(pa.string())], schema=INPUTS), AUDIO
-    )
+    [((_, number), wanted)] = by_fragment(pa.table([keys, places["position"].take(chosen)], schema=INPUT_PLACES), AUDIO)
     assert dict(take.process(((AUDIO, number), [wanted]))) == {"encoded/audio": 3}
     stored = [
         dict(zip(found.to_pylist(), vectors.tolist(), strict=True))
@@ -124,19 +127,32 @@ def test_vectors_have_the_id_that_the_user_names_or_one_of_the_files(table: Vect
     assert given_vectors(path).encoder_id != unnamed.encoder_id
 
 
-def scan_all(table: VectorTable, now: Catalog, before: Catalog | None) -> list[object]:
-    """Outputs of a scan of all fragments, as values."""
-    scan = ScanVectors({AUDIO: GivenVectors(table, "source")}, 2, now, before, Board())
+def scan_all(table: VectorTable, now: Catalog, before: Catalog | None) -> tuple[list[object], set[object]]:
+    """Scan all fragments, keep what was found as a catalog does, and give rejects and counts, and the places."""
+    scans = Scans.of({AUDIO: table}, before)
+    scan = ScanVectors({AUDIO: GivenVectors(table, "source")}, now.buckets, scans, Board())
     outputs = [output for part in table.fragments for output in scan.process((AUDIO, part.number))]
-    return [part if isinstance(part, TaggedOutput) else (part[0], part[1].to_pydict()) for part in outputs]
-
-
-def plain(outputs: list[object]) -> list[object]:
-    return sorted((repr((part.tag, part.value)) if isinstance(part, TaggedOutput) else repr(part)) for part in outputs)
+    found: set[object] = set()
+    for bucket in range(now.buckets):
+        mine = [part[1] for part in outputs if isinstance(part, tuple) and part[0] == bucket]
+        places = pa.Table.from_batches(mine, VECTOR_PLACES)
+        if before is not None:
+            places = pa.concat_tables([scans.recall(before, bucket), places])
+        keep(now, bucket, places)
+        found |= {tuple(row.values()) for row in places.to_pylist()}
+    counts = Counter[str]()
+    for part in outputs:
+        if isinstance(part, TaggedOutput) and part.tag == COUNTS_TAG:
+            counts[part.value[0]] += part.value[1]
+    files.write_json(now.counts, counts)
+    rejects = [
+        part.value[1].to_pylist() for part in outputs if isinstance(part, TaggedOutput) and part.tag == "rejects"
+    ]
+    return [counts, rejects], found
 
 
 @pytest.fixture
-def scans(tmp_path: Path) -> list[Catalog]:
+def nights(tmp_path: Path) -> list[Catalog]:
     return [Store(str(tmp_path / "store"), 2).catalog(name) for name in ("1", "2", "3")]
 
 
@@ -145,38 +161,54 @@ def grow_old(path: Path) -> None:
 
 
 def test_what_a_scan_found_is_what_the_next_one_finds_without_reading(
-    table: VectorTable, tmp_path: Path, scans: list[Catalog], monkeypatch: pytest.MonkeyPatch
+    table: VectorTable, tmp_path: Path, nights: list[Catalog], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     grow_old(tmp_path / "v.parquet")
-    first = scan_all(table, scans[0], None)
+    first = scan_all(table, nights[0], None)
     monkeypatch.setattr(module, "read_vector_rows", None)  # nothing is read any more
-    second = scan_all(table, scans[1], scans[0])
-    assert plain(scan_all(table, scans[2], scans[1])) == plain(second)
-
-    def keys(outputs: list[object]) -> set[tuple[bytes, bytes, int]]:
-        rows = [part[1] for part in outputs if isinstance(part, tuple)]
-        return {row for part in rows for row in zip(part["track_key"], part["key"], part["position"], strict=True)}
-
-    assert keys(second) == keys(first)
-    assert len(keys(first)) == 3000
+    assert scan_all(table, nights[1], nights[0]) == first
+    assert scan_all(table, nights[2], nights[1]) == first
+    assert len(first[1]) == 3000
 
 
-def test_a_file_that_changed_or_may_change_still_is_read(table: VectorTable, tmp_path: Path) -> None:
-    assert fingerprint(table, 0) is None  # it was written just now
+def test_row_groups_may_be_numbered_otherwise_the_next_night(tmp_path: Path, nights: list[Catalog]) -> None:
+    def write(name: str, ids: list[str]) -> None:
+        rows = {"track_id": ids, "vector": [[float(ord(name)), n, 1.0] for n, _ in enumerate(ids)]}
+        pq.write_table(pa.table(rows), tmp_path / "vectors" / f"{name}.parquet")
+        grow_old(tmp_path / "vectors" / f"{name}.parquet")
+
+    (tmp_path / "vectors").mkdir()
+    write("b", ["t1", "t2"])
+    write("c", ["t3"])
+    scan_all(given_vectors(str(tmp_path / "vectors")).table, nights[0], None)
+    (tmp_path / "vectors" / "c.parquet").unlink()
+    write("a", ["t2", "t4"])
+    table = given_vectors(str(tmp_path / "vectors")).table
+    again, anew = scan_all(table, nights[1], nights[0]), scan_all(table, nights[2], None)
+    assert again == anew
+    assert len(again[1]) == 4
+
+
+def test_a_file_that_changed_or_may_change_still_is_told_otherwise(table: VectorTable, tmp_path: Path) -> None:
+    def told() -> list[int]:
+        return list(Scans.of({AUDIO: table}, None).told.values())
+
+    assert told() == [UNTOLD, UNTOLD]  # it was written just now
     grow_old(tmp_path / "v.parquet")
-    old = fingerprint(table, 0)
-    assert old == fingerprint(table, 0) != fingerprint(table, 1)
+    old = told()
+    assert old == told()
+    assert len({*old, UNTOLD}) == 3
     os.utime(tmp_path / "v.parquet", (1e9, 1e9 + 1e-3))
-    assert fingerprint(table, 0) != old
+    assert not {*told()} & {*old}
 
 
 def test_a_row_group_with_faults_is_read_again_so_that_its_rejects_are_there(
-    tmp_path: Path, scans: list[Catalog]
+    tmp_path: Path, nights: list[Catalog]
 ) -> None:
     path = tmp_path / "faulty.parquet"
     pq.write_table(pa.table({"track_id": ["a", "b"], "vector": [[1.0, 2], [0.0, 0]]}), path)
     grow_old(path)
     faulty = given_vectors(str(path)).table
-    first = scan_all(faulty, scans[0], None)
-    assert plain(scan_all(faulty, scans[1], scans[0])) == plain(first)
-    assert any("vector_zero" in text for text in map(repr, plain(first)))
+    first = scan_all(faulty, nights[0], None)
+    assert scan_all(faulty, nights[1], nights[0]) == first
+    assert "vector_zero" in repr(first)

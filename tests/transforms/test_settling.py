@@ -1,24 +1,21 @@
 """Settling a scanned catalog."""
 
 import pyarrow as pa
-import pytest
 
-from tracktokens.schemas.facts import INPUTS
 from tracktokens.transforms.keys import content_keys
-from tracktokens.transforms.scanning import KEYED_TRACKS, distinct_inputs
-from tracktokens.transforms.settling import pick_inputs, reject_duplicates, track_keys, without_duplicates
+from tracktokens.transforms.scanning import keyed_tracks
+from tracktokens.transforms.settling import reject_duplicates, without_duplicates
 
 
-def rows_of(*ids_and_positions: tuple[str, int], lyrics: list[str | None] | None = None) -> pa.Table:
+def rows_of(*ids_and_positions: tuple[str, int]) -> pa.Table:
     ids = pa.array([track_id for track_id, _ in ids_and_positions])
     columns = {
         "track_id": ids,
         "track_key": content_keys(ids),
         "position": pa.array([position for _, position in ids_and_positions]),
-        "lyrics": content_keys(pa.array(lyrics or [None] * len(ids), pa.string())),
     }
-    filled = [columns.get(field.name, pa.nulls(len(ids), field.type)) for field in KEYED_TRACKS]
-    return pa.table(filled, schema=KEYED_TRACKS)
+    schema = keyed_tracks([])
+    return pa.table([columns.get(field.name, pa.nulls(len(ids), field.type)) for field in schema], schema=schema)
 
 
 def test_the_first_of_equal_ids_in_input_order_stays() -> None:
@@ -38,28 +35,11 @@ def test_a_duplicate_is_rejected_with_its_place() -> None:
     assert "input part 3, row 6" in reject["detail"]
 
 
-def test_only_tracks_that_have_the_modality_have_a_key_of_it() -> None:
-    rows = rows_of(("a", 0), ("b", 1), ("c", 2), lyrics=["la", None, "la"])
-    lyrics = track_keys(rows["lyrics"].combine_chunks(), 3)
-    assert lyrics["track_row"].to_pylist() == [0, 2]
-    assert lyrics["track_bucket"].to_pylist() == [3, 3]
-    assert lyrics["key"][0] == lyrics["key"][1]
-
-
-def test_equal_inputs_of_a_batch_are_one() -> None:
-    texts = pa.array(["x", None, "y", "x"])
-    inputs = distinct_inputs(content_keys(texts), texts)
-    assert sorted(inputs["input"].to_pylist()) == ["x", "y"]
-
-
-def test_wanted_inputs_come_once_and_in_order_of_key() -> None:
-    texts = pa.array(["a", "b", "c", "b"])
-    inputs = pa.table([content_keys(texts), texts], schema=INPUTS)
-    chosen = pick_inputs(inputs, content_keys(pa.array(["b", "a"])))
-    assert sorted(chosen["input"].to_pylist()) == ["a", "b"]
-    assert chosen["key"].to_pylist() == sorted(chosen["key"].to_pylist())
-
-
-def test_a_key_without_its_input_is_a_fault() -> None:
-    with pytest.raises(LookupError, match="1 keys"):
-        pick_inputs(pa.table([[], []], schema=INPUTS), content_keys(pa.array(["a"])))
+def test_ids_that_cannot_be_told_apart_by_number_are_one_and_none_is_lost() -> None:
+    rows = rows_of(("b", 0), ("a", 5), ("c", 1))
+    key = rows["track_key"][0].as_py()
+    alike = pa.array([key, key[:8] + bytes(8), rows["track_key"][2].as_py()], pa.binary(16))
+    accepted, others = without_duplicates(rows.set_column(0, rows.schema.field("track_key"), alike))
+    assert accepted["track_id"].to_pylist() == ["a", "c"]
+    assert others["track_id"].to_pylist() == ["b"]
+    assert reject_duplicates(others)["reason"].to_pylist() == ["id_duplicate"]
