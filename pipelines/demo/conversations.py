@@ -109,9 +109,9 @@ def _by_mood(target: DemoTrack, chance: np.random.Generator) -> Asked:
 
 def _by_instrument(target: DemoTrack, chance: np.random.Generator) -> Asked:
     instrument = pick(INSTRUMENT_TAGS[target.artist.genre], chance)
-    return {"instrument": instrument} | _mood_of(target, chance), lambda track: (
-        instrument in INSTRUMENT_TAGS[track.artist.genre] and track.mood == target.mood
-    )
+    genres = {genre for genre, instruments in INSTRUMENT_TAGS.items() if instrument in instruments}
+    words = {"instrument": instrument} | _mood_of(target, chance)
+    return words, lambda track: track.artist.genre in genres and track.mood == target.mood
 
 
 def _by_artist(target: DemoTrack, chance: np.random.Generator) -> Asked:
