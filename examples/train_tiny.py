@@ -1,7 +1,8 @@
-"""Teach a tiny Llama the tokens of a release, and ask it for music in conversations that it has not read.
+r"""Teach a tiny Llama the tokens of a release, and ask it for music in conversations that it has not read.
 
     make demo
-    python examples/train_tiny.py --store demo/store --conversations demo/catalog/conversations.jsonl --out tiny
+    .venv/bin/python examples/train_tiny.py --store demo/store \
+        --conversations demo/catalog/conversations.jsonl --out demo/tiny --seeds 3
 
 The steps are those for a large model; only the sizes differ:
 
