@@ -283,12 +283,13 @@ def publish(
 )
 @click.option("--seed", default=0, show_default=True, help="Seed of everything in it.")
 def demo(folder: str, tracks: int, seed: int) -> None:
-    """Make a small catalog of invented music in DIR, with audio, playlists, and some deliberately bad rows."""
+    """Make a small catalog of invented music in DIR, with audio, playlists, conversations and some bad rows."""
     from tracktokens.pipelines.demo.catalog import make_demo
 
     made = make_demo(folder, tracks=tracks, seed=seed)
     click.echo(
-        f"{made.track_count} tracks, {made.audio_file_count} audio files and {made.playlist_count} playlists, and some"
+        f"{made.track_count} tracks, {made.audio_file_count} audio files, {made.playlist_count} playlists and "
+        f"{made.conversation_count} conversations, and some"
     )
     click.echo(f"bad rows and files to be rejected, in {made.folder}; what is true of them is in {made.truth}")
 

@@ -1,4 +1,7 @@
-"""Write the demo: a small invented catalog with audio, lyrics and playlists, whose true genres and crowds are known."""
+"""Write the demo: a small invented catalog with audio, lyrics, playlists and conversations.
+
+Its true genres and crowds are known.
+"""
 
 import json
 import os
@@ -11,10 +14,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tracktokens.pipelines.demo.composition import Song
+from tracktokens.pipelines.demo.conversations import DemoConversation, invent_conversations
 from tracktokens.pipelines.demo.playlists import DemoPlaylist, invent_playlists
 from tracktokens.pipelines.demo.spoiled import (
     NOT_UTF8_ID,
     NOT_UTF8_LINE,
+    SPOILED_CONVERSATIONS,
     SPOILED_FILES,
     SPOILED_PLAYLISTS,
     SPOILED_TRACKS,
@@ -28,6 +33,10 @@ FEWEST_TRACKS = BARE + 3
 """The smallest demo: it still has the bare track and a song that came out twice."""
 
 PLAYLISTS_PER_TRACK = 0.75
+CONVERSATIONS_PER_TRACK = 10
+
+MOST_CONVERSATIONS = 2_000
+"""A conversation looks through all tracks, so a large demo has no more than this."""
 
 TRUTH = pa.schema(
     [
@@ -50,10 +59,12 @@ class DemoCatalog:
         folder: the demo's folder.
         tracks: JSON Lines file of the tracks, bad rows among them.
         playlists: JSON Lines file of the playlists, bad ones among them.
+        conversations: JSON Lines file of the conversations, bad ones among them. Only rendering reads it.
         audio_root: folder to which audio paths are relative.
         truth: Parquet file with the columns of :data:`TRUTH`, one row a good track. No job reads it.
         track_count: good tracks; bad rows come on top.
         playlist_count: good playlists.
+        conversation_count: good conversations.
         audio_file_count: audio files that can be played.
         expected_rejects: every reject that a run must report, besides those of ``undecided_ids``.
         undecided_ids: tracks of which a reader may lose either one value or the row.
@@ -62,10 +73,12 @@ class DemoCatalog:
     folder: Path
     tracks: Path
     playlists: Path
+    conversations: Path
     audio_root: Path
     truth: Path
     track_count: int
     playlist_count: int
+    conversation_count: int
     audio_file_count: int
     expected_rejects: tuple[ExpectedReject, ...]
     undecided_ids: tuple[str, ...]
@@ -93,15 +106,19 @@ def make_demo(folder: str | Path, *, tracks: int = 200, seed: int = 0) -> DemoCa
     playlists = invent_playlists(invented, round(PLAYLISTS_PER_TRACK * tracks), seed)
     _write_lines(root / "tracks.jsonl", _track_lines(invented))
     _write_lines(root / "playlists.jsonl", _playlist_lines(playlists))
+    talks = invent_conversations(invented, min(CONVERSATIONS_PER_TRACK * tracks, MOST_CONVERSATIONS), seed)
+    _write_lines(root / "conversations.jsonl", _conversation_lines(talks))
     pq.write_table(_truth(invented), root / "truth.parquet")
     return DemoCatalog(
         folder=root,
         tracks=root / "tracks.jsonl",
         playlists=root / "playlists.jsonl",
+        conversations=root / "conversations.jsonl",
         audio_root=root / "audio",
         truth=root / "truth.parquet",
         track_count=len(invented),
         playlist_count=len(playlists),
+        conversation_count=len(talks),
         audio_file_count=_write_audio_files(root / "audio", invented),
         expected_rejects=tuple(spoiled.expected for spoiled in (*SPOILED_TRACKS, *SPOILED_PLAYLISTS)),
         undecided_ids=(NOT_UTF8_ID,),
@@ -123,6 +140,11 @@ def _track_lines(tracks: Sequence[DemoTrack]) -> list[bytes]:
 def _playlist_lines(playlists: Sequence[DemoPlaylist]) -> list[bytes]:
     rows = ({"playlist_id": p.playlist_id, "title": p.title, "track_ids": p.track_ids} for p in playlists)
     return _spread([_json_line(row) for row in rows], [p.line.encode("utf-8") for p in SPOILED_PLAYLISTS])
+
+
+def _conversation_lines(conversations: Sequence[DemoConversation]) -> list[bytes]:
+    rows = ({"id": c.conversation_id, "messages": c.messages} for c in conversations)
+    return _spread([_json_line(row) for row in rows], [line.encode("utf-8") for line in SPOILED_CONVERSATIONS])
 
 
 def _spread(good: list[bytes], bad: list[bytes]) -> list[bytes]:

@@ -6,16 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from tracktokens.pipelines.demo.chance import generator, pick
-from tracktokens.pipelines.demo.tracks import DemoTrack
+from tracktokens.pipelines.demo.tracks import DemoTrack, draw_by_popularity
 from tracktokens.pipelines.demo.words import CLUSTER_TITLES
 
 SHORTEST = 8
 LONGEST = 25
 STRAY_SHARE = 0.1
 """Share of the entries that come from anywhere."""
-
-SKEW = 0.8
-"""A track is drawn in proportion to its popularity to this power."""
 
 
 @dataclass(frozen=True)
@@ -47,15 +44,12 @@ def _invent_playlist(
 ) -> DemoPlaylist:
     chance = generator(seed, "playlist", number)
     length = int(chance.integers(SHORTEST, LONGEST + 1))
-    strays = _draw_tracks(listed, int(chance.binomial(length, STRAY_SHARE)), chance)
-    chosen = strays | _draw_tracks(own, length - len(strays), chance)
+    strays = _draw_ids(listed, int(chance.binomial(length, STRAY_SHARE)), chance)
+    chosen = strays | _draw_ids(own, length - len(strays), chance)
     ids = [str(track_id) for track_id in chance.permutation(sorted(chosen))]
     title = f"{pick(CLUSTER_TITLES[cluster], chance)} {number}"
     return DemoPlaylist(f"pl{number:05d}", title, cluster, tuple(ids))
 
 
-def _draw_tracks(tracks: list[DemoTrack], count: int, chance: np.random.Generator) -> set[str]:
-    """Draw ids of different tracks, popular ones more often; all where there are fewer than ``count``."""
-    weight = np.array([track.popularity for track in tracks]) ** SKEW
-    chosen = chance.choice(len(tracks), min(count, len(tracks)), replace=False, p=weight / weight.sum())
-    return {tracks[int(index)].track_id for index in chosen}
+def _draw_ids(tracks: list[DemoTrack], count: int, chance: np.random.Generator) -> set[str]:
+    return {track.track_id for track in draw_by_popularity(tracks, count, chance)}

@@ -95,3 +95,11 @@ SPOILED_PLAYLISTS = (
     _playlist('{"playlist_id": "pl90002", "title": "deleted", "track_ids": ["gone1", "gone2", "gone3"]}'),
 )
 """Playlists of which too little is left to learn from."""
+
+SPOILED_CONVERSATIONS = (
+    '{"id": "talk90001", "messages": [{"role": "user", "content": "Do you still have [track:gone1]?"}]}',
+    '{"id": "talk90002", "messages": [{"role": "assistant", "content": "Try it.", "tracks": ["trk00001", "gone2"]}]}',
+    '{"id": "talk90003", "messages": [{"role": "user", "text": "What is new?"}]}',
+    '{"id": "talk90004", "messages": [{"role": "user", "cont',
+)
+"""Conversations that name tracks that are gone, or are none. Nothing but rendering reads them."""

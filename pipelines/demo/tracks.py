@@ -1,5 +1,6 @@
 """The demo's tracks: who made them, what they are called, how they sound, and what is missing of them."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -31,6 +32,9 @@ LRC_SHARE = 0.25
 
 NOISE_TAG_SHARE = 0.35
 """Share of the tagged tracks with a tag that says nothing about the music."""
+
+SKEW = 0.8
+"""A track is drawn in proportion to its popularity to this power."""
 
 BARE = 17
 """Number of the track of which nothing is known but its id. It is in no playlist either."""
@@ -101,6 +105,13 @@ def invent_tracks(count: int, seed: int) -> list[DemoTrack]:
     tracks = [_invent_track(number, seed) for number in range(count - 1)]
     original = next(track for track in tracks if "lyrics" in track.row and "audio_path" in track.row)
     return [*tracks, _rerelease(original, count - 1)]
+
+
+def draw_by_popularity(tracks: Sequence[DemoTrack], count: int, chance: np.random.Generator) -> list[DemoTrack]:
+    """Draw different tracks, popular ones more often; all where there are fewer than ``count``."""
+    weight = np.array([track.popularity for track in tracks]) ** SKEW
+    chosen = chance.choice(len(tracks), min(count, len(tracks)), replace=False, p=weight / weight.sum())
+    return [tracks[int(index)] for index in chosen]
 
 
 def _invent_track(number: int, seed: int) -> DemoTrack:

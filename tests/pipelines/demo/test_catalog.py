@@ -14,7 +14,7 @@ from tracktokens.pipelines.demo.composition import chord_root, compose, hits, no
 from tracktokens.pipelines.demo.genres import DRUM_AND_BASS, GENRES, MOODS, STRING_WALTZ, TECHNO, Genre
 from tracktokens.pipelines.demo.lyrics import with_time_stamps, write_lyrics
 from tracktokens.pipelines.demo.playlists import invent_playlists
-from tracktokens.pipelines.demo.spoiled import NOT_UTF8_LINE, SPOILED_FILES, SPOILED_TRACKS
+from tracktokens.pipelines.demo.spoiled import NOT_UTF8_LINE, SPOILED_CONVERSATIONS, SPOILED_FILES, SPOILED_TRACKS
 from tracktokens.pipelines.demo.synthesis import DRUMS, SAMPLE_RATE, render, wavetable
 from tracktokens.pipelines.demo.tracks import BARE, invent_tracks
 from tracktokens.pipelines.demo.words import ARTISTS, CLUSTER_TITLES, CLUSTERS, LANGUAGES
@@ -84,8 +84,8 @@ def test_every_audio_file_that_a_good_row_names_can_be_played(demo):
 
 def test_the_same_seed_gives_the_same_tables_and_the_same_sound(demo, tmp_path):
     again = make_demo(tmp_path / "again", tracks=SMALL)
-    for first, second in ((demo.tracks, again.tracks), (demo.playlists, again.playlists), (demo.truth, again.truth)):
-        assert first.read_bytes() == second.read_bytes()
+    for table in ("tracks", "playlists", "conversations", "truth"):
+        assert getattr(demo, table).read_bytes() == getattr(again, table).read_bytes(), table
     repeated = samples_of(again)
     for path, signal in samples_of(demo).items():
         np.testing.assert_array_equal(signal, repeated[path])
@@ -125,6 +125,12 @@ def test_all_bad_rows_are_in_the_file_and_each_is_expected(demo):
     assert len(lines) == SMALL + len(SPOILED_TRACKS) + 1
     assert all(spoiled.line.encode() in lines for spoiled in SPOILED_TRACKS)
     assert Counter(reject.table for reject in demo.expected_rejects) == {"tracks": len(SPOILED_TRACKS), "playlists": 2}
+
+
+def test_conversations_are_ten_a_track_and_the_spoiled_ones_stand_among_them(demo):
+    lines = demo.conversations.read_text(encoding="utf-8").splitlines()
+    assert demo.conversation_count == 10 * SMALL == len(lines) - len(SPOILED_CONVERSATIONS)
+    assert set(SPOILED_CONVERSATIONS) <= set(lines)
 
 
 def test_bad_rows_are_what_they_claim_to_be():
