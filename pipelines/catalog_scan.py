@@ -10,12 +10,13 @@ from tracktokens.schemas.catalog import KEY_CHANGES
 from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.transforms.arrow_coder import Count, Keyed, ModalityKeyed, WithEvery
 from tracktokens.transforms.counts import COUNTS_TAG, Totals
-from tracktokens.transforms.given_vectors import PLACES_TAG, ScanVectors
+from tracktokens.transforms.given_vectors import ScanVectors
 from tracktokens.transforms.inputs.fragments import Fragment
 from tracktokens.transforms.missing_inputs import WANTED_TAG, FindMissing, ReadInputs
 from tracktokens.transforms.rejecting import REJECTS_TAG
 from tracktokens.transforms.scanning import ScanTracks
 from tracktokens.transforms.settling import SettleTracks
+from tracktokens.transforms.taking_vectors import PLACES_TAG
 from tracktokens.transforms.vector_scans import RowGroup
 
 

@@ -19,11 +19,10 @@ from tracktokens.schemas.errors import DataRefusedError
 from tracktokens.schemas.modalities import AUDIO, CONTENT_MODALITIES, MODALITIES
 from tracktokens.schemas.tracks import TRACKS
 from tracktokens.transforms import files
-from tracktokens.transforms.arrow_coder import Count
 from tracktokens.transforms.counts import WriteCounts, read_counts
 from tracktokens.transforms.encoders.base import Encoder
 from tracktokens.transforms.encoding import DECODING, ENCODING, EncodeMissing
-from tracktokens.transforms.given_vectors import PLACES_TAG, GivenVectors, ScanVectors, TakeVectors, vector_counts
+from tracktokens.transforms.given_vectors import GivenVectors, ScanVectors, vector_counts
 from tracktokens.transforms.inputs.fragments import Fragment, check_table, estimate_rows, find_fragments
 from tracktokens.transforms.missing_inputs import WANTED_TAG, CutBatches, FindMissing
 from tracktokens.transforms.progress import Board
@@ -31,6 +30,7 @@ from tracktokens.transforms.rejecting import WriteRejects
 from tracktokens.transforms.scanning import ScanTracks
 from tracktokens.transforms.settling import FailureFolder, SettleTracks
 from tracktokens.transforms.store import Catalog, Store, new_id
+from tracktokens.transforms.taking_vectors import PLACES_TAG, AddGiven
 from tracktokens.transforms.vector_scans import Scans
 from tracktokens.transforms.writer_lock import writes
 
@@ -168,12 +168,7 @@ class EmbedJob:
         for modality, encoder in self.encoders.items():
             encode = EncodeMissing(store, catalog, modality, encoder, launch.workers, launch.board)
             yield batches[modality] | f"encode {modality}" >> encode
-        take = TakeVectors(self.vectors, store, launch.board)
-        yield (
-            missing[PLACES_TAG]
-            | "group by row group" >> beam.GroupByKey()
-            | "take vectors" >> beam.ParDo(take).with_output_types(Count)
-        )
+        yield missing[PLACES_TAG] | "add given vectors" >> AddGiven(self.vectors, store, launch.board)
 
     def _finish(self, catalog: Catalog, base: Catalog | None) -> CatalogManifest:
         """Reconcile the counts and complete the snapshot."""

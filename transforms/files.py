@@ -20,6 +20,7 @@ from apache_beam.io.filesystems import FileSystems
 from tracktokens.schemas.errors import DataRefusedError
 
 Rows = TypeVar("Rows")
+AnyRows = TypeVar("AnyRows", pa.RecordBatch, pa.Table)
 
 PARTIAL = ".partial"
 """Ending of a file that is being written. Readers look for other endings, so what a killed job leaves is never read."""
@@ -242,21 +243,45 @@ def read_batches(
     With ``holding`` row groups are left out whose first column has none of these values. Columns that an older version
     did not write yet are null, if they may be.
     """
-    wanted = schema if columns is None else pa.schema([schema.field(name) for name in columns])
+    wanted = _chosen(schema, columns)
+    with _opened(path, schema, checked) as file:
+        groups = [group for group in range(file.num_row_groups) if holding is None or _holds(file, group, holding)]
+        for batch in file.iter_batches(READ_ROWS, groups, _present(file, wanted)) if groups else ():
+            yield _conformed(batch, wanted)
+
+
+@contextlib.contextmanager
+def _opened(path: str, schema: pa.Schema, checked: bool) -> Iterator[pq.ParquetFile]:
+    """Open a file of a known schema; what cannot be read in the block is refused."""
     try:
         with open_parquet(path, checked) as file:
             present = [field for field in schema if field.name in file.schema_arrow.names or not field.nullable]
             if not file.schema_arrow.equals(pa.schema(present)):
                 found = str(file.schema_arrow).replace("\n", ", ")
                 raise DataRefusedError(f"{path} has the columns {found}: it is not of this store; remove or restore it")
-            names = [field.name for field in present if field.name in wanted.names]
-            groups = [group for group in range(file.num_row_groups) if holding is None or _holds(file, group, holding)]
-            for batch in file.iter_batches(READ_ROWS, groups, names) if groups else ():
-                yield batch.select(wanted.names) if len(names) == len(wanted) else _with_nulls(batch, wanted)
+            yield file
     except FileNotFoundError:
         raise
     except (pa.ArrowException, OSError) as error:  # an OSError is what Arrow has for a damaged page
         raise DataRefusedError(f"{path} cannot be read ({error}): remove or restore it") from error
+
+
+def _chosen(schema: pa.Schema, columns: list[str] | None) -> pa.Schema:
+    return schema if columns is None else pa.schema([schema.field(name) for name in columns])
+
+
+def _present(file: pq.ParquetFile, wanted: pa.Schema) -> list[str]:
+    return [name for name in wanted.names if name in file.schema_arrow.names]
+
+
+def _conformed(rows: AnyRows, wanted: pa.Schema) -> AnyRows:
+    """Columns in the order of a schema, null where a file has none."""
+    if rows.schema.names == wanted.names:
+        return rows
+    names, absent = rows.schema.names, pa.nulls(rows.num_rows)
+    columns = [rows.column(f.name) if f.name in names else absent.cast(f.type) for f in wanted]
+    conformed: AnyRows = type(rows).from_arrays(columns, schema=wanted)
+    return conformed
 
 
 def _holds(file: pq.ParquetFile, group: int, values: pa.Array) -> bool:
@@ -265,15 +290,13 @@ def _holds(file: pq.ParquetFile, group: int, values: pa.Array) -> bool:
     return bool(pc.any(pc.is_in(column, value_set=values)).as_py())
 
 
-def _with_nulls(batch: pa.RecordBatch, wanted: pa.Schema) -> pa.RecordBatch:
-    columns = [
-        batch[field.name] if field.name in batch.schema.names else pa.nulls(batch.num_rows, field.type)
-        for field in wanted
-    ]
-    return pa.record_batch(columns, schema=wanted)
-
-
 def read_table(folder: str, schema: pa.Schema, columns: list[str] | None = None) -> pa.Table:
     """Read all Parquet files of a folder into one table; see :func:`read_folder`."""
-    wanted = schema if columns is None else pa.schema([schema.field(name) for name in columns])
-    return pa.Table.from_batches(list(read_folder(folder, schema, columns)), wanted).combine_chunks()
+    wanted = _chosen(schema, columns)
+
+    def read(path: str) -> Iterator[pa.Table]:
+        with _opened(path, schema, checked=True) as file:
+            yield _conformed(file.read(_present(file, wanted)), wanted)
+
+    tables = list(read_each(folder, read))
+    return pa.concat_tables(tables).combine_chunks() if tables else wanted.empty_table()

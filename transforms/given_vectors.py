@@ -1,11 +1,11 @@
-"""Vectors that somebody else made: join them to the tracks, and add those that the store lacks to the facts.
+"""Vectors that somebody else made: scan them, and join them to the tracks.
 
-A vector's content key is a hash of the vector itself, so what is the same tomorrow is not written again. Vectors are
-never shuffled: a scan passes on which track has which key and where that vector stands, and what turns out to be
-missing is read again, each row group once. What a scan found in a file is kept for the next one, bucket by bucket.
+A vector's content key is a hash of the vector itself, so what is the same tomorrow is not written again. A scan
+passes on which track has which key and where that vector stands; what turns out to be missing is read again
+(:mod:`.taking_vectors`). What a scan found in a file is kept for the next one, bucket by bucket.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import apache_beam as beam
@@ -15,7 +15,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from apache_beam.pvalue import TaggedOutput
 
-from tracktokens.schemas.facts import INPUT_PLACES
 from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.schemas.rejects import (
     ID_MISSING,
@@ -33,9 +32,7 @@ from tracktokens.schemas.vectors import VECTOR, VECTOR_PLACES, VectorCounts
 from tracktokens.transforms.arrow_coder import SENT_ROWS
 from tracktokens.transforms.counts import COUNTS_TAG
 from tracktokens.transforms.encoders.base import identity_hash
-from tracktokens.transforms.facts import make_vector_facts, write_vectors
 from tracktokens.transforms.inputs.vector_tables import (
-    UnitVectors,
     VectorRows,
     VectorTable,
     hash_files,
@@ -43,21 +40,18 @@ from tracktokens.transforms.inputs.vector_tables import (
     read_vector_rows,
     vector_keys,
 )
-from tracktokens.transforms.keys import bucket_numbers, content_keys, split_by_bucket, track_buckets, track_numbers
+from tracktokens.transforms.keys import (
+    content_keys,
+    split_by_bucket,
+    track_buckets,
+    track_numbers,
+)
 from tracktokens.transforms.progress import Board
 from tracktokens.transforms.rejecting import tag_rejects
-from tracktokens.transforms.store import Store
-from tracktokens.transforms.vector_scans import ROW_BITS, UNTOLD, RowGroup, Scans, scan_counts
-
-PLACES_TAG = "places"
-"""Output with the vectors that are missing: ``INPUT_PLACES`` by modality and fragment; a position is a row's number
-there."""
+from tracktokens.transforms.vector_scans import UNTOLD, RowGroup, Scans, scan_counts
 
 RULE = 1
 """Version of the way in which a given vector becomes a stored one. Raise it when that changes vectors."""
-
-LEAST_BUFFER, MOST_BUFFER, BUCKET_BUFFER = 1 << 27, 1 << 30, 1 << 19
-"""Bytes of vectors that are gathered before they are written, a file a bucket: more where there are many buckets."""
 
 _DETAILS = {
     ID_MISSING: "no track_id",
@@ -251,57 +245,6 @@ def _duplicate_rejects(track_ids: pa.ChunkedArray, positions: npt.NDArray[np.int
             for track_id, position in zip(track_ids.to_pylist(), positions.tolist(), strict=True)
         ]
     )
-
-
-def by_fragment(missing: pa.Table, modality: str) -> Iterator[tuple[RowGroup, pa.RecordBatch]]:
-    """Divide ``INPUT_PLACES`` by the fragment that they are in, and number its rows within it."""
-    positions = missing["position"].to_numpy()
-    rows = pa.array(positions & ROW_BITS)
-    numbered = pa.record_batch([missing["key"].combine_chunks(), rows], schema=INPUT_PLACES)
-    for number, part in split_by_bucket(numbered, positions >> POSITION_SHIFT):
-        yield (modality, number), part
-
-
-class TakeVectors(beam.DoFn):
-    """Reads the vectors of one row group that the store lacks, and adds them to the facts; counts them."""
-
-    def __init__(self, given: Mapping[str, GivenVectors], store: Store, board: Board) -> None:
-        self._given = dict(given)
-        self._store = store
-        self._board = board
-
-    def process(self, element: tuple[tuple[str, int], Iterable[pa.RecordBatch]]) -> Iterator[tuple[str, int]]:
-        """Take from one fragment of one modality."""
-        (modality, number), batches = element
-        wanted = pa.Table.from_batches(batches, INPUT_PLACES)
-        rows = wanted["position"].to_numpy()
-        order = np.argsort(rows)
-        keys = wanted["key"].combine_chunks().take(pa.array(order))
-        start = 0
-        for units in self._buffers(modality, number, rows[order]):
-            self._write(modality, keys.slice(start, len(units)), units)
-            start += len(units)
-        yield f"encoded/{modality}", start
-
-    def _buffers(self, modality: str, number: int, wanted: npt.NDArray[np.int64]) -> Iterator[UnitVectors]:
-        """Read the wanted rows, in order, a buffer at a time."""
-        table = self._given[modality].table
-        limit = min(max(LEAST_BUFFER, self._store.buckets * BUCKET_BUFFER), MOST_BUFFER) // (2 * table.dim)
-        gathered: list[UnitVectors] = []
-        for rows in read_vector_rows(table, table.fragments[number]):
-            first, last = np.searchsorted(wanted, [rows.start, rows.start + len(rows.units)])
-            gathered.append(rows.units[wanted[first:last] - rows.start])
-            if sum(len(part) for part in gathered) >= limit:
-                yield np.concatenate(gathered)
-                gathered = []
-        if gathered:
-            yield np.concatenate(gathered)
-
-    def _write(self, modality: str, keys: pa.Array, units: UnitVectors) -> None:
-        facts = make_vector_facts(keys, units)
-        for bucket, part in split_by_bucket(facts, bucket_numbers(keys, self._store.buckets)):
-            write_vectors(self._store, modality, self._given[modality].encoder_id, bucket, part)
-        self._board.add(f"take {modality} vectors", done=len(keys))
 
 
 def vector_counts(counts: Mapping[str, int], modality: str) -> VectorCounts:

@@ -21,7 +21,6 @@ from tracktokens.transforms import files
 from tracktokens.transforms.counts import COUNTS_TAG
 from tracktokens.transforms.encoding import encoding_batches
 from tracktokens.transforms.facts import VECTOR_FILE, failed, unencoded
-from tracktokens.transforms.given_vectors import PLACES_TAG, by_fragment
 from tracktokens.transforms.inputs.fragments import Fragment
 from tracktokens.transforms.inputs.reading import read_fragment
 from tracktokens.transforms.inputs.validation import blank_to_null
@@ -30,6 +29,7 @@ from tracktokens.transforms.keys import bucket_numbers, content_keys, distinct_s
 from tracktokens.transforms.progress import Board
 from tracktokens.transforms.scanning import TEXTS
 from tracktokens.transforms.store import Catalog, Store
+from tracktokens.transforms.taking_vectors import PLACES_TAG, by_fragment
 
 WANTED_TAG = "wanted"
 """Output with the inputs that are to be encoded: ``WANTED_INPUTS`` by fragment of the tracks table."""

@@ -171,6 +171,10 @@ def by_track_bucket(
     yield from split_by_bucket(batch, track_buckets(tracks.to_numpy(), buckets))
 
 
+PUBLISHED_COLUMNS = ["track_id", "track", "title", "artist", "popularity", *MODALITIES]
+"""What is needed of a catalog's tracks."""
+
+
 class WriteTokens(beam.DoFn):
     """Writes the token table of one bucket of tracks, and what of it is otherwise than in the release before.
 
@@ -189,7 +193,7 @@ class WriteTokens(beam.DoFn):
     def process(self, element: tuple[int, Mapping[str, Iterable[pa.RecordBatch]]]) -> Iterator[object]:
         """Join the codes of one bucket to its tracks, in order of track id."""
         bucket, parts = element
-        tracks = files.read_table(self._catalog.tracks(bucket), CATALOG_TRACKS)
+        tracks = files.read_table(self._catalog.tracks(bucket), CATALOG_TRACKS, PUBLISHED_COLUMNS)
         codes = self._standing(bucket, tracks)
         fill_codes(codes, pa.Table.from_batches(parts["codes"], CODED_ROWS), tracks["track"])
         columns = [pa.array(column, mask=column == NONE) for column in np.ascontiguousarray(codes.T)]

@@ -14,15 +14,13 @@ from tracktokens.schemas.facts import INPUT_PLACES
 from tracktokens.schemas.modalities import AUDIO, MODALITIES, TAGS
 from tracktokens.schemas.tracks import POSITION_SHIFT
 from tracktokens.schemas.vectors import VECTOR_PLACES
-from tracktokens.transforms import files
+from tracktokens.transforms import files, taking_vectors
 from tracktokens.transforms import given_vectors as module
 from tracktokens.transforms.counts import COUNTS_TAG
 from tracktokens.transforms.facts import read_vectors
 from tracktokens.transforms.given_vectors import (
     GivenVectors,
     ScanVectors,
-    TakeVectors,
-    by_fragment,
     given_vectors,
     join_vectors,
 )
@@ -30,6 +28,7 @@ from tracktokens.transforms.inputs.vector_tables import VectorTable
 from tracktokens.transforms.keys import content_keys, track_numbers
 from tracktokens.transforms.progress import Board
 from tracktokens.transforms.store import Catalog, Store
+from tracktokens.transforms.taking_vectors import FEW_TAG, TakeVectors, WriteFew, by_fragment
 from tracktokens.transforms.vector_scans import UNTOLD, Scans, keep
 
 
@@ -96,8 +95,8 @@ def table(tmp_path: Path) -> VectorTable:
 def test_what_a_scan_found_can_be_taken_from_the_same_places(
     table: VectorTable, tmp_path: Path, buffer: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "LEAST_BUFFER", buffer)
-    monkeypatch.setattr(module, "BUCKET_BUFFER", 1)
+    monkeypatch.setattr(taking_vectors, "LEAST_BUFFER", buffer)
+    monkeypatch.setattr(taking_vectors, "BUCKET_BUFFER", 1)
     store = Store(str(tmp_path / "store"), 4)
     given = GivenVectors(table, "source")
     scan = ScanVectors({AUDIO: given}, 1, Scans.of({AUDIO: table}, None), Board())
@@ -106,7 +105,10 @@ def test_what_a_scan_found_can_be_taken_from_the_same_places(
     chosen = pa.array([900, 3, 501])
     keys = places["key"].take(chosen)
     [((_, number), wanted)] = by_fragment(pa.table([keys, places["position"].take(chosen)], schema=INPUT_PLACES), AUDIO)
-    assert dict(take.process(((AUDIO, number), [wanted]))) == {"encoded/audio": 3}
+    taken = list(take.process(((AUDIO, number), [wanted])))
+    assert taken[-1] == ("encoded/audio", 3)
+    for element in [part.value for part in taken[:-1] if part.tag == FEW_TAG]:  # so few are sent to their buckets
+        WriteFew({AUDIO: given}, store).process((element[0], [element[1]]))
     stored = [
         dict(zip(found.to_pylist(), vectors.tolist(), strict=True))
         for bucket in range(4)
@@ -212,3 +214,28 @@ def test_a_row_group_with_faults_is_read_again_so_that_its_rejects_are_there(
     first = scan_all(faulty, nights[0], None)
     assert scan_all(faulty, nights[1], nights[0]) == first
     assert "vector_zero" in repr(first)
+
+
+def test_a_few_vectors_out_of_many_row_groups_come_into_one_file(tmp_path: Path) -> None:
+    vectors = np.random.default_rng(0).standard_normal((400, 4)).astype(np.float32)
+    rows = pa.table({"track_id": [f"t{n}" for n in range(400)], "vector": list(vectors)})
+    pq.write_table(rows, tmp_path / "v.parquet", row_group_size=40)
+    given, store = {AUDIO: given_vectors(str(tmp_path / "v.parquet"))}, Store(str(tmp_path / "store"), 1)
+    keys = content_keys(pa.array([str(n) for n in range(10)]))
+
+    def wanted(number: int, rows: int) -> pa.RecordBatch:
+        columns = [keys.slice(number, 1).take(pa.array([0] * rows)), pa.array(range(rows))]
+        return pa.record_batch(columns, schema=INPUT_PLACES)
+
+    take, few = TakeVectors(given, store, Board()), []
+    for number in range(10):
+        facts, count = take.process(((AUDIO, number), [wanted(number, 1)]))
+        assert count == ("encoded/audio", 1)
+        few.append(facts.value[1])
+    folder = store.vectors(AUDIO, given[AUDIO].encoder_id, 0)
+    assert files.list_files(folder, ".parquet") == []
+    WriteFew(given, store).process(((AUDIO, 0), few))
+    assert len(files.list_files(folder, ".parquet")) == 1
+    assert {key for part, _ in read_vectors(folder, keys) for key in part.to_pylist()} == {*keys.to_pylist()}
+    assert list(take.process(((AUDIO, 3), [wanted(3, 5)]))) == [("encoded/audio", 5)]  # an eighth is not few
+    assert len(files.list_files(folder, ".parquet")) == 2
