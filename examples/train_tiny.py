@@ -221,8 +221,8 @@ def both_ways(track: dict[str, str]) -> list[Chat]:
 def _talks(raw: Path, rendered: Path) -> list[tuple[Chat, Chat]]:
     """Conversations before and after rendering, without those that it rejected."""
     rejected = {reject["line"] for reject in _read(Path(f"{rendered}.rejects"))}
-    lines = [line for line in raw.read_bytes().splitlines() if line.strip()]
-    kept = [json.loads(line)["messages"] for number, line in enumerate(lines, start=1) if number not in rejected]
+    lines = {number: line for number, line in enumerate(raw.read_bytes().splitlines(), 1) if line.strip()}
+    kept = [json.loads(line)["messages"] for number, line in lines.items() if number not in rejected]
     return list(zip(kept, (talk["messages"] for talk in _read(rendered)), strict=True))
 
 

@@ -59,12 +59,12 @@ def render_conversations(root: str, conversations: str, out: str, release: str |
     """
     store = Store.open(root)
     table = TokenTable.of(store, release_or_latest(store, release))
-    lines = [line for line in files.read_bytes(conversations).splitlines() if line.strip()]
-    parsed = [_parse(line) for line in lines]
+    lines = {n: line for n, line in enumerate(files.read_bytes(conversations).splitlines(), 1) if line.strip()}
+    parsed = [_parse(line) for line in lines.values()]
     tokens = _tokens_of(table, {track_id for one in parsed if isinstance(one, dict) for track_id in _named(one)})
     rendered = [_render(one, tokens) if isinstance(one, dict) else one for one in parsed]
     good = [one for one in rendered if isinstance(one, dict)]
-    bad = [{"line": n, "reason": one} for n, one in enumerate(rendered, start=1) if isinstance(one, str)]
+    bad = [{"line": n, "reason": one} for n, one in zip(lines, rendered, strict=True) if isinstance(one, str)]
     _write_lines(f"{out}.rejects", bad)
     if lines and not good:
         raise DataRefusedError(f"none of {len(lines)} conversations can be used; {out}.rejects says why")

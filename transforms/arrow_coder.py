@@ -67,10 +67,13 @@ class WithEvery(beam.PTransform):
 
     def expand(self, batches: beam.PCollection) -> beam.PCollection:
         """Flatten both."""
-        empty = pa.RecordBatch.from_pylist([], self._schema)
+        schema = self._schema
         every = (
             batches.pipeline
             | "keys" >> beam.Create(self._keys)
-            | "empty" >> beam.Map(lambda key: (key, empty)).with_output_types(batches.element_type)
+            | "empty"
+            >> beam.Map(lambda key: (key, pa.RecordBatch.from_pylist([], schema))).with_output_types(
+                batches.element_type
+            )
         )
         return [batches, every] | beam.Flatten()

@@ -1,5 +1,6 @@
 """The nightly refresh: what changed gets codes of the frozen codebooks, and all else stays as it is."""
 
+import copyreg
 import dataclasses
 import json
 import shutil
@@ -161,6 +162,20 @@ def test_other_encoders_than_the_releases_are_refused(nights: TwoNights) -> None
         dataclasses.replace(job, vectors={**job.vectors, **other}).run(Launch())
     with pytest.raises(DataRefusedError, match=r"audio: .* this refresh has none"):
         dataclasses.replace(job, vectors={LYRICS: job.vectors[LYRICS]}).run(Launch())
+
+
+def test_batches_travel_as_arrow_and_are_never_pickled(nights: TwoNights, tmp_path: Path) -> None:
+    """A pickled slice carries its whole parent: what is divided into 32 buckets would be sent 32 times."""
+
+    def refuse(batch: pa.RecordBatch) -> None:
+        raise AssertionError(f"pickled: {batch.schema}")
+
+    copyreg.pickle(pa.RecordBatch, refuse)
+    try:
+        first_job(nights.nights[0], tmp_path / "store").run(Launch())
+        refresh_job(nights.nights[1], tmp_path / "store").run(Launch())
+    finally:
+        del copyreg.dispatch_table[pa.RecordBatch]
 
 
 def test_a_store_without_a_release_is_an_error(tmp_path: Path, nights: TwoNights) -> None:
