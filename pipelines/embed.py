@@ -75,8 +75,8 @@ class EmbedJob:
         _describe_encoders(store, self.encoders, self.vectors)
         base = self.base(store)
         catalog = self._scan(store, fragments, base, launch)
-        if base is not None and (lost := what_is_lost(read_counts(catalog.counts), self.max_reject_rate)):
-            _logger.warning("%s, which a comparison with %s cannot mend: comparing with nothing", lost, base.folder)
+        if lost := what_is_lost(read_counts(catalog.counts), self.max_reject_rate):
+            _logger.warning("%s: the catalog is scanned once more, and compared with nothing", lost)
             files.delete_tree(catalog.folder)
             base, catalog = None, self._scan(store, fragments, None, launch)
         return self._finish(catalog, base)

@@ -34,7 +34,7 @@ from tracktokens.pipelines.tokenize import open_with_bundle
 from tracktokens.schemas.bundle_manifest import BundleManifest
 from tracktokens.schemas.bundle_use import BundleUse
 from tracktokens.schemas.changes import CHANGES
-from tracktokens.schemas.errors import DataRefusedError, DriftError, StoreBusyError
+from tracktokens.schemas.errors import DataRefusedError, DriftError, StoreBusyError, TracktokensError
 from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.schemas.rejects import REJECTS
 from tracktokens.schemas.release_manifest import ReleaseManifest
@@ -58,7 +58,12 @@ from tracktokens.transforms.measuring import (
     WriteTableQuality,
 )
 from tracktokens.transforms.publishing import (
+    BUCKETS_SENT,
     CODED_ROWS,
+    CODES_RECEIVED,
+    CODES_SENT,
+    FAILURES_RECEIVED,
+    FAILURES_SENT,
     FAILURES_TAG,
     NEW_TAG,
     QUALITY_TAG,
@@ -132,6 +137,10 @@ class PublishJob:
         folder, before = snapshot.store.release(release_id), _comparable(snapshot, bundle)
         work = _Work(snapshot, bundle, release_id, folder, before, expected)
         launch.run(partial(self._build, work, launch))
+        if lost := work.lost():
+            _logger.warning("%s: they are sent once more", lost)
+            files.delete_tree(folder)
+            launch.run(partial(self._build, work, launch))
         return self._finish(work)
 
     def _build(self, work: "_Work", launch: Launch, pipeline: beam.Pipeline) -> None:
@@ -146,8 +155,10 @@ class PublishJob:
             | "spread key buckets" >> beam.Reshuffle()
             | "send codes to tracks"
             >> beam.ParDo(send)
-            .with_output_types(Keyed, **{FAILURES_TAG: Keyed, QUALITY_TAG: Measured, NEW_TAG: Measured})
-            .with_outputs(FAILURES_TAG, QUALITY_TAG, NEW_TAG, main="main")
+            .with_output_types(
+                Keyed, **{FAILURES_TAG: Keyed, QUALITY_TAG: Measured, NEW_TAG: Measured, COUNTS_TAG: Count}
+            )
+            .with_outputs(FAILURES_TAG, QUALITY_TAG, NEW_TAG, COUNTS_TAG, main="main")
         )
         # Every bucket of tracks has a part of the table, also where no track of it has a code.
         codes = sent.main | "every track bucket" >> WithEvery(range(catalog.buckets), CODED_ROWS)
@@ -160,7 +171,8 @@ class PublishJob:
             .with_outputs(REJECTS_TAG, COUNTS_TAG, main="main")
         )
         written[REJECTS_TAG] | "write rejects" >> WriteRejects(files.join(folder, "rejects"), "encode")
-        written[COUNTS_TAG] | "write counts" >> WriteCounts(files.join(folder, COUNTS_FILE))
+        counts = [sent[COUNTS_TAG], written[COUNTS_TAG]] | "all counts" >> beam.Flatten()
+        counts | "write counts" >> WriteCounts(files.join(folder, COUNTS_FILE))
         variances = training_variances(snapshot.store, bundle)
         sent[QUALITY_TAG] | "measure codebooks" >> WriteCodebookQuality(work.measures(CODEBOOKS_FILE), variances)
         uses = modality_uses(work.then) if work.then else {}
@@ -180,6 +192,8 @@ class PublishJob:
     def _finish(self, work: "_Work") -> Release:
         """Add what is small, reconcile, complete, and point ``LATEST`` at it."""
         snapshot, bundle, release_id, folder = work.snapshot, work.bundle, work.release_id, work.folder
+        if lost := work.lost():
+            raise TracktokensError(f"{lost}: nothing was published; run this again, or with one worker")
         rows = _reconciled_rows(snapshot, folder)
         rejects = files.join(folder, "rejects")
         for folder_of_rejects in (snapshot.catalog.rejects, snapshot.catalog.playlist_rejects):
@@ -288,6 +302,20 @@ class _Work:
         same_bundle = self.before.bundle_id == self.bundle.bundle_id
         continued = same_bundle and self.before.catalog_id == self.snapshot.manifest.base
         return Predecessor(TokenTable.of(store, self.before), recoded, continued)
+
+    def lost(self) -> str | None:
+        """What was sent to the tracks and did not come there, in words; None where all did.
+
+        In rare cases Beam's local runner with several workers loses a message.
+        """
+        counts = read_counts(files.join(self.folder, COUNTS_FILE))
+        balances = {
+            "buckets of codes": (len(self.snapshot.buckets()), counts[BUCKETS_SENT]),
+            "codes": (counts[CODES_SENT], counts[CODES_RECEIVED]),
+            "failures": (counts[FAILURES_SENT], counts[FAILURES_RECEIVED]),
+            "tracks": (self.snapshot.manifest.rows_accepted, counts["rows_published"]),
+        }
+        return next((f"of {n} {what} {left} came in" for what, (n, left) in balances.items() if n != left), None)
 
     def changes(self) -> dict[str, dict[str, int]] | None:
         """How many tokens changed, by modality and why; None where there is nothing to compare with."""

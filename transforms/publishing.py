@@ -41,6 +41,10 @@ FAILED_ROWS = pa.schema(
 
 FAILURES_TAG = "failures"
 
+BUCKETS_SENT, CODES_SENT, CODES_RECEIVED = "buckets_sent", "codes_sent", "codes_received"
+FAILURES_SENT, FAILURES_RECEIVED = "failures_sent", "failures_received"
+"""Counts of what went to the tracks and came there: a code that is lost on the way would be published as none."""
+
 QUALITY_TAG = "quality"
 """Output with what was measured of codes, by modality."""
 
@@ -98,10 +102,12 @@ class SendCodes(beam.DoFn):
         uncoded = keys.filter(places.is_null())  # a failure of what has a code is an old one: a retry went well
         self._require_codes(modality, bucket, without(_keys(uncoded), [_keys(failures)]))
         sent = self._to_send(modality, bucket, keys)
+        yield TaggedOutput(COUNTS_TAG, (BUCKETS_SENT, 1))
+        yield TaggedOutput(COUNTS_TAG, (CODES_SENT, len(places.filter(sent).drop_null())))
         yield from by_track_bucket(keys.filter(sent), places.filter(sent), codes, modality, CODED_ROWS, self._buckets)
-        for part in by_track_bucket(
-            uncoded, places_of(uncoded, failures), failures, modality, FAILED_ROWS, self._buckets
-        ):
+        lost = places_of(uncoded, failures)
+        yield TaggedOutput(COUNTS_TAG, (FAILURES_SENT, len(lost.drop_null())))
+        for part in by_track_bucket(uncoded, lost, failures, modality, FAILED_ROWS, self._buckets):
             yield TaggedOutput(FAILURES_TAG, part)
         yield TaggedOutput(QUALITY_TAG, (modality, measure_codes(places, codes, self._centroids[modality])))
         if self._before is not None:
@@ -195,7 +201,11 @@ class WriteTokens(beam.DoFn):
         bucket, parts = element
         tracks = files.read_table(self._catalog.tracks(bucket), CATALOG_TRACKS, PUBLISHED_COLUMNS)
         codes = self._standing(bucket, tracks)
-        fill_codes(codes, pa.Table.from_batches(parts["codes"], CODED_ROWS), tracks["track"])
+        coded = pa.Table.from_batches(parts["codes"], CODED_ROWS)
+        failed = pa.Table.from_batches(parts["failures"], FAILED_ROWS)
+        yield TaggedOutput(COUNTS_TAG, (CODES_RECEIVED, coded.num_rows))
+        yield TaggedOutput(COUNTS_TAG, (FAILURES_RECEIVED, failed.num_rows))
+        fill_codes(codes, coded, tracks["track"])
         columns = [pa.array(column, mask=column == NONE) for column in np.ascontiguousarray(codes.T)]
         strings = token_strings(pa.record_batch(columns, names=list(MODALITIES)), self._size)
         table = pa.table([tracks["track_id"], *columns, strings], schema=self._schema)
@@ -203,7 +213,8 @@ class WriteTokens(beam.DoFn):
         yield TaggedOutput(COUNTS_TAG, ("rows_published", table.num_rows))
         yield from self._compare(bucket, table)
         yield from tuple_rows(codes, tracks, self._catalog.buckets)
-        yield from self._reject(bucket, tracks, parts["failures"])
+        if failed.num_rows:
+            yield from tag_rejects(bucket, encoding_rejects(failed, tracks))
 
     def _standing(self, bucket: int, tracks: pa.Table) -> Codes:
         """The codes that tracks keep, as their input is what it was: int16 (tracks, 5)."""
@@ -228,11 +239,6 @@ class WriteTokens(beam.DoFn):
         if changes.num_rows:
             files.write_batches(changes_part(self._release, bucket), CHANGES, [changes])
         yield from (TaggedOutput(COUNTS_TAG, count) for count in count_changes(changes))
-
-    def _reject(self, bucket: int, tracks: pa.Table, failures: Iterable[pa.RecordBatch]) -> Iterator[object]:
-        rows = pa.Table.from_batches(failures, FAILED_ROWS)
-        if rows.num_rows:
-            yield from tag_rejects(bucket, encoding_rejects(rows, tracks))
 
 
 def fill_codes(codes: Codes, coded: pa.Table, tracks: pa.ChunkedArray) -> None:
