@@ -6,9 +6,8 @@ from dataclasses import dataclass
 import apache_beam as beam
 import pyarrow as pa
 
-from tracktokens.schemas.catalog import KEY_CHANGES
 from tracktokens.schemas.modalities import MODALITIES
-from tracktokens.transforms.arrow_coder import Count, Keyed, ModalityKeyed, WithEvery
+from tracktokens.transforms.arrow_coder import Count, EveryKey, Keyed, ModalityKeyed
 from tracktokens.transforms.counts import COUNTS_TAG, Totals
 from tracktokens.transforms.given_vectors import ScanVectors
 from tracktokens.transforms.inputs.fragments import Fragment
@@ -72,9 +71,9 @@ class ScanCatalog:
         )
         # Every bucket is settled, also one without a track now: there may have been some.
         every = range(self.buckets)
-        rows = scanned.main | "every track bucket" >> WithEvery(every, self.tracks.schema)
+        track_buckets = pipeline | "every track bucket" >> EveryKey(every, Keyed)
         settled = (
-            {"rows": rows, "vectors": vectors.main}
+            {"rows": scanned.main, "vectors": vectors.main, "every": track_buckets}
             | "group by track bucket" >> beam.CoGroupByKey()
             | "settle" >> _outputs(self.settle, ModalityKeyed)
         )
@@ -82,10 +81,10 @@ class ScanCatalog:
         # Known before anything is encoded: nothing is, of a catalog that is refused.
         totals = row_counts | "row totals" >> Totals()
         refused = totals | "refuse" >> beam.Map(self.is_refused).with_output_types(bool)
+        key_buckets = [(modality, bucket) for modality in MODALITIES for bucket in every]
         missing = (
-            settled.main
-            | "every key bucket" >> WithEvery([(m, bucket) for m in MODALITIES for bucket in every], KEY_CHANGES)
-            | "group by key bucket" >> beam.GroupByKey()
+            {"changes": settled.main, "every": pipeline | "every key bucket" >> EveryKey(key_buckets, ModalityKeyed)}
+            | "group by key bucket" >> beam.CoGroupByKey()
             | "find missing"
             >> beam.ParDo(self.find, beam.pvalue.AsSingleton(refused))
             .with_output_types(pa.RecordBatch, **{COUNTS_TAG: Count, PLACES_TAG: ModalityKeyed, WANTED_TAG: Keyed})

@@ -39,7 +39,7 @@ from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.schemas.rejects import REJECTS
 from tracktokens.schemas.release_manifest import ReleaseManifest
 from tracktokens.transforms import files
-from tracktokens.transforms.arrow_coder import Count, Keyed, WithEvery
+from tracktokens.transforms.arrow_coder import Count, EveryKey, Keyed
 from tracktokens.transforms.bundles import read_manifest
 from tracktokens.transforms.changes import changes_by_modality, changes_folder
 from tracktokens.transforms.comparing import compare
@@ -59,7 +59,6 @@ from tracktokens.transforms.measuring import (
 )
 from tracktokens.transforms.publishing import (
     BUCKETS_SENT,
-    CODED_ROWS,
     CODES_RECEIVED,
     CODES_SENT,
     FAILURES_RECEIVED,
@@ -161,9 +160,9 @@ class PublishJob:
             .with_outputs(FAILURES_TAG, QUALITY_TAG, NEW_TAG, COUNTS_TAG, main="main")
         )
         # Every bucket of tracks has a part of the table, also where no track of it has a code.
-        codes = sent.main | "every track bucket" >> WithEvery(range(catalog.buckets), CODED_ROWS)
+        every = pipeline | "every track bucket" >> EveryKey(range(catalog.buckets), Keyed)
         written = (
-            {"codes": codes, "failures": sent[FAILURES_TAG]}
+            {"codes": sent.main, "failures": sent[FAILURES_TAG], "every": every}
             | "group by track bucket" >> beam.CoGroupByKey()
             | "write tokens"
             >> beam.ParDo(write)

@@ -54,26 +54,21 @@ Count = typehints.KV[str, int]
 """A named count, to be summed."""
 
 
-class WithEvery(beam.PTransform):
-    """Adds an empty batch for each of some keys, so that each has its group.
+class EveryKey(beam.PTransform):
+    """An empty batch for each of some keys: what is grouped with these has a group for each.
 
-    Batches are not joined with values of another type for this: then Beam would pickle all of them.
+    Other values would not do: beside them Beam would pickle the batches.
     """
 
-    def __init__(self, keys: Collection[object], schema: pa.Schema) -> None:
+    def __init__(self, keys: Collection[object], kind: object) -> None:
         super().__init__()
         self._keys = list(keys)
-        self._schema = schema
+        self._kind = kind
 
-    def expand(self, batches: beam.PCollection) -> beam.PCollection:
-        """Flatten both."""
-        schema = self._schema
-        every = (
-            batches.pipeline
-            | "keys" >> beam.Create(self._keys)
-            | "empty"
-            >> beam.Map(lambda key: (key, pa.RecordBatch.from_pylist([], schema))).with_output_types(
-                batches.element_type
-            )
-        )
-        return [batches, every] | beam.Flatten()
+    def expand(self, start: beam.pvalue.PBegin) -> beam.PCollection:
+        """Make them; ``kind`` is ``Keyed`` or ``ModalityKeyed``."""
+        return start | beam.Create(self._keys) | beam.Map(_with_nothing).with_output_types(self._kind)
+
+
+def _with_nothing(key: object) -> tuple[object, pa.RecordBatch]:
+    return key, pa.RecordBatch.from_pylist([], pa.schema([]))

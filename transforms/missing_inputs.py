@@ -63,10 +63,12 @@ class FindMissing(beam.DoFn):
         self._retry = retry
         self._board = board
 
-    def process(self, element: tuple[tuple[str, int], Iterable[pa.RecordBatch]], refused: bool) -> Iterator[object]:
+    def process(
+        self, element: tuple[tuple[str, int], Mapping[str, Iterable[pa.RecordBatch]]], refused: bool
+    ) -> Iterator[object]:
         """Settle one bucket of one modality; nothing is encoded of a catalog that is refused."""
-        (modality, bucket), batches = element
-        changes = pa.Table.from_batches(batches, KEY_CHANGES).combine_chunks()
+        (modality, bucket), parts = element
+        changes = pa.Table.from_batches(parts["changes"], KEY_CHANGES).combine_chunks()
         keys = apply_changes(self._before(modality, bucket), changes)
         if not keys.num_rows or refused:
             return

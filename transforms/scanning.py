@@ -92,11 +92,6 @@ class ScanTracks(beam.DoFn):
         self._encoded = frozenset(encoded)
         self._board = board
 
-    @property
-    def schema(self) -> pa.Schema:
-        """Schema of the rows."""
-        return keyed_tracks(self._encoded)
-
     def setup(self) -> None:
         """Look at the audio root once a worker."""
         self._audio = None if self._audio_root is None else AudioRoot(self._audio_root)

@@ -77,7 +77,7 @@ def write_keys(catalog: Catalog, row: dict[str, object]) -> None:
 def find(store: Store, base: Catalog | None, changes: pa.RecordBatch, given: bool) -> list[TaggedOutput]:
     encoders, vectors = {TAGS: "e"}, [TAGS] if given else []
     dofn = FindMissing(store, store.catalog("now"), base, encoders, vectors, False, Board())
-    return list(dofn.process(((TAGS, 0), [changes]), False))
+    return list(dofn.process(((TAGS, 0), {"changes": [changes]}), False))
 
 
 def change(text: str, track: int, position: int, removed: bool = False) -> dict[str, object]:
