@@ -78,7 +78,7 @@ class EmbedJob:
         if lost := what_is_lost(read_counts(catalog.counts), self.max_reject_rate):
             _logger.warning("%s: the catalog is scanned once more, and compared with nothing", lost)
             files.delete_tree(catalog.folder)
-            base, catalog = None, self._scan(store, fragments, None, launch)
+            base, catalog = None, self._scan(store, fragments, None, launch.surely())
         return self._finish(catalog, base)
 
     @property

@@ -139,7 +139,7 @@ class PublishJob:
         if lost := work.lost():
             _logger.warning("%s: they are sent once more", lost)
             files.delete_tree(folder)
-            launch.run(partial(self._build, work, launch))
+            launch.surely().run(partial(self._build, work, launch))
         return self._finish(work)
 
     def _build(self, work: "_Work", launch: Launch, pipeline: beam.Pipeline) -> None:
@@ -192,7 +192,7 @@ class PublishJob:
         """Add what is small, reconcile, complete, and point ``LATEST`` at it."""
         snapshot, bundle, release_id, folder = work.snapshot, work.bundle, work.release_id, work.folder
         if lost := work.lost():
-            raise TracktokensError(f"{lost}: nothing was published; run this again, or with one worker")
+            raise TracktokensError(f"{lost}: nothing was published; run this again")
         rows = _reconciled_rows(snapshot, folder)
         rejects = files.join(folder, "rejects")
         for folder_of_rejects in (snapshot.catalog.rejects, snapshot.catalog.playlist_rejects):
