@@ -35,6 +35,7 @@ from tracktokens.transforms.vector_scans import Scans
 from tracktokens.transforms.writer_lock import writes
 
 DEFAULT_MAX_REJECT_RATE = 0.05
+
 _logger = logging.getLogger(__name__)
 
 

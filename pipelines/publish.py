@@ -43,7 +43,7 @@ from tracktokens.transforms.arrow_coder import Count, EveryKey, Keyed
 from tracktokens.transforms.bundles import read_manifest
 from tracktokens.transforms.changes import changes_by_modality, changes_folder
 from tracktokens.transforms.comparing import compare
-from tracktokens.transforms.counts import COUNTS_TAG, WriteCounts, read_counts, require_balance
+from tracktokens.transforms.counts import COUNTS_TAG, WriteCounts, first_imbalance, read_counts, require_balance
 from tracktokens.transforms.measuring import (
     CODEBOOKS_FILE,
     FIT_FILE,
@@ -135,12 +135,18 @@ class PublishJob:
         release_id = new_id()
         folder, before = snapshot.store.release(release_id), _comparable(snapshot, bundle)
         work = _Work(snapshot, bundle, release_id, folder, before, expected)
+        self._write_tables(work, launch)
+        return self._finish(work)
+
+    def _write_tables(self, work: "_Work", launch: Launch) -> None:
+        """Write all that is as long as the catalog; once more where something was lost."""
         launch.run(partial(self._build, work, launch))
         if lost := work.lost():
             _logger.warning("%s: they are sent once more", lost)
-            files.delete_tree(folder)
+            files.delete_tree(work.folder)
             launch.surely().run(partial(self._build, work, launch))
-        return self._finish(work)
+            if lost := work.lost():
+                raise TracktokensError(f"{lost}: nothing was published; run this again")
 
     def _build(self, work: "_Work", launch: Launch, pipeline: beam.Pipeline) -> None:
         snapshot, bundle, folder = work.snapshot, work.bundle, work.folder
@@ -191,13 +197,8 @@ class PublishJob:
     def _finish(self, work: "_Work") -> Release:
         """Add what is small, reconcile, complete, and point ``LATEST`` at it."""
         snapshot, bundle, release_id, folder = work.snapshot, work.bundle, work.release_id, work.folder
-        if lost := work.lost():
-            raise TracktokensError(f"{lost}: nothing was published; run this again")
         rows = _reconciled_rows(snapshot, folder)
-        rejects = files.join(folder, "rejects")
-        for folder_of_rejects in (snapshot.catalog.rejects, snapshot.catalog.playlist_rejects):
-            files.copy_files(files.list_files(folder_of_rejects, ".parquet"), rejects)
-        _complete(rejects, REJECTS)
+        _gather_rejects(snapshot, files.join(folder, "rejects"))
         if work.before is not None:
             _complete(changes_folder(folder), CHANGES)
         write_vocabulary(bundle, files.join(folder, "vocabulary"))
@@ -227,11 +228,7 @@ class PublishJob:
             if work.before is not None and work.before.bundle_id == bundle.bundle_id:
                 _logger.warning("%s", LOST_USE.format(bundle.bundle_id))
             write_first_use(snapshot.store, work.bundle_manifest, release_id, now)
-        refuse_overtaken(snapshot.store, work.expected)
-        files.write_bytes(files.join(folder, "manifest.json"), manifest.to_json().encode())
-        # A power failure must not leave a LATEST whose release was still on its way to the disk.
-        files.sync(files.join(folder, path) for path in (*manifest.files, "manifest.json"))
-        files.write_bytes(files.join(snapshot.store.root, LATEST), f"{release_id}\n".encode())
+        _point_latest(snapshot.store, folder, manifest, work.expected)
         return Release(manifest, folder, metrics)
 
     def _drift(self, work: "_Work", now: CatalogUse) -> DriftReport | None:
@@ -314,7 +311,7 @@ class _Work:
             "failures": (counts[FAILURES_SENT], counts[FAILURES_RECEIVED]),
             "tracks": (self.snapshot.manifest.rows_accepted, counts["rows_published"]),
         }
-        return next((f"of {n} {what} {left} came in" for what, (n, left) in balances.items() if n != left), None)
+        return first_imbalance(balances, "came in")
 
     def changes(self) -> dict[str, dict[str, int]] | None:
         """How many tokens changed, by modality and why; None where there is nothing to compare with."""
@@ -352,6 +349,22 @@ def write_vocabulary(bundle: Bundle, folder: str) -> None:
     centroids = {book.modality: np.ascontiguousarray(book.centroids) for book in bundle.codebooks}
     packed = save_sorted(centroids, {"bundle": bundle.bundle_id, "format": "1"})
     files.write_bytes(files.join(folder, "centroids.safetensors"), packed)
+
+
+def _point_latest(store: Store, folder: str, manifest: ReleaseManifest, expected: str) -> None:
+    """Complete a release, and let ``LATEST`` name it, unless that names another than is expected."""
+    refuse_overtaken(store, expected)
+    files.write_bytes(files.join(folder, "manifest.json"), manifest.to_json().encode())
+    # A power failure must not leave a LATEST whose release was still on its way to the disk.
+    files.sync(files.join(folder, path) for path in (*manifest.files, "manifest.json"))
+    files.write_bytes(files.join(store.root, LATEST), f"{manifest.release_id}\n".encode())
+
+
+def _gather_rejects(snapshot: Snapshot, rejects: str) -> None:
+    """Put the rejects of reading beside those of encoding."""
+    for folder in (snapshot.catalog.rejects, snapshot.catalog.playlist_rejects):
+        files.copy_files(files.list_files(folder, ".parquet"), rejects)
+    _complete(rejects, REJECTS)
 
 
 def _reconciled_rows(snapshot: Snapshot, folder: str) -> dict[str, int]:

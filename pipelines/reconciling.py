@@ -6,7 +6,7 @@ from tracktokens.schemas.catalog_manifest import CatalogManifest
 from tracktokens.schemas.errors import DataRefusedError
 from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.schemas.vectors import VectorCounts
-from tracktokens.transforms.counts import require_balance
+from tracktokens.transforms.counts import first_imbalance, require_balance
 from tracktokens.transforms.given_vectors import vector_counts
 
 
@@ -84,7 +84,7 @@ def what_is_lost(counts: Mapping[str, int], max_reject_rate: float) -> str | Non
         found = vector_counts(counts, modality)
         balances[f"rows of {modality} vectors"] = found.read, found.accounted
         balances[f"new {modality} inputs"] = counts[f"missing/{modality}"], _tried(counts, modality)
-    return next((f"of {n} {what} {left} are left" for what, (n, left) in balances.items() if n != left), None)
+    return first_imbalance(balances, "are left")
 
 
 def _tried(counts: Mapping[str, int], modality: str) -> int:

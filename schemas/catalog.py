@@ -9,14 +9,19 @@ from tracktokens.schemas.tracks import POSITION
 TRACK = pa.field("track", pa.uint64(), nullable=False)
 """A track by number: the first 8 bytes of the hash of its id. No two tracks of a catalog have the same."""
 
+KNOWN_OF_TRACK = (
+    pa.field("title", pa.string()),
+    pa.field("artist", pa.string()),
+    pa.field("tag_names", pa.list_(pa.string())),
+    pa.field("popularity", pa.float64()),
+)
+"""What is kept of a row of the tracks table to show, compare and weigh the track by."""
+
 CATALOG_TRACKS = pa.schema(
     [
         pa.field("track_id", pa.string(), nullable=False),
         TRACK,
-        ("title", pa.string()),
-        ("artist", pa.string()),
-        ("tag_names", pa.list_(pa.string())),
-        ("popularity", pa.float64()),
+        *KNOWN_OF_TRACK,
         *[pa.field(modality, KEY.type) for modality in MODALITIES],
     ]
 )

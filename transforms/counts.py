@@ -1,6 +1,7 @@
 """Named counts that travel beside the data and are summed at the end: exact where a runner may count a retry twice."""
 
 from collections import Counter
+from collections.abc import Mapping
 from functools import partial
 
 import apache_beam as beam
@@ -50,6 +51,16 @@ def require_balance(rows: str, read: int, kept: int, where: str, rejected: int) 
             f"{read} {rows} read, but {kept} {where} and {rejected} rejected: "
             "this is a fault of tracktokens, please report it; nothing was published"
         )
+
+
+def first_imbalance(balances: Mapping[str, tuple[int, int]], became: str) -> str | None:
+    """Say what did not all come through a job; None where everything did.
+
+    Args:
+        balances: what it is to how many there were, and how many there are.
+        became: what there are of them, for the message.
+    """
+    return next((f"of {n} {what} {left} {became}" for what, (n, left) in balances.items() if n != left), None)
 
 
 def read_counts(path: str) -> Counter[str]:

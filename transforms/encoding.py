@@ -159,7 +159,9 @@ class EncodeMissing(beam.PTransform):
 
     def expand(self, inputs: beam.PCollection) -> beam.PCollection:
         """Spread the batches over workers first: they come out of few buckets, and encoding is the long part."""
-        from tracktokens.transforms.inference import EncoderHandler, RunInference  # three seconds: it imports torch
+        from apache_beam.ml.inference.base import RunInference  # three seconds: it imports torch
+
+        from tracktokens.transforms.inference import EncoderHandler
 
         handler = EncoderHandler(self._encoder, self._workers)
         return (

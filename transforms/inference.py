@@ -4,12 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
-from apache_beam.ml.inference.base import ModelHandler, RunInference
+from apache_beam.ml.inference.base import ModelHandler
 
 from tracktokens.transforms.encoders.base import Encoder
 from tracktokens.transforms.encoding import LazyEncoder, encode_inputs
-
-__all__ = ["EncoderHandler", "RunInference"]
 
 
 class EncoderHandler(ModelHandler[pa.RecordBatch, pa.RecordBatch, LazyEncoder]):

@@ -145,11 +145,12 @@ class ReadInputs(beam.DoFn):
         """
         number, batches = element
         fragment, wanted = self._fragments[number], pa.Table.from_batches(batches, WANTED_INPUTS).combine_chunks()
-        by_modality = {m: wanted.filter(pc.equal(wanted["modality"], n)) for n, m in enumerate(MODALITIES)}
+        numbers = pc.unique(wanted["modality"]).to_pylist()
+        by_modality = {MODALITIES[n]: wanted.filter(pc.equal(wanted["modality"], n)) for n in numbers}
         found = 0
         for scanned in read_fragment(fragment, TRACKS):
             for modality, places in by_modality.items():
-                inputs = inputs_at(scanned.rows, modality, places) if places.num_rows else INPUTS.empty_table()
+                inputs = inputs_at(scanned.rows, modality, places)
                 found += inputs.num_rows
                 for bucket, part in split_by_bucket(_batch(inputs), bucket_numbers(_keys(inputs), self._buckets)):
                     yield (modality, bucket), part

@@ -200,7 +200,8 @@ class WriteTokens(beam.DoFn):
         """Join the codes of one bucket to its tracks, in order of track id."""
         bucket, parts = element
         tracks = files.read_table(self._catalog.tracks(bucket), CATALOG_TRACKS, PUBLISHED_COLUMNS)
-        codes = self._standing(bucket, tracks)
+        old = self._old_tokens(bucket)
+        codes = self._standing(bucket, tracks, old)
         coded = pa.Table.from_batches(parts["codes"], CODED_ROWS)
         failed = pa.Table.from_batches(parts["failures"], FAILED_ROWS)
         yield TaggedOutput(COUNTS_TAG, (CODES_RECEIVED, coded.num_rows))
@@ -211,18 +212,25 @@ class WriteTokens(beam.DoFn):
         table = pa.table([tracks["track_id"], *columns, strings], schema=self._schema)
         files.write_batches(token_part(self._release, bucket), self._schema, [table])
         yield TaggedOutput(COUNTS_TAG, ("rows_published", table.num_rows))
-        yield from self._compare(bucket, table)
+        yield from self._compare(bucket, table, old)
         yield from tuple_rows(codes, tracks, self._catalog.buckets)
         if failed.num_rows:
             yield from tag_rejects(bucket, encoding_rejects(failed, tracks))
 
-    def _standing(self, bucket: int, tracks: pa.Table) -> Codes:
+    def _old_tokens(self, bucket: int) -> pa.Table:
+        """The bucket in the release before, without a row where there is none."""
+        columns = ["track_id", *MODALITIES]
+        if self._before is None:
+            return pa.schema([self._schema.field(name) for name in columns]).empty_table()
+        return self._before.table.read(bucket, columns)
+
+    def _standing(self, bucket: int, tracks: pa.Table, old_tokens: pa.Table) -> Codes:
         """The codes that tracks keep, as their input is what it was: int16 (tracks, 5)."""
         codes = np.full((tracks.num_rows, len(MODALITIES)), NONE, np.int16)
         if self._before is None or not self._before.continued:
             return codes
         before = self._before.table.tracks(bucket, ["track", *MODALITIES])
-        old = code_matrix(self._before.table.read(bucket, list(MODALITIES)))
+        old = code_matrix(old_tokens)
         pairs = Counterparts.of(before, tracks)
         known = pairs.places.is_valid().to_numpy(zero_copy_only=False)
         places = pc.fill_null(pairs.places, 0).to_numpy()
@@ -231,11 +239,10 @@ class WriteTokens(beam.DoFn):
             codes[same, column] = old[places[same], column]
         return codes
 
-    def _compare(self, bucket: int, table: pa.Table) -> Iterator[TaggedOutput]:
+    def _compare(self, bucket: int, table: pa.Table, old_tokens: pa.Table) -> Iterator[TaggedOutput]:
         if self._before is None:
             return
-        old = self._before.table.read(bucket, ["track_id", *MODALITIES])
-        changes = find_changes(old, table, self._before.recoded)
+        changes = find_changes(old_tokens, table, self._before.recoded)
         if changes.num_rows:
             files.write_batches(changes_part(self._release, bucket), CHANGES, [changes])
         yield from (TaggedOutput(COUNTS_TAG, count) for count in count_changes(changes))

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from apache_beam.pvalue import TaggedOutput
 
+from tracktokens.schemas.catalog import KNOWN_OF_TRACK
 from tracktokens.schemas.facts import KEY
 from tracktokens.schemas.modalities import AUDIO, CONTENT_MODALITIES, LYRICS, METADATA, TAGS
 from tracktokens.schemas.tracks import POSITION, TRACKS
@@ -32,10 +33,7 @@ def keyed_tracks(encoded: Collection[str]) -> pa.Schema:
             pa.field("track_key", KEY.type, nullable=False),
             pa.field("track_id", pa.string(), nullable=False),
             POSITION,
-            ("title", pa.string()),
-            ("artist", pa.string()),
-            ("tag_names", pa.list_(pa.string())),
-            ("popularity", pa.float64()),
+            *KNOWN_OF_TRACK,
             *[pa.field(modality, KEY.type) for modality in CONTENT_MODALITIES if modality in encoded],
         ]
     )

@@ -114,17 +114,16 @@ class SettleTracks(beam.DoFn):
         yield TaggedOutput(COUNTS_TAG, ("rows_accepted", accepted.num_rows))
         yield from tag_rejects(bucket, reject_duplicates(duplicates))
         places = self._places(bucket, parts["vectors"])
-        tracks, positions = accepted, {}
+        keys, positions = {}, {}
         for modality in MODALITIES:
             if modality in self._given:
                 joined = join_vectors(places, accepted, modality)
                 yield from _count_vectors(bucket, modality, joined)
-                keys, positions[modality] = joined.keys, joined.positions
+                keys[modality], positions[modality] = joined.keys, joined.positions
             else:
-                keys, positions[modality] = self._keys(accepted, modality), accepted["position"].to_numpy()
-            tracks = tracks.drop_columns([modality] if modality in tracks.column_names else [])
-            tracks = tracks.append_column(CATALOG_TRACKS.field(modality), keys)
-        tracks = tracks.select(CATALOG_TRACKS.names)
+                keys[modality], positions[modality] = self._keys(accepted, modality), accepted["position"].to_numpy()
+        columns = [keys[name] if name in keys else accepted[name] for name in CATALOG_TRACKS.names]
+        tracks = pa.table(columns, schema=CATALOG_TRACKS)
         self._settle(bucket, tracks, places)
         yield from self._compare(bucket, tracks, positions)
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -68,9 +69,17 @@ class Scans:
     def recall(self, before: Catalog, bucket: int) -> pa.Table:
         """``VECTOR_PLACES`` of one bucket, of the row groups that are not read again."""
         kept = files.read_table(before.places(bucket), VECTOR_PLACES)
-        numbers = {(m, told_by): number for (m, number), told_by in self.told.items() if (m, told_by) in self.known}
-        parts = [_renumbered(kept, modality, numbers) for modality in MODALITIES]
+        parts = [_renumbered(kept, modality, numbers) for modality, numbers in self._numbers.items()]
         return pa.concat_tables([VECTOR_PLACES.empty_table(), *parts])
+
+    @cached_property
+    def _numbers(self) -> dict[str, dict[int, int]]:
+        """Modality to what tells a known row group to its number now."""
+        found: dict[str, dict[int, int]] = {}
+        for (modality, number), told_by in self.told.items():
+            if (modality, told_by) in self.known:
+                found.setdefault(modality, {})[told_by] = number
+        return found
 
 
 def keep(catalog: Catalog, bucket: int, places: pa.Table) -> None:
@@ -101,13 +110,12 @@ def _known_scans(catalog: Catalog) -> dict[tuple[str, int], tuple[int, int]]:
     return {name: (counts["read"], counts["absent"]) for name, counts in found.items()}
 
 
-def _renumbered(kept: pa.Table, modality: str, numbers: Mapping[tuple[str, int], int]) -> pa.Table:
+def _renumbered(kept: pa.Table, modality: str, numbers: Mapping[int, int]) -> pa.Table:
     """Places of one modality, in row groups as they are numbered now; those of other row groups are left out."""
-    mine = {told_by: number for (name, told_by), number in numbers.items() if name == modality}
     rows = kept.filter(pc.equal(kept["modality"], MODALITIES.index(modality)))
-    found = pc.index_in(rows["scan"], value_set=pa.array(list(mine), pa.uint64())).combine_chunks()
+    found = pc.index_in(rows["scan"], value_set=pa.array(list(numbers), pa.uint64())).combine_chunks()
     known = rows.filter(found.is_valid())
-    fragments = np.array(list(mine.values()), np.int64)[found.drop_null().to_numpy()]
+    fragments = np.array(list(numbers.values()), np.int64)[found.drop_null().to_numpy()]
     positions = pa.array((fragments << POSITION_SHIFT) + known["position"].to_numpy())
     return known.set_column(VECTOR_PLACES.get_field_index("position"), VECTOR_PLACES.field("position"), positions)
 

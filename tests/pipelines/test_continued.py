@@ -1,8 +1,6 @@
 """A night that is compared with the one before comes to what it would come to if it were compared with nothing."""
 
-import hashlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.pipelines.fussy_encoder import ASKED, CODEC, FussyEncoder
 from tests.pipelines.vector_catalog import DIMS, group_vectors, write_vectors
 from tracktokens.pipelines.embed import EmbedJob
 from tracktokens.pipelines.encoders import VectorsChoice, VectorSources
@@ -19,44 +18,13 @@ from tracktokens.pipelines.refresh import RefreshJob
 from tracktokens.pipelines.run import Outcome, RunJob
 from tracktokens.schemas.catalog import CATALOG_TRACKS, TRACK_KEYS
 from tracktokens.schemas.modalities import LYRICS, MODALITIES, PLAYLIST, TAGS
-from tracktokens.schemas.rejects import ENCODER_FAILED, TRANSIENT_REASONS
 from tracktokens.transforms import files
-from tracktokens.transforms.encoders.base import Encoded, Encoder, Failure, LoadedEncoder
 from tracktokens.transforms.store import Store
 
 TRACKS = 300
 NIGHTS = 5
 WITH_CODEC = 2
 """The night from which on inputs can be encoded that failed before."""
-
-
-@dataclass(frozen=True)
-class HashEncoder(Encoder):
-    """Makes vectors of texts out of their hashes, but not of "odd" and "gone" ones while there is no codec."""
-
-    folder: str
-
-    def identity(self) -> Mapping[str, object]:
-        return {"name": "hash"}
-
-    def load(self, threads: int) -> LoadedEncoder:
-        return LoadedHash(self.folder)
-
-
-@dataclass
-class LoadedHash(LoadedEncoder):
-    folder: str
-
-    def encode(self, inputs: pa.StringArray) -> Encoded:
-        texts = inputs.to_pylist()
-        with Path(self.folder, "encoded.txt").open("a") as log:
-            log.writelines(f"{text}\n" for text in texts)
-        codec = Path(self.folder, "codec").exists()
-        reasons = {"odd": ENCODER_FAILED, "gone": TRANSIENT_REASONS[0]}
-        failed = {n: reasons.get(text.partition(" ")[0]) for n, text in enumerate(texts) if not codec}
-        failures = {n: Failure(reason, "") for n, reason in failed.items() if reason is not None}
-        vectors = [np.frombuffer(hashlib.sha256(text.encode()).digest(), np.uint8) for text in texts]
-        return Encoded(np.stack(vectors).astype(np.float32), failures)
 
 
 def write_night(folder: Path, night: int) -> None:
@@ -89,9 +57,9 @@ def run_nights(folder: Path) -> Iterator[Outcome]:
         write_night(catalog, night)
         given = VectorSources(vectors={LYRICS: VectorsChoice(str(catalog / LYRICS), source="made")}).given()
         tracks, playlists = str(catalog / "tracks.parquet"), str(catalog / "playlists.parquet")
-        encoders = {TAGS: HashEncoder(str(folder))}
+        encoders = {TAGS: FussyEncoder(str(folder))}
         if night == WITH_CODEC:
-            (folder / "codec").touch()
+            (folder / CODEC).touch()
         if night == 0:
             job = RunJob(tracks, str(folder / "store"), encoders, playlists, codebook_size=8, vectors=given)
             yield job.run(Launch())
@@ -140,7 +108,7 @@ def test_nights_that_are_compared_with_the_one_before_are_as_if_they_were_not(
     anew = list(run_nights(tmp_path / "anew"))
     for one, other in zip(continued, anew, strict=True):
         assert without_names(content(one)) == without_names(content(other))
-    encoded = [(tmp_path / name / "encoded.txt").read_text().splitlines() for name in ("continued", "anew")]
+    encoded = [(tmp_path / name / ASKED).read_text().splitlines() for name in ("continued", "anew")]
     assert sorted(encoded[0]) == sorted(encoded[1])
     tried = [text for text in encoded[0] if text.startswith("gone 1")]
     assert len(tried) > len(set(tried))  # what failed for a while is tried each night

@@ -1,53 +1,19 @@
 """Inputs of which no vector could be made stay rejected, until they are tried again on purpose."""
 
-import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.pipelines.fussy_encoder import ASKED, CODEC, FussyEncoder
 from tracktokens.pipelines.launch import Launch
 from tracktokens.pipelines.refresh import RefreshJob
 from tracktokens.pipelines.run import RunJob
 from tracktokens.schemas.modalities import TAGS
-from tracktokens.transforms.encoders.base import Encoded, Encoder, Failure, LoadedEncoder
 
 TRACKS = 60
-
-
-@dataclass(frozen=True)
-class FussyEncoder(Encoder):
-    """Makes vectors of texts, but not of those with "odd" in them while there is no codec."""
-
-    folder: str
-
-    def identity(self) -> Mapping[str, object]:
-        return {"name": "fussy"}
-
-    def load(self, threads: int) -> LoadedEncoder:
-        return LoadedFussy(self.folder)
-
-
-@dataclass
-class LoadedFussy(LoadedEncoder):
-    folder: str
-
-    def encode(self, inputs: pa.StringArray) -> Encoded:
-        texts = inputs.to_pylist()
-        with Path(self.folder, "asked.txt").open("a") as log:
-            log.writelines(f"{text}\n" for text in texts)
-        vectors = [np.frombuffer(hashlib.sha256(text.encode()).digest(), np.uint8) for text in texts]
-        codec = Path(self.folder, "codec").exists()
-        failures = {
-            row: Failure("encoder_failed", "no codec")
-            for row, text in enumerate(texts)
-            if text.startswith("odd") and not codec
-        }
-        return Encoded(np.stack(vectors).astype(np.float32), failures)
 
 
 @pytest.fixture
@@ -57,24 +23,24 @@ def job(tmp_path: Path) -> RefreshJob:
     pq.write_table(table, tmp_path / "tracks.parquet")
     encoders = {TAGS: FussyEncoder(str(tmp_path))}
     RunJob(str(tmp_path / "tracks.parquet"), str(tmp_path / "store"), encoders, codebook_size=8).run(Launch())
-    (tmp_path / "asked.txt").unlink()
+    (tmp_path / ASKED).unlink()
     return RefreshJob(str(tmp_path / "tracks.parquet"), str(tmp_path / "store"), encoders)
 
 
 def asked(folder: Path) -> list[str]:
-    log = folder / "asked.txt"
+    log = folder / ASKED
     return sorted(log.read_text().splitlines()) if log.exists() else []
 
 
 def test_a_refresh_leaves_lasting_rejects_alone(job: RefreshJob, tmp_path: Path) -> None:
-    (tmp_path / "codec").touch()
+    (tmp_path / CODEC).touch()
     metrics = job.run(Launch()).release.metrics
     assert asked(tmp_path) == []
     assert metrics["rejects"] == {"tracks": {"encoder_failed": 3}}
 
 
 def test_a_retry_encodes_the_rejected_inputs_only_and_their_tracks_get_tokens(job: RefreshJob, tmp_path: Path) -> None:
-    (tmp_path / "codec").touch()
+    (tmp_path / CODEC).touch()
     outcome = replace(job, retry_rejects=True).run(Launch())
     assert asked(tmp_path) == ["odd 0", "odd 20", "odd 40"]
     assert outcome.release.metrics["rejects"] == {}
