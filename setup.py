@@ -62,5 +62,5 @@ setup(
     package_data={"tracktokens.schemas": ["py.typed"]},
     install_requires=REQUIRES,
     extras_require=EXTRAS,
-    entry_points={"console_scripts": ["tracktokens = tracktokens.pipelines.cli:main"]},
+    entry_points={"console_scripts": ["tracktokens = tracktokens.pipelines.cli.main:main"]},
 )

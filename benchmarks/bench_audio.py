@@ -31,10 +31,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import soundfile as sf
 
-from tracktokens.transforms.audio_descriptors import HOP, N_FFT, N_MELS, describe
+from tracktokens.transforms.encoders.audio.clap_checkpoint import build_network, clap_encoder
+from tracktokens.transforms.encoders.audio.descriptor_features import HOP, N_FFT, N_MELS, describe
+from tracktokens.transforms.encoders.audio.descriptors import DescriptorEncoder
 from tracktokens.transforms.encoders.base import Encoder
-from tracktokens.transforms.encoders.clap import build_network, clap_encoder
-from tracktokens.transforms.encoders.descriptors import DescriptorEncoder
 
 RATE = 22_050
 SECONDS = 180

@@ -23,8 +23,8 @@ from sklearn.cluster import MiniBatchKMeans
 
 from tracktokens.codebooks.assign import assign
 from tracktokens.codebooks.codebook import Codebook, Preprocessing
-from tracktokens.codebooks.fit import fit_codebook
-from tracktokens.transforms.facts import as_matrix
+from tracktokens.codebooks.training.fit import fit_codebook
+from tracktokens.transforms.store.records import as_matrix
 
 CODES = 1024
 DIM = 384

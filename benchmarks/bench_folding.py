@@ -25,12 +25,12 @@ from bench_playlists import Playlists, coded, read_corpus
 
 from tracktokens.codebooks.assign import assign
 from tracktokens.codebooks.codebook import Codebook
-from tracktokens.codebooks.fit import fit_codebook
-from tracktokens.codebooks.folding import neighbour_sums
-from tracktokens.codebooks.rotation import rotation
+from tracktokens.codebooks.continuity.fold_in import neighbour_sums
+from tracktokens.codebooks.continuity.procrustes import rotation
+from tracktokens.codebooks.training.fit import fit_codebook
 from tracktokens.schemas.modalities import PLAYLIST
-from tracktokens.schemas.playlists import CORPUS
-from tracktokens.transforms.encoders.word2vec import Word2VecConfig, train
+from tracktokens.schemas.tables.playlists import CORPUS
+from tracktokens.transforms.playlists.word2vec import Word2VecConfig, train
 
 Floats = npt.NDArray[np.float32]
 

@@ -20,14 +20,14 @@ import pyarrow.compute as pc
 from bench_folding import without
 from bench_playlists import coded, continuation, read_corpus
 
-from tracktokens.codebooks.alignment import align, count_pairs
 from tracktokens.codebooks.assign import assign
 from tracktokens.codebooks.codebook import Codebook
-from tracktokens.codebooks.fit import fit_codebook
-from tracktokens.codebooks.rotation import rotation
+from tracktokens.codebooks.continuity.alignment import align, count_pairs
+from tracktokens.codebooks.continuity.procrustes import rotation
+from tracktokens.codebooks.training.fit import fit_codebook
 from tracktokens.schemas.modalities import PLAYLIST
-from tracktokens.transforms.encoders.word2vec import Word2VecConfig, train
-from tracktokens.transforms.encoders.word2vec_start import OldVectors
+from tracktokens.transforms.playlists.warm_start import OldVectors
+from tracktokens.transforms.playlists.word2vec import Word2VecConfig, train
 
 Floats = npt.NDArray[np.float32]
 Vectors = tuple[pa.Array, npt.NDArray[np.float16]]

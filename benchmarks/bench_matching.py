@@ -27,24 +27,24 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tracktokens.codebooks.bundle import Bundle
-from tracktokens.codebooks.catalog_constraint import CatalogConstraint
-from tracktokens.codebooks.code_similarity import CodeSimilarity
 from tracktokens.codebooks.codebook import Codebook, Preprocessing
-from tracktokens.codebooks.matching import Matching, TokenIndex
-from tracktokens.codebooks.matching_weights import MATCHING_WEIGHTS
-from tracktokens.codebooks.token_tuples import NONE, UNWRITTEN
-from tracktokens.codebooks.tuple_tree import TupleTree
-from tracktokens.codebooks.vocabulary import token_strings, vocabulary
-from tracktokens.schemas.catalog import CATALOG_TRACKS
+from tracktokens.codebooks.decoding.catalog_constraint import CatalogConstraint
+from tracktokens.codebooks.decoding.trie import TupleTree
+from tracktokens.codebooks.matching.code_similarity import CodeSimilarity
+from tracktokens.codebooks.matching.token_index import Matching, TokenIndex
+from tracktokens.codebooks.matching.weights import MATCHING_WEIGHTS
+from tracktokens.codebooks.tokens.code_matrix import NONE, UNWRITTEN
+from tracktokens.codebooks.tokens.vocabulary import token_strings, vocabulary
+from tracktokens.schemas.manifests.release import ReleaseManifest
 from tracktokens.schemas.modalities import AUDIO, LYRICS, METADATA, MODALITIES, PLAYLIST, TAGS
-from tracktokens.schemas.release_manifest import ReleaseManifest
-from tracktokens.schemas.tokens import tokens_schema
-from tracktokens.transforms import files
-from tracktokens.transforms.bundles import write_bundle
-from tracktokens.transforms.keys import content_keys, track_numbers
-from tracktokens.transforms.release_index import ReleaseIndex
-from tracktokens.transforms.store import Store
-from tracktokens.transforms.token_tables import token_part
+from tracktokens.schemas.tables.catalog import CATALOG_TRACKS
+from tracktokens.schemas.tables.tokens import tokens_schema
+from tracktokens.transforms.store import files
+from tracktokens.transforms.store.bundles import write_bundle
+from tracktokens.transforms.store.keys import content_keys, track_numbers
+from tracktokens.transforms.store.layout import Store
+from tracktokens.transforms.store.release_index import ReleaseIndex
+from tracktokens.transforms.store.token_tables import token_part
 
 CODES, CLUSTERS, DIM = 1024, 3000, 384
 DIMS = {PLAYLIST: 64, TAGS: 384, METADATA: 384, LYRICS: 384, AUDIO: 150}

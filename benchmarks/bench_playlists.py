@@ -18,9 +18,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tracktokens.schemas.playlists import SCANNED_PLAYLISTS
-from tracktokens.transforms.encoders.word2vec import Word2VecConfig, epochs_for, sample_for, train, training_pairs
-from tracktokens.transforms.playlist_corpus import assemble, explode
+from tracktokens.schemas.tables.playlists import SCANNED_PLAYLISTS
+from tracktokens.transforms.playlists.corpus import assemble, explode
+from tracktokens.transforms.playlists.word2vec import Word2VecConfig, epochs_for, sample_for, train, training_pairs
 
 Playlists = list[npt.NDArray[np.int64]]
 PROPOSED = 100

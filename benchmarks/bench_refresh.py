@@ -19,10 +19,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from bench_vectors import CENTRES, DIMS, measured_run, vectors_batch, vectors_schema
 
-from tracktokens.pipelines.encoders import VectorsChoice, VectorSources
-from tracktokens.pipelines.launch import Launch
-from tracktokens.pipelines.refresh import RefreshJob
-from tracktokens.pipelines.run import RunJob
+from tracktokens.pipelines.encoder_config import VectorsChoice, VectorSources
+from tracktokens.pipelines.jobs.refresh import RefreshJob
+from tracktokens.pipelines.jobs.run import RunJob
+from tracktokens.pipelines.runner import Launch
 
 PART_ROWS = 1 << 14
 CHANGED = 100

@@ -26,9 +26,10 @@ import pyarrow.parquet as pq
 
 from tracktokens.codebooks.assign import assign
 from tracktokens.codebooks.codebook import Codebook
-from tracktokens.codebooks.fit import fit_codebook
-from tracktokens.schemas.tracks import TRACKS
-from tracktokens.transforms.encoders.sentence import (
+from tracktokens.codebooks.training.fit import fit_codebook
+from tracktokens.schemas.tables.tracks import TRACKS
+from tracktokens.transforms.catalog.texts import lyrics_text, metadata_text, tags_text
+from tracktokens.transforms.encoders.text.sentence import (
     BFLOAT16,
     FLOAT32,
     INT8,
@@ -38,7 +39,6 @@ from tracktokens.transforms.encoders.sentence import (
     LoadedSentenceEncoder,
     sentence_encoder,
 )
-from tracktokens.transforms.texts import lyrics_text, metadata_text, tags_text
 
 METADATA_TEXTS = 2000
 LYRICS_TEXTS = 100

@@ -22,17 +22,17 @@ import pyarrow.parquet as pq
 
 from tracktokens.codebooks.bundle import Bundle
 from tracktokens.codebooks.codebook import Codebook, Preprocessing
-from tracktokens.pipelines.launch import Launch
-from tracktokens.pipelines.tokenize import TokenizeJob
-from tracktokens.pipelines.train import empty_codebook
-from tracktokens.schemas.catalog import TRACK_KEYS
-from tracktokens.schemas.catalog_manifest import CatalogManifest
+from tracktokens.pipelines.jobs.tokenize import TokenizeJob
+from tracktokens.pipelines.jobs.train import empty_codebook
+from tracktokens.pipelines.runner import Launch
+from tracktokens.schemas.manifests.catalog import CatalogManifest
 from tracktokens.schemas.modalities import METADATA, MODALITIES
-from tracktokens.transforms import files
-from tracktokens.transforms.bundles import write_bundle
-from tracktokens.transforms.facts import make_vector_facts, write_vectors
-from tracktokens.transforms.keys import sort_by_key
-from tracktokens.transforms.store import Store
+from tracktokens.schemas.tables.catalog import TRACK_KEYS
+from tracktokens.transforms.store import files
+from tracktokens.transforms.store.bundles import write_bundle
+from tracktokens.transforms.store.keys import sort_by_key
+from tracktokens.transforms.store.layout import Store
+from tracktokens.transforms.store.records import make_vector_facts, write_vectors
 
 DIM = 384
 CODES = 1024

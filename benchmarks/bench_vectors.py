@@ -22,9 +22,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tracktokens.pipelines.encoders import VectorsChoice, VectorSources
-from tracktokens.pipelines.launch import Launch
-from tracktokens.pipelines.run import RunJob
+from tracktokens.pipelines.encoder_config import VectorsChoice, VectorSources
+from tracktokens.pipelines.jobs.run import RunJob
+from tracktokens.pipelines.runner import Launch
 from tracktokens.schemas.modalities import AUDIO, LYRICS, METADATA, PLAYLIST, TAGS
 
 DIMS = {PLAYLIST: 128, TAGS: 384, METADATA: 384, LYRICS: 384, AUDIO: 512}

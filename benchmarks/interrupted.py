@@ -34,12 +34,13 @@ import pyarrow.parquet as pq
 from apache_beam.io.filesystems import FileSystems
 from safetensors.numpy import load_file
 
-from tracktokens.pipelines.cli import main as cli
+from tracktokens.pipelines.cli.main import main as cli
 from tracktokens.pipelines.demo.catalog import make_demo
-from tracktokens.pipelines.garbage import GcJob
-from tracktokens.pipelines.launch import Launch
-from tracktokens.pipelines.verify import verify_store
-from tracktokens.transforms import encoding, files
+from tracktokens.pipelines.maintenance.garbage_collection import GcJob
+from tracktokens.pipelines.maintenance.verify import verify_store
+from tracktokens.pipelines.runner import Launch
+from tracktokens.transforms.embedding import encode_missing
+from tracktokens.transforms.store import files
 
 CODES = 16
 NEW = GONE = EDITED = 12
@@ -54,7 +55,7 @@ PRELOADED = (
     "librosa",
     "sentence_transformers",
     "sklearn.cluster",
-    "tracktokens.pipelines.run",
+    "tracktokens.pipelines.jobs.run",
 )
 """What jobs import when they come to it."""
 
@@ -155,7 +156,7 @@ def attempt(job: str, catalog: Path, start: Path, store: Path, until: int = 0) -
 
 SERVER = multiprocessing.get_context("forkserver")
 """Starts processes that have imported what they need. It does nothing else, so they are as good as new ones."""
-SERVER.set_forkserver_preload(["tracktokens.pipelines.cli", "tracktokens.pipelines.refresh", *PRELOADED])
+SERVER.set_forkserver_preload(["tracktokens.pipelines.cli.main", "tracktokens.pipelines.jobs.refresh", *PRELOADED])
 
 
 def started(notes: Path, work: Callable[..., None], *arguments: object) -> int:
@@ -238,14 +239,14 @@ def work(job: str, catalog: Path, store: Path, notes: Path, until: int) -> None:
     FileSystems.create = staticmethod(steps.after(FileSystems.create, "made"))  # type: ignore[method-assign]
     FileSystems.rename = staticmethod(steps.around(FileSystems.rename))  # type: ignore[method-assign]
     files.delete_tree = steps.before(files.delete_tree, "to delete")
-    encode = encoding.encode_inputs
+    encode = encode_missing.encode_inputs
 
-    def counted(inputs: pa.RecordBatch, model: encoding.LazyEncoder) -> pa.RecordBatch:
+    def counted(inputs: pa.RecordBatch, model: encode_missing.LazyEncoder) -> pa.RecordBatch:
         with (notes / ENCODED_FILE).open("a") as file:
             file.write(f"{inputs.num_rows}\n")
         return encode(inputs, model)
 
-    encoding.encode_inputs = counted
+    encode_missing.encode_inputs = counted
     cli([job, *options(job, catalog), "--store", str(store)])
 
 

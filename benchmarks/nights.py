@@ -139,7 +139,9 @@ def inputs(folder: Path) -> list[str]:
 def command(*arguments: str) -> float:
     """Run ``tracktokens``; gives the seconds that it took."""
     start = time.monotonic()
-    subprocess.run([sys.executable, "-m", "tracktokens.pipelines.cli", *arguments], check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-m", "tracktokens.pipelines.cli.main", *arguments], check=True, capture_output=True
+    )
     return time.monotonic() - start
 
 

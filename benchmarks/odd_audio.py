@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from tracktokens.transforms.audio_windows import Reading, WindowReader
+from tracktokens.transforms.audio import Reading, WindowReader
+from tracktokens.transforms.encoders.audio.clap_checkpoint import SAMPLES, WINDOWS, clap_input
+from tracktokens.transforms.encoders.audio.descriptors import DescriptorEncoder
 from tracktokens.transforms.encoders.base import Failure
-from tracktokens.transforms.encoders.clap import SAMPLES, WINDOWS, clap_input
-from tracktokens.transforms.encoders.descriptors import DescriptorEncoder
 
 PROCESSES = 2
 VECTOR = "vector"

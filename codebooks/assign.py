@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tracktokens.codebooks.blocks import map_blocks
 from tracktokens.codebooks.codebook import Codebook, Floats, Preprocessing, Vectors
-from tracktokens.codebooks.products import CentroidProducts
+from tracktokens.codebooks.numerics.blocks import map_blocks
+from tracktokens.codebooks.numerics.centroid_products import CentroidProducts
 
 TABLE_VALUES = 1 << 20
 """Products of points and centroids that a thread makes at a time: 4 MiB, which stay in the cache."""

@@ -45,15 +45,15 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from tracktokens.codebooks.catalog_constraint import LENGTH, CatalogConstraint, TokenIds
-from tracktokens.codebooks.rendering import MENTION
-from tracktokens.codebooks.token_tuples import Codes
-from tracktokens.codebooks.tuple_tree import TupleTree
-from tracktokens.pipelines.releases import published_release
-from tracktokens.pipelines.render import render_conversations, render_tracks
-from tracktokens.pipelines.vocabulary_apply import INITS, apply_to_folder, read_token_release
-from tracktokens.transforms.release_index import ReleaseIndex
-from tracktokens.transforms.store import Store
+from tracktokens.codebooks.decoding.catalog_constraint import LENGTH, CatalogConstraint, TokenIds
+from tracktokens.codebooks.decoding.trie import TupleTree
+from tracktokens.codebooks.tokens.code_matrix import Codes
+from tracktokens.codebooks.tokens.rendering import MENTION
+from tracktokens.pipelines.llm.extend_model import INITS, apply_to_folder, read_token_release
+from tracktokens.pipelines.llm.render import render_conversations, render_tracks
+from tracktokens.transforms.store.layout import Store
+from tracktokens.transforms.store.release_index import ReleaseIndex
+from tracktokens.transforms.store.releases import published_release
 
 Chat = list[dict[str, Any]]
 """Messages with ``role`` and ``content``."""

@@ -8,9 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from tracktokens.pipelines.demo.catalog import DemoCatalog, make_demo
-from tracktokens.pipelines.encoders import VectorSources
-from tracktokens.pipelines.launch import Launch
-from tracktokens.pipelines.run import Outcome, RunJob
+from tracktokens.pipelines.encoder_config import VectorSources
+from tracktokens.pipelines.jobs.run import Outcome, RunJob
+from tracktokens.pipelines.runner import Launch
 
 CODES = 32
 

@@ -6,7 +6,7 @@ The rows stand here as the lines of the file, so that a reader sees what a job g
 import json
 from dataclasses import dataclass
 
-from tracktokens.schemas.rejects import (
+from tracktokens.schemas.tables.rejects import (
     AUDIO_EMPTY,
     AUDIO_MISSING,
     AUDIO_OUTSIDE_ROOT,

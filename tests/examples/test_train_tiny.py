@@ -27,13 +27,13 @@ from examples.train_tiny import (
     rank,
     read_texts,
 )
-from tests.pipelines.vector_catalog import DIMS, GROUPS, job, write_catalog, write_vectors
-from tracktokens.pipelines.launch import Launch
-from tracktokens.pipelines.releases import published_release
-from tracktokens.pipelines.vocabulary_apply import MEAN, apply_to_folder, read_token_release
+from tests.support.vector_catalog import DIMS, GROUPS, job, write_catalog, write_vectors
+from tracktokens.pipelines.llm.extend_model import MEAN, apply_to_folder, read_token_release
+from tracktokens.pipelines.runner import Launch
 from tracktokens.schemas.modalities import AUDIO, LYRICS, MODALITIES
-from tracktokens.transforms.release_index import ReleaseIndex
-from tracktokens.transforms.store import Store
+from tracktokens.transforms.store.layout import Store
+from tracktokens.transforms.store.release_index import ReleaseIndex
+from tracktokens.transforms.store.releases import published_release
 
 TRACKS = 60
 TALKS = 480

@@ -43,7 +43,7 @@ class LoadedEncoder(ABC):
         """Encode inputs, one vector each.
 
         An input that the encoder knows it cannot encode is a failure. One that makes it raise costs its batch a second
-        try: :func:`tracktokens.transforms.encoders.halving.encode_by_halves` finds it.
+        try: :func:`tracktokens.transforms.encoders.bisect.encode_by_halves` finds it.
         """
 
     def probe(self) -> bool:

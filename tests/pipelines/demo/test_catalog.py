@@ -19,8 +19,8 @@ from tracktokens.pipelines.demo.synthesis import DRUMS, SAMPLE_RATE, render, wav
 from tracktokens.pipelines.demo.tracks import BARE, invent_tracks
 from tracktokens.pipelines.demo.words import ARTISTS, CLUSTER_TITLES, CLUSTERS, LANGUAGES
 from tracktokens.schemas.errors import UsageError
-from tracktokens.schemas.rejects import ROW_REASONS, TRACKS_TABLE
-from tracktokens.schemas.tracks import MAX_ID_BYTES, TRACKS
+from tracktokens.schemas.tables.rejects import ROW_REASONS, TRACKS_TABLE
+from tracktokens.schemas.tables.tracks import MAX_ID_BYTES, TRACKS
 
 SMALL = 24
 

@@ -6,8 +6,8 @@ import pytest
 from click.testing import CliRunner
 
 from tests.conftest import DemoRun
-from tracktokens.codebooks.rendering import MENTION
-from tracktokens.pipelines.cli import main
+from tracktokens.codebooks.tokens.rendering import MENTION
+from tracktokens.pipelines.cli.main import main
 from tracktokens.pipelines.demo.conversations import WISHES, DemoConversation, invent_conversations
 from tracktokens.pipelines.demo.phrases import OCCASIONS, REQUESTS
 from tracktokens.pipelines.demo.spoiled import SPOILED_CONVERSATIONS

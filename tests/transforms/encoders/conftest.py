@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tracktokens.transforms.encoders.sentence import LoadedSentenceEncoder, sentence_encoder
+from tracktokens.transforms.encoders.text.sentence import LoadedSentenceEncoder, sentence_encoder
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "b", "c", "d", "song", "##s", "##ong", "s", "中", "文", "歌", "词"]
 WINDOW = 6  # of the tiny model: 8 positions less [CLS] and [SEP]

@@ -48,7 +48,7 @@ def test_the_encoder_that_the_readme_shows_tokenizes_a_catalog_in_worker_process
     install(shown("python"), shown("toml").splitlines()[1].replace('"', ""))
     rows = [{"track_id": f"t{n}", "tags": [tag]} for n, tag in enumerate(["aaa", "aab", "zzz", "zzy"])]
     (tmp_path / "tracks.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    command = [sys.executable, "-m", "tracktokens.pipelines.cli", "run", "--encoder", "tags=letters"]
+    command = [sys.executable, "-m", "tracktokens.pipelines.cli.main", "run", "--encoder", "tags=letters"]
     command += ["--tracks", str(tmp_path / "tracks.jsonl"), "--store", str(tmp_path / "store")]
     path = os.pathsep.join([str(tmp_path / "site"), os.environ.get("PYTHONPATH", "")])
     subprocess.run(

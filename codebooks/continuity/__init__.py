@@ -1,0 +1,1 @@
+"""Keeping code numbers and vector spaces across trainings."""

@@ -1,0 +1,1 @@
+"""Constrained generation: only tuples of tracks that exist."""

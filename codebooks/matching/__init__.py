@@ -1,0 +1,1 @@
+"""Matching generated tokens to tracks."""

@@ -1,0 +1,130 @@
+"""Posting lists: which rows have a code, and the exact search that reads them."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from tracktokens.codebooks.matching.top_k import BestRows, Rows, Scores
+from tracktokens.codebooks.tokens.code_matrix import NONE, Codes
+from tracktokens.schemas.modalities import MODALITIES
+
+BLOCK_ROWS = 1 << 16
+"""Rows that are looked at together: their columns and masks stay in the cache."""
+
+COMMON_SHARE = 1 / 16
+"""A code that a larger share of the rows has is looked for in its column: reading that in order beats a long list."""
+
+_MEMBERS = (np.arange(1 << len(MODALITIES))[:, np.newaxis] >> np.arange(len(MODALITIES)) & 1).astype(np.float64)
+"""Which modalities are in each mask, (masks, modalities)."""
+
+
+class Postings:
+    """For every code of every modality the rows that have it, in rising order; ``none`` has a list too.
+
+    Layout: for each modality int32 (n,) rows in order of code, and int64 (codes + 2,) where each code's rows begin.
+    """
+
+    def __init__(self, columns: Codes) -> None:
+        """Sort the rows of int16 (5, n), contiguous, which is kept."""
+        self._columns = columns
+        self._rows = [np.argsort(column, kind="stable").astype(np.int32) for column in columns]
+        self._starts = [_starts(column) for column in columns]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the lists."""
+        return sum(rows.nbytes + starts.nbytes for rows, starts in zip(self._rows, self._starts, strict=True))
+
+    def search(
+        self,
+        query: npt.NDArray[np.int16],
+        shares: Scores,
+        best: BestRows,
+        allowed: npt.NDArray[np.bool_] | None,
+    ) -> None:
+        """Add to ``best`` the rows with an equal code, scored by the shares of all their equal codes.
+
+        Args:
+            query: int16 (5,).
+            shares: float64 (5,), what an equal code adds to the score; modalities with 0 are left alone.
+            best: what was found.
+            allowed: bool (n,), rows that count; all where it is None.
+        """
+        sums = subset_sums(shares)
+        order = self._order(query, sums)
+        earlier = 0
+        for place, modality in enumerate(order):
+            # Rows that were in no list so far are equal at best in this modality and all that follow.
+            bound = sums[sum(1 << later for later in order[place:])]
+            for first, rows in self._parts(modality, int(query[modality])):
+                if best.closed_to(bound, first):
+                    break
+                masks = self._masks(rows, query, order)
+                new = np.flatnonzero((masks & (earlier | 1 << modality)) == 1 << modality)
+                found = new + first if isinstance(rows, slice) else rows.take(new)
+                if allowed is not None:
+                    kept = allowed[found]
+                    found, new = found[kept], new[kept]
+                best.add(found, sums[masks[new]])
+            earlier |= 1 << modality
+
+    def pieces(self, modality: int, code: int) -> Iterator[npt.NDArray[np.int32]]:
+        """The rows that have a code, in rising order, in pieces of some size; nothing for a code that no row has."""
+        begin, end = self._place(modality, code)
+        for first in range(begin, end, BLOCK_ROWS):
+            yield self._rows[modality][first : min(first + BLOCK_ROWS, end)]
+
+    def _order(self, query: npt.NDArray[np.int16], sums: Scores) -> list[int]:
+        """Modalities that count, by falling share, but common codes last.
+
+        What a common code has and no other list would have had scores no more than the common codes together: often
+        that is too little by then, or the first block has enough of it.
+        """
+        shares = [float(sums[1 << modality]) for modality in range(len(MODALITIES))]
+        counted = sorted((m for m, share in enumerate(shares) if share > 0), key=lambda m: -shares[m])
+        return sorted(counted, key=lambda modality: self._is_common(modality, int(query[modality])))
+
+    def _is_common(self, modality: int, code: int) -> bool:
+        begin, end = self._place(modality, code)
+        return end - begin > COMMON_SHARE * self._columns.shape[1]
+
+    def _place(self, modality: int, code: int) -> tuple[int, int]:
+        starts = self._starts[modality]
+        if code - NONE + 1 >= len(starts):
+            return 0, 0
+        return int(starts[code - NONE]), int(starts[code - NONE + 1])
+
+    def _parts(self, modality: int, code: int) -> Iterator[tuple[int, Rows | slice]]:
+        """Rows among which are all that have a code, part by part in rising order, each with its first row."""
+        if self._is_common(modality, code):
+            total = self._columns.shape[1]
+            for first in range(0, total, BLOCK_ROWS):
+                yield first, slice(first, min(first + BLOCK_ROWS, total))
+        else:
+            for piece in self.pieces(modality, code):
+                yield int(piece[0]), piece.astype(np.int64)
+
+    def _masks(self, rows: Rows | slice, query: npt.NDArray[np.int16], modalities: list[int]) -> npt.NDArray[np.uint8]:
+        """Bit m of a row's mask says whether its code in modality m is the query's."""
+        size = rows.stop - rows.start if isinstance(rows, slice) else len(rows)
+        masks = np.zeros(size, np.uint8)
+        for modality in modalities:
+            column = self._columns[modality]
+            codes = column[rows] if isinstance(rows, slice) else column.take(rows)
+            equal = (codes == query[modality]).view(np.uint8)
+            masks |= np.left_shift(equal, modality, out=equal)
+        return masks
+
+
+def subset_sums(shares: Scores) -> Scores:
+    """Sum of the shares of each set of modalities, float64 (32,), by mask: bit m stands for modality m.
+
+    They are rounded to 12 digits: 0.1 + 0.2 and 0.3 are the same score.
+    """
+    return np.round(_MEMBERS @ shares, 12)
+
+
+def _starts(column: npt.NDArray[np.int16]) -> Rows:
+    counts = np.bincount(column.astype(np.int64) - NONE)
+    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)

@@ -1,0 +1,1 @@
+"""Metrics of codebooks, token tables, and their change over time."""

@@ -1,0 +1,232 @@
+"""How good one codebook is: how near its centroids are, how evenly its codes are used, how sure a code is.
+
+Codes lie in buckets. An accumulator takes them part by part; several are merged, with the same result in any order.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from tracktokens.codebooks.codebook import Floats
+from tracktokens.codebooks.numerics.weighted_mean import WeightedMean
+
+MARGIN_BINS = 1000
+"""Bins of the histogram of relative margins, which lie between 0 and 1. Quantiles are this exact."""
+
+DISTANCE_BITS = 12
+"""Leading bits of a distance's float32 form that number its bin: the exponent, and 4 bits after it. Bins are 3 to 6 %
+wide, whatever the scale of the distances."""
+
+
+@dataclass(frozen=True)
+class MarginQuantiles:
+    """Quantiles over tracks of the relative margin, to a thousandth: 5 % of the tracks lie below ``p05``.
+
+    The relative margin is the margin divided by the squared distance to the second nearest centroid: 0 where a vector
+    is as near to the second as to the first, 1 where it lies on the first. A vector with a small one may get the second
+    code when little changes.
+    """
+
+    p05: float
+    p25: float
+    p50: float
+    p75: float
+    p95: float
+
+
+@dataclass(frozen=True)
+class DistanceQuantiles:
+    """Quantiles over tracks of the squared distance to the centroid, rounded down by up to 6 %."""
+
+    p50: float
+    p95: float
+    p99: float
+
+
+@dataclass(frozen=True)
+class CodebookQuality:
+    """How well a codebook serves the tracks of a catalog.
+
+    Attributes:
+        tracks: tracks that have a code.
+        inputs: distinct inputs behind them; equal inputs share one code.
+        centroids: centroids of the codebook.
+        inertia: mean squared distance of a track's vector to its centroid, in preprocessed space; None without tracks.
+        explained_variance: 1 - inertia / total variance; None without tracks, or where that variance is not known.
+        perplexity: 2 to the entropy of the codes in bits: how many equally common codes would tell as much; 0 without
+            tracks.
+        dead_codes: centroids that are nearest to no track.
+        largest_code_share: share of the tracks that have the commonest code; None without tracks.
+        relative_margins: how sure codes are; None where the codebook has one centroid, or without tracks.
+        distances: how far tracks are from their centroids; None without tracks.
+    """
+
+    tracks: int
+    inputs: int
+    centroids: int
+    inertia: float | None
+    explained_variance: float | None
+    perplexity: float
+    dead_codes: int
+    largest_code_share: float | None
+    relative_margins: MarginQuantiles | None
+    distances: DistanceQuantiles | None
+
+
+class CodebookQualityAccumulator:
+    """Gathers what :class:`CodebookQuality` needs from the codes of one modality.
+
+    It holds 8 bytes a centroid and some 45 kB. Weights are whole numbers, so that sums are exact.
+    """
+
+    def __init__(self, centroids: int) -> None:
+        self._inputs = 0
+        self._counts = np.zeros(centroids, np.int64)
+        self._distance = WeightedMean()
+        self._margins = np.zeros(MARGIN_BINS, np.int64)
+        self._distances = np.zeros(1 << DISTANCE_BITS, np.int64)
+
+    @property
+    def counts(self) -> npt.NDArray[np.int64]:
+        """Tracks of each code, int64 (centroids,)."""
+        return self._counts
+
+    def update(
+        self,
+        codes: npt.NDArray[np.int16],
+        distances: Floats,
+        margins: Floats,
+        weights: npt.NDArray[np.int64] | None = None,
+    ) -> None:
+        """Add n inputs as ``codebooks.assign`` measured them.
+
+        Args:
+            codes: int16 (n,), each a row number of the centroids.
+            distances: float32 (n,), squared L2 distances to the centroids.
+            margins: float32 (n,), squared distances to the second nearest centroids minus these; NaN where there is
+                one centroid.
+            weights: int64 (n,), how many tracks share each input; by default one.
+
+        Raises:
+            ValueError: shapes differ, or a code has no centroid.
+        """
+        tracks = np.ones(len(codes), np.int64) if weights is None else weights
+        if not codes.shape == distances.shape == margins.shape == tracks.shape:
+            shapes = ", ".join(str(array.shape) for array in (codes, distances, margins, tracks))
+            raise ValueError(f"codes, distances, margins and weights have different shapes: {shapes}")
+        if len(codes) and not 0 <= codes.min() <= codes.max() < len(self._counts):
+            raise ValueError(f"codes from {codes.min()} to {codes.max()} do not fit {len(self._counts)} centroids")
+        self._inputs += len(codes)
+        self._counts += _counted(codes, tracks, len(self._counts))
+        self._distance.add(distances, tracks)
+        self._margins += _margin_histogram(distances, margins, tracks)
+        self._distances += _counted(_distance_bins(distances), tracks, len(self._distances))
+
+    def merge(self, other: "CodebookQualityAccumulator") -> None:
+        """Add what another accumulator was given, of the same codebook.
+
+        Raises:
+            ValueError: it is of another number of centroids.
+        """
+        if len(other._counts) != len(self._counts):
+            raise ValueError(f"one codebook has {len(self._counts)} centroids, the other {len(other._counts)}")
+        self._inputs += other._inputs
+        self._counts += other._counts
+        self._distance.merge(other._distance)
+        self._margins += other._margins
+        self._distances += other._distances
+
+    def share_beyond(self, distance: float) -> float | None:
+        """Share of the tracks that are further from their centroids than a squared distance; None without tracks.
+
+        Tracks in the bin of that distance do not count.
+        """
+        place = int(_distance_bins(np.array([distance], np.float32))[0])
+        return _share(self._distances[place + 1 :], self._distances)
+
+    def share_less_sure(self, relative_margin: float) -> float | None:
+        """Share of the tracks whose relative margin is below one, to a thousandth; None without margins."""
+        return _share(self._margins[: int(relative_margin * MARGIN_BINS)], self._margins)
+
+    def finalize(self, variance: float | None = None) -> CodebookQuality:
+        """Measure the codebook on everything that was added.
+
+        Args:
+            variance: mean squared distance of a preprocessed vector to the mean of all.
+        """
+        tracks = int(self._counts.sum())
+        inertia = self._distance.value()
+        return CodebookQuality(
+            tracks=tracks,
+            inputs=self._inputs,
+            centroids=len(self._counts),
+            inertia=inertia,
+            explained_variance=_explained_variance(inertia, variance),
+            perplexity=perplexity(self._counts),
+            dead_codes=int(np.count_nonzero(self._counts == 0)),
+            largest_code_share=int(self._counts.max()) / tracks if tracks else None,
+            relative_margins=_quantiles(self._margins) if self._margins.any() else None,
+            distances=_distance_quantiles(self._distances) if tracks else None,
+        )
+
+
+def perplexity(counts: npt.NDArray[np.int64]) -> float:
+    """2 to the entropy in bits of codes that occur so often; 0.0 where none occurs."""
+    total = int(counts.sum())
+    if total == 0:
+        return 0.0
+    shares = counts[counts > 0] / total
+    return float(np.exp2(-(shares * np.log2(shares)).sum()))
+
+
+def _explained_variance(inertia: float | None, variance: float | None) -> float | None:
+    if inertia is None or variance is None:
+        return None
+    return 1.0 - inertia / variance if variance > 0 else 1.0
+
+
+def _counted(numbers: npt.NDArray[np.integer], weights: npt.NDArray[np.int64], size: int) -> npt.NDArray[np.int64]:  # type: ignore[type-arg]
+    # bincount adds up floats, which are exact for whole numbers below 2**53
+    return np.bincount(numbers, weights=weights, minlength=size).astype(np.int64)
+
+
+def _margin_histogram(distances: Floats, margins: Floats, tracks: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    known = ~np.isnan(margins)
+    margin = margins[known].astype(np.float64)
+    second = margin + distances[known]
+    relative = np.divide(margin, second, out=np.zeros_like(second), where=second > 0)
+    bins = np.minimum((relative * MARGIN_BINS).astype(np.int64), MARGIN_BINS - 1)
+    return _counted(bins, tracks[known], MARGIN_BINS)
+
+
+def _distance_bins(distances: Floats) -> npt.NDArray[np.int64]:
+    """Bins in order of distance: the bits of a positive float are in the order of its value."""
+    bits = np.maximum(distances, 0).astype(np.float32).view(np.uint32)
+    return (bits >> np.uint32(31 - DISTANCE_BITS)).astype(np.int64)
+
+
+def _distance_quantiles(histogram: npt.NDArray[np.int64]) -> DistanceQuantiles:
+    """Read off the lower end of the bin in which each quantile lies."""
+    cumulative = np.cumsum(histogram)
+    places = np.searchsorted(cumulative, np.array([0.5, 0.95, 0.99]) * cumulative[-1])
+    values = (places.astype(np.uint32) << np.uint32(31 - DISTANCE_BITS)).view(np.float32)
+    return DistanceQuantiles(*values.tolist())
+
+
+def _share(part: npt.NDArray[np.int64], whole: npt.NDArray[np.int64]) -> float | None:
+    total = int(whole.sum())
+    return int(part.sum()) / total if total else None
+
+
+def _quantiles(histogram: npt.NDArray[np.int64]) -> MarginQuantiles:
+    return MarginQuantiles(*(_quantile(histogram, share) for share in (0.05, 0.25, 0.5, 0.75, 0.95)))
+
+
+def _quantile(histogram: npt.NDArray[np.int64], share: float) -> float:
+    """Value below which a share lies, as if what is in a bin were spread evenly over it."""
+    cumulative = np.cumsum(histogram)
+    wanted = share * int(cumulative[-1])
+    place = int(np.searchsorted(cumulative, wanted))
+    missing = wanted - (int(cumulative[place]) - int(histogram[place]))
+    return (place + missing / int(histogram[place])) / len(histogram)

@@ -1,0 +1,1 @@
+"""Codes as tokens: vocabulary, rendering, parsing, embedding initialization."""

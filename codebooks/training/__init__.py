@@ -1,0 +1,1 @@
+"""Learning centroids: preprocessing, sampling, k-means."""

@@ -1,0 +1,120 @@
+"""Training points: distinct rows with how often each occurs, in an order that depends on their values and a seed alone.
+
+The order is that of a 128-bit hash of a row's values, so rows are equal where their hashes are, the first rows are a
+random sample of all, and the same ones however the input was ordered.
+"""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from tracktokens.codebooks.codebook import Preprocessing, Vectors
+from tracktokens.codebooks.numerics.blocks import map_blocks
+from tracktokens.schemas.errors import DataRefusedError
+
+BLOCK_ROWS = 1024
+
+MINUS_ZERO = 0x8000
+"""Bits of float16's -0.0, which is equal to 0.0."""
+
+Rows: TypeAlias = npt.NDArray[np.intp]
+Counts: TypeAlias = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Points:
+    """Distinct training points, in order of their hash.
+
+    Attributes:
+        values: float16 (n, components), preprocessed, no two rows equal. That is the precision in which vectors are
+            stored: points are either the same or apart by more than rounding.
+        counts: int64 (n,), how many training vectors a row stands for.
+    """
+
+    values: npt.NDArray[np.float16]
+    counts: Counts
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def first(self, rows: int) -> "Points":
+        """The first rows: a random sample."""
+        return Points(self.values[:rows], self.counts[:rows])
+
+    def variance(self) -> float:
+        """Mean squared distance of a training vector to the mean of all; 0 where there are none."""
+        if len(self) < 2:
+            return 0.0
+        origin = self.values[0].astype(np.float32)  # near by: small differences of large numbers are avoided
+
+        def sums(block: slice) -> npt.NDArray[np.float64]:
+            values, weights = self.values[block] - origin, self.counts[block].astype(np.float32)
+            squares = np.einsum("i,ij,ij->", weights, values, values)
+            return np.append(np.einsum("i,ij->j", weights, values), squares).astype(np.float64)
+
+        means = np.sum(map_blocks(sums, len(self), BLOCK_ROWS), axis=0) / self.counts.sum()
+        return float(means[-1] - means[:-1] @ means[:-1])
+
+
+def training_points(vectors: Vectors, preprocessing: Preprocessing, seed: int, most: int | None = None) -> Points:
+    """Preprocess vectors of shape (n, dim), round them to float16 and merge equal rows.
+
+    Takes 2 bytes a value of the points, 60 bytes a vector, and a block a thread.
+
+    Args:
+        vectors: float16 or float32.
+        preprocessing: applied to them.
+        seed: of the points' order, 0 or more.
+        most: how many points are returned: a random sample where there are more; None returns all.
+
+    Raises:
+        DataRefusedError: a vector is not finite, or a value is too large for float16.
+    """
+    rows, counts = (part[:most] for part in distinct_rows(vectors, preprocessing, seed))
+    values = np.empty((len(rows), preprocessing.components(vectors.shape[1])), np.float16)
+
+    def fill(block: slice) -> None:
+        values[block] = _rounded(vectors[rows[block]], preprocessing)
+
+    map_blocks(fill, len(rows), BLOCK_ROWS)
+    return Points(values, counts)
+
+
+def distinct_rows(vectors: Vectors, preprocessing: Preprocessing, seed: int) -> tuple[Rows, Counts]:
+    """Row numbers of vectors that become distinct points, in order of the points' hash, and how often each occurs."""
+    if len(vectors) == 0:
+        return np.zeros(0, np.intp), np.zeros(0, np.int64)
+    parts = map_blocks(lambda block: _hash(_rounded(vectors[block], preprocessing), seed), len(vectors), BLOCK_ROWS)
+    hashes = np.concatenate(parts)
+    order = np.lexsort((hashes[:, 1], hashes[:, 0]))
+    ordered = hashes[order]
+    starts = np.flatnonzero(np.append(True, (ordered[1:] != ordered[:-1]).any(axis=1)))
+    return order[starts], np.diff(np.append(starts, len(order)))
+
+
+def _rounded(vectors: Vectors, preprocessing: Preprocessing) -> npt.NDArray[np.float16]:
+    try:
+        with np.errstate(over="raise"):
+            return preprocessing.apply(vectors).astype(np.float16)
+    except FloatingPointError as error:
+        raise DataRefusedError(f"a preprocessed value is larger than {np.finfo(np.float16).max}") from error
+
+
+def _hash(points: npt.NDArray[np.float16], seed: int) -> npt.NDArray[np.uint64]:
+    """Two 64-bit hashes a row, uint64 (n, 2): sums of the values' bits by random multipliers (Carter and Wegman, 1979).
+
+    Rows that differ have the same two by a chance of 2^-98.
+    """
+    multipliers = np.random.default_rng(seed).integers(0, 1 << 64, (2, points.shape[1]), np.uint64)
+    bits = points.view(np.uint16).astype(np.uint64)
+    bits[bits == MINUS_ZERO] = 0
+    return np.stack([_mixed(np.einsum("ij,j->i", bits, row)) for row in multipliers], axis=1)
+
+
+def _mixed(sums: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """Make the order of sums random by splitmix64's last step (Steele, Lea and Flood, OOPSLA 2014): one to one."""
+    sums = (sums ^ (sums >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    sums = (sums ^ (sums >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return sums ^ (sums >> np.uint64(31))

@@ -1,0 +1,91 @@
+"""Merge many small clusters into fewer, each time the two whose merging costs least.
+
+The pairwise nearest neighbour method of W. H. Equitz, "A new vector quantization clustering algorithm", IEEE Trans.
+ASSP 37 (1989), with the cost of J. H. Ward, "Hierarchical grouping to optimize an objective function", JASA 58 (1963):
+the sum of squared distances grows by ab / (a + b) |x - y|^2 when clusters of weights a and b at x and y become one.
+"""
+
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from tracktokens.codebooks.codebook import Floats
+from tracktokens.codebooks.numerics.blocks import map_blocks
+from tracktokens.codebooks.numerics.centroid_products import CentroidProducts
+
+BLOCK_ROWS = 256
+
+Weights: TypeAlias = npt.NDArray[np.float64]
+
+
+def merge_clusters(centroids: Floats, weights: Weights, size: int) -> Floats:
+    """Merge clusters until ``size`` are left: float32 (size, dim), in order of each one's first part.
+
+    Takes 4 bytes times the square of the number of clusters.
+
+    Args:
+        centroids: float32 (n, dim).
+        weights: float64 (n,), how many points a cluster has; more than 0.
+        size: from 1 to n.
+    """
+    into = _merges(_costs(centroids, weights), weights.astype(np.float32), len(centroids) - size)
+    sums = np.zeros(centroids.shape)
+    np.add.at(sums, into, centroids * weights[:, np.newaxis])
+    totals = np.bincount(into, weights=weights, minlength=len(centroids))
+    left = np.unique(into)
+    merged: Floats = (sums[left] / totals[left, np.newaxis]).astype(np.float32)
+    return merged
+
+
+def _costs(centroids: Floats, weights: Weights) -> Floats:
+    """Cost of merging each two clusters, float32 (n, n); infinite on the diagonal."""
+    products = CentroidProducts(centroids)
+    costs = np.empty((len(centroids), len(centroids)), np.float32)
+    masses = weights.astype(np.float32)
+
+    def fill(block: slice) -> None:
+        rows, own = costs[block], masses[block, np.newaxis]
+        products(np.ascontiguousarray(centroids[block]), rows)
+        np.subtract(products.squares[block, np.newaxis], 2 * rows, out=rows)  # the squared distance
+        np.maximum(rows, 0, out=rows)
+        rows *= own * (masses / (own + masses))
+
+    map_blocks(fill, len(centroids), BLOCK_ROWS)
+    np.fill_diagonal(costs, np.inf)
+    return costs
+
+
+def _merges(costs: Floats, masses: Floats, count: int) -> npt.NDArray[np.intp]:
+    """Merge ``count`` times: for each cluster the number of the one that it is in at last.
+
+    A merged cluster is never nearer to others than its parts were, so only those whose nearest was a part look again.
+    """
+    into = np.arange(len(costs))
+    nearest = costs.argmin(axis=1)
+    lowest = costs[into, nearest]
+    for _ in range(count):
+        kept = int(lowest.argmin())
+        lost = int(nearest[kept])
+        kept, lost = min(kept, lost), max(kept, lost)
+        merged = _merged_costs(costs, masses, kept, lost)
+        costs[kept] = costs[:, kept] = merged
+        costs[:, lost] = np.inf
+        masses[kept] += masses[lost]
+        into[into == lost] = kept
+        nearest[lost], lowest[lost] = -1, np.inf
+        stale = np.flatnonzero((nearest == kept) | (nearest == lost))
+        stale = np.append(stale, kept)
+        nearest[stale] = costs[stale].argmin(axis=1)
+        lowest[stale] = costs[stale, nearest[stale]]
+    return into
+
+
+def _merged_costs(costs: Floats, masses: Floats, kept: int, lost: int) -> Floats:
+    """Costs of merging each cluster with the union of two (Lance and Williams, 1967)."""
+    merged: Floats = (masses[kept] + masses) * costs[kept]
+    merged += (masses[lost] + masses) * costs[lost]
+    merged -= masses * costs[kept, lost]
+    merged /= masses + (masses[kept] + masses[lost])
+    merged[kept] = np.inf
+    return merged

@@ -1,0 +1,98 @@
+"""Learn the preprocessing of features that have different units: standardisation and shrunken PCA whitening."""
+
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from tracktokens.codebooks.codebook import Preprocessing, Vectors
+from tracktokens.codebooks.numerics.blocks import map_blocks
+from tracktokens.codebooks.training.points import BLOCK_ROWS, Points, training_points
+
+CONSTANT_BELOW = 1e-6
+"""A dimension whose standard deviation is below this part of its mean's size is constant up to float32 rounding."""
+
+NEGLIGIBLE = 0.1
+"""A principal direction with at most this variance, in units of one standardised feature's, is left out."""
+
+SHRINKAGE = 10.0
+"""Variance that is added to that of every direction before it is divided by, in units of one standardised feature's.
+
+Full whitening (0) makes the noise of weak directions as large as what tracks differ in. Measured as normalised mutual
+information: of 16 codes and of 32 codes with the genre of the demo's 190 recordings, of 32 codes with the recording of
+245 windows of 23 real ones:
+
+    standardised alone                         0.86  0.74  0.94
+    full whitening of what is not negligible   0.76  0.69  0.89
+    full whitening of 95 % of the variance     0.76  0.73  0.93
+    this shrinkage                             0.86  0.75  0.95
+
+It still takes weight from directions that are strong because many descriptors say the same: the first deviates 3.9
+times as far as the tenth before it, and 2.1 times after.
+"""
+
+SAMPLE_ROWS = 1 << 16
+"""Distinct vectors that statistics are taken from: a random sample where there are more."""
+
+Array: TypeAlias = npt.NDArray[np.float64]
+
+
+def learn_whitening(vectors: Vectors, seed: int) -> Preprocessing:
+    """Learn to bring the dimensions of vectors (n, dim) to mean 0 and variance 1, and to whiten them then.
+
+    A direction of variance v is divided by the square root of v + :data:`SHRINKAGE`, as J. H. Friedman, "Regularized
+    discriminant analysis", JASA 84 (1989), shrinks variances. Negligible directions are left out, so that points have
+    fewer dimensions than vectors. A dimension that is constant in training gets scale 0: nothing says what a deviation
+    in it is worth.
+
+    Raises:
+        DataRefusedError: a vector is not finite.
+    """
+    raw = Preprocessing(unit_length=False)
+    if len(vectors) == 0:
+        return raw
+    points = training_points(vectors, raw, seed, SAMPLE_ROWS)
+    mean = _mean(points)
+    covariance = _covariance(points, mean)
+    deviation = np.sqrt(np.diag(covariance))
+    varies = deviation > CONSTANT_BELOW * np.abs(mean)
+    scale = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=varies)
+    projection = _projection(covariance * np.outer(scale, scale))
+    return Preprocessing(
+        unit_length=False,
+        mean=mean.astype(np.float32),
+        scale=scale.astype(np.float32),
+        projection=projection.astype(np.float32) if projection.size else None,
+    )
+
+
+def _mean(points: Points) -> Array:
+    def weighted_sum(block: slice) -> Array:
+        weights, values = points.counts[block].astype(np.float64), points.values[block].astype(np.float64)
+        sums: Array = np.einsum("i,ij->j", weights, values)
+        return sums
+
+    total: Array = np.sum(map_blocks(weighted_sum, len(points), BLOCK_ROWS), axis=0) / points.counts.sum()
+    return total
+
+
+def _covariance(points: Points, mean: Array) -> Array:
+    def weighted_products(block: slice) -> Array:
+        apart = points.values[block] - mean
+        # Not a matrix product by BLAS: its order of addition may depend on the number of threads.
+        products: Array = np.einsum("ij,ik->jk", apart * points.counts[block, np.newaxis], apart)
+        return products
+
+    total: Array = np.sum(map_blocks(weighted_products, len(points), BLOCK_ROWS), axis=0) / points.counts.sum()
+    return total
+
+
+def _projection(correlation: Array) -> Array:
+    """A column for each principal direction that is not negligible, strongest first, its largest value positive."""
+    variances, directions = np.linalg.eigh(correlation)
+    kept = np.flatnonzero(variances > NEGLIGIBLE)[::-1]
+    directions = directions[:, kept]
+    largest = np.abs(directions).argmax(axis=0)
+    signs = np.sign(directions[largest, np.arange(len(kept))])
+    projection: Array = directions * signs / np.sqrt(variances[kept] + SHRINKAGE)
+    return projection

@@ -1,0 +1,1 @@
+"""Reading a release: reports, inspection, diff, matching, evaluation."""

@@ -1,0 +1,204 @@
+"""What a release's tokens are worth: continue playlists that were held out of training with nothing but tokens.
+
+Beside it stand the same with the full vectors, with one modality at a time, with popularity, and with random scores.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from rich.table import Table
+
+from tracktokens.codebooks.codebook import Codebook, Preprocessing
+from tracktokens.codebooks.matching.weights import MATCHING_WEIGHTS
+from tracktokens.codebooks.metrics.playlist_continuation import (
+    Continuation,
+    ContinuationQuality,
+    FixedScorer,
+    Scorer,
+    TokenScorer,
+    VectorScorer,
+    by_modality,
+    fit_weights,
+    measure,
+)
+from tracktokens.schemas.errors import DataRefusedError
+from tracktokens.schemas.manifests.release import ReleaseManifest
+from tracktokens.schemas.modalities import MODALITIES
+from tracktokens.schemas.tables.catalog import TRACK_KEYS
+from tracktokens.schemas.tables.playlists import CORPUS, PLAYLISTS
+from tracktokens.transforms.readers.fragment_reader import read_fragment
+from tracktokens.transforms.readers.fragments import check_table, find_fragments
+from tracktokens.transforms.store import files
+from tracktokens.transforms.store.bundles import read_codebook
+from tracktokens.transforms.store.keys import content_keys, distinct_sorted, track_numbers
+from tracktokens.transforms.store.layout import Store
+from tracktokens.transforms.store.records import read_vectors
+from tracktokens.transforms.store.release_index import ReleaseIndex
+from tracktokens.transforms.store.releases import release_or_latest
+from tracktokens.transforms.store.snapshots import Snapshot, open_snapshot
+
+DEFAULT_SEEDS = 5
+TRAINING_SHARE = 0.5
+"""Share of the held-out playlists that weights are fitted on; the others are measured on."""
+
+FITTED = "tokens, fitted weights"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How well playlists were continued.
+
+    Attributes:
+        release_id: the release.
+        seeds: tracks of each playlist that were known, at most.
+        fitted: weights that continue the training split best, by modality; None where none were fitted.
+        qualities: what was tried to how well it did.
+    """
+
+    release_id: str
+    seeds: int
+    fitted: Mapping[str, float] | None
+    qualities: Mapping[str, ContinuationQuality]
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it, as JSON values."""
+        return asdict(self)
+
+
+def evaluate(
+    root: str,
+    playlists: str,
+    release: str | None = None,
+    seeds: int = DEFAULT_SEEDS,
+    weights: Sequence[float] = MATCHING_WEIGHTS,
+    fit: bool = False,
+    vectors: bool = True,
+    seed: int = 0,
+) -> Evaluation:
+    """Continue playlists with the tokens of a release.
+
+    It holds the token table, and with ``vectors`` 4 bytes a value of all the vectors of its tracks.
+
+    Args:
+        root: the store.
+        playlists: file, folder or glob of playlists that the release was not trained on.
+        release: id of a release, or of a bundle whose newest is meant; the latest where it is None.
+        seeds: tracks that are known, from the first on; one less than a playlist has at most.
+        weights: of the modalities, in token order.
+        fit: whether weights are fitted, on half of the playlists; the other half is measured then.
+        vectors: whether full vectors are tried too.
+        seed: of the split, and of random scores.
+
+    Raises:
+        UsageError: there is no such store, release or table.
+        DataRefusedError: no playlist holds two tracks of the release.
+    """
+    store = Store.open(root)
+    manifest = release_or_latest(store, release)
+    index = ReleaseIndex.read(store, manifest)
+    codes = index.index.codes(np.arange(len(index.index)))
+    held_out = list(_continuations(playlists, index.track_ids, seeds))
+    if not held_out:
+        raise DataRefusedError(
+            f"no playlist of {playlists} holds two tracks of release {manifest.release_id}: compare their track ids"
+        )
+    training, measured = _split(held_out, seed) if fit else ([], held_out)
+    fitted = fit_weights(codes, training, weights, seed) if training else None
+    scorers: dict[str, Scorer] = {"tokens": TokenScorer(codes, weights)}
+    if fitted is not None:
+        scorers[FITTED] = TokenScorer(codes, fitted)
+    for number, modality in enumerate(MODALITIES):
+        if (codes[:, number] >= 0).any():
+            scorers[f"tokens, {modality} alone"] = TokenScorer(codes, np.eye(len(MODALITIES))[number].tolist())
+    snapshot = open_snapshot(store, manifest.catalog_id)
+    if vectors:
+        scorers |= _vector_scorers(snapshot, manifest, index, weights)
+    scorers["popularity"] = FixedScorer(_playlist_counts(snapshot, index.track_ids))
+    scorers["random"] = FixedScorer(np.random.default_rng(seed).random(len(codes)))
+    qualities = {name: measure(scorer, measured) for name, scorer in scorers.items()}
+    return Evaluation(manifest.release_id, seeds, None if fitted is None else by_modality(fitted), qualities)
+
+
+def evaluation_report(found: Evaluation) -> Table:
+    """Show an evaluation to people."""
+    table = Table("continued by", "playlists", "MRR", "Hit@1", "Hit@10", "Hit@100", "nDCG@20")
+    for name, quality in found.qualities.items():
+        values = (quality.mrr, quality.hit_at_1, quality.hit_at_10, quality.hit_at_100, quality.ndcg_at_20)
+        table.add_row(name, str(quality.playlists), *(f"{value:.4f}" for value in values))
+    return table
+
+
+def _continuations(playlists: str, track_ids: pa.LargeStringArray, seeds: int) -> Iterator[Continuation]:
+    """Playlists of at least two known tracks, as rows; a track that stands twice counts where it stands first."""
+    fragments = find_fragments(files.absolute(playlists), "playlists")
+    check_table(fragments, PLAYLISTS)
+    for fragment in fragments:
+        for scanned in read_fragment(fragment, PLAYLISTS):
+            lists = scanned.rows["track_ids"]
+            flat = pc.index_in(pc.list_flatten(lists).cast(track_ids.type), value_set=track_ids)
+            rows = pc.fill_null(flat, -1).to_numpy().astype(np.int64)
+            owners = pc.list_parent_indices(lists).to_numpy()
+            for part in np.split(rows, np.flatnonzero(np.diff(owners)) + 1):
+                yield from _continuation(part[part >= 0], seeds)
+
+
+def _continuation(rows: npt.NDArray[np.int64], seeds: int) -> Iterator[Continuation]:
+    distinct = rows[np.sort(np.unique(rows, return_index=True)[1])]
+    if len(distinct) > 1:
+        known = min(seeds, len(distinct) - 1)
+        yield Continuation(distinct[:known], distinct[known:])
+
+
+def _split(playlists: list[Continuation], seed: int) -> tuple[list[Continuation], list[Continuation]]:
+    order = np.random.default_rng(seed).permutation(len(playlists))
+    training = set(order[: round(TRAINING_SHARE * len(playlists))].tolist())
+    parts = [[one for n, one in enumerate(playlists) if (n in training) == wanted] for wanted in (True, False)]
+    return parts[0], parts[1]
+
+
+def _vector_scorers(
+    snapshot: Snapshot, release: ReleaseManifest, index: ReleaseIndex, weights: Sequence[float]
+) -> dict[str, Scorer]:
+    """Full vectors with the weights of the tokens, and of each modality alone."""
+    tracks = pa.array(track_numbers(content_keys(index.track_ids.cast(pa.string()))))
+    vectors = {}
+    for modality in snapshot.encoders:
+        codebook = read_codebook(snapshot.store, release.bundle_id, modality)
+        if codebook.size:
+            vectors[modality] = _modality_vectors(snapshot, codebook, tracks)
+    named = by_modality(weights)
+    scorers: dict[str, Scorer] = {"vectors": VectorScorer(vectors, named)}
+    for modality, rows in vectors.items():
+        scorers[f"vectors, {modality} alone"] = VectorScorer({modality: rows}, {modality: 1.0})
+    return scorers
+
+
+def _modality_vectors(snapshot: Snapshot, codebook: Codebook, tracks: pa.UInt64Array) -> npt.NDArray[np.float32]:
+    """A unit vector for each of some tracks by number, zero where one has none: float32 (tracks, components)."""
+    found = np.zeros((len(tracks), codebook.preprocessing.components(codebook.dim)), np.float32)
+    unit = Preprocessing(unit_length=True)
+    for bucket in range(snapshot.store.buckets):
+        keys = files.read_table(snapshot.catalog.keys(codebook.modality, bucket), TRACK_KEYS)
+        wanted = keys["key"].combine_chunks()
+        folder = snapshot.store.vectors(codebook.modality, codebook.encoder_id, bucket)
+        for present, vectors in read_vectors(folder, distinct_sorted(wanted)):
+            owners = pc.index_in(wanted, value_set=present)
+            rows = pc.index_in(keys["track"].filter(owners.is_valid()), value_set=tracks)
+            points = unit.apply(codebook.preprocessing.apply(vectors))
+            found[rows.to_numpy()] = points[owners.drop_null().to_numpy()]
+    return found
+
+
+def _playlist_counts(snapshot: Snapshot, track_ids: pa.LargeStringArray) -> npt.NDArray[np.float64]:
+    """In how many of the playlists that were learned from each track stands: float64 (tracks,)."""
+    keys = content_keys(track_ids.cast(pa.string()))
+    counts = np.zeros(len(keys))
+    for batch in files.read_folder(snapshot.catalog.corpus, CORPUS):
+        rows = pc.index_in(pc.list_flatten(batch["track_keys"]), value_set=keys).drop_null().to_numpy()
+        counts += np.bincount(rows, minlength=len(keys))
+    return counts

@@ -1,0 +1,229 @@
+"""Show what a bundle's codes mean, in words that people understand: the tags, words and tracks behind them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from rich.console import Group
+from rich.table import Table
+
+from tracktokens.codebooks.metrics.log_odds import distinctiveness
+from tracktokens.codebooks.numerics.distances import row_distances
+from tracktokens.codebooks.tokens.code_matrix import NONE
+from tracktokens.codebooks.tokens.vocabulary import token
+from tracktokens.schemas.errors import UsageError
+from tracktokens.schemas.manifests.bundle import BundleManifest
+from tracktokens.schemas.modalities import MODALITIES
+from tracktokens.schemas.tables.catalog import TRACK_KEYS
+from tracktokens.schemas.tables.records import CODE_FACTS
+from tracktokens.transforms.release.track_terms import term_counts, track_terms
+from tracktokens.transforms.store import files
+from tracktokens.transforms.store.bundles import read_bundle, read_manifest
+from tracktokens.transforms.store.keys import track_buckets
+from tracktokens.transforms.store.layout import Store
+from tracktokens.transforms.store.releases import find_release
+from tracktokens.transforms.store.token_tables import TokenTable
+
+READ_TRACKS = 2_000_000
+"""Tracks that are looked at, out of the first buckets: a random part of a larger catalog."""
+
+TERMS, TRACKS, CODES = 12, 10, 5
+TERMS_IN_LIST = 4
+
+
+@dataclass(frozen=True)
+class CodeSummary:
+    """One code of a modality: how many tracks have it, and the terms that tell them from all others, best first."""
+
+    code: int
+    tracks: int
+    terms: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class NearTrack:
+    """A track near a centroid: squared distance, and what it is called."""
+
+    track_id: str
+    name: str
+    distance: float
+
+
+@dataclass(frozen=True)
+class CodeView:
+    """What there is to say of one code.
+
+    Attributes:
+        summary: its tracks and terms.
+        share: its part of the tracks that have the modality.
+        nearest_tracks: the tracks nearest to its centroid, nearest first; equal inputs are listed once.
+        nearest_codes: the codes whose centroids are nearest to its own, with their terms.
+    """
+
+    summary: CodeSummary
+    share: float
+    nearest_tracks: tuple[NearTrack, ...]
+    nearest_codes: tuple[CodeSummary, ...]
+
+
+class Inspector:
+    """Looks at one modality of a bundle by the bundle's newest release."""
+
+    def __init__(self, store: Store, bundle_id: str, modality: str) -> None:
+        """Read the tracks.
+
+        Raises:
+            UsageError: there is no such bundle or modality, the modality has no codes, or nothing was published.
+        """
+        if modality not in MODALITIES:
+            raise UsageError(f"{modality} is none of the modalities {', '.join(MODALITIES)}")
+        self._store = store
+        self._modality = modality
+        self._codebook = read_bundle(store, bundle_id)[modality]
+        if not self._codebook.size:
+            raise UsageError(f"bundle {bundle_id} has no {modality} codes: there were no vectors to learn from")
+        self._table = TokenTable.of(store, find_release(store, bundle_id))
+        self._buckets = _few_buckets(store, self._table)
+        self._bundle_id = bundle_id
+        self._terms, self._counts, self._sizes = self._count_terms()
+        self._everywhere = self._counts.sum(axis=0)
+
+    def codes(self) -> list[CodeSummary]:
+        """All codes, those with the most tracks first."""
+        return [self._summary(int(code), TERMS_IN_LIST) for code in np.argsort(-self._sizes, kind="stable")]
+
+    def code(self, code: int) -> CodeView:
+        """One code.
+
+        Raises:
+            UsageError: there is no such code.
+        """
+        if not 0 <= code < self._codebook.size:
+            raise UsageError(f"{self._modality} has the codes 0 to {self._codebook.size - 1}, not {code}")
+        centroids = self._codebook.centroids
+        distances = row_distances(centroids, centroids[code])
+        nearest = [int(other) for other in np.argsort(distances, kind="stable") if other != code][:CODES]
+        return CodeView(
+            summary=self._summary(code, TERMS),
+            share=float(self._sizes[code] / max(self._sizes.sum(), 1)),
+            nearest_tracks=self._nearest_tracks(code),
+            nearest_codes=tuple(self._summary(other, TERMS_IN_LIST) for other in nearest),
+        )
+
+    def _count_terms(self) -> tuple[pa.Array, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Distinct terms, how many tracks of each code have each, and how many tracks have each code."""
+        columns = [self._modality]
+        codes = pa.concat_tables([self._table.read(bucket, columns) for bucket in self._buckets])[self._modality]
+        tracks = pa.concat_tables(
+            [self._table.tracks(bucket, ["title", "artist", "tag_names"]) for bucket in self._buckets]
+        )
+        coded = pc.fill_null(codes, NONE).to_numpy().astype(np.int64)
+        groups = np.where(coded == NONE, self._codebook.size, coded)  # tracks without the modality come last
+        terms, counts = term_counts(track_terms(tracks), groups, self._codebook.size + 1)
+        return terms, counts, np.bincount(groups, minlength=self._codebook.size + 1)[:-1]
+
+    def _summary(self, code: int, most: int) -> CodeSummary:
+        everywhere = self._counts.sum(axis=0)
+        scores = distinctiveness(self._counts[code], everywhere)
+        best = [row for row in np.argsort(-scores, kind="stable")[:most] if self._counts[code, row] and scores[row] > 0]
+        return CodeSummary(
+            code, int(self._sizes[code]), tuple(self._terms.take(pa.array(best, pa.int64())).to_pylist())
+        )
+
+    def _nearest_tracks(self, code: int) -> tuple[NearTrack, ...]:
+        facts = pa.concat_tables([self._facts_of(code, bucket) for bucket in self._buckets])
+        nearest = facts.sort_by([("distance", "ascending"), ("key", "ascending")]).slice(0, TRACKS)
+        tracks: dict[int, pa.Table] = {}
+        found = []
+        for row in nearest.to_pylist():
+            [bucket] = track_buckets(np.array([row["track"]], np.uint64), self._store.buckets).tolist()
+            if bucket not in tracks:
+                tracks[bucket] = self._table.tracks(bucket, ["track", "track_id", "title", "artist"])
+            [track] = (
+                tracks[bucket]
+                .filter(pc.equal(tracks[bucket]["track"], pa.scalar(row["track"], pa.uint64())))
+                .to_pylist()
+            )
+            found.append(_near_track(track, row["distance"]))
+        return tuple(found)
+
+    def _facts_of(self, code: int, bucket: int) -> pa.Table:
+        """The catalog's keys with this code in one bucket of keys, with their distance and one of their tracks."""
+        facts = files.read_table(self._store.codes(self._bundle_id, self._modality, bucket), CODE_FACTS)
+        keys = files.read_table(self._table.catalog.keys(self._modality, bucket), TRACK_KEYS)
+        mine = facts.filter(pc.equal(facts["code"], code))
+        places = pc.index_in(mine["key"].combine_chunks(), value_set=keys["key"].combine_chunks())
+        known = mine.filter(places.is_valid())
+        owners = keys["track"].take(places.drop_null())
+        return pa.table([known["key"].cast(pa.binary()), known["distance"], owners], names=["key", "distance", "track"])
+
+
+def _few_buckets(store: Store, table: TokenTable) -> Sequence[int]:
+    """The first buckets, up to so many tracks."""
+    read = 0
+    for bucket in range(store.buckets):
+        read += table.read(bucket, ["track_id"]).num_rows
+        if read >= READ_TRACKS:
+            return range(bucket + 1)
+    return range(store.buckets)
+
+
+def _near_track(track: dict[str, str | None], distance: float) -> NearTrack:
+    name = " - ".join(part for part in (track["title"], track["artist"]) if part)
+    return NearTrack(str(track["track_id"]), name, distance)
+
+
+def bundle_report(store: Store, bundle_id: str) -> Group:
+    """Show a bundle's codebooks.
+
+    Raises:
+        UsageError: there is no such bundle.
+        DataRefusedError: it was changed.
+    """
+    read_bundle(store, bundle_id)  # checks every file
+    manifest = read_manifest(store, bundle_id)
+    return Group(_origin(manifest), _codebook_table(manifest))
+
+
+def codes_report(codes: Sequence[CodeSummary]) -> Table:
+    """Show the codes of a modality, a line each."""
+    table = Table("code", "tracks", "most distinctive")
+    for summary in codes:
+        table.add_row(str(summary.code), str(summary.tracks), ", ".join(summary.terms))
+    return table
+
+
+def code_report(modality: str, view: CodeView) -> Group:
+    """Show one code."""
+    tracks = Table("nearest tracks", "", "squared distance")
+    for track in view.nearest_tracks:
+        tracks.add_row(track.track_id, track.name, f"{track.distance:.4f}")
+    return Group(
+        f"{token(modality, view.summary.code)}: {view.summary.tracks} tracks, "
+        f"{view.share:.2%} of those with this modality",
+        f"most distinctive: {', '.join(view.summary.terms) or '-'}",
+        tracks,
+        "nearest codes:",
+        codes_report(view.nearest_codes),
+    )
+
+
+def _origin(manifest: BundleManifest) -> str:
+    parent = f", from bundle {manifest.parent}" if manifest.parent else ""
+    return f"bundle {manifest.bundle_id}, {manifest.codebook_size} codes a modality{parent}"
+
+
+def _codebook_table(manifest: BundleManifest) -> Table:
+    table = Table("modality", "encoder", "dimensions", "centroids", "inertia", "explained", "smallest", "largest code")
+    for modality, entry in manifest.codebooks.items():
+        training = entry["training"]
+        measured = (
+            (f"{training['inertia']:.4f}", f"{training['explained_variance']:.1%}",
+             str(training["smallest_cluster"]), str(training["largest_cluster"]))
+            if training else ("-",) * 4
+        )  # fmt: skip
+        table.add_row(modality, entry["encoder_id"] or "-", str(entry["dim"]), str(entry["centroids"]), *measured)
+    return table

@@ -1,0 +1,194 @@
+"""The playlists job: clean the playlists against a catalog, and learn their tracks' vectors, or fold new ones in."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from functools import partial
+
+import apache_beam as beam
+
+from tracktokens.pipelines.runner import Launch
+from tracktokens.schemas.errors import DataRefusedError, UsageError
+from tracktokens.schemas.manifests.catalog import PlaylistsManifest
+from tracktokens.schemas.manifests.release import ReleaseManifest
+from tracktokens.schemas.modalities import PLAYLIST
+from tracktokens.schemas.tables.playlists import PLAYLISTS
+from tracktokens.transforms.playlists.fold_in_tracks import FoldPlaylists
+from tracktokens.transforms.playlists.train_vectors import (
+    HEADS_TAG,
+    KeepKnown,
+    ScanPlaylists,
+    TrainPlaylists,
+    WriteCorpus,
+)
+from tracktokens.transforms.playlists.word2vec import NAME, Word2VecConfig
+from tracktokens.transforms.readers.fragments import Fragment, check_table, estimate_rows, find_fragments
+from tracktokens.transforms.runtime.arrow_coder import Count, Keyed
+from tracktokens.transforms.runtime.counters import COUNTS_TAG, WriteCounts, read_counts, require_balance
+from tracktokens.transforms.runtime.rejects import REJECTS_TAG, WriteRejects
+from tracktokens.transforms.store import files
+from tracktokens.transforms.store.bundles import read_manifest
+from tracktokens.transforms.store.layout import Store
+from tracktokens.transforms.store.snapshots import Snapshot, open_snapshot
+from tracktokens.transforms.store.token_tables import TokenTable
+from tracktokens.transforms.store.writer_lock import writes
+
+COUNTS_FILE = "counts.json"
+RESULT_FILE = "encoder.json"
+
+
+class _OnWholeCorpus(beam.PTransform):
+    """Gives all files of the corpus to one worker at once: word2vec learns from them together."""
+
+    def __init__(self, learn: beam.DoFn) -> None:
+        super().__init__()
+        self._learn = learn
+
+    def expand(self, paths: beam.PCollection) -> beam.PCollection:
+        return (
+            paths
+            | "to one worker" >> beam.WithKeys(0).with_output_types(beam.typehints.KV[int, str])
+            | "whole corpus" >> beam.GroupByKey()
+            | "learn" >> beam.ParDo(self._learn)
+        )
+
+
+@dataclass(frozen=True)
+class PlaylistsJob:
+    """Learn playlist vectors for a catalog snapshot.
+
+    Attributes:
+        playlists: file, folder or glob of the playlists table.
+        store: root of the store.
+        catalog_id: the snapshot; the newest complete one when it is None.
+        config: how word2vec is trained.
+        from_bundle: bundle whose playlist vectors the training goes on from, in their space; from nothing when it is
+            None.
+        frozen: release whose playlist vectors stay as they are: nothing is trained, and new tracks are folded into
+            their space. None trains.
+    """
+
+    playlists: str
+    store: str
+    catalog_id: str | None = None
+    config: Word2VecConfig = field(default_factory=Word2VecConfig)
+    from_bundle: str | None = None
+    frozen: ReleaseManifest | None = None
+
+    @writes("playlists")
+    def run(self, launch: Launch) -> PlaylistsManifest:
+        """Run the job and return the manifest that it left with the snapshot.
+
+        Raises:
+            UsageError: when an input is not there, the store has no catalog, playlist vectors were given with it, or
+                the bundle has none that can be gone on from.
+            DataRefusedError: when the playlists cannot be used, or none of their tracks has an old vector.
+        """
+        fragments = find_fragments(files.absolute(self.playlists), "playlists")
+        check_table(fragments, PLAYLISTS)
+        snapshot = open_snapshot(Store.open(self.store), self.catalog_id)
+        refuse_two_sources(snapshot.manifest.vectors)
+        learn = self._learner(snapshot, launch)
+        files.delete_tree(snapshot.catalog.playlists)  # of an earlier try with other playlists
+        launch.board.add("scan playlists", total=estimate_rows(fragments))
+        launch.run(partial(self._build, snapshot, fragments, learn, launch))
+        return self._finish(snapshot)
+
+    def _start_from(self, store: Store, bundle_id: str) -> str:
+        """The encoder of a bundle's playlist vectors, if word2vec can go on from them."""
+        encoder_id = read_manifest(store, bundle_id).encoders.get(PLAYLIST)
+        if encoder_id is None:
+            raise UsageError(f"bundle {bundle_id} has no playlist vectors to go on from: leave --from out")
+        identity = store.read_encoder(PLAYLIST, encoder_id).identity
+        if identity["name"] != NAME:
+            raise UsageError(f"the playlist vectors of bundle {bundle_id} were given, not learned: leave --from out")
+        if identity["dim"] != self.config.dim:
+            raise UsageError(
+                f"the playlist vectors of bundle {bundle_id} have {identity['dim']} dimensions, and {self.config.dim} "
+                "are to be learned: leave --from out"
+            )
+        return encoder_id
+
+    def _build(
+        self,
+        snapshot: Snapshot,
+        fragments: list[Fragment],
+        learn: beam.DoFn,
+        launch: Launch,
+        pipeline: beam.Pipeline,
+    ) -> None:
+        catalog, buckets = snapshot.catalog, snapshot.store.buckets
+        scanned = (
+            pipeline
+            | "fragments" >> beam.Create(fragments)
+            | "spread fragments" >> beam.Reshuffle()
+            | "scan"
+            >> beam.ParDo(ScanPlaylists(buckets, launch.board))
+            .with_output_types(Keyed, **{HEADS_TAG: Keyed, REJECTS_TAG: Keyed, COUNTS_TAG: Count})
+            .with_outputs(HEADS_TAG, REJECTS_TAG, COUNTS_TAG, main="main")
+        )
+        known = (
+            scanned.main
+            | "group by track bucket" >> beam.GroupByKey()
+            | "keep known"
+            >> beam.ParDo(KeepKnown(catalog))
+            .with_output_types(Keyed, **{COUNTS_TAG: Count})
+            .with_outputs(COUNTS_TAG, main="main")
+        )
+        written = (
+            {"entries": known.main, "heads": scanned[HEADS_TAG]}
+            | "group by playlist" >> beam.CoGroupByKey()
+            | "write corpus"
+            >> beam.ParDo(WriteCorpus(catalog))
+            .with_output_types(str, **{REJECTS_TAG: Keyed, COUNTS_TAG: Count})
+            .with_outputs(REJECTS_TAG, COUNTS_TAG, main="main")
+        )
+        written.main | "learn" >> _OnWholeCorpus(learn)
+        for name, rejected in (("scan", scanned[REJECTS_TAG]), ("corpus", written[REJECTS_TAG])):
+            rejected | f"write {name} rejects" >> WriteRejects(catalog.playlist_rejects, f"playlists-{name}")
+        counts = [scanned[COUNTS_TAG], known[COUNTS_TAG], written[COUNTS_TAG]]
+        (
+            counts
+            | "all counts" >> beam.Flatten()
+            | "write counts" >> WriteCounts(files.join(catalog.playlists, COUNTS_FILE))
+        )
+
+    def _learner(self, snapshot: Snapshot, launch: Launch) -> beam.DoFn:
+        """What makes vectors of the corpus."""
+        store, result = snapshot.store, files.join(snapshot.catalog.playlists, RESULT_FILE)
+        if self.frozen is None:
+            start_from = None if self.from_bundle is None else self._start_from(store, self.from_bundle)
+            return TrainPlaylists(store, self.config, result, launch.board, start_from)
+        published, encoder_id = TokenTable.of(store, self.frozen), self.frozen.encoders[PLAYLIST]
+        window = int(store.read_encoder(PLAYLIST, encoder_id).identity["window"])
+        return FoldPlaylists(store, encoder_id, window, published, result, launch.board)
+
+    def _finish(self, snapshot: Snapshot) -> PlaylistsManifest:
+        catalog = snapshot.catalog
+        counts = read_counts(files.join(catalog.playlists, COUNTS_FILE))
+        read, used, rejected = counts["playlists_read"], counts["playlists_used"], counts["rows_rejected"]
+        require_balance("playlists", read, used, "used", rejected)
+        if not used:
+            raise DataRefusedError(
+                f"no playlist in {self.playlists} holds two tracks of the catalog ({counts['entries_unknown']} of "
+                f"{counts['entries_read']} track ids are unknown): compare its track_ids with the catalog's track_id"
+            )
+        result = files.read_json(files.join(catalog.playlists, RESULT_FILE))
+        manifest = PlaylistsManifest(
+            encoder_id=result["encoder_id"],
+            playlists_read=read,
+            playlists_used=used,
+            playlists_rejected=rejected,
+            entries_read=counts["entries_read"],
+            entries_unknown=counts["entries_unknown"],
+            tracks=result["tracks"],
+            trained=result["trained"],
+            folded=result.get("folded", 0),
+        )
+        files.write_bytes(catalog.playlists_manifest, manifest.to_json().encode())
+        return manifest
+
+
+def refuse_two_sources(vectors: Collection[str]) -> None:
+    """Raise :class:`UsageError` where playlist vectors are given, so that there is nothing to learn."""
+    if PLAYLIST in vectors:
+        raise UsageError(f"give either playlists to learn from or --vectors {PLAYLIST}=..., not both")

@@ -1,0 +1,233 @@
+"""The retrain job: new codebooks that go on from old ones, so that as many tracks as possible keep their tokens.
+
+Each codebook starts from the centroids of the old one where both lie in one space: where the encoder is the same, or
+went on from the old one's vectors. Playlist vectors that were learned from nothing lie in a space that is turned at
+will: they are turned back onto the old one first. Then the codes are numbered so that as many tracks as possible keep
+theirs, which works even where the encoder is another.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+
+from tracktokens.codebooks.bundle import Bundle
+from tracktokens.codebooks.codebook import Codebook, Preprocessing
+from tracktokens.codebooks.continuity.alignment import Alignment, CodePairs, align, relabel
+from tracktokens.codebooks.continuity.procrustes import Rotation, RotationAccumulator
+from tracktokens.pipelines.jobs.train import Learned, Learning, warn_of_few
+from tracktokens.pipelines.runner import Launch
+from tracktokens.schemas.manifests.bundle import BundleManifest
+from tracktokens.schemas.modalities import MODALITIES, PLAYLIST
+from tracktokens.transforms.playlists.warm_start import started_from
+from tracktokens.transforms.quantization.align_codes import (
+    AssignAnew,
+    CompareSpaces,
+    MergePairs,
+    PairCodes,
+    merged_rotation,
+)
+from tracktokens.transforms.quantization.train_codebooks import Start
+from tracktokens.transforms.runtime.arrow_coder import Keyed
+from tracktokens.transforms.store import files
+from tracktokens.transforms.store.bundles import read_bundle, write_bundle
+from tracktokens.transforms.store.layout import Store, new_id
+from tracktokens.transforms.store.releases import find_release
+from tracktokens.transforms.store.snapshots import Snapshot, open_snapshot
+from tracktokens.transforms.store.token_tables import TokenTable
+from tracktokens.transforms.store.writer_lock import writes
+
+
+@dataclass(frozen=True)
+class Retrained:
+    """A bundle that continues another.
+
+    Attributes:
+        bundle: its manifest.
+        kept: modality to the share of common tracks whose code stays; None where there are none.
+        kept_without: the same, had the codes not been numbered after the old ones.
+    """
+
+    bundle: BundleManifest
+    kept: Mapping[str, float | None]
+    kept_without: Mapping[str, float | None]
+
+
+@dataclass(frozen=True)
+class RetrainJob:
+    """Learn a bundle from a catalog snapshot that goes on from another.
+
+    Attributes:
+        store: root of the store.
+        from_bundle: the older bundle; its newest release says which track had which code.
+        seed: chooses the sample.
+        catalog_id: the snapshot; the newest complete one when it is None.
+    """
+
+    store: str
+    from_bundle: str
+    seed: int = 0
+    catalog_id: str | None = None
+
+    @writes("retrain")
+    def run(self, launch: Launch) -> Retrained:
+        """Run the job.
+
+        Raises:
+            UsageError: the store lacks the bundle, a release of it, or a catalog.
+            DataRefusedError: the bundle or the release was changed.
+        """
+        store = Store.open(self.store)
+        old = read_bundle(store, self.from_bundle)
+        table = TokenTable.of(store, find_release(store, self.from_bundle))
+        snapshot = open_snapshot(store, self.catalog_id)
+        working = files.join(store.root, "codebooks", f"retraining-{new_id()}")
+        rotation = self._rotation(old[PLAYLIST], snapshot, working, launch)
+        starts = _starts(old, snapshot, rotation)
+        learned = Learning(snapshot, snapshot.encoders, old.reserved, self.seed, starts).run(launch)
+        pairs = _count_pairs(snapshot, learned, table, working, launch)
+        files.delete_tree(working)
+        return self._finish(store, old, learned, pairs, rotation)
+
+    def _rotation(self, old: Codebook, snapshot: Snapshot, working: str, launch: Launch) -> Rotation | None:
+        """How learned playlist vectors are turned onto the old ones; None where there is nothing to turn."""
+        new = snapshot.encoders.get(PLAYLIST)
+        if new is None or new == old.encoder_id or not old.size or snapshot.playlists is None:
+            return None
+        identity = snapshot.store.read_encoder(PLAYLIST, new).identity
+        if identity["dim"] != old.dim or started_from(identity) == old.encoder_id:
+            return None
+        path = files.join(working, "rotation.json")
+        compare = CompareSpaces(snapshot.store, snapshot.catalog, PLAYLIST, old.encoder_id, new, old.dim)
+        launch.run(partial(_build_rotation, snapshot.store.buckets, compare, old.dim, path))
+        found = files.read_json(path)
+        rotation = Rotation(**{**found, "matrix": np.array(found["matrix"], np.float32)})
+        return rotation if rotation.tracks else None
+
+    def _finish(
+        self,
+        store: Store,
+        old: Bundle,
+        learned: Mapping[str, Learned],
+        pairs: Mapping[str, CodePairs],
+        rotation: Rotation | None,
+    ) -> Retrained:
+        """Number the codes, put the codebooks together, and name them."""
+        codebooks: dict[str, Codebook] = {}
+        training: dict[str, Mapping[str, Any]] = {}
+        alignments: dict[str, Alignment] = {}
+        kept = frozenset(MODALITIES) - learned.keys()
+        for modality in MODALITIES:
+            if modality in kept:
+                codebooks[modality], training[modality] = old[modality], {}
+                continue
+            warn_of_few(learned[modality])
+            new = learned[modality].codebook
+            alignments[modality] = align(old[modality], new, pairs[modality])
+            codebooks[modality] = relabel(new, alignments[modality].mapping)
+            training[modality] = {**learned[modality].training, **_told(alignments[modality])}
+        if rotation is not None:
+            training[PLAYLIST] = {**training[PLAYLIST], "rotation_cosine": rotation.cosine}
+        bundle = Bundle.of(codebooks.values())
+        manifest = write_bundle(store, bundle, training, kept, self.from_bundle)
+        return Retrained(
+            manifest,
+            {modality: _share(found.kept, found.weight) for modality, found in alignments.items()},
+            {modality: _share(found.kept_without, found.weight) for modality, found in alignments.items()},
+        )
+
+
+def _starts(old: Bundle, snapshot: Snapshot, rotation: Rotation | None) -> dict[str, Start]:
+    """Where the training of each modality begins: at the old centroids, where the vectors are in their space."""
+    starts = {}
+    for modality, encoder_id in snapshot.encoders.items():
+        book = old[modality]
+        if book.size and _in_space_of(snapshot.store, modality, book.encoder_id, encoder_id):
+            starts[modality] = Start(book.preprocessing, book.centroids)
+        elif modality == PLAYLIST and rotation is not None:
+            starts[modality] = Start(_turned(book.preprocessing, rotation), book.centroids)
+    return starts
+
+
+def _in_space_of(store: Store, modality: str, old: str, new: str) -> bool:
+    """Whether an encoder's vectors lie in the space of another's."""
+    return new == old or (modality == PLAYLIST and started_from(store.read_encoder(PLAYLIST, new).identity) == old)
+
+
+def _turned(preprocessing: Preprocessing, rotation: Rotation) -> Preprocessing:
+    """Preprocess vectors that are turned first; the old ones may have been turned themselves."""
+    before = preprocessing.projection
+    return replace(preprocessing, projection=rotation.matrix if before is None else rotation.matrix @ before)
+
+
+def _build_rotation(buckets: int, compare: CompareSpaces, dim: int, path: str, pipeline: beam.Pipeline) -> None:
+    (
+        pipeline
+        | "buckets" >> beam.Create(range(buckets))
+        | "spread buckets" >> beam.Reshuffle()
+        | "compare spaces" >> beam.ParDo(compare)
+        | "gather" >> beam.combiners.ToList()
+        | "write rotation" >> beam.Map(_write_rotation, dim, path)
+    )
+
+
+def _write_rotation(parts: list[tuple[int, RotationAccumulator]], dim: int, path: str) -> None:
+    found = merged_rotation(parts, dim)
+    files.write_json(path, {**asdict(found), "matrix": found.matrix.tolist()})
+
+
+def _count_pairs(
+    snapshot: Snapshot, learned: Mapping[str, Learned], old: TokenTable, working: str, launch: Launch
+) -> dict[str, CodePairs]:
+    """Count the pairs of old and new code over the tracks of both catalogs."""
+    path = files.join(working, "pairs.json")
+    launch.run(partial(_build_pairs, snapshot, learned, old, path, launch.workers))
+    return {modality: _pairs(found) for modality, found in files.read_json(path).items()}
+
+
+def _build_pairs(
+    snapshot: Snapshot,
+    learned: Mapping[str, Learned],
+    old: TokenTable,
+    path: str,
+    workers: int,
+    pipeline: beam.Pipeline,
+) -> None:
+    codebooks = {modality: found.codebook for modality, found in learned.items()}
+    anew = AssignAnew(snapshot.store, snapshot.catalog, codebooks, workers)
+    (
+        pipeline
+        | "key buckets" >> beam.Create([part for part in snapshot.buckets() if codebooks[part[0]].size])
+        | "spread key buckets" >> beam.Reshuffle()
+        | "assign anew" >> beam.ParDo(anew).with_output_types(Keyed)
+        | "group by track bucket" >> beam.GroupByKey()
+        | "pair codes" >> beam.ParDo(PairCodes(snapshot.catalog, old))
+        | "add up" >> beam.CombinePerKey(MergePairs())
+        | "gather" >> beam.combiners.ToDict()
+        | "write pairs" >> beam.Map(_write_pairs, path)
+    )
+
+
+def _write_pairs(pairs: Mapping[str, CodePairs], path: str) -> None:
+    listed = {
+        modality: {"old": found.old.tolist(), "new": found.new.tolist(), "weights": found.weights.tolist()}
+        for modality, found in pairs.items()
+    }
+    files.write_json(path, listed)
+
+
+def _pairs(listed: Mapping[str, list[int]]) -> CodePairs:
+    old, new = np.array(listed["old"], np.int16), np.array(listed["new"], np.int16)
+    return CodePairs(old, new, np.array(listed["weights"], np.int64))
+
+
+def _told(alignment: Alignment) -> dict[str, Any]:
+    """What the bundle's manifest says of an alignment."""
+    return {f"aligned_{name}": value for name, value in asdict(alignment).items() if name != "mapping"}
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None

@@ -1,0 +1,91 @@
+"""The tokenize job: give every vector of a catalog its code under a bundle."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import apache_beam as beam
+
+from tracktokens.codebooks.bundle import Bundle
+from tracktokens.pipelines.runner import Launch
+from tracktokens.schemas.errors import DataRefusedError
+from tracktokens.schemas.manifests.bundle import BundleManifest
+from tracktokens.transforms.quantization.assign_codes import AssignCodes
+from tracktokens.transforms.runtime.arrow_coder import Count
+from tracktokens.transforms.runtime.counters import WriteCounts, read_counts
+from tracktokens.transforms.store import files
+from tracktokens.transforms.store.bundles import read_bundle, read_manifest
+from tracktokens.transforms.store.layout import Store
+from tracktokens.transforms.store.snapshots import Snapshot, open_snapshot
+from tracktokens.transforms.store.writer_lock import writes
+
+
+@dataclass(frozen=True)
+class TokenizeJob:
+    """Assign codes of a bundle to a catalog snapshot.
+
+    Attributes:
+        store: root of the store.
+        bundle_id: the codebooks.
+        catalog_id: the snapshot; the newest complete one when it is None.
+    """
+
+    store: str
+    bundle_id: str
+    catalog_id: str | None = None
+
+    @writes("tokenize")
+    def run(self, launch: Launch) -> Mapping[str, int]:
+        """Run the job and return how many codes it added, by modality; none where all were there.
+
+        Raises:
+            UsageError: when the store lacks the bundle or a catalog.
+            DataRefusedError: when the bundle was learned from other encoders, or its files were changed.
+        """
+        snapshot, _ = open_with_bundle(self.store, self.bundle_id, self.catalog_id)
+        launch.board.add("assign codes", total=sum(snapshot.inputs(modality) for modality in snapshot.encoders))
+        path = files.join(snapshot.catalog.folder, f"assigned-{self.bundle_id}.json")
+        launch.run(partial(self._build, snapshot, path, launch))
+        counts = read_counts(path)
+        return {modality: counts[f"assigned/{modality}"] for modality in snapshot.encoders}
+
+    def _build(self, snapshot: Snapshot, path: str, launch: Launch, pipeline: beam.Pipeline) -> None:
+        assign = AssignCodes(
+            snapshot.store, snapshot.catalog, self.bundle_id, snapshot.encoders, launch.workers, launch.board
+        )
+        counts = (
+            pipeline
+            | "buckets" >> beam.Create(snapshot.buckets())
+            | "spread buckets" >> beam.Reshuffle()
+            | "assign" >> beam.ParDo(assign).with_output_types(Count)
+        )
+        counts | "write counts" >> WriteCounts(path)
+
+
+def open_with_bundle(root: str, bundle_id: str, catalog_id: str | None) -> tuple[Snapshot, Bundle]:
+    """Open a catalog snapshot of a store, and a bundle that divides its vectors.
+
+    Raises:
+        UsageError: when the store lacks the bundle or a catalog.
+        DataRefusedError: when they do not belong together, or a codebook was changed.
+    """
+    store = Store.open(root)
+    snapshot = open_snapshot(store, catalog_id)
+    bundle = read_bundle(store, bundle_id)
+    check_encoders(snapshot, read_manifest(store, bundle_id))
+    return snapshot, bundle
+
+
+def check_encoders(snapshot: Snapshot, bundle: BundleManifest) -> None:
+    """Check that a bundle divides the vectors that a catalog has.
+
+    Raises:
+        DataRefusedError: when the encoder of a modality is another one.
+    """
+    for modality, encoder_id in snapshot.encoders.items():
+        learned = bundle.encoders.get(modality)
+        if learned != encoder_id:
+            raise DataRefusedError(
+                f"bundle {bundle.bundle_id} was learned from {modality} encoder {learned or 'none'}, catalog "
+                f"{snapshot.manifest.catalog_id} has vectors of {encoder_id}: encode with the same model, or train anew"
+            )

@@ -1,0 +1,1 @@
+"""The language model's side: training texts and an extended vocabulary."""

@@ -1,0 +1,1 @@
+"""Store maintenance: verify, compact, collect garbage, roll back."""

@@ -1,0 +1,245 @@
+"""The verify job: look through all that a store holds for what is damaged, missing or impossible."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+
+import apache_beam as beam
+from apache_beam.pvalue import TaggedOutput
+
+from tracktokens.pipelines.maintenance.bucket_jobs import working_folder
+from tracktokens.pipelines.runner import Launch
+from tracktokens.schemas.errors import TracktokensError
+from tracktokens.schemas.manifests.base import AnyManifest
+from tracktokens.schemas.manifests.bundle import BundleManifest
+from tracktokens.schemas.manifests.catalog import CatalogManifest
+from tracktokens.schemas.manifests.release import ReleaseManifest
+from tracktokens.schemas.tables.rejects import REJECTS
+from tracktokens.transforms.maintenance.checks import (
+    REPUBLISH,
+    Finding,
+    check_catalog,
+    check_catalog_bucket,
+    check_facts,
+    check_file,
+    check_folder,
+    check_token_part,
+    compare_catalog,
+    compare_release,
+)
+from tracktokens.transforms.release.drift_baseline import USE_FILE, first_use
+from tracktokens.transforms.runtime.arrow_coder import Count
+from tracktokens.transforms.runtime.counters import COUNTS_TAG, WriteCounts, read_counts
+from tracktokens.transforms.runtime.progress import Board
+from tracktokens.transforms.store import files
+from tracktokens.transforms.store.bundles import read_bundle
+from tracktokens.transforms.store.layout import LATEST, Store
+from tracktokens.transforms.store.record_buckets import CODES, FactBucket, list_fact_buckets
+from tracktokens.transforms.store.releases import latest_id
+from tracktokens.transforms.store.snapshots import open_snapshot
+
+CHECK = "check"
+"""Stage of the progress."""
+
+RESTORE = "restore it from a backup"
+
+
+@dataclass(frozen=True)
+class Manifests:
+    """The manifests of a store that can be read, each by its name."""
+
+    releases: Mapping[str, ReleaseManifest]
+    catalogs: Mapping[str, CatalogManifest]
+    bundles: Mapping[str, BundleManifest]
+
+    def centroids(self) -> dict[str, dict[str, int]]:
+        """Bundle to modality to number of centroids."""
+        return {
+            name: {modality: entry["centroids"] for modality, entry in bundle.codebooks.items()}
+            for name, bundle in self.bundles.items()
+        }
+
+
+@dataclass(frozen=True)
+class Check:
+    """Something that is looked through at a time: a bucket of facts, or a part of a release or catalog.
+
+    Attributes:
+        kind: "facts", "file", "rejects", "tokens", "catalog", or "keys".
+        name: release or catalog.
+        path: file of the release.
+        bucket: part of the release or catalog.
+        facts: the bucket of facts.
+    """
+
+    kind: str
+    name: str = ""
+    path: str = ""
+    bucket: int = 0
+    facts: FactBucket | None = None
+
+
+class RunCheck(beam.DoFn):
+    """Does one check. Outputs: findings; counts of rows."""
+
+    def __init__(self, store: Store, manifests: Manifests, board: Board) -> None:
+        self._store = store
+        self._board = board
+        self._releases = dict(manifests.releases)
+        self._centroids = manifests.centroids()
+
+    def process(self, check: Check) -> Iterator[object]:
+        """Check one file of a release, one part of a table, or one bucket."""
+        for found in self._found(check):
+            yield found if isinstance(found, Finding) else TaggedOutput(COUNTS_TAG, found)
+        self._board.add(CHECK, done=1)
+
+    def _found(self, check: Check) -> Iterator[Finding | tuple[str, int]]:
+        if check.facts is not None:
+            return check_facts(self._store, check.facts, self._centroids)
+        if check.kind == "catalog":
+            return check_catalog(self._store, check.name)
+        if check.kind == "keys":
+            return check_catalog_bucket(self._store, check.name, check.bucket)
+        release = self._releases[check.name]
+        folder = self._store.release(check.name)
+        if check.kind == "file":
+            return check_file(folder, check.path, release.files[check.path])
+        if check.kind == "rejects":
+            return check_folder(files.join(folder, "rejects"), REJECTS, REPUBLISH)
+        return check_token_part(self._store, release, self._centroids.get(release.bundle_id), check.bucket)
+
+
+def verify_store(root: str, launch: Launch) -> list[Finding]:
+    """Look through the store at ``root``; it is only read, and may be in use.
+
+    Raises:
+        UsageError: there is no store.
+        DataRefusedError: its ``store.json`` cannot be read, so that nothing else can be.
+    """
+    store = Store.open(root)
+    findings: list[Finding] = []
+    manifests = _read_manifests(store, findings)
+    facts = list_fact_buckets(store)
+    findings += [*_check_latest(store, manifests), *_check_bundles(store, manifests)]
+    findings += [*_check_codes(store, facts, manifests), *_check_encoders(store, manifests)]
+    with working_folder(store, launch) as folder:
+        _run(store, manifests, list(_checks(store, manifests, facts)), folder, launch)
+        findings += [Finding(**found) for found in files.read_json(files.join(folder, "findings.json"))["findings"]]
+        counts = read_counts(files.join(folder, "counts.json"))
+    for release in manifests.releases.values():
+        findings += compare_release(store, release, counts)
+    for catalog in manifests.catalogs.values():
+        findings += compare_catalog(store, catalog, counts)
+    return sorted(findings, key=lambda finding: (finding.path, finding.problem))
+
+
+def _checks(store: Store, manifests: Manifests, facts: Iterable[FactBucket]) -> Iterator[Check]:
+    """All that is to be looked through."""
+    buckets = range(store.buckets)
+    for name, release in manifests.releases.items():
+        yield Check("rejects", name)
+        yield from (Check("file", name, path) for path in release.files)
+        yield from (Check("tokens", name, bucket=bucket) for bucket in buckets)
+    for name in manifests.catalogs:
+        yield Check("catalog", name)
+        yield from (Check("keys", name, bucket=bucket) for bucket in buckets)
+    yield from (Check("facts", facts=bucket) for bucket in facts)
+
+
+def _run(store: Store, manifests: Manifests, checks: list[Check], folder: str, launch: Launch) -> None:
+    def write(findings: list[Finding]) -> None:
+        files.write_json(files.join(folder, "findings.json"), {"findings": [asdict(finding) for finding in findings]})
+
+    def build(pipeline: beam.Pipeline) -> None:
+        done = (
+            pipeline
+            | "checks" >> beam.Create(checks)
+            | "spread checks" >> beam.Reshuffle()  # Create gives them to one worker
+            | "check"
+            >> beam.ParDo(RunCheck(store, manifests, launch.board))
+            .with_output_types(Finding, **{COUNTS_TAG: Count})
+            .with_outputs(COUNTS_TAG, main="main")
+        )
+        done.main | "gather" >> beam.combiners.ToList() | "write findings" >> beam.Map(write)
+        done[COUNTS_TAG] | "write counts" >> WriteCounts(files.join(folder, "counts.json"))
+
+    launch.board.add(CHECK, total=len(checks))
+    launch.run(build)
+
+
+def _read_manifests(store: Store, findings: list[Finding]) -> Manifests:
+    """Read the manifests of all that is complete; one that cannot be read is a finding."""
+
+    def read_all(kind: type[AnyManifest], folder: str, name: str) -> dict[str, AnyManifest]:
+        found = {}
+        for path in files.list_tree(files.join(store.root, folder)):
+            if path.count("/") == 1 and path.endswith(f"/{name}"):
+                full = files.join(store.root, folder, path)
+                try:
+                    found[path.split("/")[0]] = kind.from_json(files.read_bytes(full), full)
+                except TracktokensError as error:
+                    findings.append(_finding(full, error))
+        return found
+
+    return Manifests(
+        read_all(ReleaseManifest, "releases", "manifest.json"),
+        read_all(CatalogManifest, "catalogs", "catalog.json"),
+        read_all(BundleManifest, "codebooks", "manifest.json"),
+    )
+
+
+def _check_latest(store: Store, manifests: Manifests) -> Iterator[Finding]:
+    latest = latest_id(store.root)
+    if latest in manifests.releases or not (latest or manifests.releases):
+        return
+    problem = f"names {latest}, which is no complete release" if latest else "is gone, and there are releases"
+    yield Finding(files.join(store.root, LATEST), problem, "choose one with `tracktokens releases rollback`")
+
+
+def _check_bundles(store: Store, manifests: Manifests) -> Iterator[Finding]:
+    for name in manifests.bundles:
+        try:
+            read_bundle(store, name)
+        except (TracktokensError, OSError) as error:
+            yield _finding(store.bundle(name), error)
+    for name in sorted({release.bundle_id for release in manifests.releases.values()} & set(manifests.bundles)):
+        yield from _check_use(store, manifests.bundles[name])
+
+
+def _check_use(store: Store, bundle: BundleManifest) -> Iterator[Finding]:
+    """Check that it is known how a published bundle was used at first."""
+    path = files.join(store.bundle(bundle.bundle_id), USE_FILE)
+    remedy = "restore it from a backup, or remove it: the next release is what drift is measured against then"
+    try:
+        if first_use(store, bundle) is None:
+            yield Finding(path, "is missing", remedy)
+    except TracktokensError as error:
+        yield Finding(path, _finding(path, error).problem, remedy)
+
+
+def _check_codes(store: Store, facts: Iterable[FactBucket], manifests: Manifests) -> Iterator[Finding]:
+    """Check that codes are of a bundle that is there."""
+    for owner in sorted({bucket.owner for bucket in facts if bucket.kind == CODES} - set(manifests.bundles)):
+        remedy = "restore the bundle from a backup, or remove these codes with `tracktokens gc`"
+        yield Finding(files.join(store.root, CODES, owner), "has codes of a bundle that is not there", remedy)
+
+
+def _check_encoders(store: Store, manifests: Manifests) -> Iterator[Finding]:
+    """Check that the encoders of catalogs are described. Others may not be: a killed run left their vectors."""
+    named: set[tuple[str, str]] = set()
+    for name in manifests.catalogs:
+        try:
+            named |= set(open_snapshot(store, name).encoders.items())
+        except TracktokensError as error:
+            yield _finding(store.catalog(name).playlists_manifest, error)
+    for modality, encoder_id in sorted(named):
+        try:
+            store.read_encoder(modality, encoder_id)
+        except TracktokensError as error:
+            yield _finding(store.encoder(modality, encoder_id), error)
+
+
+def _finding(path: str, error: Exception) -> Finding:
+    said = str(error).removeprefix(f"{path} ").removeprefix(f"{path}: ")
+    problem, parted, remedy = said.rpartition(": ")
+    return Finding(path, problem, remedy) if parted else Finding(path, said, RESTORE)

@@ -1,0 +1,1 @@
+"""JSON manifests, one module per kind of thing on disk."""

@@ -1,0 +1,52 @@
+"""``codebooks/<bundle_id>/manifest.json``: a codebook bundle."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from tracktokens.schemas.manifests.base import Manifest
+
+
+@dataclass(frozen=True)
+class CodebookEntry:
+    """One codebook of a bundle.
+
+    Attributes:
+        encoder_id: encoder whose vectors it divides; empty where the modality has no encoder.
+        dim: dimensions of a vector.
+        centroids: codes learned; at most the bundle's ``codebook_size``.
+        content_hash: hash of the codebook's contents.
+        training: metrics of its training.
+        kept_from: bundle out of which it was taken over unchanged, or null.
+    """
+
+    encoder_id: str
+    dim: int
+    centroids: int
+    content_hash: str
+    training: Mapping[str, Any]
+    kept_from: str | None
+
+
+@dataclass(frozen=True)
+class BundleManifest(Manifest):
+    """Five codebooks that belong together. Written last.
+
+    Attributes:
+        bundle_id: hash of the codebooks' contents, and name of the folder.
+        codebook_size: codes that the vocabulary reserves for each modality.
+        codebooks: modality to its codebook, in token order.
+        parent: bundle out of which codebooks were kept, or null.
+    """
+
+    KIND: ClassVar[str] = "bundle"
+
+    bundle_id: str
+    codebook_size: int
+    codebooks: Mapping[str, Mapping[str, Any]]
+    parent: str | None
+
+    @property
+    def encoders(self) -> dict[str, str]:
+        """Modality to encoder id, without modalities that have no encoder."""
+        return {modality: entry["encoder_id"] for modality, entry in self.codebooks.items() if entry["encoder_id"]}

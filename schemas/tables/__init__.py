@@ -1,0 +1,1 @@
+"""Arrow schemas, one module per table."""

@@ -1,0 +1,90 @@
+"""How far a catalog has moved away from its codebooks."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+
+from tracktokens.codebooks.metrics.codebook_quality import CodebookQualityAccumulator
+from tracktokens.codebooks.metrics.drift import (
+    CodeUse,
+    DriftLimits,
+    NewFit,
+    code_use,
+    drift,
+    excesses,
+    new_fit,
+    stability_index,
+)
+
+NOTHING_NEW = NewFit(0, None, None)
+
+
+def measured(
+    distances: list[float], margins: list[float] | None = None, centroids: int = 2
+) -> CodebookQualityAccumulator:
+    accumulator = CodebookQualityAccumulator(centroids)
+    count = len(distances)
+    found = np.array(margins or [1.0] * count, np.float32)
+    accumulator.update(np.zeros(count, np.int16), np.array(distances, np.float32), found)
+    return accumulator
+
+
+def use(*counts: int, coverage: float = 1.0, far: float | None = None, unsure: float | None = None) -> CodeUse:
+    return CodeUse(sum(counts), coverage, counts, far, unsure)
+
+
+def test_the_stability_index_is_the_one_worked_out_by_hand() -> None:
+    # Half a track more in each code: shares 1/4 and 3/4, then 3/4 and 1/4.
+    index = stability_index(np.array([0, 1]), np.array([1, 0]))
+    assert index == pytest.approx(2 * (3 / 4 - 1 / 4) * math.log(3))
+
+
+def test_codes_that_are_used_alike_are_stable_whatever_the_size_of_the_catalog() -> None:
+    assert stability_index(np.array([1000, 3000]), np.array([100_000, 300_000])) < 1e-5
+
+
+def test_a_code_that_was_never_used_can_be_compared() -> None:
+    assert math.isfinite(stability_index(np.array([0, 10]), np.array([10, 10])))
+
+
+def test_the_code_that_grew_most_is_named() -> None:
+    found = drift(use(50, 40, 10), use(50, 30, 120), NOTHING_NEW)
+    assert (found.grown_code, found.grown_from, found.grown_to) == (2, 0.1, 0.6)
+
+
+def test_five_percent_of_tracks_like_the_old_ones_lie_far_out() -> None:
+    draw = np.random.default_rng(0)
+    old = measured(list(draw.gamma(4, 1, 20_000)), list(draw.gamma(2, 1, 20_000)))
+    then = code_use(old.finalize(), old.counts, 20_000)
+    same = new_fit(measured(list(draw.gamma(4, 1, 20_000)), list(draw.gamma(2, 1, 20_000))), then)
+    assert same.far_share == pytest.approx(0.05, abs=0.02)
+    assert same.unsure_share == pytest.approx(0.05, abs=0.02)
+    moved = new_fit(measured(list(3 * draw.gamma(4, 1, 20_000)), list(0.1 * draw.gamma(2, 1, 20_000))), then)
+    assert moved.far_share is not None
+    assert moved.far_share > 0.5
+    assert moved.unsure_share is not None
+    assert moved.unsure_share > 0.3
+
+
+def test_nothing_is_said_of_few_new_tracks_or_of_codes_with_few_tracks() -> None:
+    old = use(500, 500, far=1.0, unsure=0.1)
+    assert new_fit(measured([9.0] * 99), old).far_share is None
+    assert new_fit(measured([9.0] * 100), old).far_share == 1.0
+    assert new_fit(measured([9.0] * 100), use(4, 3, far=1.0)).far_share is None
+
+
+def test_codebooks_of_different_sizes_are_not_compared() -> None:
+    with pytest.raises(ValueError, match="2 codes then and 3 now"):
+        drift(use(1, 1), use(1, 1, 1), NOTHING_NEW)
+
+
+def test_each_limit_is_a_sentence_of_its_own() -> None:
+    quiet = drift(use(100, 100), use(101, 100), NewFit(200, 0.05, 0.05))
+    assert excesses(quiet, DriftLimits()) == []
+    loud = drift(use(100, 100, coverage=0.9), use(1000, 10, coverage=0.5), NewFit(200, 0.5, 0.6))
+    said = excesses(loud, DriftLimits())
+    assert [text.split()[0] for text in said] == ["50%", "60%", "codes", "50.0%"]
+    lenient = DriftLimits(1, 1, 100, 1, 1)
+    assert excesses(loud, dataclasses.replace(lenient)) == []

@@ -1,0 +1,43 @@
+"""Written tokens are read, and what is wrong with them is said."""
+
+import pytest
+
+from tracktokens.codebooks.tokens.parsing import parse_tokens
+from tracktokens.schemas.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    ("text", "codes"),
+    [
+        ("<|playlist_3|><|audio_7|>", [3, -2, -2, -2, 7]),
+        ("<|audio_7|> <|playlist_3|>\n", [3, -2, -2, -2, 7]),
+        ("<|lyrics_none|>", [-2, -2, -2, -1, -2]),
+        ("<|track|><|playlist_0|><|tags_1|><|metadata_2|><|lyrics_none|><|audio_1023|><|/track|>", [0, 1, 2, -1, 1023]),
+    ],
+)
+def test_tokens_in_any_order_become_codes(text, codes):
+    query = parse_tokens(text, 1024)
+    assert (query.tolist(), query.dtype) == (codes, "int16")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("<|audio_1024|>", "audio codes go from 0 to 1023"),
+        ("<|audio_99999999999999999999|>", "audio codes go from 0 to 1023"),
+        ("<|audio_1|><|audio_1|>", "more than one audio token"),
+        ("<|audio_none|><|audio_1|>", "more than one audio token"),
+        ("<|mood_1|>", "'<|mood_1|>' is no token"),
+        ("<|audio_01|>", "'<|audio_01|>' is no token"),
+        ("<|audio_-1|>", "'<|audio_-1|>' is no token"),
+        ("<|audio_1|>hello<|tags_1|>", "'hello' is no token"),
+        ("audio_1", "'audio_1' is no token"),
+        ("<|audio_1|", "'<|audio_1|' is no token"),
+        ("<|track|><|/track|>", "has no tokens"),
+        (" ", "has no tokens"),
+    ],
+)
+def test_what_cannot_be_read_is_an_error_that_names_it(text, says):
+    with pytest.raises(UsageError) as error:
+        parse_tokens(text, 1024)
+    assert says in str(error.value)

@@ -1,0 +1,114 @@
+"""The commands that keep a store in order, as they are called."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from tests.support.vector_catalog import job, write_catalog
+from tracktokens.pipelines.cli.main import main
+from tracktokens.pipelines.jobs.publish import PublishJob
+from tracktokens.pipelines.runner import Launch
+from tracktokens.schemas.modalities import MODALITIES
+from tracktokens.transforms.store.writer_lock import writer
+
+
+@pytest.fixture(scope="module")
+def two_releases(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    catalog = write_catalog(tmp_path_factory.mktemp("catalog"), 40)
+    outcome = job(catalog, *MODALITIES).run(Launch())
+    PublishJob(str(catalog / "store"), outcome.bundle.bundle_id).run(Launch())
+    return catalog / "store"
+
+
+@pytest.fixture
+def store(two_releases: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(two_releases, tmp_path / "store"))
+
+
+def call(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def test_releases_are_listed_shown_and_rolled_back_to(store: Path) -> None:
+    listed = json.loads(call("releases", "list", "--store", store, "--json").stdout)
+    newer, older = (release["release_id"] for release in listed)
+    assert newer > older
+    assert [release["latest"] for release in listed] == [True, False]
+    assert {release["tracks"] for release in listed} == {40}
+    result = call("releases", "rollback", older, "--store", store)
+    assert result.stdout.splitlines() == [f"LATEST was {newer}", f"LATEST is {older}", f"withdrawn: {newer}"]
+    first, second = call("releases", "list", "--store", store).stdout.splitlines()
+    assert (first.split()[0], first.split()[-1]) == (newer, "withdrawn")
+    assert (second.split()[0], second.split()[-1]) == (older, "LATEST")
+    shown = call("releases", "show", older, "--store", store)
+    assert f"release_id: {older}" in shown.stdout
+    assert "latest: True" in shown.stdout
+    assert (
+        json.loads(call("releases", "show", newer, "--store", store, "--json").stdout)["metrics"]["rows"]["read"] == 40
+    )
+
+
+def test_gc_counts_and_deletes_only_when_told(store: Path) -> None:
+    older, newer = sorted(path.name for path in store.glob("releases/*"))
+    counted = call("gc", "--store", store, "--keep", 1)
+    assert "would be removed (nothing was; --delete does it):" in counted.stdout
+    assert "releases: 1, 8 files, " in counted.stdout
+    assert (store / "releases" / older).exists()
+    deleted = call("gc", "--store", store, "--keep", 1, "--delete")
+    assert deleted.stdout.startswith("removed:\n")
+    assert deleted.stdout.splitlines()[1:] == counted.stdout.splitlines()[1:]
+    assert [path.name for path in store.glob("releases/*")] == [newer]
+    assert "  nothing\n" in call("gc", "--store", store, "--keep", 1).stdout
+    assert call("gc", "--store", store, "--keep", 0).exit_code == 2
+
+
+def test_compact_says_what_it_merged(store: Path) -> None:
+    assert call("compact", "--store", store).stdout.startswith("0 buckets merged")
+
+
+def test_verify_ends_with_3_when_something_is_wrong(store: Path) -> None:
+    sound = call("verify", store)
+    assert (sound.exit_code, sound.stdout) == (0, "nothing found\n")
+    (store / "LATEST").write_text("nobody")
+    assert call("verify", store).exit_code == 3
+    [finding] = json.loads(call("verify", store, "--json").stdout)
+    assert finding["path"] == str(store / "LATEST")
+    assert "rollback" in finding["remedy"]
+
+
+@pytest.mark.parametrize(
+    "command", ["train", "tokenize", "publish", "retrain", "compact", "gc --keep 1", "releases rollback x"]
+)
+def test_a_second_writer_is_turned_away(store: Path, command: str) -> None:
+    held = "import sys, time\nfrom tracktokens.transforms.store.writer_lock import writer\n"
+    held += f"with writer({str(store)!r}, 'run'):\n print(flush=True)\n time.sleep(600)"
+    owner = subprocess.Popen([sys.executable, "-c", held], stdout=subprocess.PIPE)
+    assert owner.stdout is not None
+    owner.stdout.readline()
+    try:
+        result = call(*command.split(), "--store", store)
+        assert result.exit_code == 5, result.output
+        assert f"is being written by `tracktokens run` (process {owner.pid}" in result.stderr
+    finally:
+        os.kill(owner.pid, signal.SIGKILL)
+        owner.wait()
+    with writer(str(store), "train"):
+        pass
+
+
+@pytest.mark.parametrize(
+    "command", ["releases list", "releases show x", "releases rollback x", "compact", "gc --keep 1", "verify"]
+)
+def test_a_folder_that_is_no_store_is_wrong_usage(tmp_path: Path, command: str) -> None:
+    place = [tmp_path / "none"] if command == "verify" else ["--store", tmp_path / "none"]
+    result = call(*command.split(), *place)
+    assert result.exit_code == 2
+    assert "is not a store" in result.stderr
+    assert not (tmp_path / "none").exists()

@@ -1,0 +1,349 @@
+"""A refresh that is disturbed: killed, by another one, or by a store that is damaged, full or read-only."""
+
+import errno
+import io
+import json
+import logging
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import pyarrow.parquet as pq
+import pytest
+from apache_beam.io.filesystems import FileSystems
+from click.testing import CliRunner, Result
+
+from tests.pipelines.jobs.test_refresh import TRACKS, first_job, group_vectors, options, write_night
+from tests.support.vector_catalog import DIMS
+from tracktokens.pipelines.cli.main import main
+from tracktokens.pipelines.maintenance.verify import verify_store
+from tracktokens.pipelines.runner import Launch
+from tracktokens.schemas.errors import DataRefusedError
+from tracktokens.schemas.modalities import LYRICS
+from tracktokens.transforms.store import files
+
+MORE = 10
+
+
+@dataclass(frozen=True)
+class Nights:
+    """Two catalogs, a store with a release of the first, and the tables of the second's release."""
+
+    first: Path
+    second: Path
+    store: Path
+    expected: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def nights(tmp_path_factory: pytest.TempPathFactory) -> Nights:
+    folder = tmp_path_factory.mktemp("nights")
+    lyrics = group_vectors(3, DIMS[LYRICS], TRACKS + MORE)
+    first = write_night(folder / "first", range(TRACKS), lyrics)
+    second = write_night(folder / "second", range(MORE, TRACKS + MORE), lyrics)
+    store = folder / "store"
+    first_job(first, store).run(Launch())
+    undisturbed = shutil.copytree(store, folder / "undisturbed")
+    assert refresh(second, undisturbed).exit_code == 0
+    return Nights(first, second, store, published(undisturbed))
+
+
+@pytest.fixture
+def store(nights: Nights, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(nights.store, tmp_path / "store"))
+
+
+def refresh(night: Path, store: Path, *more: str) -> Result:
+    return CliRunner().invoke(main, ["refresh", *options(night, store), *more])
+
+
+def latest(store: Path) -> str:
+    return (store / "LATEST").read_text().strip()
+
+
+def complete_releases(store: Path) -> list[Path]:
+    return sorted(store.glob("releases/*/manifest.json"))
+
+
+def published(store: Path) -> dict[str, Any]:
+    release = store / "releases" / latest(store)
+    names = ("tokens", "rejects", "changes")
+    return {name: sorted(map(str, pq.read_table(release / name).to_pylist())) for name in names}
+
+
+def refused(result: Result, code: int, *parts: str) -> None:
+    """Ended with one line that says all of this, and without a traceback."""
+    assert result.exit_code == code, result.output
+    assert isinstance(result.exception, SystemExit)
+    assert "Traceback" not in result.stderr
+    [line] = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    for part in parts:
+        assert part in line
+
+
+KILLED = """
+import os, signal, sys
+from apache_beam.io.filesystems import FileSystems
+from tracktokens.pipelines.cli.main import main
+
+rename, last = FileSystems.rename, sys.argv.pop(1)
+
+def until(sources, targets):
+    if last in targets[0]:
+        os.killpg(0, signal.SIGKILL)
+    rename(sources, targets)
+
+FileSystems.rename = staticmethod(until)
+main()
+"""
+
+
+@pytest.mark.parametrize("last", ["/vectors/audio/", "/catalog.json", "/playlists.json", "/tokens/part-", "LATEST"])
+def test_the_refresh_after_a_kill_comes_to_what_an_undisturbed_one_does(nights: Nights, store: Path, last: str) -> None:
+    before = latest(store)
+    command = [sys.executable, "-c", KILLED, last, "refresh", *options(nights.second, store)]
+    assert subprocess.run(command, start_new_session=True, capture_output=True).returncode == -signal.SIGKILL
+    assert latest(store) == before
+    assert verify_store(str(store), Launch()) == []
+    assert refresh(nights.second, store).exit_code == 0
+    assert published(store) == nights.expected
+
+
+def test_of_two_refreshes_at_once_one_is_told_who_is_at_work_and_the_other_publishes(
+    nights: Nights, store: Path
+) -> None:
+    command = [sys.executable, "-m", "tracktokens.pipelines.cli.main", "refresh", *options(nights.second, store)]
+    first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        while f'"pid": {first.pid}' not in (store / "writer.lock").read_text():
+            assert first.poll() is None
+            time.sleep(0.01)
+        first.send_signal(signal.SIGSTOP)  # so that it is still at work when the second comes
+        second = subprocess.run(command, capture_output=True, text=True)
+    finally:
+        first.send_signal(signal.SIGCONT)
+    assert second.returncode == 5
+    assert f"is being written by `tracktokens refresh` (process {first.pid} on " in second.stderr
+    assert "Traceback" not in second.stderr
+    assert first.wait() == 0
+    assert len(complete_releases(store)) == 2
+    assert published(store) == nights.expected
+
+
+def test_latest_moves_when_all_of_the_release_is_on_the_disk(
+    nights: Nights, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = latest(store)
+    synced: list[str] = []
+
+    def sync(paths: Iterable[str]) -> None:
+        assert latest(store) == before
+        synced.extend(paths)
+
+    monkeypatch.setattr(files, "sync", sync)
+    assert refresh(nights.second, store).exit_code == 0
+    release = store / "releases" / latest(store)
+    assert sorted(synced) == sorted(str(path) for path in release.rglob("*") if path.is_file())
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-9])
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+ROLLBACK = "`tracktokens releases rollback`"
+
+REFUSED: list[tuple[str, Callable[[Path], object], str]] = [
+    ("store.json", Path.unlink, "restore it from a backup"),
+    ("store.json", truncate, "restore it from a backup"),
+    ("LATEST", Path.unlink, ROLLBACK),
+    ("LATEST", lambda path: path.write_text("nobody\n"), ROLLBACK),
+    ("releases/*/manifest.json", Path.unlink, ROLLBACK),
+    ("releases/*/manifest.json", truncate, "restore it from a backup"),
+    ("releases/*/tokens/part-0000.parquet", flip, "cannot be read"),
+    ("catalogs/*/catalog.json", Path.unlink, ROLLBACK),
+    ("codebooks/*/manifest.json", Path.unlink, ROLLBACK),
+    ("codebooks/*/lyrics.safetensors", Path.unlink, "restore it"),
+    ("codebooks/*/lyrics.safetensors", flip, "restore it"),
+    ("codebooks/*/use.json", truncate, "restore it from a backup"),
+    ("vectors/lyrics/*/encoder.json", truncate, "restore it from a backup"),
+    ("vectors/playlist/*/encoder.json", Path.unlink, "restore it from a backup"),
+    ("vectors/lyrics/*/*/*.parquet", truncate, "remove or restore it"),
+    ("catalogs/*/keys/lyrics/*/*.parquet", flip, "remove or restore it"),
+    ("codes/*/lyrics/*/*.parquet", truncate, "remove or restore it"),
+]
+
+
+@pytest.mark.parametrize(("pattern", "spoil", "remedy"), REFUSED)
+def test_damage_is_refused_and_found(
+    nights: Nights, store: Path, pattern: str, spoil: Callable[[Path], object], remedy: str
+) -> None:
+    path = min(store.glob(pattern))
+    spoil(path)
+    before = complete_releases(store)
+    refused(refresh(nights.second, store), 3, str(path), remedy)
+    assert complete_releases(store) == before
+    assert CliRunner().invoke(main, ["verify", str(store)]).exit_code == 3
+
+
+def test_what_a_flipped_bit_has_spoiled_is_not_published_and_once_it_is_removed_the_refresh_is_as_ever(
+    nights: Nights, store: Path
+) -> None:
+    path = min(store.glob("codes/*/lyrics/*/*.parquet"))
+    before = latest(store)
+    flip(path)
+    refused(refresh(nights.second, store), 3, str(path), "remove or restore it")
+    assert CliRunner().invoke(main, ["verify", str(store)]).exit_code == 3
+    assert latest(store) == before
+    path.unlink()
+    assert refresh(nights.second, store).exit_code == 0
+    assert published(store) == nights.expected
+
+
+REPAIRED = [
+    "vectors/lyrics/*/*/*.parquet",
+    "vectors/lyrics/*/encoder.json",
+    "codes/*/lyrics/*/*.parquet",
+    "codebooks/*/use.json",
+    "catalogs/*/playlists/playlists.json",
+    "catalogs/*/tracks/*/*.parquet",
+    "catalogs/*/keys/lyrics/*/*.parquet",
+    "catalogs/*/keys/playlist/*/*.parquet",
+    "catalogs/*/places/*/*.parquet",
+    "catalogs/*/counts.json",
+]
+
+
+@pytest.mark.parametrize("pattern", REPAIRED)
+def test_what_is_gone_and_can_be_made_again_is(nights: Nights, store: Path, pattern: str) -> None:
+    min(store.glob(pattern)).unlink()
+    assert refresh(nights.second, store).exit_code == 0
+    assert published(store) == nights.expected
+
+
+def test_lost_playlists_are_found_and_no_playlist_token_is_lost_with_them(nights: Nights, store: Path) -> None:
+    [path] = store.glob("catalogs/*/playlists/playlists.json")
+    path.unlink()
+    [finding] = verify_store(str(store), Launch())
+    assert finding.path == str(path)
+    given = options(nights.second, store)
+    place = given.index("--playlists")
+    without = given[:place] + given[place + 2 :]
+    refused(CliRunner().invoke(main, ["refresh", *without]), 3, str(path), "give --playlists")
+
+
+def test_a_lost_measure_of_drift_is_found_and_warned_of(
+    nights: Nights, store: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    [path] = store.glob("codebooks/*/use.json")
+    path.unlink()
+    assert [finding.path for finding in verify_store(str(store), Launch())] == [str(path)]
+    with caplog.at_level(logging.WARNING):
+        assert refresh(nights.second, store).exit_code == 0
+    assert "drift is measured from this release on" in caplog.text
+
+
+def test_a_run_without_latest_keeps_the_tokens_of_the_release_that_is_there(nights: Nights, store: Path) -> None:
+    """It would learn others if it took the store for one without a release."""
+    [path] = store.glob("codebooks/*/manifest.json")
+    before = json.loads(path.read_text())["codebooks"][LYRICS]["content_hash"]
+    (store / "LATEST").unlink()
+    bundle = first_job(nights.second, store).run(Launch()).bundle
+    assert bundle.codebooks[LYRICS]["content_hash"] == before
+
+
+def test_small_files_that_cannot_be_merged_are_no_reason_to_call_a_release_a_failure(
+    nights: Nights, store: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def merge(store: object, launch: object) -> None:
+        raise DataRefusedError("part-a.parquet cannot be read: remove or restore it")
+
+    monkeypatch.setattr("tracktokens.pipelines.maintenance.compaction.compact_store", merge)
+    with caplog.at_level(logging.WARNING):
+        assert refresh(nights.second, store).exit_code == 0
+    assert published(store) == nights.expected
+    assert "the release is published" in caplog.text
+    assert "part-a.parquet cannot be read" in caplog.text
+
+
+class Disk:
+    """Lets so many bytes be written into files of the store, and then is full."""
+
+    def __init__(self, room: float) -> None:
+        self.room = room
+        self.used = 0
+
+    def create(self, path: str, **options: Any) -> IO[bytes]:
+        return Limited(path, self)
+
+    def take(self, size: int) -> None:
+        self.used += size
+        if self.used > self.room:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+class Limited(io.FileIO):
+    """A new file on such a disk."""
+
+    def __init__(self, path: str, disk: Disk) -> None:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        super().__init__(path, "wb")
+        self._disk = disk
+
+    def write(self, content: Any) -> int:
+        self._disk.take(len(memoryview(content).cast("B")))
+        return super().write(content)
+
+
+@pytest.fixture(scope="module")
+def written(nights: Nights, tmp_path_factory: pytest.TempPathFactory) -> int:
+    """Bytes that a refresh writes."""
+    disk = Disk(math.inf)
+    store = Path(shutil.copytree(nights.store, tmp_path_factory.mktemp("disk") / "store"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FileSystems, "create", disk.create)
+        assert refresh(nights.second, store).exit_code == 0
+    return disk.used
+
+
+@pytest.mark.parametrize("share", [0, 0.3, 0.7, 0.999])
+def test_a_full_disk_is_an_error_and_with_room_again_the_refresh_is_as_ever(
+    nights: Nights, store: Path, written: int, share: float
+) -> None:
+    before = latest(store)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FileSystems, "create", Disk(share * written).create)
+        refused(refresh(nights.second, store), 1, "No space left on device", "make room and run the same command")
+    assert latest(store) == before
+    assert not list(store.rglob("*.partial"))
+    assert verify_store(str(store), Launch()) == []
+    assert refresh(nights.second, store).exit_code == 0
+    assert published(store) == nights.expected
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
+def test_a_store_that_is_read_only_can_be_verified_and_not_refreshed(nights: Nights, store: Path) -> None:
+    """``chmod`` would not hold root back, and others need no more than that."""
+    mounted = [["mount", "--bind", store, store], ["mount", "-o", "remount,bind,ro", store]]
+    if any(subprocess.run(command, capture_output=True).returncode for command in mounted):
+        pytest.skip("mounts are not allowed here")
+    try:
+        refused(refresh(nights.second, store), 2, "Read-only file system", "give a folder that can be")
+        assert verify_store(str(store), Launch()) == []
+    finally:
+        subprocess.run(["umount", store], check=True)
+    assert refresh(nights.second, store).exit_code == 0
+    assert published(store) == nights.expected

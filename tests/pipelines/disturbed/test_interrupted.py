@@ -1,0 +1,59 @@
+"""A job that is killed leaves a store on which the next run succeeds."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from tests.conftest import CODES, DemoRun, token_table
+from tracktokens.pipelines.encoder_config import VectorSources
+from tracktokens.pipelines.jobs.run import RunJob
+from tracktokens.pipelines.runner import Launch
+
+PATIENCE_SECONDS = 240
+
+
+def some_vectors(store: Path) -> bool:
+    return any(store.glob("vectors/metadata/*/bucket=*/*.parquet"))
+
+
+def some_codes(store: Path) -> bool:
+    return any(store.glob("codes/*/*/bucket=*/*.parquet"))
+
+
+def some_tokens(store: Path) -> bool:
+    return any(store.glob("releases/*/tokens/*"))
+
+
+@pytest.mark.parametrize("moment", [some_vectors, some_codes, some_tokens])
+def test_the_run_after_a_kill_gives_the_undisturbed_table(
+    demo_run: DemoRun, tmp_path: Path, moment: Callable[[Path], bool]
+) -> None:
+    demo, store = demo_run.catalog, tmp_path / "store"
+    command = [sys.executable, "-m", "tracktokens.pipelines.cli.main", "run", "--tracks", str(demo.tracks)]
+    command += ["--playlists", str(demo.playlists), "--store", str(store), "--codebook-size", str(CODES)]
+    process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    kill_at(process, lambda: moment(store))
+    assert not (store / "LATEST").exists()
+
+    job = RunJob(str(demo.tracks), str(store), VectorSources().encoders(), str(demo.playlists), None, CODES)
+    again = token_table(job.run(Launch())).drop_columns(["audio", "tokens"])
+    assert again.equals(token_table(demo_run.outcome).drop_columns(["audio", "tokens"]))
+    assert len(pq.read_table(f"{store}/releases/{(store / 'LATEST').read_text().strip()}/tokens")) == len(again)
+
+
+def kill_at(process: "subprocess.Popen[bytes]", moment: Callable[[], bool]) -> None:
+    for _ in range(100 * PATIENCE_SECONDS):
+        if moment():
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            return
+        assert process.poll() is None, "the job ended before it could be killed"
+        time.sleep(0.01)
+    raise TimeoutError("the moment never came")

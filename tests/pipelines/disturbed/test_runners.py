@@ -1,0 +1,86 @@
+"""The same tokens on every runner."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import DemoRun, demo_job, token_table
+from tests.support.vector_catalog import job, write_catalog, write_tracks
+from tracktokens.pipelines.maintenance.garbage_collection import GcJob
+from tracktokens.pipelines.maintenance.verify import verify_store
+from tracktokens.pipelines.runner import Launch
+from tracktokens.schemas.modalities import MODALITIES
+
+START_SECONDS = 60
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+    import time
+
+    for _ in range(10 * START_SECONDS):
+        assert process.poll() is None, "a server of the test ended"
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.1)
+    raise TimeoutError(f"nothing listens on port {port}")
+
+
+@pytest.fixture
+def portable_options() -> Iterator[tuple[str, ...]]:
+    """Beam's portable job service, and a pool that starts SDK workers in processes of their own."""
+    job_port, pool_port = free_port(), free_port()
+    service = [sys.executable, "-m", "apache_beam.runners.portability.local_job_service_main", "--port", str(job_port)]
+    pool = [sys.executable, "-m", "apache_beam.runners.worker.worker_pool_main", "--service_port", str(pool_port)]
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    processes = [subprocess.Popen(command, env=environment, start_new_session=True) for command in (service, pool)]
+    try:
+        for port, process in zip((job_port, pool_port), processes, strict=True):
+            wait_for(port, process)
+        yield (
+            "--runner=PortableRunner",
+            f"--job_endpoint=localhost:{job_port}",
+            "--environment_type=EXTERNAL",
+            f"--environment_config=localhost:{pool_port}",
+        )
+    finally:
+        for process in processes:
+            os.killpg(process.pid, 15)
+            process.wait()
+
+
+def test_two_worker_processes_give_the_same_table(demo_run: DemoRun, tmp_path: Path) -> None:
+    outcome = demo_job(demo_run.catalog, tmp_path / "store").run(Launch(workers=2))
+    assert outcome.bundle.bundle_id == demo_run.outcome.bundle.bundle_id
+    assert token_table(outcome).to_pylist() == token_table(demo_run.outcome).to_pylist()
+
+
+def test_the_portable_job_service_gives_the_same_table(
+    demo_run: DemoRun, tmp_path: Path, portable_options: tuple[str, ...]
+) -> None:
+    outcome = demo_job(demo_run.catalog, tmp_path / "store").run(Launch(beam_options=portable_options))
+    assert outcome.bundle.bundle_id == demo_run.outcome.bundle.bundle_id
+    assert token_table(outcome).to_pylist() == token_table(demo_run.outcome).to_pylist()
+
+
+def test_a_store_is_kept_on_the_portable_job_service_too(tmp_path: Path, portable_options: tuple[str, ...]) -> None:
+    catalog = write_catalog(tmp_path, 40)
+    job(catalog, *MODALITIES, **dict.fromkeys(MODALITIES, "ours")).run(Launch())
+    write_tracks(catalog, 30)
+    job(catalog, *MODALITIES, **dict.fromkeys(MODALITIES, "ours")).run(Launch())
+    store, launch = str(catalog / "store"), Launch(beam_options=portable_options)
+    garbage = GcJob(store, keep=1, delete=True).run(launch)
+    assert dict(garbage.rows) == {f"{kind}/{m}": 10 for kind in ("codes", "vectors") for m in MODALITIES}
+    assert verify_store(store, launch) == []
+    assert not list((catalog / "store").glob("working/*/*"))

@@ -1,0 +1,130 @@
+"""Going back to an older release."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.support.vector_catalog import CODES, job, write_catalog
+from tracktokens.pipelines.jobs.publish import PublishJob
+from tracktokens.pipelines.jobs.tokenize import TokenizeJob
+from tracktokens.pipelines.jobs.train import TrainJob
+from tracktokens.pipelines.maintenance.rollback import RollbackJob, list_releases
+from tracktokens.pipelines.runner import Launch
+from tracktokens.schemas.errors import DataRefusedError, UsageError
+from tracktokens.schemas.modalities import MODALITIES
+from tracktokens.transforms.store.layout import Store
+from tracktokens.transforms.store.releases import default_bundle, find_release, frozen_bundle
+
+FEW_CODES = 4
+
+
+@pytest.fixture(scope="module")
+def three_releases(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first and second of one bundle, the third of another with fewer codes."""
+    catalog = write_catalog(tmp_path_factory.mktemp("catalog"), 40)
+    root = str(catalog / "store")
+    first = job(catalog, *MODALITIES).run(Launch())
+    PublishJob(root, first.bundle.bundle_id).run(Launch())
+    other = TrainJob(root, FEW_CODES).run(Launch()).bundle_id
+    TokenizeJob(root, other).run(Launch())
+    PublishJob(root, other).run(Launch())
+    return catalog
+
+
+@pytest.fixture
+def catalog(three_releases: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(three_releases, tmp_path / "catalog"))
+
+
+@pytest.fixture
+def store(catalog: Path) -> Store:
+    return Store.open(str(catalog / "store"))
+
+
+def ids(store: Store) -> list[str]:
+    return [release.release_id for release in reversed(list(list_releases(store)))]
+
+
+def states(store: Store) -> str:
+    """From old to new: L for the latest, w for withdrawn, - for others."""
+    found = reversed(list(list_releases(store)))
+    return "".join("L" if release.latest else "w" if release.withdrawn else "-" for release in found)
+
+
+def roll_back(store: Store, release: str) -> None:
+    RollbackJob(store.root, release).run()
+
+
+def test_latest_names_what_was_chosen_and_those_after_it_are_withdrawn(store: Store) -> None:
+    first, second, third = ids(store)
+    assert states(store) == "--L"
+    done = RollbackJob(store.root, first).run()
+    assert (done.was, done.now, set(done.withdrawn)) == (third, first, {second, third})
+    assert Path(store.root, "LATEST").read_text() == f"{first}\n"
+    assert states(store) == "Lww"
+
+
+def test_one_can_go_forward_again(store: Store) -> None:
+    first, second, third = ids(store)
+    roll_back(store, first)
+    roll_back(store, second)
+    assert states(store) == "-Lw"
+    roll_back(store, third)
+    assert states(store) == "--L"
+
+
+def test_the_next_run_goes_on_from_the_release_that_was_chosen(catalog: Path, store: Store) -> None:
+    first, _, third = ids(store)
+    bundle = find_release(store, first).bundle_id
+    assert default_bundle(store) != bundle
+    roll_back(store, first)
+    assert default_bundle(store) == bundle
+    run = job(catalog, *MODALITIES)
+    assert run.run(Launch()).bundle.bundle_id == bundle
+    assert states(store) == "-wwL"
+    # Neither does a later run with the size of the release that was given up take its codebooks.
+    assert frozen_bundle(store, FEW_CODES) is None
+    again = replace(run, codebook_size=FEW_CODES).run(Launch())
+    assert again.bundle.parent is None
+    assert find_release(store, third).release_id == third
+
+
+def test_a_bundle_means_its_release_that_stands(store: Store) -> None:
+    first, second, third = ids(store)
+    bundle = find_release(store, first).bundle_id
+    assert find_release(store, bundle).release_id == second
+    roll_back(store, first)
+    assert find_release(store, bundle).release_id == first
+    assert find_release(store, find_release(store, third).bundle_id).release_id == third  # it has no other
+
+
+def test_the_same_size_of_vocabulary_takes_the_bundle_that_stands(store: Store) -> None:
+    _, second, third = ids(store)
+    assert frozen_bundle(store, CODES) == find_release(store, second).bundle_id
+    assert frozen_bundle(store, FEW_CODES) == find_release(store, third).bundle_id
+
+
+@pytest.mark.parametrize("damage", ["changed", "missing", "catalog"])
+def test_a_release_that_is_damaged_is_not_rolled_back_to(store: Store, damage: str) -> None:
+    first = ids(store)[0]
+    part = Path(store.release(first), "tokens", "part-0000.parquet")
+    if damage == "changed":
+        part.write_bytes(part.read_bytes()[:-1] + b"?")
+    elif damage == "missing":
+        part.unlink()
+    else:
+        shutil.rmtree(store.catalog(find_release(store, first).catalog_id).folder)
+    before = Path(store.root, "LATEST").read_text()
+    with pytest.raises(DataRefusedError, match="LATEST was not moved"):
+        roll_back(store, first)
+    assert Path(store.root, "LATEST").read_text() == before
+    assert states(store) == "--L"
+
+
+def test_a_release_that_is_not_there_is_wrong_usage(store: Store) -> None:
+    with pytest.raises(UsageError, match="neither a release nobody"):
+        roll_back(store, "nobody")
+    with pytest.raises(UsageError, match="is a bundle: give a release"):
+        roll_back(store, default_bundle(store))

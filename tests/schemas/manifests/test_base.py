@@ -1,0 +1,26 @@
+"""Manifests: what was written is read, and nothing else."""
+
+import pytest
+
+from tracktokens.schemas.errors import DataRefusedError
+from tracktokens.schemas.manifests.store import StoreManifest
+
+
+def test_a_manifest_comes_back_as_it_was() -> None:
+    manifest = StoreManifest(buckets=8)
+    assert StoreManifest.from_json(manifest.to_json(), "store.json") == manifest
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "store.json is not JSON"),
+        ("[]", "store.json is not a JSON object"),
+        ('{"kind": "tracktokens.release", "format": 1}', "of kind 'tracktokens.release', not tracktokens.store"),
+        ('{"kind": "tracktokens.store", "format": 9}', "format version 9, this tracktokens reads 1"),
+        ('{"kind": "tracktokens.store", "format": 1}', "store.json lacks buckets"),
+    ],
+)
+def test_anything_else_is_refused_with_what_is_wrong(text: str, message: str) -> None:
+    with pytest.raises(DataRefusedError, match=message):
+        StoreManifest.from_json(text, "store.json")

@@ -1,0 +1,232 @@
+"""Rewriting of buckets of facts."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tracktokens.schemas.errors import DataRefusedError
+from tracktokens.schemas.tables.records import CODE_FACTS, FAILURES
+from tracktokens.transforms.maintenance import compact_bucket
+from tracktokens.transforms.maintenance.compact_bucket import (
+    CompactBucket,
+    due_files,
+    parquet_sizes,
+    rewrite,
+    rows_to_keep,
+)
+from tracktokens.transforms.runtime.progress import Board
+from tracktokens.transforms.store import files
+from tracktokens.transforms.store.layout import Store
+from tracktokens.transforms.store.record_buckets import CODES, FAILED, VECTORS, FactBucket, list_fact_buckets
+from tracktokens.transforms.store.records import make_vector_facts, read_vectors, write_vectors
+
+BUCKET = FactBucket(VECTORS, "e", "lyrics", 0)
+MIB = 1 << 20
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store.open_or_create(str(tmp_path / "store"), 1)
+
+
+def keys_of(*numbers: int) -> pa.Array:
+    return pa.array([number.to_bytes(16, "big") for number in numbers], pa.binary(16))
+
+
+def add(store: Store, *numbers: int) -> None:
+    """Add a file of vectors that say their keys."""
+    vectors = np.repeat(np.array(numbers, np.float16)[:, None], 2, 1)
+    write_vectors(store, "lyrics", "e", 0, make_vector_facts(keys_of(*numbers), vectors))
+
+
+def stored(store: Store) -> list[int]:
+    """Numbers of the keys in the files, each as often as it stands there; checks the vectors."""
+    found: list[int] = []
+    for name in names(store):
+        table = pq.read_table(f"{BUCKET.folder(store)}/{name}")
+        numbers = [int.from_bytes(key, "big") for key in table["key"].to_pylist()]
+        assert [int(row[0]) for row in table["vector"].to_pylist()] == numbers
+        found += numbers
+    return sorted(found)
+
+
+def names(store: Store) -> list[str]:
+    return list(parquet_sizes(BUCKET.folder(store)))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "due"),
+    [
+        ([5] * 7, []),
+        ([5] * 8, [0, 1, 2, 3, 4, 5, 6, 7]),
+        ([5] * 8 + [20_000 * MIB], [0, 1, 2, 3, 4, 5, 6, 7]),
+        ([5] * 7 + [100 * MIB], []),
+        ([5] * 7 + [2 * MIB] * 9, [7, 8, 9, 10, 11, 12, 13, 14, 15]),
+        ([200 * MIB] * 20, []),
+    ],
+)
+def test_files_are_merged_with_others_of_about_their_size(sizes: list[int], due: list[int]) -> None:
+    assert due_files({f"{n:02d}": size for n, size in enumerate(sizes)}) == [f"{n:02d}" for n in due]
+
+
+def test_a_year_of_nights_rewrites_each_fact_a_few_times() -> None:
+    sizes: dict[str, int] = {}
+    rewritten = written = 0
+    for night in range(365):
+        sizes[f"night{night}"] = 3 * MIB
+        written += 3 * MIB
+        while due := due_files(sizes):
+            merged = sum(sizes.pop(name) for name in due)
+            sizes[f"merged{night}-{merged}"] = merged
+            rewritten += merged
+    assert len(sizes) < 8 * 4 + written / (128 * MIB)
+    assert rewritten < 3 * written
+
+
+def test_the_first_row_of_each_wanted_key_is_kept() -> None:
+    keys = keys_of(5, 3, 5, 9, 3)
+    assert rows_to_keep(keys, None).tolist() == [True, True, False, True, False]
+    assert rows_to_keep(keys, keys_of(3, 9, 4)).tolist() == [False, True, False, True, False]
+    assert rows_to_keep(keys_of(), None).tolist() == []
+
+
+def test_compaction_keeps_every_fact_once_in_one_file(store: Store) -> None:
+    for number in range(9):
+        add(store, number, number + 1)
+    counts = dict(CompactBucket(store, Board()).process(BUCKET))
+    assert stored(store) == list(range(10))
+    assert len(names(store)) == 1
+    assert (counts["files_before"], counts["files_after"]) == (9, 1)
+    [(keys, vectors)] = read_vectors(BUCKET.folder(store), keys_of(4, 7))
+    assert dict(zip(keys.to_pylist(), vectors[:, 0].tolist(), strict=True)) == dict(
+        zip(keys_of(4, 7).to_pylist(), [4, 7], strict=True)
+    )
+
+
+def test_a_bucket_of_few_files_is_left_alone(store: Store) -> None:
+    for number in range(7):
+        add(store, number)
+    before = names(store)
+    list(CompactBucket(store, Board()).process(BUCKET))
+    assert names(store) == before
+
+
+def test_a_year_of_small_files_is_never_more_than_seven(store: Store) -> None:
+    most = 0
+    for night in range(365):
+        add(store, night)
+        list(CompactBucket(store, Board()).process(BUCKET))
+        most = max(most, len(names(store)))
+    assert most == 7
+    assert stored(store) == list(range(365))
+
+
+def test_a_flipped_bit_stops_the_merge_and_gets_no_new_checksum(store: Store) -> None:
+    for number in range(8):
+        add(store, number)
+    broken = Path(BUCKET.folder(store), names(store)[3])
+    content = bytearray(broken.read_bytes())
+    content[content.index(stored_value(broken))] ^= 1
+    broken.write_bytes(content)
+    with pytest.raises(DataRefusedError, match=f"{broken.name} cannot be read .*CRC"):
+        rewrite(store, BUCKET, names(store))
+    assert broken.read_bytes() == content
+    assert len(names(store)) == 8
+
+
+def stored_value(path: Path) -> bytes:
+    """The bytes of the first vector of a file, which are written as they are."""
+    return np.array(pq.read_table(path)["vector"][0].as_py(), np.float16).tobytes()
+
+
+def test_new_files_are_of_bounded_size(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compact_bucket, "MOST_BYTES", 60)
+    monkeypatch.setattr(files, "READ_ROWS", 2)
+    for number in range(8):
+        add(store, number)
+    rewrite(store, BUCKET, names(store))
+    assert stored(store) == list(range(8))
+    assert len(names(store)) == 2  # 2 rows of 20 bytes a row group, 60 bytes a file: 4 rows
+
+
+def test_unwanted_facts_go_and_a_file_of_nothing_else_goes_with_them(store: Store) -> None:
+    add(store, 1, 2)
+    add(store, 3)
+    rewrite(store, BUCKET, names(store), keys_of(2, 9))
+    assert stored(store) == [2]
+    rewrite(store, BUCKET, names(store), keys_of(9))
+    assert names(store) == []
+
+
+def test_failures_and_codes_are_compacted_too(store: Store) -> None:
+    failure = pa.record_batch([keys_of(1), ["not_finite"], [None]], schema=FAILURES)
+    code = pa.record_batch([keys_of(2), [7], [0.5], [None]], schema=CODE_FACTS)
+    failures, codes = FactBucket(FAILED, "e", "lyrics", 0), FactBucket(CODES, "b", "lyrics", 0)
+    for name in ("a.parquet", "b.parquet"):
+        files.write_batches(files.join(failures.folder(store), name), FAILURES, [failure])
+        files.write_batches(files.join(codes.folder(store), name), CODE_FACTS, [code])
+    assert {bucket: sorted(found) for bucket, found in list_fact_buckets(store).items()} == {
+        failures: ["a.parquet", "b.parquet"],
+        codes: ["a.parquet", "b.parquet"],
+    }
+    for bucket, schema, row in ((failures, FAILURES, failure), (codes, CODE_FACTS, code)):
+        rewrite(store, bucket, ["a.parquet", "b.parquet"])
+        assert files.read_table(bucket.folder(store), schema).to_pylist() == row.to_pylist()
+
+
+def test_a_file_that_cannot_be_read_stops_the_merge_before_anything_is_deleted(store: Store) -> None:
+    for number in range(8):
+        add(store, number)
+    broken = Path(BUCKET.folder(store), names(store)[3])
+    content = broken.read_bytes()
+    broken.write_bytes(content[:-9])
+    with pytest.raises(DataRefusedError, match=broken.name):
+        rewrite(store, BUCKET, names(store))
+    broken.write_bytes(content)
+    assert stored(store) == list(range(8))
+
+
+KILLED = """
+import os, signal, sys
+from apache_beam.io.filesystems import FileSystems
+from tracktokens.transforms.store import files
+from tracktokens.transforms.maintenance.compact_bucket import CompactBucket
+from tracktokens.transforms.store.record_buckets import FactBucket
+from tracktokens.transforms.runtime.progress import Board
+from tracktokens.transforms.store.layout import Store
+
+left = int(sys.argv[2])
+
+def counted(step):
+    def work(*arguments):
+        global left
+        if not left:
+            os.kill(os.getpid(), signal.SIGKILL)
+        left -= 1
+        return step(*arguments)
+    return work
+
+FileSystems.rename = staticmethod(counted(FileSystems.rename))
+files.delete_tree = counted(files.delete_tree)
+list(CompactBucket(Store.open(sys.argv[1]), Board()).process(FactBucket("vectors", "e", "lyrics", 0)))
+"""
+
+
+@pytest.mark.parametrize(("steps", "left"), [(0, 8), (1, 9), (2, 8), (8, 2)])
+def test_a_kill_between_any_two_steps_loses_nothing(store: Store, steps: int, left: int) -> None:
+    for number in range(8):
+        add(store, number)
+    done = subprocess.run([sys.executable, "-c", KILLED, store.root, str(steps)])
+    assert done.returncode == -9
+    assert sorted(set(stored(store))) == list(range(8))
+    assert len(names(store)) == left
+    keys = [key for keys, _ in read_vectors(BUCKET.folder(store), keys_of(*range(8))) for key in keys.to_pylist()]
+    assert sorted(keys) == keys_of(*range(8)).to_pylist()
+    add(store, *range(8, 16))
+    list(CompactBucket(store, Board()).process(BUCKET))
+    assert sorted(set(stored(store))) == list(range(16))

@@ -1,0 +1,242 @@
+"""Given vectors: joined to tracks, and taken into the store."""
+
+import os
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from apache_beam.pvalue import TaggedOutput
+
+from tracktokens.schemas.modalities import AUDIO, MODALITIES, TAGS
+from tracktokens.schemas.tables.records import INPUT_PLACES
+from tracktokens.schemas.tables.tracks import POSITION_SHIFT
+from tracktokens.schemas.tables.vectors import VECTOR_PLACES
+from tracktokens.transforms.precomputed import load_vectors
+from tracktokens.transforms.precomputed import scan_vectors as module
+from tracktokens.transforms.precomputed.load_vectors import FEW_TAG, TakeVectors, WriteFew, by_fragment
+from tracktokens.transforms.precomputed.scan_cache import UNTOLD, Scans, keep
+from tracktokens.transforms.precomputed.scan_vectors import (
+    GivenVectors,
+    ScanVectors,
+    given_vectors,
+    join_vectors,
+)
+from tracktokens.transforms.precomputed.vector_tables import VectorTable
+from tracktokens.transforms.runtime.counters import COUNTS_TAG
+from tracktokens.transforms.runtime.progress import Board
+from tracktokens.transforms.store import files
+from tracktokens.transforms.store.keys import content_keys, track_numbers
+from tracktokens.transforms.store.layout import Catalog, Store
+from tracktokens.transforms.store.records import read_vectors
+
+
+def places_of(*rows: tuple[str, str, str, int]) -> pa.Table:
+    """Rows of (modality, track id, what the vector is, position)."""
+    modality, tracks, vectors, positions = zip(*rows, strict=True)
+    columns = [
+        pa.array([MODALITIES.index(name) for name in modality], pa.int8()),
+        pa.array(track_numbers(content_keys(pa.array(tracks)))),
+        content_keys(pa.array(vectors)),
+        pa.array(np.zeros(len(rows), np.uint64)),
+        pa.array(positions),
+    ]
+    return pa.table(columns, schema=VECTOR_PLACES)
+
+
+def tracks_of(*ids: str) -> pa.Table:
+    return pa.table({"track_id": list(ids), "track": pa.array(track_numbers(content_keys(pa.array(ids))))})
+
+
+def test_each_track_gets_its_own_vector_of_the_modality() -> None:
+    found = places_of((AUDIO, "b", "y", 1), (TAGS, "a", "t", 0), (AUDIO, "a", "x", 7), (AUDIO, "z", "q", 2))
+    joined = join_vectors(found, tracks_of("a", "b", "c"), AUDIO)
+    x, y = content_keys(pa.array(["x", "y"])).to_pylist()
+    assert joined.keys.to_pylist() == [x, y, None]
+    assert joined.positions.tolist() == [7, 1, 0]
+    assert joined.counts == {"used": 2, "unknown": 1, "rejected": 0}
+    assert joined.rejects.num_rows == 0
+
+
+def test_the_first_of_several_vectors_of_a_track_stays_and_the_others_are_rejected() -> None:
+    found = places_of((AUDIO, "a", "late", 9), (AUDIO, "a", "first", 3), (AUDIO, "a", "middle", 5))
+    joined = join_vectors(found, tracks_of("a"), AUDIO)
+    assert joined.keys.to_pylist() == content_keys(pa.array(["first"])).to_pylist()
+    assert joined.counts == {"used": 1, "unknown": 0, "rejected": 2}
+    assert [(row["table"], row["track_id"], row["reason"]) for row in joined.rejects.to_pylist()] == [
+        ("vectors", "a", "vector_duplicate"),
+        ("vectors", "a", "vector_duplicate"),
+    ]
+    assert "row 6" in joined.rejects["detail"][0].as_py()
+
+
+def test_a_bucket_without_vectors_gives_no_track_one() -> None:
+    joined = join_vectors(pa.Table.from_pylist([], VECTOR_PLACES), tracks_of("a"), AUDIO)
+    assert joined.keys.to_pylist() == [None]
+
+
+def test_places_are_divided_by_the_row_group_that_they_are_in() -> None:
+    positions = pa.array([(2 << POSITION_SHIFT) + 5, 7, 2 << POSITION_SHIFT])
+    missing = pa.table([content_keys(pa.array(["a", "b", "c"])), positions], schema=INPUT_PLACES)
+    parts = {element: part["position"].to_pylist() for element, part in by_fragment(missing, AUDIO)}
+    assert parts == {(AUDIO, 0): [7], (AUDIO, 2): [5, 0]}
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> VectorTable:
+    vectors = np.random.default_rng(0).standard_normal((3000, 4)).astype(np.float32)
+    rows = pa.table({"track_id": [f"t{n}" for n in range(3000)], "vector": list(vectors)})
+    pq.write_table(rows, tmp_path / "v.parquet", row_group_size=2000)
+    return given_vectors(str(tmp_path / "v.parquet")).table
+
+
+@pytest.mark.parametrize("buffer", [1 << 27, 4000])
+def test_what_a_scan_found_can_be_taken_from_the_same_places(
+    table: VectorTable, tmp_path: Path, buffer: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(load_vectors, "LEAST_BUFFER", buffer)
+    monkeypatch.setattr(load_vectors, "BUCKET_BUFFER", 1)
+    store = Store(str(tmp_path / "store"), 4)
+    given = GivenVectors(table, "source")
+    scan = ScanVectors({AUDIO: given}, 1, Scans.of({AUDIO: table}, None), Board())
+    take = TakeVectors({AUDIO: given}, store, Board())
+    [(_, places)] = [part for part in scan.process((AUDIO, 1)) if isinstance(part, tuple)]
+    chosen = pa.array([900, 3, 501])
+    keys = places["key"].take(chosen)
+    [((_, number), wanted)] = by_fragment(pa.table([keys, places["position"].take(chosen)], schema=INPUT_PLACES), AUDIO)
+    taken = list(take.process(((AUDIO, number), [wanted])))
+    assert taken[-1] == ("encoded/audio", 3)
+    for element in [part.value for part in taken[:-1] if part.tag == FEW_TAG]:  # so few are sent to their buckets
+        WriteFew({AUDIO: given}, store).process((element[0], [element[1]]))
+    stored = [
+        dict(zip(found.to_pylist(), vectors.tolist(), strict=True))
+        for bucket in range(4)
+        for found, vectors in read_vectors(store.vectors(AUDIO, given.encoder_id, bucket), keys)
+    ]
+    vectors = {key: vector for part in stored for key, vector in part.items()}
+    source = np.random.default_rng(0).standard_normal((3000, 4)).astype(np.float32)[[2900, 2003, 2501]]
+    expected = source / np.linalg.norm(source, axis=1, keepdims=True)
+    np.testing.assert_allclose([vectors[key] for key in keys.to_pylist()], expected, atol=1e-3)
+
+
+def test_vectors_have_the_id_that_the_user_names_or_one_of_the_files(table: VectorTable, tmp_path: Path) -> None:
+    path = str(tmp_path / "v.parquet")
+    named, unnamed = given_vectors(path, source="clap-2024"), given_vectors(path)
+    assert named.encoder_id == GivenVectors(table, "clap-2024").encoder_id != unnamed.encoder_id
+    pq.write_table(pa.table({"track_id": ["t0"], "vector": [[1.0, 2, 3, 4]]}), path)
+    assert given_vectors(path, source="clap-2024").encoder_id == named.encoder_id
+    assert given_vectors(path).encoder_id != unnamed.encoder_id
+
+
+def scan_all(table: VectorTable, now: Catalog, before: Catalog | None) -> tuple[list[object], set[object]]:
+    """Scan all fragments, keep what was found as a catalog does, and give rejects and counts, and the places."""
+    scans = Scans.of({AUDIO: table}, before)
+    scan = ScanVectors({AUDIO: GivenVectors(table, "source")}, now.buckets, scans, Board())
+    outputs = [output for part in table.fragments for output in scan.process((AUDIO, part.number))]
+    found: set[object] = set()
+    for bucket in range(now.buckets):
+        mine = [part[1] for part in outputs if isinstance(part, tuple) and part[0] == bucket]
+        places = pa.Table.from_batches(mine, VECTOR_PLACES)
+        if before is not None:
+            places = pa.concat_tables([scans.recall(before, bucket), places])
+        keep(now, bucket, places)
+        found |= {tuple(row.values()) for row in places.to_pylist()}
+    counts = Counter[str]()
+    for part in outputs:
+        if isinstance(part, TaggedOutput) and part.tag == COUNTS_TAG:
+            counts[part.value[0]] += part.value[1]
+    files.write_json(now.counts, counts)
+    rejects = [
+        part.value[1].to_pylist() for part in outputs if isinstance(part, TaggedOutput) and part.tag == "rejects"
+    ]
+    return [counts, rejects], found
+
+
+@pytest.fixture
+def nights(tmp_path: Path) -> list[Catalog]:
+    return [Store(str(tmp_path / "store"), 2).catalog(name) for name in ("1", "2", "3")]
+
+
+def grow_old(path: Path) -> None:
+    os.utime(path, (1e9, 1e9))
+
+
+def test_what_a_scan_found_is_what_the_next_one_finds_without_reading(
+    table: VectorTable, tmp_path: Path, nights: list[Catalog], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grow_old(tmp_path / "v.parquet")
+    first = scan_all(table, nights[0], None)
+    monkeypatch.setattr(module, "read_vector_rows", None)  # nothing is read any more
+    assert scan_all(table, nights[1], nights[0]) == first
+    assert scan_all(table, nights[2], nights[1]) == first
+    assert len(first[1]) == 3000
+
+
+def test_row_groups_may_be_numbered_otherwise_the_next_night(tmp_path: Path, nights: list[Catalog]) -> None:
+    def write(name: str, ids: list[str]) -> None:
+        rows = {"track_id": ids, "vector": [[float(ord(name)), n, 1.0] for n, _ in enumerate(ids)]}
+        pq.write_table(pa.table(rows), tmp_path / "vectors" / f"{name}.parquet")
+        grow_old(tmp_path / "vectors" / f"{name}.parquet")
+
+    (tmp_path / "vectors").mkdir()
+    write("b", ["t1", "t2"])
+    write("c", ["t3"])
+    scan_all(given_vectors(str(tmp_path / "vectors")).table, nights[0], None)
+    (tmp_path / "vectors" / "c.parquet").unlink()
+    write("a", ["t2", "t4"])
+    table = given_vectors(str(tmp_path / "vectors")).table
+    again, anew = scan_all(table, nights[1], nights[0]), scan_all(table, nights[2], None)
+    assert again == anew
+    assert len(again[1]) == 4
+
+
+def test_a_file_that_changed_or_may_change_still_is_told_otherwise(table: VectorTable, tmp_path: Path) -> None:
+    def told() -> list[int]:
+        return list(Scans.of({AUDIO: table}, None).told.values())
+
+    assert told() == [UNTOLD, UNTOLD]  # it was written just now
+    grow_old(tmp_path / "v.parquet")
+    old = told()
+    assert old == told()
+    assert len({*old, UNTOLD}) == 3
+    os.utime(tmp_path / "v.parquet", (1e9, 1e9 + 1e-3))
+    assert not {*told()} & {*old}
+
+
+def test_a_row_group_with_faults_is_read_again_so_that_its_rejects_are_there(
+    tmp_path: Path, nights: list[Catalog]
+) -> None:
+    path = tmp_path / "faulty.parquet"
+    pq.write_table(pa.table({"track_id": ["a", "b"], "vector": [[1.0, 2], [0.0, 0]]}), path)
+    grow_old(path)
+    faulty = given_vectors(str(path)).table
+    first = scan_all(faulty, nights[0], None)
+    assert scan_all(faulty, nights[1], nights[0]) == first
+    assert "vector_zero" in repr(first)
+
+
+def test_a_few_vectors_out_of_many_row_groups_come_into_one_file(tmp_path: Path) -> None:
+    vectors = np.random.default_rng(0).standard_normal((400, 4)).astype(np.float32)
+    rows = pa.table({"track_id": [f"t{n}" for n in range(400)], "vector": list(vectors)})
+    pq.write_table(rows, tmp_path / "v.parquet", row_group_size=40)
+    given, store = {AUDIO: given_vectors(str(tmp_path / "v.parquet"))}, Store(str(tmp_path / "store"), 1)
+    keys = content_keys(pa.array([str(n) for n in range(10)]))
+
+    def wanted(number: int, rows: int) -> pa.RecordBatch:
+        columns = [keys.slice(number, 1).take(pa.array([0] * rows)), pa.array(range(rows))]
+        return pa.record_batch(columns, schema=INPUT_PLACES)
+
+    take, few = TakeVectors(given, store, Board()), []
+    for number in range(10):
+        facts, count = take.process(((AUDIO, number), [wanted(number, 1)]))
+        assert count == ("encoded/audio", 1)
+        few.append(facts.value[1])
+    folder = store.vectors(AUDIO, given[AUDIO].encoder_id, 0)
+    assert files.list_files(folder, ".parquet") == []
+    WriteFew(given, store).process(((AUDIO, 0), few))
+    assert len(files.list_files(folder, ".parquet")) == 1
+    assert {key for part, _ in read_vectors(folder, keys) for key in part.to_pylist()} == {*keys.to_pylist()}
+    assert list(take.process(((AUDIO, 3), [wanted(3, 5)]))) == [("encoded/audio", 5)]  # an eighth is not few
+    assert len(files.list_files(folder, ".parquet")) == 2

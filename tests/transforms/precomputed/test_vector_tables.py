@@ -1,0 +1,148 @@
+"""Vector tables: what is read, what it becomes, and what is refused."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tracktokens.schemas.errors import DataRefusedError, UsageError
+from tracktokens.transforms.precomputed.vector_tables import (
+    VectorRows,
+    hash_files,
+    open_vector_table,
+    read_vector_rows,
+    vector_keys,
+)
+
+FIXED = pa.list_(pa.float32(), 2)
+
+
+def write(
+    path: Path, ids: Sequence[str | None], vectors: Sequence[Sequence[float | None] | None], kind: pa.DataType = FIXED
+) -> str:
+    pq.write_table(pa.table({"track_id": pa.array(ids, pa.string()), "vector": pa.array(vectors, kind)}), path)
+    return str(path)
+
+
+def read(path: str) -> VectorRows:
+    table = open_vector_table(path)
+    [rows] = read_vector_rows(table, table.fragments[0])
+    return rows
+
+
+@pytest.mark.parametrize("values", [pa.float16(), pa.float32(), pa.float64()])
+@pytest.mark.parametrize("kind", [lambda v: pa.list_(v, 2), pa.list_, pa.large_list])
+def test_lists_of_every_float_are_vectors_of_unit_length(tmp_path: Path, values: pa.DataType, kind: type) -> None:
+    vectors = [np.array([3, 4]), np.array([0, -2])]
+    rows = read(write(tmp_path / "v.parquet", ["a", "b"], [v.astype(np.float16) for v in vectors], kind(values)))
+    assert rows.track_ids.to_pylist() == ["a", "b"]
+    assert rows.units.dtype == np.float16
+    np.testing.assert_array_equal(rows.units, np.array([[0.6, 0.8], [0, -1]], np.float16))
+    assert rows.usable.tolist() == [0, 1]
+
+
+def test_a_tensor_column_is_read_as_its_lists(tmp_path: Path) -> None:
+    tensors = pa.FixedShapeTensorArray.from_numpy_ndarray(np.array([[1, 0], [0, 1]], np.float32))
+    pq.write_table(pa.table({"track_id": ["a", "b"], "vector": tensors}), tmp_path / "v.parquet")
+    np.testing.assert_array_equal(read(str(tmp_path / "v.parquet")).units, [[1, 0], [0, 1]])
+
+
+def test_neither_scale_nor_type_changes_a_vector_or_its_key(tmp_path: Path) -> None:
+    vectors = np.random.default_rng(0).standard_normal((50, 2))
+    narrow = vectors.astype(np.float32)
+    keys = [
+        vector_keys(read(write(tmp_path / f"{number}.parquet", ["t"] * 50, list(given), kind)).units)
+        for number, (given, kind) in enumerate(
+            [
+                (narrow, FIXED),
+                (narrow.astype(np.float64), pa.list_(pa.float64())),
+                (narrow * np.float32(2.0**-80), FIXED),
+                (narrow.astype(np.float64) * 2.0**900, pa.list_(pa.float64(), 2)),
+            ]
+        )
+    ]
+    assert all(found.equals(keys[0]) for found in keys)
+    assert len(keys[0].unique()) == 50
+
+
+def test_null_and_empty_vectors_are_absent_and_bad_ones_have_a_reason(tmp_path: Path) -> None:
+    vectors = [[1, 0], None, [], [1, 2, 3], [0, 0], [1, float("nan")], [float("inf"), 1], [1, None], [0, 1]]
+    rows = read(write(tmp_path / "v.parquet", [*"abcdefgh", None], vectors, pa.list_(pa.float32())))
+    assert rows.absent.tolist() == [False, True, True] + 6 * [False]
+    assert rows.faults == {
+        3: "vector_dimension",
+        4: "vector_zero",
+        5: "not_finite",
+        6: "not_finite",
+        7: "not_finite",
+        8: "id_missing",
+    }
+    assert rows.usable.tolist() == [0]
+    assert np.isfinite(rows.units).all()
+
+
+def test_what_arrow_cannot_read_of_null_rows_of_fixed_lists_is_explained(tmp_path: Path) -> None:
+    with pytest.raises(DataRefusedError, match="write the vectors as lists of any length"):
+        read(write(tmp_path / "v.parquet", ["a", "b", "c"], [[1, 0], None, [0, 1]]))
+
+
+def test_rows_are_numbered_through_all_batches_of_a_row_group(tmp_path: Path) -> None:
+    angles = np.linspace(0, 1, 2500)
+    vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    path = write(tmp_path / "v.parquet", [str(n) for n in range(2500)], list(vectors))
+    table = open_vector_table(path)
+    batches = list(read_vector_rows(table, table.fragments[0]))
+    assert [batch.start for batch in batches] == np.cumsum([0, *(len(batch.units) for batch in batches[:-1])]).tolist()
+    np.testing.assert_allclose(np.concatenate([batch.units for batch in batches]), vectors, atol=1e-3)
+
+
+def test_the_first_vector_tells_the_dimension_of_lists_of_any_length(tmp_path: Path) -> None:
+    folder = tmp_path / "v"
+    folder.mkdir()
+    write(folder / "a.parquet", ["a", "b"], [None, []], pa.list_(pa.float32()))
+    write(folder / "b.parquet", ["c"], [[1, 2, 3]], pa.list_(pa.float64()))
+    assert open_vector_table(str(folder)).dim == 3
+
+
+@pytest.mark.parametrize(
+    ("column", "fault"),
+    [
+        (pa.array(["x"]), "column vector is string, not a list of float16"),
+        (pa.array([[1, 2]]), r"column vector is list<.*int64.*>, not a list of float16"),
+        (pa.array([[]], pa.list_(pa.float32())), "no vector in its column vector"),
+    ],
+)
+def test_a_column_without_vectors_is_refused(tmp_path: Path, column: pa.Array, fault: str) -> None:
+    pq.write_table(pa.table({"track_id": ["a"], "vector": column}), tmp_path / "v.parquet")
+    with pytest.raises(DataRefusedError, match=fault):
+        open_vector_table(str(tmp_path / "v.parquet"))
+
+
+def test_a_table_without_the_columns_is_refused_and_the_columns_are_named(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"track_id": ["a"], "embedding": [[1.0]]}), tmp_path / "v.parquet")
+    with pytest.raises(DataRefusedError, match="0 columns vector, and one is needed; its columns are track_id, embed"):
+        open_vector_table(str(tmp_path / "v.parquet"))
+    assert open_vector_table(str(tmp_path / "v.parquet"), "embedding").dim == 1
+
+
+def test_files_of_different_dimensions_are_refused(tmp_path: Path) -> None:
+    write(tmp_path / "a.parquet", ["a"], [[1, 2]])
+    write(tmp_path / "b.parquet", ["b"], [[1, 2, 3]], pa.list_(pa.float32(), 3))
+    with pytest.raises(DataRefusedError, match=r"a\.parquet has vectors of 2 dimensions, .*b\.parquet of 3"):
+        open_vector_table(str(tmp_path))
+
+
+def test_vectors_come_in_parquet_alone(tmp_path: Path) -> None:
+    (tmp_path / "v.csv").write_text("track_id,vector\na,1|2\n")
+    with pytest.raises(UsageError, match="vectors are read from Parquet"):
+        open_vector_table(str(tmp_path / "v.csv"))
+
+
+def test_files_have_the_same_hash_whatever_their_names_and_another_when_a_value_changes(tmp_path: Path) -> None:
+    paths = [write(tmp_path / name, ["a"], [[1, 2]]) for name in ("a.parquet", "b.parquet")]
+    other = write(tmp_path / "c.parquet", ["a"], [[1, 3]])
+    assert hash_files([paths[0], other]) == hash_files([other, paths[1]])
+    assert hash_files([paths[0]]) != hash_files([other])

@@ -1,0 +1,72 @@
+"""The sample that codebooks learn from, and what is done to it."""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pytest
+
+from tracktokens.codebooks.codebook import Codebook
+from tracktokens.transforms.quantization.train_codebooks import Start, TrainCodebook, smallest, threshold
+from tracktokens.transforms.runtime.progress import Board
+from tracktokens.transforms.store.bundles import read_codebook_file
+from tracktokens.transforms.store.keys import content_keys, seeded_hash
+from tracktokens.transforms.store.records import make_vector_facts
+
+
+def facts_of(count: int) -> pa.Table:
+    keys = content_keys(pa.array([str(number) for number in range(count)]))
+    return pa.Table.from_batches([make_vector_facts(keys, np.zeros((count, 2), np.float16))])
+
+
+@pytest.mark.parametrize("wanted", [1, 100, 5_000, 20_000])
+def test_the_threshold_lets_enough_through_and_little_more(wanted: int) -> None:
+    total = 20_000
+    hashes = seeded_hash(facts_of(total)["key"].combine_chunks(), 3)
+    passed = int((hashes <= np.uint64(threshold(total, wanted))).sum())
+    assert wanted <= passed <= wanted + 12 * np.sqrt(wanted)
+
+
+def test_everything_is_taken_where_there_is_too_little() -> None:
+    assert threshold(10, 10) == (1 << 64) - 1
+
+
+def test_the_sample_is_the_rows_of_smallest_hash_in_whatever_order_they_come() -> None:
+    facts = facts_of(1000)
+    shuffled = facts.take(pa.array(np.random.default_rng(0).permutation(1000)))
+    hashes = seeded_hash(facts["key"].combine_chunks(), 0)
+    expected = {facts["key"][int(row)].as_py() for row in np.argsort(hashes)[:100]}
+    for table in (facts, shuffled):
+        assert set(smallest(table, 100, 0)["key"].to_pylist()) == expected
+
+
+@pytest.mark.parametrize("standardized", [["audio"], []])
+def test_the_named_modalities_are_standardised_and_others_scaled_to_unit_length(
+    tmp_path: Path, standardized: list[str]
+) -> None:
+    keys = content_keys(pa.array([str(number) for number in range(100)]))
+    facts = make_vector_facts(keys, np.random.default_rng(0).normal(5, 2, (100, 3)).astype(np.float16))
+    train = TrainCodebook(str(tmp_path), {"audio": "e"}, standardized, {}, 4, 100, 0, 1, Board())
+    train.process(("audio", [facts]))
+    learned = read_codebook_file(str(tmp_path / "audio.safetensors")).preprocessing
+    assert (learned.mean is not None) == bool(standardized)
+    assert learned.unit_length == (not standardized)
+
+
+def test_standardised_vectors_that_go_on_from_a_codebook_stay_in_its_space(tmp_path: Path) -> None:
+    keys = content_keys(pa.array([str(number) for number in range(100)]))
+    draw = np.random.default_rng(0)
+
+    def learn(folder: Path, vectors: npt.NDArray[np.float64], starts: dict[str, Start]) -> Codebook:
+        train = TrainCodebook(str(folder), {"audio": "e"}, ["audio"], starts, 4, 100, 0, 1, Board())
+        train.process(("audio", [make_vector_facts(keys, vectors.astype(np.float16))]))
+        return read_codebook_file(str(folder / "audio.safetensors"))
+
+    first = learn(tmp_path / "first", draw.normal(5, 2, (100, 3)), {})
+    second = learn(
+        tmp_path / "second", draw.normal(8, 3, (100, 3)), {"audio": Start(first.preprocessing, first.centroids)}
+    )
+    np.testing.assert_array_equal(second.preprocessing.mean, first.preprocessing.mean)
+    np.testing.assert_array_equal(second.preprocessing.projection, first.preprocessing.projection)
+    assert second.content_hash != first.content_hash

@@ -1,0 +1,16 @@
+"""Counts beside the data."""
+
+import pytest
+
+from tracktokens.schemas.errors import TracktokensError
+from tracktokens.transforms.runtime.counters import require_balance
+
+
+def test_rows_that_are_all_kept_or_rejected_balance() -> None:
+    require_balance("rows", 5, 3, "accepted", 2)
+
+
+@pytest.mark.parametrize(("kept", "rejected"), [(3, 1), (4, 2)])
+def test_a_row_lost_or_twice_is_a_fault_that_publishes_nothing(kept: int, rejected: int) -> None:
+    with pytest.raises(TracktokensError, match=f"5 rows read, but {kept} accepted and {rejected} rejected.*nothing"):
+        require_balance("rows", 5, kept, "accepted", rejected)

@@ -1,0 +1,168 @@
+"""One writer at a time."""
+
+import errno
+import fcntl
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tracktokens.schemas.errors import StoreBusyError, UsageError
+from tracktokens.transforms.store.layout import LOCK, Store
+from tracktokens.transforms.store.writer_lock import writer, writes
+
+OWNER = """
+import os, subprocess, sys, time
+from tracktokens.transforms.store.writer_lock import writer
+with writer({root!r}, "run"):
+    started = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    forked = os.fork()
+    if not forked:
+        time.sleep(600)
+    print(started.pid, forked, flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> str:
+    return Store.open_or_create(str(tmp_path / "store"), 1).root
+
+
+def is_refused(root: str) -> bool:
+    """Whether another process is turned away."""
+    code = f"from tracktokens.transforms.store.writer_lock import writer\nwith writer({root!r}, 'train'): pass"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0 or "StoreBusyError" in done.stderr, done.stderr
+    return bool(done.returncode)
+
+
+def test_a_second_process_is_turned_away_and_told_by_whom(store: str) -> None:
+    owner = subprocess.Popen([sys.executable, "-c", OWNER.format(root=store)], stdout=subprocess.PIPE, text=True)
+    assert owner.stdout is not None
+    children = [int(pid) for pid in owner.stdout.readline().split()]
+    try:
+        expected = rf"{store} is being written by `tracktokens run` \(process {owner.pid} on .+\) since 20.+ UTC: wait"
+        with pytest.raises(StoreBusyError, match=expected), writer(store, "train"):
+            pass
+    finally:
+        for pid in (owner.pid, *children):
+            os.kill(pid, signal.SIGKILL)
+        owner.wait()
+
+
+def test_the_lock_of_a_killed_owner_is_free_though_its_children_live(store: str) -> None:
+    owner = subprocess.Popen([sys.executable, "-c", OWNER.format(root=store)], stdout=subprocess.PIPE, text=True)
+    assert owner.stdout is not None
+    children = [int(pid) for pid in owner.stdout.readline().split()]
+    try:
+        owner.kill()
+        owner.wait()
+        assert [is_alive(pid) for pid in children] == [True, True]
+        with writer(store, "train"):
+            assert json.loads(Path(store, LOCK).read_text())["command"] == "train"
+    finally:
+        for pid in children:
+            os.kill(pid, signal.SIGKILL)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_a_job_may_call_jobs_and_holds_the_store_to_its_end(store: str) -> None:
+    with writer(store, "run"):
+        with writer(store, "embed"):
+            pass
+        assert is_refused(store)
+    assert not is_refused(store)
+    assert Path(store, LOCK).read_bytes() == b""
+
+
+def test_another_thread_is_another_writer(store: str) -> None:
+    raised: list[type[BaseException]] = []
+
+    def work() -> None:
+        try:
+            with writer(store, "train"):
+                pass
+        except StoreBusyError as error:
+            raised.append(type(error))
+
+    with writer(store, "run"):
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+    assert raised == [StoreBusyError]
+
+
+def test_a_store_that_is_to_be_made_is_held_too(tmp_path: Path) -> None:
+    root = str(tmp_path / "new" / "store")
+    with writer(root, "run", creates=True):
+        Store.open_or_create(root, 1)
+        assert is_refused(root)
+    assert Store.open(root).buckets == 1
+
+
+def test_a_job_that_makes_no_store_leaves_no_trace(tmp_path: Path) -> None:
+    with writer(str(tmp_path / "new" / "store"), "run", creates=True):
+        pass
+    with writer(str(tmp_path / "other"), "train"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_in_which_a_first_run_was_killed_can_become_a_store(tmp_path: Path) -> None:
+    (tmp_path / LOCK).write_text("{}")
+    with writer(str(tmp_path), "run", creates=True):
+        assert Store.open_or_create(str(tmp_path), 1).buckets == 1
+
+
+def test_a_folder_that_cannot_be_written_is_wrong_usage(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(UsageError, match="cannot be written"), writer(str(tmp_path / "file"), "run", creates=True):
+        pass
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_filesystem_without_locks_is_warned_of(
+    store: str, code: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def no_locks(descriptor: int, operation: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with caplog.at_level(logging.WARNING), writer(store, "run"):
+        pass
+    assert "cannot be locked" in caplog.text
+
+
+def test_a_job_holds_its_store_while_it_runs(store: str) -> None:
+    class Job:
+        def __init__(self, store: str) -> None:
+            self.store = store
+
+        @writes("train")
+        def run(self) -> bool:
+            return is_refused(self.store)
+
+    assert Job(store).run()
+    assert not is_refused(store)
+
+
+def test_a_remote_store_has_no_lock() -> None:
+    start = time.monotonic()
+    with writer("gs://bucket/store", "run", creates=True):
+        pass
+    assert time.monotonic() - start < 1

@@ -1,0 +1,1 @@
+"""The catalog scan: from input rows to a snapshot and the list of missing inputs."""

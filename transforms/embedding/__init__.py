@@ -1,0 +1,1 @@
+"""Running encoders inside Beam."""

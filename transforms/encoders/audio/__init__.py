@@ -1,0 +1,1 @@
+"""Audio encoders: computed descriptors and CLAP."""

@@ -1,0 +1,125 @@
+"""The default audio encoder: descriptors of timbre, harmony and rhythm over a few windows. It needs no weights."""
+
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tracktokens.schemas.errors import TracktokensError
+from tracktokens.transforms.audio import (
+    DECODING_VERSION,
+    Reading,
+    Signal,
+    WindowReader,
+    Windows,
+    read_windows,
+)
+from tracktokens.transforms.encoders.audio.descriptor_features import (
+    DIM,
+    LAYOUT,
+    LAYOUT_VERSION,
+    FilterBanks,
+    describe_with,
+    filter_banks,
+)
+from tracktokens.transforms.encoders.base import Encoded, Encoder, Failure, LoadedEncoder, encoded
+
+
+@dataclass(frozen=True)
+class DescriptorEncoder(Encoder):
+    """Describes audio files by ``transforms.audio_descriptors``.
+
+    Attributes:
+        root: folder that the paths start from, local or ``scheme://...``. Moving a catalog changes no vector, so it is
+            not in the identity.
+        windows: which parts of a file are heard.
+    """
+
+    standardize: ClassVar[bool] = True
+
+    root: str
+    windows: Windows = field(default_factory=Windows)
+
+    def identity(self) -> Mapping[str, object]:
+        """Return name, layout, decoding, windows, and the librosa series that defines the filter banks."""
+        return {
+            "name": "librosa-descriptors",
+            "version": LAYOUT_VERSION,
+            "layout": [list(block) for block in LAYOUT],
+            "decoding": DECODING_VERSION,
+            "windows": asdict(self.windows),
+            "librosa": ".".join(version("librosa").split(".")[:2]),
+        }
+
+    def load(self, threads: int) -> "LoadedDescriptorEncoder":
+        """Compute the filter banks.
+
+        Raises:
+            ValueError: the windows' sample rate is too low for the descriptors.
+        """
+        return LoadedDescriptorEncoder(self.root, self.windows, threads)
+
+
+@dataclass(frozen=True)
+class DescribeFile:
+    """Reads and describes a file, in a decoder process.
+
+    There it waits for no other thread's GIL, and sends 150 values instead of 30 seconds of sound. It brings the filter
+    banks along, since importing librosa takes several times longer than the start of a decoder.
+    """
+
+    banks: FilterBanks
+
+    def __call__(self, path: str, windows: Windows) -> list[Signal]:
+        """Return the vector of a local file, and for how many seconds it was decoded.
+
+        Raises:
+            AudioRefusedError: no window of it can be had, and why.
+        """
+        start = time.monotonic()
+        heard = read_windows(path, windows)
+        seconds = np.array([time.monotonic() - start], np.float32)
+        return [describe_with(self.banks, heard), seconds]
+
+
+class LoadedDescriptorEncoder(LoadedEncoder):
+    """Describes up to ``threads`` files at a time, each in a decoder process."""
+
+    def __init__(self, root: str, windows: Windows, threads: int) -> None:
+        self._root = root.rstrip("/")
+        self._reader = WindowReader(windows, threads, decode=DescribeFile(filter_banks(windows.sample_rate)))
+
+    def encode(self, inputs: pa.StringArray) -> Encoded:
+        """Describe audio files, given by their paths below the root: float32 vectors of ``DIM`` values."""
+        paths = (f"{self._root}/{path}" for path in inputs.to_pylist())
+        described = [_described(read) for read in self._reader.read_all(paths)]
+        return encoded([vector for vector, _ in described], DIM, sum(seconds for _, seconds in described))
+
+    def probe(self) -> bool:
+        """Describe a second of noise.
+
+        Raises:
+            TracktokensError: that fails.
+        """
+        import soundfile as sf
+
+        with tempfile.NamedTemporaryFile(prefix="noise-", suffix=".wav") as file:
+            sf.write(file.name, np.random.default_rng(0).uniform(-0.5, 0.5, 44_100), 44_100)
+            vector, _ = _described(self._reader.read(file.name))
+        if isinstance(vector, Failure):
+            raise TracktokensError(f"a second of noise cannot be described: {vector.detail}")
+        return True
+
+
+def _described(read: Reading) -> tuple[npt.NDArray[np.float32] | Failure, float]:
+    """Return what :class:`DescribeFile` made of a file, or why there is nothing, and for how long it was decoded."""
+    if isinstance(read.windows, Failure):
+        return read.windows, read.seconds
+    vector, seconds = read.windows
+    return vector, float(seconds[0])

@@ -1,1 +1,0 @@
-"""Input tables: found, read as Arrow batches, conformed to their schema, and validated."""

@@ -1,0 +1,1 @@
+"""Playlist corpus and playlist vectors."""

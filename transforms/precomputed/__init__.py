@@ -1,0 +1,1 @@
+"""Precomputed embeddings: tables of vectors made elsewhere."""

@@ -1,0 +1,236 @@
+"""Vector tables: Parquet files with a vector for each track, checked, read, and brought to unit length.
+
+A vector counts by its direction alone. It is scaled to unit length before it is rounded to float16, in which it is
+stored, so that neither its scale nor the type it came in changes what it is, or whether it can be stored at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tracktokens.schemas.errors import DataRefusedError, UsageError
+from tracktokens.schemas.tables.records import KEY, KEY_BYTES
+from tracktokens.schemas.tables.rejects import ID_MISSING, NOT_FINITE, VECTOR_DIMENSION, VECTOR_ZERO
+from tracktokens.schemas.tables.tracks import TRACK_ID
+from tracktokens.schemas.tables.vectors import VECTOR
+from tracktokens.transforms.readers.coercion import conform
+from tracktokens.transforms.readers.file_discovery import PARQUET
+from tracktokens.transforms.readers.fragments import Fragment, find_fragments
+from tracktokens.transforms.readers.parquet_reader import open_row_groups
+from tracktokens.transforms.store import files
+
+BATCH_ROWS = 1024
+"""Rows that are read at a time: so few fit into a core's cache."""
+_READ_BYTES = 1 << 20
+_IO_THREADS = 16
+
+Reals = npt.NDArray[np.float16] | npt.NDArray[np.float32] | npt.NDArray[np.float64]
+
+UnitVectors = npt.NDArray[np.float16]
+"""Vectors of unit length, shape (n, dim), as they are stored."""
+
+
+@dataclass(frozen=True)
+class VectorTable:
+    """A vectors table that was checked. Cheap to send.
+
+    Attributes:
+        fragments: row groups of its files, in order.
+        column: column of the vectors.
+        dim: dimensions of a vector.
+    """
+
+    fragments: tuple[Fragment, ...]
+    column: str
+    dim: int
+
+
+@dataclass(frozen=True, eq=False)
+class VectorRows:
+    """Consecutive rows of a row group.
+
+    Attributes:
+        start: number of the first row in the row group.
+        track_ids: string array, null where the id is missing.
+        units: float16 (rows, dim): unit vectors, zero where a row has none.
+        faults: reason by row, of rows that cannot be used.
+        absent: bool (rows,), where there is no vector and that is no fault.
+    """
+
+    start: int
+    track_ids: pa.StringArray
+    units: UnitVectors
+    faults: dict[int, str]
+    absent: npt.NDArray[np.bool_]
+
+    @property
+    def usable(self) -> npt.NDArray[np.int64]:
+        """Numbers of the rows that have an id and a vector, within this batch."""
+        usable = ~self.absent
+        usable[list(self.faults)] = False
+        return np.flatnonzero(usable)
+
+
+def open_vector_table(pattern: str, column: str = VECTOR) -> VectorTable:
+    """Find and check the files of a vectors table: a Parquet file, a folder or a glob.
+
+    The first row that has a vector tells the dimension where the column's type does not.
+
+    Raises:
+        UsageError: there is nothing, or nothing in Parquet.
+        DataRefusedError: a file is corrupt or lacks a column, the column holds no vectors, or dimensions differ.
+    """
+    fragments = tuple(find_fragments(files.absolute(pattern), "vectors"))
+    other = next((fragment.path for fragment in fragments if fragment.format != PARQUET), None)
+    if other is not None:
+        raise UsageError(f"{other}: vectors are read from Parquet; convert it")
+    dims: dict[int, str] = {}
+    for path in dict.fromkeys(fragment.path for fragment in fragments):
+        dims.setdefault(_declared_dim(path, column), path)
+    fixed = sorted(dims.keys() - {0})
+    if len(fixed) > 1:
+        raise DataRefusedError(
+            f"{dims[fixed[0]]} has vectors of {fixed[0]} dimensions, {dims[fixed[1]]} of {fixed[1]}: "
+            "vectors of one encoder have the same"
+        )
+    dim = fixed[0] if fixed else _first_dim(fragments, column)
+    if not dim:
+        raise DataRefusedError(f"{pattern} has no vector in its column {column}; give a table with at least one")
+    return VectorTable(fragments, column, dim)
+
+
+def read_vector_rows(table: VectorTable, fragment: Fragment) -> Iterator[VectorRows]:
+    """Read a row group in batches of at most ``BATCH_ROWS`` rows.
+
+    Raises:
+        DataRefusedError: the file cannot be read.
+    """
+    start = 0
+    for batch in _batches(fragment, [TRACK_ID, table.column]):
+        ids = conform(batch.column(TRACK_ID), pa.field(TRACK_ID, pa.string())).column
+        yield _vector_rows(start, ids, _lists(batch.column(table.column)), table.dim)
+        start += batch.num_rows
+
+
+def vector_keys(units: UnitVectors) -> pa.FixedSizeBinaryArray:
+    """Name vectors by what they are: 16-byte BLAKE2b of the float16 values."""
+    width = units.shape[1] * units.itemsize
+    data = np.ascontiguousarray(units).view(np.uint8).reshape(-1).data
+    digests = b"".join(
+        hashlib.blake2b(data[start : start + width], digest_size=KEY_BYTES).digest()
+        for start in range(0, len(data), width)
+    )
+    return pa.FixedSizeBinaryArray.from_buffers(KEY.type, len(units), [None, pa.py_buffer(digests)])
+
+
+def hash_files(paths: Sequence[str]) -> str:
+    """Hash the contents of files (32 hex digits of BLAKE2b), whatever their names and order."""
+    with ThreadPoolExecutor(_IO_THREADS) as threads:
+        digests = sorted(threads.map(_hash_file, paths))
+    return hashlib.blake2b(b"".join(digests), digest_size=16).hexdigest()
+
+
+def _hash_file(path: str) -> bytes:
+    digest = hashlib.blake2b(digest_size=16)
+    with files.open_bytes(path) as file:
+        while block := file.read(_READ_BYTES):
+            digest.update(block)
+    return digest.digest()
+
+
+def _declared_dim(path: str, column: str) -> int:
+    """Dimension that the type of a file's column tells, 0 where lists may be of any length."""
+    with open_row_groups(path) as parquet:
+        schema = parquet.schema_arrow
+    for name in (TRACK_ID, column):
+        if schema.names.count(name) != 1:
+            raise DataRefusedError(
+                f"{path} has {schema.names.count(name)} columns {name}, and one is needed; "
+                f"its columns are {', '.join(schema.names)}"
+            )
+    kind = _storage(schema.field(column).type)
+    if not _is_list(kind) or not pa.types.is_floating(kind.value_type):
+        raise DataRefusedError(f"{path}: column {column} is {kind}, not a list of float16, float32 or float64")
+    return int(kind.list_size) if pa.types.is_fixed_size_list(kind) else 0
+
+
+def _first_dim(fragments: Sequence[Fragment], column: str) -> int:
+    lengths = (
+        pc.list_value_length(_lists(batch.column(0))) for part in fragments for batch in _batches(part, [column])
+    )
+    return next((int(length) for batch in lengths for length in batch.drop_null().to_numpy() if length), 0)
+
+
+def _batches(fragment: Fragment, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    if fragment.row_group is None:  # a file that has none
+        return
+    with open_row_groups(fragment.path) as parquet, _explaining_nulls(fragment.path):
+        yield from parquet.iter_batches(BATCH_ROWS, [fragment.row_group], columns, use_threads=False)
+
+
+@contextmanager
+def _explaining_nulls(path: str) -> Iterator[None]:
+    """Say what to do about files that Arrow writes and cannot read (25.0)."""
+    try:
+        yield
+    except pa.ArrowInvalid as error:
+        if "Expected all lists to be of size" not in str(error):
+            raise
+        raise DataRefusedError(
+            f"{path}: Arrow cannot read lists of fixed size of which some are null; "
+            "write the vectors as lists of any length, or leave the rows without a vector out"
+        ) from error
+
+
+def _storage(kind: pa.DataType) -> pa.DataType:
+    return kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
+
+
+def _lists(column: pa.Array) -> pa.Array:
+    return column.storage if isinstance(column, pa.ExtensionArray) else column
+
+
+def _vector_rows(start: int, ids: pa.StringArray, lists: pa.Array, dim: int) -> VectorRows:
+    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
+    whole = lengths == dim
+    units, norms = _units(_matrix(lists.filter(pa.array(whole)), dim))
+    spread = np.zeros((len(ids), dim), np.float16)
+    spread[whole] = units
+    faults = dict.fromkeys(np.flatnonzero((lengths != dim) & (lengths != 0)).tolist(), VECTOR_DIMENSION)
+    rows = np.flatnonzero(whole)
+    faults |= dict.fromkeys(rows[norms == 0].tolist(), VECTOR_ZERO)
+    faults |= dict.fromkeys(rows[~np.isfinite(norms)].tolist(), NOT_FINITE)
+    faults |= dict.fromkeys(np.flatnonzero(ids.is_null().to_numpy(zero_copy_only=False)).tolist(), ID_MISSING)
+    return VectorRows(start, ids, spread, faults, lengths == 0)
+
+
+def _matrix(lists: pa.Array, dim: int) -> Reals:
+    """View the lists, all of ``dim`` values, as an array of shape (lists, dim); a null value is NaN."""
+    values = lists.flatten().to_numpy(zero_copy_only=False)
+    return np.asarray(values).reshape(-1, dim)
+
+
+def _units(vectors: Reals) -> tuple[UnitVectors, Reals]:
+    """Scale rows to unit length; give with them their largest absolute values, 0 or not finite where that cannot be."""
+    largest = np.abs(vectors).max(axis=1, initial=0)
+    usable = (largest > 0) & np.isfinite(largest)
+    divisors = np.where(usable, largest, 1)
+    with np.errstate(invalid="ignore"):
+        scaled = (vectors / divisors[:, np.newaxis]).astype(np.float32)  # no square of it overflows, or vanishes
+        norms = np.sqrt(np.einsum("ij,ij->i", scaled, scaled))
+        units = (scaled / np.where(usable, norms, 1)[:, np.newaxis]).astype(np.float16)
+    units[~usable] = 0
+    return units, largest

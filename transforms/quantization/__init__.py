@@ -1,0 +1,1 @@
+"""Vectors to codes: training, aligning and assigning."""

@@ -1,0 +1,1 @@
+"""Readers of the input tables: discovery, parsing, coercion, validation."""

@@ -1,0 +1,71 @@
+"""Parquet: the row groups of a file, counted, and read one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tracktokens.transforms.readers.coercion import conform
+from tracktokens.transforms.readers.file_discovery import refusing
+from tracktokens.transforms.readers.row_chunks import Chunk, check_columns, ignored_columns
+from tracktokens.transforms.store import files
+
+_BUFFER_BYTES = 1 << 20
+
+
+def count_group_rows(path: str) -> list[int]:
+    """Count the rows of each row group of a file.
+
+    Raises:
+        DataRefusedError: when the file is corrupt.
+    """
+    with open_row_groups(path) as parquet:
+        return [parquet.metadata.row_group(group).num_rows for group in range(parquet.num_row_groups)]
+
+
+def parquet_columns(path: str) -> list[str]:
+    """Read the names of the columns.
+
+    Raises:
+        DataRefusedError: when the file is corrupt.
+    """
+    with open_row_groups(path) as parquet:
+        return list(parquet.schema_arrow.names)
+
+
+def read_row_group(path: str, row_group: int, schema: pa.Schema, batch_rows: int) -> Iterator[Chunk]:
+    """Read a row group in chunks of at most ``batch_rows`` rows of ``schema``.
+
+    Raises:
+        DataRefusedError: when the file cannot be read.
+    """
+    with open_row_groups(path) as parquet:
+        names = parquet.schema_arrow.names
+        check_columns(names, path, schema)
+        wanted = [field for field in schema if field.name in names]
+        start = 0
+        for batch in parquet.iter_batches(batch_rows, [row_group], [field.name for field in wanted], use_threads=False):
+            columns = {field.name: conform(batch.column(field.name), field) for field in wanted}
+            yield Chunk(columns, range(start, start + batch.num_rows), [], ignored_columns(names, schema))
+            start += batch.num_rows
+
+
+@contextmanager
+def open_row_groups(path: str) -> Iterator[pq.ParquetFile]:
+    """Open a file whose row groups are read one at a time.
+
+    Raises:
+        DataRefusedError: when the file is corrupt, or what is read of it in the block.
+    """
+    # Without pre-buffering, and with a buffer, a row group is read piece by piece instead of all at once.
+    settings = {"buffer_size": _BUFFER_BYTES, "pre_buffer": False}
+    with refusing(path):
+        if not files.is_remote(path):
+            with pq.ParquetFile(path, **settings) as parquet:
+                yield parquet
+        else:
+            with files.open_bytes(path) as raw, pq.ParquetFile(pa.PythonFile(raw, mode="r"), **settings) as parquet:
+                yield parquet

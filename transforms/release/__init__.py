@@ -1,0 +1,1 @@
+"""From codes to a release: token table, changes, metrics."""

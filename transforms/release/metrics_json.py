@@ -1,0 +1,88 @@
+"""What ``metrics.json`` says of a release, put together from what its job counted and measured."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import pyarrow as pa
+
+from tracktokens.codebooks.bundle import Bundle
+from tracktokens.codebooks.metrics.codebook_quality import CodebookQualityAccumulator
+from tracktokens.schemas.modalities import MODALITIES
+from tracktokens.schemas.tables.rejects import REJECTS
+from tracktokens.transforms.release.measure_release import CODEBOOKS_FILE, NEIGHBOURS_FILE, TABLE_FILE
+from tracktokens.transforms.store import files
+from tracktokens.transforms.store.bundles import read_manifest, training_metrics
+from tracktokens.transforms.store.layout import Store
+from tracktokens.transforms.store.snapshots import Snapshot
+
+
+def release_metrics(
+    snapshot: Snapshot, bundle: Bundle, folder: str, measures: str, rows: Mapping[str, int]
+) -> dict[str, Any]:
+    """Put together the metrics of a release.
+
+    Args:
+        snapshot: catalog that it was made from.
+        bundle: its codebooks.
+        folder: folder of the release.
+        measures: folder with what its job measured.
+        rows: rows read, published and rejected.
+    """
+    codebooks = files.read_json(files.join(measures, CODEBOOKS_FILE))
+    neighbours_path = files.join(measures, NEIGHBOURS_FILE)
+    neighbours = files.read_json(neighbours_path) if files.exists(neighbours_path) else {}
+    return {
+        "rows": dict(rows),
+        "rejects": count_rejects(files.join(folder, "rejects")),
+        "modalities": {
+            modality: {
+                **_code_use(
+                    codebooks[modality]["quality"] if modality in codebooks else _unused(bundle[modality].size),
+                    rows["published"],
+                ),
+                "reserved": bundle.reserved,
+                "neighbours": neighbours.get(modality),
+            }
+            for modality in MODALITIES
+        },
+        **files.read_json(files.join(measures, TABLE_FILE)),
+        "inputs": {
+            "distinct": dict(snapshot.manifest.inputs),
+            "encoded": dict(snapshot.manifest.encoded),
+            "failed": dict(snapshot.manifest.failed),
+            "encoding_seconds": dict(snapshot.manifest.encoding_seconds),
+            "decoding_seconds": dict(snapshot.manifest.decoding_seconds),
+        },
+        "vectors": dict(snapshot.manifest.vectors),
+        "playlists": None if snapshot.playlists is None else asdict(snapshot.playlists),
+        "ignored_columns": snapshot.manifest.ignored_columns,
+    }
+
+
+def training_variances(store: Store, bundle: Bundle) -> dict[str, float | None]:
+    """Variance of the vectors that each codebook of a bundle was learned from; None where that is not known."""
+    manifest = read_manifest(store, bundle.bundle_id)
+    learned = {modality: training_metrics(manifest, modality) for modality in MODALITIES}
+    return {modality: None if found is None else found.variance for modality, found in learned.items()}
+
+
+def count_rejects(folder: str) -> dict[str, dict[str, int]]:
+    """Rejects by table and reason."""
+    counts: dict[str, dict[str, int]] = {}
+    for batch in files.read_folder(folder, REJECTS, ["table", "reason"]):
+        grouped = pa.table(batch).group_by(["table", "reason"]).aggregate([([], "count_all")])
+        for row in grouped.to_pylist():
+            reasons = counts.setdefault(row["table"], {})
+            reasons[row["reason"]] = reasons.get(row["reason"], 0) + row["count_all"]
+    return {table: dict(sorted(reasons.items())) for table, reasons in sorted(counts.items())}
+
+
+def _unused(centroids: int) -> dict[str, Any]:
+    """Quality of a codebook that no track has a code of."""
+    return asdict(CodebookQualityAccumulator(centroids).finalize())
+
+
+def _code_use(quality: Mapping[str, Any], tracks: int) -> dict[str, Any]:
+    used = quality["centroids"] - quality["dead_codes"]
+    return {"coverage": quality["tracks"] / tracks if tracks else 0.0, "codes_used": used, **quality}

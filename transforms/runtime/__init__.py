@@ -1,0 +1,1 @@
+"""What every job needs from Beam: coders, counters, rejects, progress."""

@@ -1,0 +1,1 @@
+"""The store: paths, files, records, locks, snapshots and releases."""

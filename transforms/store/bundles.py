@@ -1,0 +1,126 @@
+"""Codebook bundles in the store."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from typing import Any
+
+from tracktokens.codebooks.bundle import Bundle
+from tracktokens.codebooks.codebook import Codebook
+from tracktokens.codebooks.training.fit import TrainingMetrics
+from tracktokens.schemas.errors import DataRefusedError, UsageError
+from tracktokens.schemas.manifests.bundle import BundleManifest, CodebookEntry
+from tracktokens.schemas.manifests.release import ReleaseManifest
+from tracktokens.schemas.modalities import MODALITIES
+from tracktokens.transforms.store import files
+from tracktokens.transforms.store.layout import Store
+
+MANIFEST = "manifest.json"
+
+
+def codebook_path(store: Store, bundle_id: str, modality: str) -> str:
+    """Where a codebook of a bundle lies."""
+    return files.join(store.bundle(bundle_id), f"{modality}.safetensors")
+
+
+def read_codebook(store: Store, bundle_id: str, modality: str) -> Codebook:
+    """Read one codebook of a bundle.
+
+    Raises:
+        DataRefusedError: when the file is missing, was changed, or is something else.
+    """
+    return read_codebook_file(codebook_path(store, bundle_id, modality))
+
+
+def read_codebook_file(path: str) -> Codebook:
+    """Read a codebook; see :func:`read_codebook`."""
+    if not files.exists(path):
+        raise DataRefusedError(f"{path} is missing: restore it, or train a new bundle")
+    try:
+        return Codebook.from_bytes(files.read_bytes(path))
+    except DataRefusedError as error:
+        raise DataRefusedError(f"{path}: {error}; restore it, or train a new bundle") from error
+
+
+def read_manifest(store: Store, bundle_id: str) -> BundleManifest:
+    """Read a bundle's manifest.
+
+    Raises:
+        UsageError: when the store has no such bundle.
+    """
+    path = files.join(store.bundle(bundle_id), MANIFEST)
+    if not files.exists(path):
+        raise UsageError(f"{store.root} has no codebook bundle {bundle_id}: run `tracktokens train`")
+    return BundleManifest.from_json(files.read_bytes(path), path)
+
+
+def read_bundle(store: Store, bundle_id: str) -> Bundle:
+    """Read a bundle and check that it is the one that its name says.
+
+    Raises:
+        UsageError: when the store has no such bundle.
+        DataRefusedError: when its codebooks are not those that the name is a hash of.
+    """
+    manifest = read_manifest(store, bundle_id)
+    bundle = Bundle.of(read_codebook(store, bundle_id, modality) for modality in MODALITIES)
+    for codebook in bundle.codebooks:
+        expected = manifest.codebooks[codebook.modality]["content_hash"]
+        if codebook.content_hash != expected:
+            raise DataRefusedError(
+                f"{codebook_path(store, bundle_id, codebook.modality)} has the hash {codebook.content_hash}, "
+                f"its manifest says {expected}: restore it, or train a new bundle"
+            )
+    if bundle.bundle_id != bundle_id:
+        raise DataRefusedError(
+            f"{store.bundle(bundle_id)} holds bundle {bundle.bundle_id}: another bundle was put in its place; "
+            "restore it, or train a new one"
+        )
+    return bundle
+
+
+def read_released_bundle(store: Store, release: ReleaseManifest) -> Bundle:
+    """Read the bundle of a release; see :func:`read_bundle`.
+
+    Raises:
+        DataRefusedError: when it is gone, or its codebooks are not those that the name is a hash of.
+    """
+    path = files.join(store.bundle(release.bundle_id), MANIFEST)
+    if not files.exists(path):
+        raise DataRefusedError(
+            f"{path} is gone, and release {release.release_id} is of that bundle: restore it from a backup, or go "
+            "back to a release of another with `tracktokens releases rollback`"
+        )
+    return read_bundle(store, release.bundle_id)
+
+
+def training_metrics(manifest: BundleManifest, modality: str) -> TrainingMetrics | None:
+    """How the training of a bundle's codebook went; None where nothing was learned, or was measured otherwise."""
+    known = manifest.codebooks[modality]["training"]
+    names = [field.name for field in fields(TrainingMetrics)]
+    return TrainingMetrics(**{name: known[name] for name in names}) if known.keys() >= set(names) else None
+
+
+def write_bundle(
+    store: Store,
+    bundle: Bundle,
+    training: Mapping[str, Mapping[str, Any]],
+    kept: frozenset[str] = frozenset(),
+    parent: str | None = None,
+) -> BundleManifest:
+    """Write a bundle, its manifest last. ``kept`` names the modalities whose codebook is the parent's."""
+    entries = {}
+    for codebook in bundle.codebooks:
+        modality = codebook.modality
+        files.write_bytes(codebook_path(store, bundle.bundle_id, modality), codebook.to_bytes())
+        entries[modality] = asdict(
+            CodebookEntry(
+                encoder_id=codebook.encoder_id,
+                dim=codebook.dim,
+                centroids=codebook.size,
+                content_hash=codebook.content_hash,
+                training=dict(training[modality]),
+                kept_from=parent if modality in kept else None,
+            )
+        )
+    manifest = BundleManifest(bundle.bundle_id, bundle.reserved, entries, parent)
+    files.write_bytes(files.join(store.bundle(bundle.bundle_id), MANIFEST), manifest.to_json().encode())
+    return manifest

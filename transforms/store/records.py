@@ -1,0 +1,146 @@
+"""Facts in the store: which keys have one, and vectors as Arrow columns and as NumPy arrays."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tracktokens.schemas.errors import DataRefusedError
+from tracktokens.schemas.tables.catalog import TRACK_KEYS
+from tracktokens.schemas.tables.records import CODE_FACTS, FAILURES, KEY, vector_facts
+from tracktokens.transforms.store import files
+from tracktokens.transforms.store.keys import distinct_sorted
+from tracktokens.transforms.store.layout import Catalog, Store, part_name
+
+
+def catalog_keys(catalog: Catalog, modality: str, bucket: int) -> pa.Array:
+    """The distinct keys of one bucket of a catalog's modality, sorted."""
+    keys = files.read_table(catalog.keys(modality, bucket), TRACK_KEYS, [KEY.name])
+    return distinct_sorted(keys[KEY.name].combine_chunks())
+
+
+def unencoded(
+    store: Store, modality: str, encoder_id: str, bucket: int, keys: pa.Array, retry: bool = False
+) -> pa.Array:
+    """Those of a bucket's keys that have neither a vector nor, unless it is to be tried again, a failure."""
+    tried = encoded(store, modality, encoder_id, bucket)
+    if not retry:
+        tried += _keys(store.failures(modality, encoder_id, bucket), FAILURES)
+    return without(keys, tried)
+
+
+def uncoded(store: Store, bundle_id: str, modality: str, bucket: int, keys: pa.Array) -> pa.Array:
+    """Those of a bucket's keys that have no code under a bundle."""
+    return without(keys, _keys(store.codes(bundle_id, modality, bucket), CODE_FACTS))
+
+
+def failed(store: Store, catalog: Catalog, modality: str, encoder_id: str, bucket: int) -> pa.Table:
+    """A bucket's inputs of which there is no vector, with reasons: for good, or in the run that made the catalog."""
+    lasting = files.read_table(store.failures(modality, encoder_id, bucket), FAILURES)
+    transient = files.read_table(catalog.failures(modality, bucket), FAILURES)
+    return pa.concat_tables([lasting, transient]).combine_chunks()
+
+
+def encoded(store: Store, modality: str, encoder_id: str, bucket: int) -> list[pa.Array]:
+    """Keys of a bucket that have a vector, in chunks."""
+    return list(_vector_keys(store.vectors(modality, encoder_id, bucket)))
+
+
+def without(keys: pa.Array, chunks: list[pa.Array]) -> pa.Array:
+    """Keys that are in none of the chunks."""
+    if not chunks:
+        return keys
+    return keys.filter(pc.invert(pc.is_in(keys, value_set=pa.concat_arrays(chunks))))
+
+
+def write_vectors(store: Store, modality: str, encoder_id: str, bucket: int, facts: pa.RecordBatch) -> None:
+    """Add vector facts of one bucket as a file of their own."""
+    path = files.join(store.vectors(modality, encoder_id, bucket), part_name(facts["key"]))
+    files.write_batches(path, facts.schema, [facts], **VECTOR_FILE)
+
+
+VECTOR_FILE = {"compression": "none", "use_dictionary": False, "write_statistics": False}
+"""Vectors and hashes are noise to a compressor: plain pages are as small, and are read without a copy."""
+
+
+def make_vector_facts(keys: pa.Array, vectors: npt.NDArray[np.float16]) -> pa.RecordBatch:
+    """Put keys and vectors of shape (keys, dim) into a batch of vector facts."""
+    dim = vectors.shape[1]
+    flat = pa.array(np.ascontiguousarray(vectors).reshape(-1))
+    return pa.record_batch([keys, pa.FixedSizeListArray.from_arrays(flat, dim)], schema=vector_facts(dim))
+
+
+def read_vectors(folder: str, wanted: pa.Array) -> Iterator[tuple[pa.Array, npt.NDArray[np.float16]]]:
+    """Read the vector facts of a bucket that have one of the wanted keys.
+
+    Yields:
+        Keys, and float16 vectors of shape (keys, dim). A key comes once, even where its fact was written twice.
+
+    Raises:
+        DataRefusedError: when files differ in dimension, or one cannot be read or differs from its checksums.
+    """
+    dims: set[int] = set()
+
+    remaining = wanted
+
+    def read(path: str) -> Iterator[pa.RecordBatch]:
+        schema = vector_schema(path)
+        dims.add(schema.field("vector").type.list_size)
+        if len(dims) > 1:
+            raise DataRefusedError(f"{folder} has vectors of {sorted(dims)} dimensions: remove the files of one kind")
+        return files.read_batches(path, schema, checked=True, holding=remaining)
+
+    for batch in files.read_each(folder, read, backwards=True):  # what is new first, and then what was merged
+        chosen = first_of(batch, remaining)
+        if chosen.num_rows:
+            remaining = without(remaining, [chosen["key"]])
+            yield chosen["key"], as_matrix(chosen["vector"])
+        if not len(remaining):
+            return
+
+
+def first_of(batch: pa.RecordBatch, wanted: pa.Array) -> pa.RecordBatch:
+    """Rows whose key is wanted, the first of each key; the batch itself, uncopied, where that is all of it."""
+    mask = pc.is_in(batch["key"], value_set=wanted)
+    chosen = batch if pc.all(mask).as_py() else batch.filter(mask)
+    if pc.count_distinct(chosen["key"]).as_py() == chosen.num_rows:
+        return chosen
+    _, first = np.unique(np.asarray(chosen["key"].dictionary_encode().indices), return_index=True)
+    return chosen.take(pa.array(first))
+
+
+def as_matrix(vectors: pa.FixedSizeListArray) -> npt.NDArray[np.float16]:
+    """View a fixed size list column as an array of shape (rows, dim), without a copy."""
+    flat = vectors.flatten().to_numpy(zero_copy_only=True)
+    matrix: npt.NDArray[np.float16] = flat.reshape(len(vectors), vectors.type.list_size)
+    return matrix
+
+
+def vector_schema(path: str) -> pa.Schema:
+    """Schema of a file of vector facts, whatever its dimension.
+
+    Raises:
+        DataRefusedError: when it is not such a file.
+    """
+    try:
+        with files.open_parquet(path) as file:
+            found = file.schema_arrow.field("vector").type
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowException, OSError, KeyError) as error:
+        raise DataRefusedError(f"{path} cannot be read as vectors ({error}): remove or restore it") from error
+    return vector_facts(getattr(found, "list_size", 0))
+
+
+def _vector_keys(folder: str) -> Iterator[pa.Array]:
+    def read(path: str) -> Iterator[pa.Array]:
+        for batch in files.read_batches(path, vector_schema(path), [KEY.name], checked=True):
+            yield batch["key"]
+
+    return files.read_each(folder, read)
+
+
+def _keys(folder: str, schema: pa.Schema) -> list[pa.Array]:
+    return [batch["key"] for batch in files.read_folder(folder, schema, [KEY.name])]

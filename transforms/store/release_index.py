@@ -1,0 +1,100 @@
+"""A release's tracks, ready to be found by their tokens: the token table as arrays, in the order that wins ties.
+
+Of two tracks with the same score the more popular one comes first, then the one whose id is lower. Tracks whose
+popularity is not known come last. Ids stay in Arrow: there is no Python object for a track.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tracktokens.codebooks.bundle import Bundle
+from tracktokens.codebooks.decoding.trie import TupleTree
+from tracktokens.codebooks.matching.code_similarity import CodeSimilarity
+from tracktokens.codebooks.matching.token_index import TokenIndex
+from tracktokens.codebooks.matching.top_k import Rows
+from tracktokens.schemas.manifests.release import ReleaseManifest
+from tracktokens.schemas.modalities import MODALITIES
+from tracktokens.transforms.store.bundles import read_bundle
+from tracktokens.transforms.store.keys import bucket_numbers, content_keys
+from tracktokens.transforms.store.layout import Store
+from tracktokens.transforms.store.token_tables import TokenTable, code_matrix, popularity_weights
+
+Names = dict[str, tuple[str | None, str | None]]
+"""Title and artist by track id."""
+
+
+@dataclass(frozen=True, eq=False)
+class ReleaseIndex:
+    """The tracks of a release. A row number of one attribute is that of the others.
+
+    Attributes:
+        table: where the release lies.
+        size: codes of its vocabulary a modality.
+        track_ids: large_string (tracks,).
+        index: finds rows by tokens, and has their codes.
+    """
+
+    table: TokenTable
+    size: int
+    track_ids: pa.LargeStringArray = field(repr=False)
+    index: TokenIndex = field(repr=False)
+
+    @classmethod
+    def read(cls, store: Store, release: ReleaseManifest) -> "ReleaseIndex":
+        """Read a release.
+
+        Raises:
+            UsageError: its bundle is gone.
+            DataRefusedError: a part of it cannot be read, or is of another bundle.
+        """
+        bundle = read_bundle(store, release.bundle_id)
+        table = TokenTable.of(store, release)
+        tracks = pa.concat_tables([_read_bucket(table, bucket) for bucket in range(store.buckets)])
+        order = pc.sort_indices(tracks, [("popularity", "descending"), ("track_id", "ascending")])
+        codes = code_matrix(tracks)[order.to_numpy()]
+        ids = tracks["track_id"].combine_chunks().take(order)
+        return cls(table, bundle.reserved, ids, TokenIndex(codes, similarities(bundle)))
+
+    def ids(self, rows: Rows) -> list[str]:
+        """Track ids of some rows."""
+        found: list[str] = self.track_ids.take(pa.array(rows)).to_pylist()
+        return found
+
+    def rows(self, track_ids: Collection[str]) -> npt.NDArray[np.bool_]:
+        """Which rows are one of these tracks, bool (tracks,): what ``allowed`` of a search takes."""
+        wanted = pa.array(list(track_ids), pa.large_string())
+        found: npt.NDArray[np.bool_] = pc.is_in(self.track_ids, value_set=wanted).to_numpy(zero_copy_only=False)
+        return found
+
+    def tree(self, allowed: npt.NDArray[np.bool_] | None = None) -> TupleTree:
+        """The token tuples of all rows, or of those that are allowed: what ``CatalogConstraint`` takes."""
+        rows = np.arange(len(self.index)) if allowed is None else np.flatnonzero(allowed)
+        return TupleTree(self.index.codes(rows))
+
+    def names(self, track_ids: Collection[str]) -> Names:
+        """Title and artist of a few tracks, from their buckets of the catalog."""
+        wanted = pa.array(sorted(track_ids), pa.string())
+        buckets = set(bucket_numbers(content_keys(wanted), self.table.catalog.buckets).tolist())
+        names: Names = {}
+        for bucket in sorted(buckets):
+            tracks = self.table.tracks(bucket, ["track_id", "title", "artist"])
+            found = tracks.filter(pc.is_in(tracks["track_id"], value_set=wanted)).to_pylist()
+            names |= {row["track_id"]: (row["title"], row["artist"]) for row in found}
+        return names
+
+
+def similarities(bundle: Bundle) -> list[CodeSimilarity]:
+    """How similar the codes of each modality are."""
+    return [CodeSimilarity(codebook.centroids) for codebook in bundle.codebooks]
+
+
+def _read_bucket(table: TokenTable, bucket: int) -> pa.Table:
+    tokens = table.read(bucket, ["track_id", *MODALITIES])
+    popularity = popularity_weights(table.tracks(bucket, ["popularity"])["popularity"])
+    tracks = tokens.append_column("popularity", pa.array(popularity))
+    return tracks.set_column(0, "track_id", tracks["track_id"].cast(pa.large_string()))

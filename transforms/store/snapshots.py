@@ -1,0 +1,98 @@
+"""Find the catalog snapshot and the encoders that a job works on."""
+
+from dataclasses import dataclass
+
+from tracktokens.schemas.errors import DataRefusedError, UsageError
+from tracktokens.schemas.manifests.catalog import CatalogManifest, PlaylistsManifest
+from tracktokens.schemas.manifests.release import ReleaseManifest
+from tracktokens.schemas.modalities import MODALITIES, PLAYLIST
+from tracktokens.transforms.store import files
+from tracktokens.transforms.store.layout import Catalog, Store
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A complete catalog snapshot, with its playlists when it has any."""
+
+    store: Store
+    manifest: CatalogManifest
+    playlists: PlaylistsManifest | None
+
+    @property
+    def catalog(self) -> Catalog:
+        """Where it lies."""
+        return self.store.catalog(self.manifest.catalog_id)
+
+    @property
+    def encoders(self) -> dict[str, str]:
+        """Modality to encoder id, in token order, of the modalities that have vectors."""
+        ids = dict(self.manifest.encoders)
+        if self.playlists is not None:
+            ids[PLAYLIST] = self.playlists.encoder_id
+        return {modality: ids[modality] for modality in MODALITIES if modality in ids}
+
+    def tracks_with(self, modality: str) -> int:
+        """Rows of a modality's keys: every track may be in a playlist."""
+        learned = modality == PLAYLIST and self.playlists is not None
+        return self.manifest.rows_accepted if learned else self.manifest.tracks_with[modality]
+
+    def inputs(self, modality: str) -> int:
+        """Distinct inputs of a modality, each of which has a vector, or failed."""
+        learned = self.playlists if modality == PLAYLIST else None
+        return self.manifest.inputs.get(modality, 0) if learned is None else learned.tracks
+
+    def buckets(self) -> list[tuple[str, int]]:
+        """Every bucket of every modality that has vectors."""
+        return [(modality, bucket) for modality in self.encoders for bucket in range(self.store.buckets)]
+
+
+def open_snapshot(store: Store, catalog_id: str | None = None) -> Snapshot:
+    """Open a snapshot, the newest complete one when none is named.
+
+    Raises:
+        UsageError: when there is none.
+    """
+    chosen = catalog_id or _newest(store)
+    catalog = store.catalog(chosen)
+    if not files.exists(catalog.manifest):
+        raise UsageError(f"{store.root} has no complete catalog {chosen}: run `tracktokens embed`")
+    manifest = CatalogManifest.from_json(files.read_bytes(catalog.manifest), catalog.manifest)
+    return Snapshot(store, manifest, _playlists(catalog))
+
+
+def released_snapshot(store: Store, release: ReleaseManifest) -> Snapshot:
+    """Open the catalog that a release was made of.
+
+    Raises:
+        DataRefusedError: it is gone, or cannot be read.
+    """
+    manifest = store.catalog(release.catalog_id).manifest
+    if not files.exists(manifest):
+        raise DataRefusedError(
+            f"{manifest} is gone, and release {release.release_id} is of that catalog: restore it from a backup, "
+            "go back to another release with `tracktokens releases rollback`, or scan anew with `tracktokens run`"
+        )
+    return open_snapshot(store, release.catalog_id)
+
+
+def complete_catalogs(store: Store) -> list[str]:
+    """Ids of the complete catalog snapshots of a store, oldest first."""
+    return files.list_folders_with(files.join(store.root, "catalogs"), "catalog.json")
+
+
+def newest_catalog(store: Store) -> Catalog | None:
+    """The newest complete catalog snapshot; None before the first."""
+    complete = complete_catalogs(store)
+    return store.catalog(complete[-1]) if complete else None
+
+
+def _newest(store: Store) -> str:
+    complete = complete_catalogs(store)
+    if not complete:
+        raise UsageError(f"{store.root} has no complete catalog: run `tracktokens embed`")
+    return complete[-1]
+
+
+def _playlists(catalog: Catalog) -> PlaylistsManifest | None:
+    path = catalog.playlists_manifest
+    return PlaylistsManifest.from_json(files.read_bytes(path), path) if files.exists(path) else None

@@ -1,0 +1,91 @@
+"""Token tables: where their parts lie, and how one is read, with a check that it is of the bundle that it should be."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tracktokens.codebooks.tokens.code_matrix import NONE, Codes
+from tracktokens.schemas.errors import DataRefusedError
+from tracktokens.schemas.manifests.release import ReleaseManifest
+from tracktokens.schemas.modalities import MODALITIES
+from tracktokens.schemas.tables.catalog import CATALOG_TRACKS
+from tracktokens.schemas.tables.tokens import BUNDLE_KEY, TOKENS
+from tracktokens.transforms.store import files
+from tracktokens.transforms.store.layout import Catalog, Store
+
+
+def token_part(release: str, bucket: int) -> str:
+    """Path of the part of a release's token table that holds a bucket of tracks."""
+    return files.join(release, "tokens", f"part-{bucket:04d}.parquet")
+
+
+@dataclass(frozen=True)
+class TokenTable:
+    """The token table of a release, published or not yet.
+
+    Attributes:
+        release: folder of the release.
+        bundle_id: bundle whose codes it holds.
+        catalog: the snapshot that it was made from; it has the same tracks in the same order.
+    """
+
+    release: str
+    bundle_id: str
+    catalog: Catalog
+
+    @classmethod
+    def of(cls, store: Store, release: ReleaseManifest) -> "TokenTable":
+        """The token table of a published release."""
+        return cls(store.release(release.release_id), release.bundle_id, store.catalog(release.catalog_id))
+
+    def read(self, bucket: int, columns: list[str] | None = None) -> pa.Table:
+        """Read the rows of a bucket of tracks, sorted by ``track_id``.
+
+        Raises:
+            DataRefusedError: the part is of another bundle, or cannot be read.
+        """
+        path = token_part(self.release, bucket)
+        self._check_bundle(path)
+        wanted = TOKENS if columns is None else pa.schema([TOKENS.field(name) for name in columns])
+        batches = list(files.read_batches(path, TOKENS, columns, checked=True))
+        return pa.Table.from_batches(batches, wanted).combine_chunks()
+
+    def tracks(self, bucket: int, columns: list[str]) -> pa.Table:
+        """Read what the catalog knows of the same tracks, in the same order."""
+        return files.read_table(self.catalog.tracks(bucket), CATALOG_TRACKS, columns)
+
+    def _check_bundle(self, path: str) -> None:
+        with _opened(path) as metadata:
+            found = metadata.get(BUNDLE_KEY.encode(), b"").decode()
+        if found != self.bundle_id:
+            raise DataRefusedError(
+                f"{path} holds codes of bundle {found or 'unknown'}, its release is of {self.bundle_id}: "
+                "restore it, or publish again"
+            )
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[dict[bytes, bytes]]:
+    try:
+        with files.open_parquet(path) as file:
+            yield file.schema_arrow.metadata or {}
+    except (pa.ArrowException, OSError) as error:
+        raise DataRefusedError(f"{path} cannot be read ({error}): restore it, or publish again") from error
+
+
+def code_matrix(tokens: pa.Table | pa.RecordBatch) -> Codes:
+    """Turn the code columns of a token table into int16 (tracks, 5), -1 where a track lacks a modality."""
+    columns = [pc.fill_null(tokens[modality], NONE).to_numpy(zero_copy_only=False) for modality in MODALITIES]
+    codes: Codes = np.stack(columns, axis=1).astype(np.int16, copy=False)
+    return codes
+
+
+def popularity_weights(popularity: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.float64]:
+    """Turn a column of popularity into weights, float64 (tracks,): 0 where it is not known, or below 0."""
+    weights: npt.NDArray[np.float64] = pc.fill_null(popularity, 0.0).to_numpy(zero_copy_only=False)
+    return np.maximum(weights, 0.0)
