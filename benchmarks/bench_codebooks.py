@@ -94,7 +94,7 @@ def compare(name: str, vectors: Halves, rounds: int) -> None:
 
 
 def ours(vectors: Halves, seed: int) -> Floats:
-    return fit_codebook(vectors, modality="metadata", encoder_id="", reserved=CODES, seed=seed).codebook.centroids
+    return fit_codebook(vectors, modality="metadata", encoder_id="", codebook_size=CODES, seed=seed).codebook.centroids
 
 
 def mini_batches(vectors: Halves, seed: int) -> Floats:

@@ -75,7 +75,7 @@ def measure(corpus: pa.Table, share: float) -> Iterator[tuple[str, dict[str, flo
     found, frozen = train(without(training, frozenset(keys.filter(pa.array(hidden)).to_pylist())), config)
     rows = pc.fill_null(pc.index_in(keys, value_set=found), -1).to_numpy().astype(np.int64)
     hidden = rows < 0
-    book = fit_codebook(frozen, modality=PLAYLIST, encoder_id="frozen", reserved=1024).codebook
+    book = fit_codebook(frozen, modality=PLAYLIST, encoder_id="frozen", codebook_size=1024).codebook
     playlists, tests = coded(training, keys), coded(corpus.filter(pa.array(held_out)), keys)
     second = train(training, replace(config, seed=1))[1]
     kinds = {

@@ -51,7 +51,7 @@ def retrained(book: Codebook, old: Vectors, new: Vectors) -> tuple[Codebook, dic
         new[1],
         modality=PLAYLIST,
         encoder_id="new",
-        reserved=book.reserved,
+        codebook_size=book.codebook_size,
         preprocessing=book.preprocessing,
         start=book.centroids,
     )
@@ -88,7 +88,7 @@ def measure(corpus: pa.Table, times: int) -> Iterator[tuple[str, dict[str, float
     hidden = tracks.filter(pa.array(generator.random(len(tracks)) < 0.05))
     part = full.filter(pa.array(generator.random(full.num_rows) < 0.95))
     old = learn(without(part, frozenset(hidden.to_pylist())))
-    fit = fit_codebook(old[1], modality=PLAYLIST, encoder_id="old", reserved=1024)
+    fit = fit_codebook(old[1], modality=PLAYLIST, encoder_id="old", codebook_size=1024)
     explained = {"explained": round(fit.metrics.explained_variance, 3)}
     yield "old", {**explained, **quality(old, old[0], full, held_out)}
     for seed in (0, 1):

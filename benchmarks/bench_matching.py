@@ -29,11 +29,11 @@ import pyarrow as pa
 from tracktokens.codebooks.bundle import Bundle
 from tracktokens.codebooks.codebook import Codebook, Preprocessing
 from tracktokens.codebooks.decoding.catalog_constraint import CatalogConstraint
-from tracktokens.codebooks.decoding.trie import TupleTree
+from tracktokens.codebooks.decoding.trie import TupleTrie
 from tracktokens.codebooks.matching.code_similarity import CodeSimilarity
 from tracktokens.codebooks.matching.token_index import Matching, TokenIndex
 from tracktokens.codebooks.matching.weights import MATCHING_WEIGHTS
-from tracktokens.codebooks.tokens.code_matrix import NONE, UNWRITTEN
+from tracktokens.codebooks.tokens.code_matrix import NONE, WILDCARD
 from tracktokens.codebooks.tokens.vocabulary import token_strings, vocabulary
 from tracktokens.schemas.manifests.release import ReleaseManifest
 from tracktokens.schemas.modalities import AUDIO, LYRICS, METADATA, MODALITIES, PLAYLIST, TAGS
@@ -89,7 +89,7 @@ def compare(tracks: int, queries: int, hnsw: bool) -> None:
     dense = dense_sides(vectors, hnsw)
     polars = polars_side(codes)
     for kind, written in KINDS.items():
-        asked = np.full((queries, len(MODALITIES)), UNWRITTEN, np.int16)
+        asked = np.full((queries, len(MODALITIES)), WILDCARD, np.int16)
         asked[:, written] = codes[rows][:, written]
         require_same_scores(index, polars, asked[:5])
         sides: dict[str, Callable[[int], object]] = {
@@ -140,7 +140,7 @@ def polars_side(codes: Codes) -> Callable[[Codes], npt.NDArray[np.float64]]:
         terms = [
             (pl.col(modality) == pl.lit(code, pl.Int16)).cast(pl.Float32) * weight
             for modality, code, weight in zip(MODALITIES, query.tolist(), MATCHING_WEIGHTS, strict=True)
-            if code != UNWRITTEN
+            if code != WILDCARD
         ]
         found = table.lazy().select(places, pl.sum_horizontal(terms).alias("score")).top_k(TOP, by="score").collect()
         scores: npt.NDArray[np.float64] = np.sort(found["score"].to_numpy())[::-1].astype(np.float64)
@@ -151,7 +151,7 @@ def polars_side(codes: Codes) -> Callable[[Codes], npt.NDArray[np.float64]]:
 
 def require_same_scores(index: TokenIndex, polars: Callable[[Codes], npt.NDArray[np.float64]], asked: Codes) -> None:
     for query in asked:
-        whole = np.dot(query != UNWRITTEN, MATCHING_WEIGHTS)
+        whole = np.dot(query != WILDCARD, MATCHING_WEIGHTS)
         theirs = polars(query) / whole
         np.testing.assert_allclose(index.match(query, TOP).scores, theirs[theirs > 0], rtol=1e-6)
 
@@ -224,7 +224,7 @@ def time_constraint(tracks: int) -> None:
     torch.set_num_threads(1)
     _, codes = make_codes(tracks)
     start = time.perf_counter()
-    tree = TupleTree(codes)
+    tree = TupleTrie(codes)
     seconds = time.perf_counter() - start
     size = MODEL_VOCABULARY + len(vocabulary(CODES))
     ids = {entry.token: MODEL_VOCABULARY + place for place, entry in enumerate(vocabulary(CODES))}

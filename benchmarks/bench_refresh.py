@@ -19,10 +19,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from bench_vectors import CENTRES, DIMS, measured_run, vectors_batch, vectors_schema
 
-from tracktokens.pipelines.encoder_config import VectorsChoice, VectorSources
+from tracktokens.pipelines.encoder_config import PrecomputedConfig, VectorSources
 from tracktokens.pipelines.jobs.refresh import RefreshJob
 from tracktokens.pipelines.jobs.run import RunJob
-from tracktokens.pipelines.runner import Launch
+from tracktokens.pipelines.runner import PipelineRunner
 
 PART_ROWS = 1 << 14
 CHANGED = 100
@@ -134,10 +134,10 @@ def make_vectors(modality: str, rows: np.ndarray, edited: bool) -> np.ndarray:
 
 def work(job: str, catalog: str, store: str, workers: int) -> None:
     """Tokenize or refresh a catalog, and say how long each stage took."""
-    choices = {m: VectorsChoice(f"{catalog}/{m}", source=f"bench-{m}") for m in DIMS}
+    choices = {m: PrecomputedConfig(f"{catalog}/{m}", source=f"bench-{m}") for m in DIMS}
     given, tracks = VectorSources(vectors=choices).given(), f"{catalog}/tracks.parquet"
     jobs = {"run": RunJob(tracks, store, {}, vectors=given), "refresh": RefreshJob(tracks, store, {}, vectors=given)}
-    outcome = jobs[job].run(Launch(workers))
+    outcome = jobs[job].run(PipelineRunner(workers))
     stages = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in outcome.seconds.items())
     print(f"{sum(outcome.seconds.values()):.1f} s ({stages}), {sum(outcome.catalog.encoded.values())} vectors stored")
 

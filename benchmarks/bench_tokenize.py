@@ -24,7 +24,7 @@ from tracktokens.codebooks.bundle import Bundle
 from tracktokens.codebooks.codebook import Codebook, Preprocessing
 from tracktokens.pipelines.jobs.tokenize import TokenizeJob
 from tracktokens.pipelines.jobs.train import empty_codebook
-from tracktokens.pipelines.runner import Launch
+from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.manifests.catalog import CatalogManifest
 from tracktokens.schemas.modalities import METADATA, MODALITIES
 from tracktokens.schemas.tables.catalog import TRACK_KEYS
@@ -32,7 +32,7 @@ from tracktokens.transforms.store import files
 from tracktokens.transforms.store.bundles import write_bundle
 from tracktokens.transforms.store.keys import sort_by_key
 from tracktokens.transforms.store.layout import Store
-from tracktokens.transforms.store.records import make_vector_facts, write_vectors
+from tracktokens.transforms.store.records import make_vector_records, write_vectors
 
 DIM = 384
 CODES = 1024
@@ -88,7 +88,7 @@ def timed(side: str, store: Store, bundle: str) -> tuple[float, float]:
 def run_job(root: str, bundle: str) -> None:
     """The tokenize job, in this process."""
     start = time.perf_counter()
-    counts = TokenizeJob(root, bundle, CATALOG).run(Launch())
+    counts = TokenizeJob(root, bundle, CATALOG).run(PipelineRunner())
     seconds = time.perf_counter() - start
     assert sum(counts.values()) > 0, "nothing was assigned"
     print(seconds)
@@ -132,7 +132,7 @@ def make_store(root: str, count: int) -> str:
             noise = generator.standard_normal((len(part), DIM), np.float32)
             vectors = centres[generator.integers(0, CODES, len(part))] + noise
             vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-            write_vectors(store, METADATA, ENCODER, bucket, make_vector_facts(part, vectors.astype(np.float16)))
+            write_vectors(store, METADATA, ENCODER, bucket, make_vector_records(part, vectors.astype(np.float16)))
         tracks = np.arange(share, dtype=np.uint64)
         rows = pa.table([keys, tracks, np.ones(share, bool), np.ones(share, bool)], schema=TRACK_KEYS)
         files.write_batches(files.join(catalog.keys(METADATA, bucket), "part.parquet"), TRACK_KEYS, [sort_by_key(rows)])

@@ -22,9 +22,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tracktokens.pipelines.encoder_config import VectorsChoice, VectorSources
+from tracktokens.pipelines.encoder_config import PrecomputedConfig, VectorSources
 from tracktokens.pipelines.jobs.run import RunJob
-from tracktokens.pipelines.runner import Launch
+from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.modalities import AUDIO, LYRICS, METADATA, PLAYLIST, TAGS
 
 DIMS = {PLAYLIST: 128, TAGS: 384, METADATA: 384, LYRICS: 384, AUDIO: 512}
@@ -173,9 +173,9 @@ def proportional_bytes(pid: int) -> int:
 
 def run(catalog: Path, store: str, workers: int) -> None:
     """Tokenize a catalog and say how long each stage took."""
-    choices = {m: VectorsChoice(str(catalog / f"{m}.parquet"), source=f"bench-{m}") for m in DIMS}
+    choices = {m: PrecomputedConfig(str(catalog / f"{m}.parquet"), source=f"bench-{m}") for m in DIMS}
     given = VectorSources(vectors=choices).given()
-    outcome = RunJob(str(catalog / "tracks.parquet"), store, {}, vectors=given).run(Launch(workers))
+    outcome = RunJob(str(catalog / "tracks.parquet"), store, {}, vectors=given).run(PipelineRunner(workers))
     stages = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in outcome.seconds.items())
     print(f"{sum(outcome.seconds.values()):.1f} s ({stages}), {sum(outcome.catalog.encoded.values())} vectors stored")
 

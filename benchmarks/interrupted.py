@@ -38,7 +38,7 @@ from tracktokens.pipelines.cli.main import main as cli
 from tracktokens.pipelines.demo.catalog import make_demo
 from tracktokens.pipelines.maintenance.garbage_collection import GcJob
 from tracktokens.pipelines.maintenance.verify import verify_store
-from tracktokens.pipelines.runner import Launch
+from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.transforms.embedding import encode_missing
 from tracktokens.transforms.store import files
 
@@ -216,7 +216,7 @@ def findings(store: Path) -> list[str]:
 
 def verify(store: Path, notes: Path) -> None:
     """Leave in a file what is wrong with a store."""
-    found = verify_store(str(store), Launch())
+    found = verify_store(str(store), PipelineRunner())
     (notes / FINDINGS_FILE).write_text("".join(f"{finding.path}: {finding.problem}\n" for finding in found))
 
 
@@ -230,7 +230,7 @@ def tidy(store: Path) -> None:
 
 def collect(store: Path) -> None:
     """Keep the latest release, and what it needs."""
-    GcJob(str(store), keep=1, delete=True).run(Launch())
+    GcJob(str(store), keep=1, delete=True).run(PipelineRunner())
 
 
 def work(job: str, catalog: Path, store: Path, notes: Path, until: int) -> None:

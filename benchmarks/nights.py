@@ -56,7 +56,7 @@ class Night:
         gc: the same of ``gc``.
         processor: seconds of the processor, of both.
         files: files in the store.
-        facts: files of vectors, failures and codes among them.
+        records: files of vectors, failures and codes among them.
         folders: folders in the store.
         megabytes: size of all files.
     """
@@ -65,7 +65,7 @@ class Night:
     gc: float
     processor: float
     files: int
-    facts: int
+    records: int
     folders: int
     megabytes: float
 
@@ -155,8 +155,8 @@ def measured(store: Path) -> tuple[int, int, int, float]:
     """Files, files of facts, and folders of a store, and its size in MB."""
     found = list(store.rglob("*"))
     paths = [path for path in found if path.is_file()]
-    facts = [path for path in paths if path.relative_to(store).parts[0] in ("vectors", "failures", "codes")]
-    return len(paths), len(facts), len(found) - len(paths), sum(path.stat().st_size for path in paths) / 1e6
+    records = [path for path in paths if path.relative_to(store).parts[0] in ("vectors", "failures", "codes")]
+    return len(paths), len(records), len(found) - len(paths), sum(path.stat().st_size for path in paths) / 1e6
 
 
 def summarize(nights: list[Night], keep: int) -> None:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tracktokens.codebooks.codebook import Codebook, Floats, Preprocessing, Vectors
+from tracktokens.codebooks.codebook import Codebook, Preprocessing
+from tracktokens.codebooks.numerics.arrays import Floats, Vectors
 from tracktokens.codebooks.numerics.blocks import map_blocks
 from tracktokens.codebooks.numerics.centroid_products import CentroidProducts
 
@@ -53,9 +54,9 @@ def assign(codebook: Codebook, vectors: Vectors) -> Assignment:
 
     Raises:
         ValueError: the codebook has no centroids, or the vectors are not (n, dim).
-        DataRefusedError: a vector is not finite.
+        InvalidDataError: a vector is not finite.
     """
-    if codebook.size == 0:
+    if codebook.num_centroids == 0:
         raise ValueError(f"the {codebook.modality} codebook has no centroids: it was trained without vectors")
     if vectors.ndim != 2 or vectors.shape[1] != codebook.dim:
         raise ValueError(

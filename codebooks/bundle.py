@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from tracktokens.codebooks.codebook import MAX_CODES, Codebook
-from tracktokens.schemas.errors import DataRefusedError
+from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.schemas.modalities import MODALITIES
 
 __all__ = ["MAX_CODES", "Bundle"]
@@ -21,7 +21,7 @@ class Bundle:
         codebooks: the codebooks, in the order of ``schemas.modalities.MODALITIES``. Use :meth:`of` for another order.
 
     Raises:
-        DataRefusedError: a modality is missing, double or out of order, or the numbers of reserved codes differ.
+        InvalidDataError: a modality is missing, double or out of order, or the numbers of reserved codes differ.
     """
 
     codebooks: tuple[Codebook, ...]
@@ -29,10 +29,10 @@ class Bundle:
     def __post_init__(self) -> None:
         found = tuple(codebook.modality for codebook in self.codebooks)
         if found != MODALITIES:
-            raise DataRefusedError(_modality_fault(found))
-        if len({codebook.reserved for codebook in self.codebooks}) > 1:
-            sizes = ", ".join(f"{codebook.modality} {codebook.reserved}" for codebook in self.codebooks)
-            raise DataRefusedError(f"the codebooks of a bundle must reserve the same number of codes, not: {sizes}")
+            raise InvalidDataError(_modality_fault(found))
+        if len({codebook.codebook_size for codebook in self.codebooks}) > 1:
+            sizes = ", ".join(f"{codebook.modality} {codebook.codebook_size}" for codebook in self.codebooks)
+            raise InvalidDataError(f"the codebooks of a bundle must reserve the same number of codes, not: {sizes}")
 
     @classmethod
     def of(cls, codebooks: Iterable[Codebook]) -> "Bundle":
@@ -43,9 +43,9 @@ class Bundle:
         return self.codebooks[MODALITIES.index(modality)]
 
     @property
-    def reserved(self) -> int:
+    def codebook_size(self) -> int:
         """Codes that are reserved for each modality: the K of the vocabulary."""
-        return self.codebooks[0].reserved
+        return self.codebooks[0].codebook_size
 
     @cached_property
     def bundle_id(self) -> str:

@@ -10,14 +10,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from tracktokens.schemas.errors import DataRefusedError
+from tracktokens.codebooks.numerics.arrays import Floats, Vectors
+from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.schemas.modalities import MODALITIES
 
 FORMAT_VERSION = "2"
@@ -25,8 +25,6 @@ FORMAT_VERSION = "2"
 MAX_CODES = 32767
 """Most codes a modality can have: a code is a non-negative int16."""
 
-Floats: TypeAlias = npt.NDArray[np.float32]
-Vectors: TypeAlias = npt.NDArray[np.float16] | npt.NDArray[np.float32]
 
 _HEADER_LENGTH_BYTES = 8
 _HEADER_ALIGNMENT = 8
@@ -45,7 +43,7 @@ class Preprocessing:
 
     Raises:
         ValueError: one of mean and scale is missing, or shapes do not fit each other.
-        DataRefusedError: a value is not finite.
+        InvalidDataError: a value is not finite.
     """
 
     unit_length: bool
@@ -76,7 +74,7 @@ class Preprocessing:
             out: where the points go, contiguous; a new array where it is None.
 
         Raises:
-            DataRefusedError: a value is NaN or infinite, or too large for a float32 norm.
+            InvalidDataError: a value is NaN or infinite, or too large for a float32 norm.
         """
         points = np.empty((len(vectors), self.components(vectors.shape[1])), np.float32) if out is None else out
         if self.projection is None:
@@ -89,7 +87,7 @@ class Preprocessing:
             )
         squared_norms = np.einsum("ij,ij->i", points, points)
         if unusable := int(np.count_nonzero(~np.isfinite(squared_norms))):
-            raise DataRefusedError(f"{unusable} of {len(points)} vectors have values that are not finite, or too large")
+            raise InvalidDataError(f"{unusable} of {len(points)} vectors have values that are not finite, or too large")
         if self.unit_length:
             norms = np.sqrt(squared_norms)
             points /= np.where(norms > 0, norms, 1)[:, np.newaxis]
@@ -124,27 +122,27 @@ class Codebook:
         encoder_id: the encoder whose vectors the centroids were learned from.
         preprocessing: applied to vectors before they are compared with centroids.
         centroids: float32 (codes, components), in preprocessed space; no rows for a modality without vectors.
-        reserved: codes that the vocabulary sets aside for the modality, at least as many as there are centroids.
+        codebook_size: codes that the vocabulary sets aside for the modality, at least as many as there are centroids.
 
     Raises:
         ValueError: shapes, types or counts do not fit each other.
-        DataRefusedError: a centroid is not finite.
+        InvalidDataError: a centroid is not finite.
     """
 
     modality: str
     encoder_id: str
     preprocessing: Preprocessing
     centroids: Floats = field(repr=False)
-    reserved: int
+    codebook_size: int
 
     def __post_init__(self) -> None:
         if self.modality not in MODALITIES:
             raise ValueError(f"{self.modality!r} is none of the modalities {', '.join(MODALITIES)}")
         _check_array("centroids", self.centroids, ndim=2)
-        if not 1 <= self.reserved <= MAX_CODES:
-            raise ValueError(f"{self.reserved} reserved codes: a modality can have 1 to {MAX_CODES}")
-        if len(self.centroids) > self.reserved:
-            raise ValueError(f"{len(self.centroids)} centroids do not fit into {self.reserved} reserved codes")
+        if not 1 <= self.codebook_size <= MAX_CODES:
+            raise ValueError(f"{self.codebook_size} reserved codes: a modality can have 1 to {MAX_CODES}")
+        if len(self.centroids) > self.codebook_size:
+            raise ValueError(f"{len(self.centroids)} centroids do not fit into {self.codebook_size} reserved codes")
         if (components := self.preprocessing.components(self.dim)) != self.centroids.shape[1]:
             raise ValueError(f"centroids have {self.centroids.shape[1]} dimensions, preprocessed vectors {components}")
 
@@ -157,7 +155,7 @@ class Codebook:
         return int(self.centroids.shape[1])
 
     @property
-    def size(self) -> int:
+    def num_centroids(self) -> int:
         """Number of centroids, which is the number of codes in use."""
         return len(self.centroids)
 
@@ -180,19 +178,19 @@ class Codebook:
         """Read what :meth:`to_bytes` wrote.
 
         Raises:
-            DataRefusedError: the bytes are not a codebook, are of another format version, or were changed since.
+            InvalidDataError: the bytes are not a codebook, are of another format version, or were changed since.
         """
         try:
             return _read(data)
         except (SafetensorError, KeyError, ValueError, TypeError) as error:
-            raise DataRefusedError(f"these bytes are not a codebook: {error}") from error
+            raise InvalidDataError(f"these bytes are not a codebook: {error}") from error
 
     def _description(self) -> dict[str, str]:
         return {
             "format": FORMAT_VERSION,
             "modality": self.modality,
             "encoder_id": self.encoder_id,
-            "reserved": str(self.reserved),
+            "reserved": str(self.codebook_size),
             "unit_length": "true" if self.preprocessing.unit_length else "false",
         }
 
@@ -213,14 +211,14 @@ def _check_array(name: str, array: Floats, ndim: int) -> None:
             f"{name}: float32 with {ndim} dimension(s) is needed, not {array.dtype} of shape {array.shape}"
         )
     if not np.isfinite(array).all():
-        raise DataRefusedError(f"{name}: some values are not finite")
+        raise InvalidDataError(f"{name}: some values are not finite")
 
 
 def _read(data: bytes) -> Codebook:
     tensors = load(data)  # checks lengths and offsets, so that the header can be trusted after it
     metadata = _metadata(data)
     if metadata["format"] != FORMAT_VERSION:
-        raise DataRefusedError(
+        raise InvalidDataError(
             f"a codebook of format version {metadata['format']}, and this program reads {FORMAT_VERSION}: "
             "`tracktokens train` learns codebooks anew"
         )
@@ -231,7 +229,7 @@ def _read(data: bytes) -> Codebook:
             _boolean(metadata["unit_length"]), tensors.get("mean"), tensors.get("scale"), tensors.get("projection")
         ),
         centroids=tensors["centroids"],
-        reserved=int(metadata["reserved"]),
+        codebook_size=int(metadata["reserved"]),
     )
     if codebook.content_hash != metadata["content_hash"]:
         raise ValueError(f"contents hash to {codebook.content_hash}, not to {metadata['content_hash']} as written")

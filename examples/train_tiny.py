@@ -46,7 +46,7 @@ from transformers import (
 )
 
 from tracktokens.codebooks.decoding.catalog_constraint import LENGTH, CatalogConstraint, TokenIds
-from tracktokens.codebooks.decoding.trie import TupleTree
+from tracktokens.codebooks.decoding.trie import TupleTrie
 from tracktokens.codebooks.tokens.code_matrix import Codes
 from tracktokens.codebooks.tokens.rendering import MENTION
 from tracktokens.pipelines.llm.extend_model import INITS, apply_to_folder, read_token_release
@@ -137,7 +137,7 @@ class Texts:
 
 
 @dataclass(frozen=True)
-class Written:
+class RenderStats:
     """What a model wrote.
 
     Attributes:
@@ -169,8 +169,8 @@ class Result:
 
     early: float
     final: float
-    written: Written
-    free: Written
+    written: RenderStats
+    free: RenderStats
     seconds: float
 
 
@@ -345,17 +345,17 @@ class Recommender:
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, tracks: ReleaseIndex) -> None:
         self.model, self.tokenizer, self.tracks = model.eval(), tokenizer, tracks
-        self.tree: TupleTree = tracks.tree()
+        self.tree: TupleTrie = tracks.tree()
         self.ids = TokenIds(tokenizer.get_vocab(), tracks.size)
         self.constraint = CatalogConstraint(self.tree, tokenizer.get_vocab(), tracks.size, repeats=False)
 
-    def answer(self, asked: Sequence[Request], constrained: bool = True, batch: int = 32) -> Written:
+    def answer(self, asked: Sequence[Request], constrained: bool = True, batch: int = 32) -> RenderStats:
         """Write ten token tuples a request, and look up their tracks."""
         parts = [asked[start : start + batch] for start in range(0, len(asked), batch)]
         tuples = [found for part in parts for found in self._write(part, constrained)]
         existing = [[codes for codes in found if codes is not None and self._exists(codes)] for found in tuples]
         tracks = [self._look_up(found) for found in existing]
-        return Written(tracks, tuples=sum(map(len, tuples)), existing=sum(map(len, existing)))
+        return RenderStats(tracks, tuples=sum(map(len, tuples)), existing=sum(map(len, existing)))
 
     def _write(self, asked: Sequence[Request], constrained: bool) -> list[list[Codes | None]]:
         """The best ten tuples a request, None where what was written is none."""

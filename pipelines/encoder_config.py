@@ -12,7 +12,7 @@ from tracktokens.transforms.encoders.base import Encoder
 from tracktokens.transforms.encoders.devices import check_device_name
 from tracktokens.transforms.encoders.plugins import EncoderRequest, plugin_encoder
 from tracktokens.transforms.encoders.text.sentence import TORCH, sentence_encoder
-from tracktokens.transforms.precomputed.scan_vectors import GivenVectors, given_vectors
+from tracktokens.transforms.precomputed.scan_vectors import PrecomputedEmbeddings, open_precomputed
 from tracktokens.transforms.readers.validation import check_audio_root
 from tracktokens.transforms.store import files
 
@@ -21,7 +21,7 @@ DESCRIPTORS = "descriptors"
 
 
 @dataclass(frozen=True)
-class TextChoice:
+class TextEncoderConfig:
     """Which text encoder the user wants; see :func:`sentence_encoder`.
 
     Attributes:
@@ -40,7 +40,7 @@ class TextChoice:
 
 
 @dataclass(frozen=True)
-class AudioChoice:
+class AudioEncoderConfig:
     """Which of our audio encoders the user wants.
 
     Attributes:
@@ -57,7 +57,7 @@ class AudioChoice:
 
 
 @dataclass(frozen=True)
-class PluginChoice:
+class PluginConfig:
     """An encoder of a third party: the name of its entry point, and options for it."""
 
     name: str
@@ -65,7 +65,7 @@ class PluginChoice:
 
 
 @dataclass(frozen=True)
-class VectorsChoice:
+class PrecomputedConfig:
     """Vectors that exist already.
 
     Attributes:
@@ -92,11 +92,11 @@ class VectorSources:
         device: torch device of the models; None for a GPU where there is one, else the CPU.
     """
 
-    text: TextChoice = TextChoice()
+    text: TextEncoderConfig = TextEncoderConfig()
     audio_root: str | None = None
-    audio: AudioChoice = AudioChoice()
-    plugins: Mapping[str, PluginChoice] = field(default_factory=dict)
-    vectors: Mapping[str, VectorsChoice] = field(default_factory=dict)
+    audio: AudioEncoderConfig = AudioEncoderConfig()
+    plugins: Mapping[str, PluginConfig] = field(default_factory=dict)
+    vectors: Mapping[str, PrecomputedConfig] = field(default_factory=dict)
     device: str | None = None
 
     def encoders(self) -> dict[str, Encoder]:
@@ -104,7 +104,7 @@ class VectorSources:
 
         Raises:
             UsageError: when a model or the audio root is not there, or the choice makes no sense.
-            DataRefusedError: when a model is there and cannot be used.
+            InvalidDataError: when a model is there and cannot be used.
         """
         self._check()
         check_device_name(self.device)
@@ -119,15 +119,15 @@ class VectorSources:
             encoders[AUDIO] = self._audio_encoder(files.absolute(self.audio_root))
         return encoders
 
-    def given(self) -> dict[str, GivenVectors]:
+    def given(self) -> dict[str, PrecomputedEmbeddings]:
         """Open the vectors that are given.
 
         Raises:
             UsageError: when there are none.
-            DataRefusedError: when they are there and cannot be used.
+            InvalidDataError: when they are there and cannot be used.
         """
         return {
-            modality: given_vectors(choice.path, choice.column, choice.source)
+            modality: open_precomputed(choice.path, choice.column, choice.source)
             for modality, choice in self.vectors.items()
         }
 
@@ -148,7 +148,7 @@ class VectorSources:
             return clap_encoder(root, audio.clap_checkpoint, audio.clap_model, audio.trust_checkpoint, self.device)
         return DescriptorEncoder(root)
 
-    def _plugin(self, modality: str, choice: PluginChoice) -> Encoder:
+    def _plugin(self, modality: str, choice: PluginConfig) -> Encoder:
         root = None if self.audio_root is None else files.absolute(self.audio_root)
         return plugin_encoder(choice.name, EncoderRequest(modality, root, self.device, choice.options))
 
@@ -165,7 +165,7 @@ class VectorSources:
             raise UsageError("audio: give one of --audio-encoder clap, --encoder and --vectors")
 
 
-def _check_audio(audio: AudioChoice, audio_root: str | None) -> None:
+def _check_audio(audio: AudioEncoderConfig, audio_root: str | None) -> None:
     if audio.encoder != CLAP:
         if audio.clap_checkpoint or audio.clap_model or audio.trust_checkpoint:
             raise UsageError("--clap-checkpoint, --clap-model and --trust-checkpoint go with --audio-encoder clap")

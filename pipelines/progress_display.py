@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from tracktokens.transforms.runtime.progress import Board
+from tracktokens.transforms.runtime.progress import ProgressReporter
 
 REFRESH_SECONDS = 0.5
 PLAIN_SECONDS = 10.0
 
 
 @dataclass
-class Monitor:
+class ProgressDisplay:
     """Follows a board in a thread of its own.
 
     Attributes:
@@ -26,7 +26,7 @@ class Monitor:
         console: where it is shown.
     """
 
-    board: Board
+    progress: ProgressReporter
     console: Console
     _first: dict[str, tuple[float, int]] = field(default_factory=dict)
     _tasks: dict[str, TaskID] = field(default_factory=dict)
@@ -57,7 +57,7 @@ class Monitor:
             self._update(progress)
 
     def _update(self, progress: Progress) -> None:
-        for stage, counts in self.board.read().items():
+        for stage, counts in self.progress.read().items():
             total = max(counts["total"], counts["done"])
             if stage not in self._tasks and total:
                 self._tasks[stage] = progress.add_task(stage, rate="")
@@ -69,7 +69,7 @@ class Monitor:
         finished = False
         while not finished:
             finished = stop.wait(PLAIN_SECONDS)
-            for stage, counts in self.board.read().items():
+            for stage, counts in self.progress.read().items():
                 total = max(counts["total"], counts["done"])
                 line = f"  {stage}: {counts['done']} of {total}"
                 if total and self._shown.get(stage) != line:
@@ -89,15 +89,15 @@ class Monitor:
 
 
 @contextlib.contextmanager
-def monitored(console: Console) -> Iterator[Monitor]:
+def show_progress(console: Console) -> Iterator[ProgressDisplay]:
     """Follow a board for the length of a block."""
     folder = tempfile.mkdtemp(prefix="tracktokens-")
-    monitor = Monitor(Board(folder), console)
+    display = ProgressDisplay(ProgressReporter(folder), console)
     stop = threading.Event()
-    thread = threading.Thread(target=monitor.follow, args=(stop,), daemon=True)
+    thread = threading.Thread(target=display.follow, args=(stop,), daemon=True)
     thread.start()
     try:
-        yield monitor
+        yield display
     finally:
         stop.set()
         thread.join()

@@ -9,7 +9,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from tracktokens.schemas import errors
 from tracktokens.schemas.errors import TracktokensError, UsageError
-from tracktokens.transforms.runtime.progress import Board
+from tracktokens.transforms.runtime.progress import ProgressReporter
 
 _STEP = " [while running '"
 _OURS = re.compile(rf"(?:^|\n)tracktokens\.schemas\.errors\.(\w+): (.*?)(?:{re.escape(_STEP)}.*)?(?:\n|$)")
@@ -17,7 +17,7 @@ _SYSTEMS = re.compile(rf"(?:^|\n)\w*Error: \[Errno (\d+)\] (.*?)(?:{re.escape(_S
 
 
 @dataclass(frozen=True)
-class Launch:
+class PipelineRunner:
     """How jobs are run.
 
     Attributes:
@@ -29,7 +29,7 @@ class Launch:
 
     workers: int = 1
     beam_options: tuple[str, ...] = ()
-    board: Board = field(default_factory=Board)
+    progress: ProgressReporter = field(default_factory=ProgressReporter)
 
     def run(self, build: Callable[[beam.Pipeline], object]) -> None:
         """Build a pipeline, run it, and wait for its end.
@@ -44,7 +44,7 @@ class Launch:
         except Exception as error:
             if "KeyboardInterrupt" in str(error):  # Beam wraps what a user does in what a step does
                 raise KeyboardInterrupt from error
-            raise as_ours(error) from error
+            raise unwrap_error(error) from error
 
     def _pipeline(self) -> beam.Pipeline:
         options = PipelineOptions([*self._local_options(), *self.beam_options])
@@ -64,7 +64,7 @@ class Launch:
         )
         return beam.Pipeline(runner=FnApiRunner(provision_info=ExtendedProvisionInfo(told)), options=options)
 
-    def surely(self) -> "Launch":
+    def in_process(self) -> "PipelineRunner":
         """How a job is run again of which something was lost: in this process, where no message can be.
 
         Beam 2.77's local runner with several workers loses one in rare cases, out of some hundreds of megabytes.
@@ -83,7 +83,7 @@ class Launch:
         return [*processes, "--default_sdk_harness_log_level=CRITICAL"]
 
 
-def as_ours(error: Exception) -> Exception:
+def unwrap_error(error: Exception) -> Exception:
     """Find our own error, or the system's, in what a runner raises: a worker's exception, or its printed traceback.
 
     Beam appends the step's name to the message in both.
@@ -92,13 +92,13 @@ def as_ours(error: Exception) -> Exception:
         return type(error)(str(error).partition(_STEP)[0])
     found = _OURS.findall(str(error))
     if not found:
-        return _as_systems(error)
+        return _unwrap_os_error(error)
     name, message = found[-1]
     kind = getattr(errors, name, TracktokensError)
     return kind(message) if issubclass(kind, TracktokensError) else error
 
 
-def _as_systems(error: Exception) -> Exception:
+def _unwrap_os_error(error: Exception) -> Exception:
     """Find what the system said; of another error, that error."""
     found = _SYSTEMS.findall(str(error))
     if not found or isinstance(error, OSError):

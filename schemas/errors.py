@@ -19,7 +19,7 @@ class DriftError(TracktokensError):
     exit_code = 4
 
 
-class DataRefusedError(TracktokensError):
+class InvalidDataError(TracktokensError):
     """The input is there and cannot be used: publishing from it would mislead."""
 
     exit_code = 3

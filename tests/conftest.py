@@ -9,8 +9,8 @@ import pytest
 
 from tracktokens.pipelines.demo.catalog import DemoCatalog, make_demo
 from tracktokens.pipelines.encoder_config import VectorSources
-from tracktokens.pipelines.jobs.run import Outcome, RunJob
-from tracktokens.pipelines.runner import Launch
+from tracktokens.pipelines.jobs.run import RunJob, RunResult
+from tracktokens.pipelines.runner import PipelineRunner
 
 CODES = 32
 
@@ -21,7 +21,7 @@ class DemoRun:
 
     catalog: DemoCatalog
     store: Path
-    outcome: Outcome
+    outcome: RunResult
 
 
 @pytest.fixture(scope="session")
@@ -32,7 +32,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> DemoCatalog:
 @pytest.fixture(scope="session")
 def demo_run(demo: DemoCatalog, tmp_path_factory: pytest.TempPathFactory) -> DemoRun:
     store = tmp_path_factory.mktemp("run") / "store"
-    return DemoRun(demo, store, demo_job(demo, store).run(Launch()))
+    return DemoRun(demo, store, demo_job(demo, store).run(PipelineRunner()))
 
 
 def demo_job(demo: DemoCatalog, store: Path) -> RunJob:
@@ -41,5 +41,5 @@ def demo_job(demo: DemoCatalog, store: Path) -> RunJob:
     return RunJob(str(demo.tracks), str(store), encoders, str(demo.playlists), root, CODES)
 
 
-def token_table(outcome: Outcome) -> pa.Table:
+def token_table(outcome: RunResult) -> pa.Table:
     return pq.read_table(f"{outcome.release.folder}/tokens").sort_by("track_id")

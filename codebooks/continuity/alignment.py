@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from tracktokens.codebooks.codebook import MAX_CODES, Codebook, Floats
+from tracktokens.codebooks.codebook import MAX_CODES, Codebook
+from tracktokens.codebooks.numerics.arrays import Floats
 from tracktokens.codebooks.numerics.distances import distance_table
 from tracktokens.codebooks.tokens.code_matrix import NONE, Codes
 
@@ -82,11 +83,11 @@ def count_pairs(old: Codes, new: Codes, weights: Counts | None = None) -> CodePa
 
 def merge_pairs(parts: Iterable[CodePairs]) -> CodePairs:
     """Add up the pairs that were counted in parts."""
-    listed = [CodePairs(np.zeros(0, np.int16), np.zeros(0, np.int16), np.zeros(0, np.int64)), *parts]
+    summarize_release = [CodePairs(np.zeros(0, np.int16), np.zeros(0, np.int16), np.zeros(0, np.int64)), *parts]
     return _add_pairs(
-        np.concatenate([part.old for part in listed]),
-        np.concatenate([part.new for part in listed]),
-        np.concatenate([part.weights for part in listed]),
+        np.concatenate([part.old for part in summarize_release]),
+        np.concatenate([part.new for part in summarize_release]),
+        np.concatenate([part.weights for part in summarize_release]),
     )
 
 
@@ -97,7 +98,9 @@ def align(old: Codebook, new: Codebook, pairs: CodePairs) -> Alignment:
         ValueError: a pair has a code without a centroid.
     """
     compared = centroids_in_space_of(old, new)
-    return match_codes(pairs, old.size, new.size, None if compared is None else (old.centroids, compared))
+    return match_codes(
+        pairs, old.num_centroids, new.num_centroids, None if compared is None else (old.centroids, compared)
+    )
 
 
 def match_codes(
@@ -142,8 +145,10 @@ def relabel(codebook: Codebook, mapping: Codes) -> Codebook:
     Raises:
         ValueError: the mapping does not hold every code of the codebook once.
     """
-    if not np.array_equal(np.sort(mapping), np.arange(codebook.size)):
-        raise ValueError(f"the mapping does not hold each of the {codebook.size} codes of {codebook.modality} once")
+    if not np.array_equal(np.sort(mapping), np.arange(codebook.num_centroids)):
+        raise ValueError(
+            f"the mapping does not hold each of the {codebook.num_centroids} codes of {codebook.modality} once"
+        )
     centroids = np.empty_like(codebook.centroids)
     centroids[mapping] = codebook.centroids
     return replace(codebook, centroids=centroids)

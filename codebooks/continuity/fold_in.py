@@ -21,7 +21,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tracktokens.codebooks.codebook import Floats, Preprocessing, Vectors
+from tracktokens.codebooks.codebook import Preprocessing
+from tracktokens.codebooks.numerics.arrays import Floats, Vectors
 
 Integers = npt.NDArray[np.int64]
 
@@ -74,7 +75,7 @@ def neighbour_sums(
 
     Raises:
         ValueError: offsets do not fit the entries, or the window is not positive.
-        DataRefusedError: a vector is not finite.
+        InvalidDataError: a vector is not finite.
     """
     if len(offsets) == 0 or offsets[0] != 0 or offsets[-1] != len(tracks) or (np.diff(offsets) < 0).any():
         raise ValueError(f"offsets do not part {len(tracks)} entries into playlists")

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tracktokens.codebooks.codebook import Floats, Preprocessing, Vectors
+from tracktokens.codebooks.codebook import Preprocessing
+from tracktokens.codebooks.numerics.arrays import Floats, Vectors
 
 Numbers = npt.NDArray[np.float64]
 
@@ -71,7 +72,7 @@ class RotationAccumulator:
 
         Raises:
             ValueError: shapes differ, or a weight is negative or not finite.
-            DataRefusedError: a vector is not finite.
+            InvalidDataError: a vector is not finite.
         """
         _check_vectors(new, old, self._moment.shape[0])
         each = np.ones(len(new)) if weights is None else weights
@@ -115,7 +116,7 @@ def rotation(new: Vectors, old: Vectors, weights: Numbers | None = None) -> Rota
 
     Raises:
         ValueError: shapes differ; vectors of different dimensions cannot be brought together by a rotation.
-        DataRefusedError: a vector is not finite.
+        InvalidDataError: a vector is not finite.
     """
     gathered = RotationAccumulator(new.shape[-1])
     gathered.update(new, old, weights)

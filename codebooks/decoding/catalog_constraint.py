@@ -1,6 +1,6 @@
 """Keep a language model inside the catalog: a logits processor for Hugging Face ``generate``.
 
-    constraint = CatalogConstraint(TupleTree(codes), tokenizer.get_vocab(), codebook_size)
+    constraint = CatalogConstraint(TupleTrie(codes), tokenizer.get_vocab(), codebook_size)
     model.generate(**inputs, logits_processor=[constraint])
 
 After ``<|track|>`` it admits the five tokens of a tuple that exists, one after the other, ``none`` among them, and then
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from tracktokens.codebooks.decoding.trie import Numbers, TupleTree
+from tracktokens.codebooks.decoding.trie import Numbers, TupleTrie
 from tracktokens.codebooks.tokens.code_matrix import NONE, Codes
 from tracktokens.codebooks.tokens.vocabulary import TRACK_END, TRACK_START, token, vocabulary
 from tracktokens.schemas.errors import UsageError
@@ -80,7 +80,7 @@ class CatalogConstraint:
 
     def __init__(
         self,
-        tree: TupleTree,
+        tree: TupleTrie,
         tokens_to_ids: Mapping[str, int],
         size: int,
         *,

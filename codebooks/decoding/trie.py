@@ -32,7 +32,7 @@ class _Depth:
     starts: npt.NDArray[np.int32]
 
 
-class TupleTree:
+class TupleTrie:
     """The tuples of a code matrix, asked prefix by prefix. It never changes, so threads may share it."""
 
     def __init__(self, codes: Codes) -> None:

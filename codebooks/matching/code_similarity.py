@@ -13,7 +13,7 @@ nothing here.
 import numpy as np
 import numpy.typing as npt
 
-from tracktokens.codebooks.codebook import Floats
+from tracktokens.codebooks.numerics.arrays import Floats
 from tracktokens.codebooks.tokens.code_matrix import NONE
 
 

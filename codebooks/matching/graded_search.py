@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from tracktokens.codebooks.matching.inverted_index import BLOCK_ROWS, Postings
+from tracktokens.codebooks.matching.inverted_index import BLOCK_ROWS, InvertedIndex
 from tracktokens.codebooks.matching.top_k import BestRows, Rows, Scores
 from tracktokens.codebooks.tokens.code_matrix import NONE, Codes
 
@@ -18,7 +18,7 @@ ROUNDING = 1e-9
 
 def search_graded(
     columns: Codes,
-    postings: Postings,
+    postings: InvertedIndex,
     similarities: Sequence[Scores],
     shares: Scores,
     best: BestRows,
@@ -58,7 +58,7 @@ def _left(most: list[float]) -> list[float]:
     return [sum(most[place + 1 :]) for place in range(len(most))]
 
 
-def _parts(postings: Postings, modality: int, table: Scores) -> Iterator[tuple[float, npt.NDArray[np.int32]]]:
+def _parts(postings: InvertedIndex, modality: int, table: Scores) -> Iterator[tuple[float, npt.NDArray[np.int32]]]:
     """All rows, those with the best code first, each part with what its best code adds."""
     pieces: list[npt.NDArray[np.int32]] = []
     bound, size, wanted = 0.0, 0, FIRST_ROWS

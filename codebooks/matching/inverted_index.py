@@ -19,7 +19,7 @@ _MEMBERS = (np.arange(1 << len(MODALITIES))[:, np.newaxis] >> np.arange(len(MODA
 """Which modalities are in each mask, (masks, modalities)."""
 
 
-class Postings:
+class InvertedIndex:
     """For every code of every modality the rows that have it, in rising order; ``none`` has a list too.
 
     Layout: for each modality int32 (n,) rows in order of code, and int64 (codes + 2,) where each code's rows begin.

@@ -28,14 +28,11 @@ import numpy.typing as npt
 
 from tracktokens.codebooks.matching.code_similarity import CodeSimilarity
 from tracktokens.codebooks.matching.graded_search import search_graded
-from tracktokens.codebooks.matching.inverted_index import Postings
+from tracktokens.codebooks.matching.inverted_index import InvertedIndex
 from tracktokens.codebooks.matching.top_k import BestRows, Rows, Scores
 from tracktokens.codebooks.matching.weights import MATCHING_WEIGHTS, checked_weights
-from tracktokens.codebooks.tokens.code_matrix import NONE, UNWRITTEN, Codes, check_codes
+from tracktokens.codebooks.tokens.code_matrix import NONE, WILDCARD, Codes, Query, check_codes
 from tracktokens.schemas.modalities import MODALITIES
-
-Query = npt.NDArray[np.int16]
-"""int16 (5,): what was written of each modality in token order: a code, -1 for ``none``, -2 for nothing."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +107,7 @@ class TokenIndex:
         check_codes(codes)
         _check_similarities(codes, similarities)
         self._columns: Codes = np.ascontiguousarray(codes.T)
-        self._postings = Postings(self._columns)
+        self._postings = InvertedIndex(self._columns)
         self._similarities = tuple(similarities)
 
     def __len__(self) -> int:
@@ -165,15 +162,15 @@ class TokenIndex:
     def _tables(self, query: Query, shares: Scores) -> list[Scores]:
         """For each modality the similarity of every code to what was written, by code; none comes last, at -1."""
         written = zip(self._similarities, query.tolist(), shares.tolist(), strict=True)
-        return [similarity.to(code if share else UNWRITTEN) for similarity, code, share in written]
+        return [similarity.to(code if share else WILDCARD) for similarity, code, share in written]
 
     def _graded(self, rows: Rows, tables: Sequence[Scores]) -> npt.NDArray[np.float64]:
         pairs = zip(tables, self._columns[:, rows], strict=True)
         return np.stack([table[column] for table, column in pairs], axis=1)
 
     def _check_call(self, query: Query, k: int, how: Matching, allowed: npt.NDArray[np.bool_] | None) -> None:
-        if query.dtype != np.int16 or query.shape != (len(MODALITIES),) or query.min() < UNWRITTEN:
-            raise ValueError(f"a query is int16 of shape ({len(MODALITIES)},) from {UNWRITTEN} on, not {query!r}")
+        if query.dtype != np.int16 or query.shape != (len(MODALITIES),) or query.min() < WILDCARD:
+            raise ValueError(f"a query is int16 of shape ({len(MODALITIES)},) from {WILDCARD} on, not {query!r}")
         if k < 1:
             raise ValueError(f"{k} rows cannot be found: at least 1")
         if allowed is not None and (allowed.dtype != np.bool_ or allowed.shape != (len(self),)):

@@ -107,13 +107,13 @@ class CodeMove:
 class ChurnAccumulator:
     """Gathers :class:`Churn` from parts of two token tables, each track once."""
 
-    def __init__(self, reserved: int, worst: int = WORST_TRACKS) -> None:
+    def __init__(self, codebook_size: int, worst: int = WORST_TRACKS) -> None:
         """Start with nothing; ``reserved`` codes a modality in either table, ``worst`` tracks to list."""
         modalities = len(MODALITIES)
         self._by_changes = np.zeros(modalities + 1, np.int64)
         self._kinds = np.zeros((len(_KINDS), modalities), np.int64)
-        self._old_tracks = np.zeros((modalities, reserved), np.int64)
-        self._new_tracks = np.zeros((modalities, reserved), np.int64)
+        self._old_tracks = np.zeros((modalities, codebook_size), np.int64)
+        self._new_tracks = np.zeros((modalities, codebook_size), np.int64)
         self._any = WeightedMean()
         self._popular = [WeightedMean() for _ in MODALITIES]
         self._worst = _WORST.empty_table()
@@ -178,9 +178,9 @@ class ChurnAccumulator:
         check_codes(new)
         if not len(track_ids) == len(old) == len(new):
             raise ValueError(f"{len(track_ids)} ids, {len(old)} old and {len(new)} new rows are not the same tracks")
-        reserved = self._old_tracks.shape[1]
-        if len(old) and (highest := max(old.max(), new.max())) >= reserved:
-            raise ValueError(f"code {highest} is not among the {reserved} reserved codes")
+        codebook_size = self._old_tracks.shape[1]
+        if len(old) and (highest := max(old.max(), new.max())) >= codebook_size:
+            raise ValueError(f"code {highest} is not among the {codebook_size} reserved codes")
 
     def _code_tracks(self, column: npt.NDArray[np.int16]) -> npt.NDArray[np.int64]:
         return np.bincount(column[column != NONE], minlength=self._old_tracks.shape[1])
@@ -218,7 +218,7 @@ def moved_codes(old: Codebook, new: Codebook, most: int = MOVED_CODES) -> tuple[
     centroids = centroids_in_space_of(old, new)
     if centroids is None:
         return None
-    both = min(old.size, new.size)
+    both = min(old.num_centroids, new.num_centroids)
     if both == 0:
         return ()
     distances = row_distances(centroids[:both], old.centroids[:both])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tracktokens.codebooks.codebook import Floats
+from tracktokens.codebooks.numerics.arrays import Floats
 from tracktokens.codebooks.numerics.weighted_mean import WeightedMean
 
 MARGIN_BINS = 1000

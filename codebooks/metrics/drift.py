@@ -1,6 +1,6 @@
 """How far a catalog has moved away from the codebooks that divide it, modality by modality.
 
-What tracks looked like when a bundle was first published is kept (:class:`CodeUse`); each refresh compares with it.
+What tracks looked like when a bundle was first published is kept (:class:`CodeUsage`); each refresh compares with it.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ Counts = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class CodeUse:
+class CodeUsage:
     """How a catalog used the codes of a modality at one time.
 
     Attributes:
@@ -43,7 +43,7 @@ class CodeUse:
 
 
 @dataclass(frozen=True)
-class NewFit:
+class NewTrackFit:
     """How well the codes fit tracks whose input the release before did not have.
 
     Attributes:
@@ -73,7 +73,7 @@ class Drift:
         coverage_now: share of all tracks that have one.
     """
 
-    new: NewFit
+    new: NewTrackFit
     stability_index: float
     grown_code: int | None
     grown_from: float
@@ -101,7 +101,7 @@ class DriftLimits:
     unknown_growth: float = 0.1
 
 
-def code_use(quality: CodebookQuality, counts: Counts, rows: int) -> CodeUse:
+def code_usage(quality: CodebookQuality, counts: Counts, rows: int) -> CodeUsage:
     """Keep what later catalogs are compared with.
 
     Args:
@@ -109,7 +109,7 @@ def code_use(quality: CodebookQuality, counts: Counts, rows: int) -> CodeUse:
         counts: int64 (centroids,), tracks of each code.
         rows: all tracks of the catalog.
     """
-    return CodeUse(
+    return CodeUsage(
         tracks=quality.tracks,
         coverage=quality.tracks / rows if rows else 0.0,
         counts=counts.tolist(),
@@ -118,18 +118,18 @@ def code_use(quality: CodebookQuality, counts: Counts, rows: int) -> CodeUse:
     )
 
 
-def new_fit(new: CodebookQualityAccumulator, then: CodeUse) -> NewFit:
+def new_track_fit(new: CodebookQualityAccumulator, then: CodeUsage) -> NewTrackFit:
     """Compare the codes of new inputs with those that there were when the bundle was first published."""
     tracks = int(new.counts.sum())
     telling = tracks >= FEWEST_NEW and then.tracks >= FEWEST_TRACKS_A_CODE * len(then.counts)
-    return NewFit(
+    return NewTrackFit(
         tracks=tracks,
         far_share=new.share_beyond(then.far) if telling and then.far is not None else None,
         unsure_share=new.share_less_sure(then.unsure) if telling and then.unsure is not None else None,
     )
 
 
-def drift(then: CodeUse, now: CodeUse, new: NewFit) -> Drift:
+def drift(then: CodeUsage, now: CodeUsage, new: NewTrackFit) -> Drift:
     """Compare the use of a modality's codes with what it was.
 
     Args:

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tracktokens.codebooks.codebook import Codebook, Floats, Vectors
+from tracktokens.codebooks.codebook import Codebook
 from tracktokens.codebooks.matching.weights import MATCHING_WEIGHTS
+from tracktokens.codebooks.numerics.arrays import Floats, Vectors
 from tracktokens.codebooks.numerics.distances import distance_table, row_distances
 from tracktokens.codebooks.tokens.code_matrix import NONE, Codes, check_codes
 
@@ -67,7 +68,7 @@ class NeighbourRecallAccumulator:
 
         Raises:
             ValueError: shapes do not fit each other.
-            DataRefusedError: a vector is not finite.
+            InvalidDataError: a vector is not finite.
         """
         _check_tracks(codebook, ids, vectors, codes)
         self._codebook = codebook
@@ -76,7 +77,7 @@ class NeighbourRecallAccumulator:
         self._points = codebook.preprocessing.apply(vectors)
         self._neighbours = neighbours
         self._found = _Nearest.nothing(len(ids), neighbours)
-        self._code_tracks = np.zeros(codebook.size, np.int64)
+        self._code_tracks = np.zeros(codebook.num_centroids, np.int64)
         self._among_candidates = np.zeros(len(ids), bool)
 
     def update(self, ids: Ids, vectors: Vectors, codes: npt.NDArray[np.int16]) -> None:
@@ -84,14 +85,14 @@ class NeighbourRecallAccumulator:
 
         Raises:
             ValueError: shapes do not fit each other.
-            DataRefusedError: a vector is not finite.
+            InvalidDataError: a vector is not finite.
         """
         _check_tracks(self._codebook, ids, vectors, codes)
         if not len(ids) or not len(self._ids):
             return
         points = self._codebook.preprocessing.apply(vectors)
         self._found = self._found.with_more(self._search(ids, points, codes), self._neighbours)
-        self._code_tracks += np.bincount(codes, minlength=self._codebook.size)
+        self._code_tracks += np.bincount(codes, minlength=self._codebook.num_centroids)
         self._among_candidates |= np.isin(self._ids, ids)
 
     def merge(self, other: "NeighbourRecallAccumulator") -> None:
@@ -220,8 +221,8 @@ def _check_tracks(codebook: Codebook, ids: Ids, vectors: Vectors, codes: npt.NDA
             f"ids of shape {ids.shape}, vectors of shape {vectors.shape} and codes of shape {codes.shape} "
             f"do not fit each other and the {codebook.modality} codebook of {codebook.dim} dimensions"
         )
-    if len(codes) and not 0 <= codes.min() <= codes.max() < codebook.size:
-        raise ValueError(f"codes from {codes.min()} to {codes.max()} do not fit {codebook.size} centroids")
+    if len(codes) and not 0 <= codes.min() <= codes.max() < codebook.num_centroids:
+        raise ValueError(f"codes from {codes.min()} to {codes.max()} do not fit {codebook.num_centroids} centroids")
 
 
 def _directions(points: Floats, codes: npt.NDArray[np.int16]) -> Floats:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tracktokens.codebooks.tokens.code_matrix import NONE, Codes, TupleSets, check_codes, equal_rows
+from tracktokens.codebooks.tokens.code_matrix import NONE, Codes, TupleGroups, check_codes, equal_rows
 
 UNKNOWN_SONG = 0
 """Identity of a track whose title and artist are not known: no other track is the same song."""
@@ -122,7 +122,7 @@ class TokenTableAccumulator:
         self._largest = min(candidates, key=lambda one: (-one[0], one[1]), default=None)
 
 
-def _one_song(sets: TupleSets, songs: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+def _one_song(sets: TupleGroups, songs: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
     """Whether all tracks of a set are known to be the same song."""
     other = (songs == UNKNOWN_SONG) | (songs != songs[sets.first_rows][sets.numbers])
     one_song = np.ones(len(sets.sizes), bool)
@@ -130,12 +130,12 @@ def _one_song(sets: TupleSets, songs: npt.NDArray[np.uint64]) -> npt.NDArray[np.
     return one_song
 
 
-def _tokenless(sets: TupleSets, codes: Codes) -> int:
+def _tokenless(sets: TupleGroups, codes: Codes) -> int:
     """Size of the set whose codes are all none: the first in order, if there is one."""
     return int(sets.sizes[(codes[sets.first_rows[:1]] == NONE).all(axis=1).nonzero()].sum())
 
 
-def _largest(sets: TupleSets, codes: Codes) -> tuple[int, Tuple] | None:
+def _largest(sets: TupleGroups, codes: Codes) -> tuple[int, Tuple] | None:
     if not len(sets.sizes):
         return None
     place = int(sets.sizes.argmax())  # the first of equally large ones, and sets are in order

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tracktokens.codebooks.codebook import Floats
+from tracktokens.codebooks.numerics.arrays import Floats
 
 
 class CentroidProducts:

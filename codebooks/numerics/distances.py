@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from tracktokens.codebooks.codebook import Floats
+from tracktokens.codebooks.numerics.arrays import Floats
 
 
 def row_distances(left: Floats, right: Floats) -> Floats:

@@ -15,12 +15,16 @@ Codes = npt.NDArray[np.int16]
 NONE = -1
 """Stands in a code matrix for a missing modality."""
 
-UNWRITTEN = -2
+WILDCARD = -2
 """Stands in a query for a modality of which nothing was written, which is something else than ``none``."""
 
 
+Query = npt.NDArray[np.int16]
+"""int16 (5,): what was written of each modality in token order: a code, -1 for ``none``, -2 for nothing."""
+
+
 @dataclass(frozen=True, eq=False)
-class TupleSets:
+class TupleGroups:
     """The sets of equal rows of a code matrix, numbered in the rows' order: first code, then the second, and so on.
 
     Attributes:
@@ -44,7 +48,7 @@ def check_codes(codes: Codes) -> None:
         raise ValueError(f"code {codes.min()} is neither {NONE} for none nor a row number")
 
 
-def equal_rows(codes: Codes) -> TupleSets:
+def equal_rows(codes: Codes) -> TupleGroups:
     """Find the sets of equal rows of int16 (n, columns).
 
     NumPy sorts int16 by radix: sorting column by column takes half the time of sorting packed keys.
@@ -59,7 +63,7 @@ def equal_rows(codes: Codes) -> TupleSets:
     numbers = np.empty(len(codes), np.int64)
     numbers[order] = np.cumsum(starts) - 1
     places = np.flatnonzero(starts)
-    return TupleSets(numbers, np.diff(np.append(places, len(codes))), order[places])
+    return TupleGroups(numbers, np.diff(np.append(places, len(codes))), order[places])
 
 
 def pack_tuples(codes: Codes) -> npt.NDArray[np.uint64]:

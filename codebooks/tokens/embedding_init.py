@@ -15,7 +15,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from tracktokens.codebooks.codebook import Floats
+from tracktokens.codebooks.numerics.arrays import Floats
 
 Numbers = npt.NDArray[np.float64]
 

@@ -4,8 +4,7 @@ import re
 
 import numpy as np
 
-from tracktokens.codebooks.matching.token_index import Query
-from tracktokens.codebooks.tokens.code_matrix import NONE, UNWRITTEN
+from tracktokens.codebooks.tokens.code_matrix import NONE, WILDCARD, Query
 from tracktokens.codebooks.tokens.vocabulary import TRACK_END, TRACK_START, token
 from tracktokens.schemas.errors import UsageError
 from tracktokens.schemas.modalities import MODALITIES
@@ -28,15 +27,15 @@ def parse_tokens(text: str, size: int) -> Query:
     Raises:
         UsageError: something is no token, a modality comes twice, a code is out of range, or there are no tokens.
     """
-    query = np.full(len(MODALITIES), UNWRITTEN, np.int16)
+    query = np.full(len(MODALITIES), WILDCARD, np.int16)
     for modality, code, other in _PIECE.findall(text.strip().removeprefix(TRACK_START).removesuffix(TRACK_END)):
         if other:
             raise UsageError(f"{other!r} is no token: give tokens such as {token(MODALITIES[0], 3)}")
         place = MODALITIES.index(modality)
-        if query[place] != UNWRITTEN:
+        if query[place] != WILDCARD:
             raise UsageError(f"{text!r} has more than one {modality} token: give each modality once")
         query[place] = NONE if code == "none" else _checked_code(modality, int(code), size)
-    if (query == UNWRITTEN).all():
+    if (query == WILDCARD).all():
         raise UsageError(f"{text!r} has no tokens: give some, such as {token(MODALITIES[0], 3)}")
     return query
 

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from tracktokens.codebooks.codebook import MAX_CODES
 from tracktokens.codebooks.tokens.code_matrix import NONE
-from tracktokens.schemas.errors import DataRefusedError
+from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.schemas.modalities import MODALITIES
 
 FORMAT_VERSION = 1
@@ -88,7 +88,7 @@ def token_strings(codes: pa.RecordBatch, size: int) -> pa.StringArray:
         size: codes a modality.
 
     Raises:
-        DataRefusedError: a code is not between 0 and ``size`` - 1.
+        InvalidDataError: a code is not between 0 and ``size`` - 1.
     """
     columns = [_column_tokens(modality, codes.column(modality), size) for modality in MODALITIES]
     return pc.binary_join_element_wise(*columns, "")
@@ -98,7 +98,7 @@ def _column_tokens(modality: str, codes: pa.Int16Array, size: int) -> pa.StringA
     bounds = pc.min_max(codes)
     low, high = bounds["min"].as_py(), bounds["max"].as_py()
     if low is not None and not 0 <= low <= high < size:
-        raise DataRefusedError(f"{modality} codes run from {low} to {high}, the vocabulary from 0 to {size - 1}")
+        raise InvalidDataError(f"{modality} codes run from {low} to {high}, the vocabulary from 0 to {size - 1}")
     return _modality_tokens(modality, size).take(pc.fill_null(codes, size))
 
 

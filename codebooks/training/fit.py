@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tracktokens.codebooks.assign import Assignment
-from tracktokens.codebooks.codebook import Codebook, Floats, Preprocessing, Vectors
+from tracktokens.codebooks.codebook import Codebook, Preprocessing
+from tracktokens.codebooks.numerics.arrays import Floats, Vectors
 from tracktokens.codebooks.training.kmeans import Trained, learn_centroids
 from tracktokens.codebooks.training.points import Counts, Points, training_points
 from tracktokens.codebooks.training.whitening import learn_whitening
@@ -56,7 +57,7 @@ def fit_codebook(
     *,
     modality: str,
     encoder_id: str,
-    reserved: int,
+    codebook_size: int,
     seed: int = 0,
     standardize: bool = False,
     preprocessing: Preprocessing | None = None,
@@ -76,7 +77,7 @@ def fit_codebook(
         vectors: training vectors; none at all give a codebook without centroids, or with those of ``start``.
         modality: one of ``schemas.modalities.MODALITIES``.
         encoder_id: the encoder that made the vectors.
-        reserved: codes that the vocabulary sets aside.
+        codebook_size: codes that the vocabulary sets aside.
         seed: chooses the vectors that k-means begins with, 0 or more.
         standardize: learn a whitening (``whitening``), for features of different units, in place of scaling vectors to
             unit length.
@@ -87,7 +88,7 @@ def fit_codebook(
 
     Raises:
         ValueError: an argument is out of range, or arguments do not fit each other.
-        DataRefusedError: a vector is not finite, or a preprocessed value too large for float16.
+        InvalidDataError: a vector is not finite, or a preprocessed value too large for float16.
     """
     _check_arguments(vectors, seed, standardize, preprocessing, start)
     with _faiss_threads(threads):
@@ -100,7 +101,9 @@ def fit_codebook(
             raise ValueError(
                 f"start has the shape {start.shape}, and preprocessed vectors have {components} dimensions"
             )
-        before = Codebook(modality, encoder_id, preprocessing, start, reserved)  # refuses what does not fit, in time
+        before = Codebook(
+            modality, encoder_id, preprocessing, start, codebook_size
+        )  # refuses what does not fit, in time
         points = training_points(vectors, preprocessing, seed)
         trained = _train(points, before)
         return Fit(replace(before, centroids=trained.centroids), _measure(points, trained))
@@ -120,10 +123,10 @@ def _check_arguments(
 
 
 def _train(points: Points, before: Codebook) -> Trained:
-    size = max(before.size, min(before.reserved, len(points)))
+    size = max(before.num_centroids, min(before.codebook_size, len(points)))
     if len(points) == 0:
         return Trained(before.centroids, Assignment.concatenate([]), iterations=0, moved=0)
-    if before.size:
+    if before.num_centroids:
         return learn_centroids(points, size, before.centroids)
     return _by_size(learn_centroids(points, size), points)
 

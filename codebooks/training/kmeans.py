@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tracktokens.codebooks.assign import Assignment, nearest_centroids
-from tracktokens.codebooks.codebook import Floats
+from tracktokens.codebooks.numerics.arrays import Floats
 from tracktokens.codebooks.training.cluster_stats import Clusters, describe_clusters
 from tracktokens.codebooks.training.points import Points
 from tracktokens.codebooks.training.ward import Weights, merge_clusters

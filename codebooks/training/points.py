@@ -10,9 +10,10 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from tracktokens.codebooks.codebook import Preprocessing, Vectors
+from tracktokens.codebooks.codebook import Preprocessing
+from tracktokens.codebooks.numerics.arrays import Vectors
 from tracktokens.codebooks.numerics.blocks import map_blocks
-from tracktokens.schemas.errors import DataRefusedError
+from tracktokens.schemas.errors import InvalidDataError
 
 BLOCK_ROWS = 1024
 
@@ -70,7 +71,7 @@ def training_points(vectors: Vectors, preprocessing: Preprocessing, seed: int, m
         most: how many points are returned: a random sample where there are more; None returns all.
 
     Raises:
-        DataRefusedError: a vector is not finite, or a value is too large for float16.
+        InvalidDataError: a vector is not finite, or a value is too large for float16.
     """
     rows, counts = (part[:most] for part in distinct_rows(vectors, preprocessing, seed))
     values = np.empty((len(rows), preprocessing.components(vectors.shape[1])), np.float16)
@@ -99,7 +100,7 @@ def _rounded(vectors: Vectors, preprocessing: Preprocessing) -> npt.NDArray[np.f
         with np.errstate(over="raise"):
             return preprocessing.apply(vectors).astype(np.float16)
     except FloatingPointError as error:
-        raise DataRefusedError(f"a preprocessed value is larger than {np.finfo(np.float16).max}") from error
+        raise InvalidDataError(f"a preprocessed value is larger than {np.finfo(np.float16).max}") from error
 
 
 def _hash(points: npt.NDArray[np.float16], seed: int) -> npt.NDArray[np.uint64]:

@@ -10,7 +10,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from tracktokens.codebooks.codebook import Floats
+from tracktokens.codebooks.numerics.arrays import Floats
 from tracktokens.codebooks.numerics.blocks import map_blocks
 from tracktokens.codebooks.numerics.centroid_products import CentroidProducts
 

@@ -5,7 +5,8 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from tracktokens.codebooks.codebook import Preprocessing, Vectors
+from tracktokens.codebooks.codebook import Preprocessing
+from tracktokens.codebooks.numerics.arrays import Vectors
 from tracktokens.codebooks.numerics.blocks import map_blocks
 from tracktokens.codebooks.training.points import BLOCK_ROWS, Points, training_points
 
@@ -46,7 +47,7 @@ def learn_whitening(vectors: Vectors, seed: int) -> Preprocessing:
     in it is worth.
 
     Raises:
-        DataRefusedError: a vector is not finite.
+        InvalidDataError: a vector is not finite.
     """
     raw = Preprocessing(unit_length=False)
     if len(vectors) == 0:

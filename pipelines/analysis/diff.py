@@ -10,7 +10,7 @@ from rich.console import Group
 from rich.table import Table
 
 from tracktokens.codebooks.metrics.churn import Churn, CodeMove, moved_codes
-from tracktokens.schemas.errors import DataRefusedError
+from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.transforms.release.compare_tables import compare
 from tracktokens.transforms.store.bundles import read_bundle
@@ -54,12 +54,12 @@ def diff_releases(root: str, old_id: str, new_id: str) -> Diff:
 
     Raises:
         UsageError: there is no such store or release.
-        DataRefusedError: the vocabularies have different sizes, or a token table is of another bundle.
+        InvalidDataError: the vocabularies have different sizes, or a token table is of another bundle.
     """
     store = Store.open(root)
     old, new = find_release(store, old_id), find_release(store, new_id)
     if old.codebook_size != new.codebook_size:
-        raise DataRefusedError(
+        raise InvalidDataError(
             f"{old.release_id} has {old.codebook_size} codes a modality, {new.release_id} {new.codebook_size}: "
             "tokens of vocabularies of different sizes cannot be compared"
         )

@@ -26,7 +26,7 @@ from tracktokens.codebooks.metrics.playlist_continuation import (
     fit_weights,
     measure,
 )
-from tracktokens.schemas.errors import DataRefusedError
+from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.schemas.manifests.release import ReleaseManifest
 from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.schemas.tables.catalog import TRACK_KEYS
@@ -96,7 +96,7 @@ def evaluate(
 
     Raises:
         UsageError: there is no such store, release or table.
-        DataRefusedError: no playlist holds two tracks of the release.
+        InvalidDataError: no playlist holds two tracks of the release.
     """
     store = Store.open(root)
     manifest = release_or_latest(store, release)
@@ -104,7 +104,7 @@ def evaluate(
     codes = index.index.codes(np.arange(len(index.index)))
     held_out = list(_continuations(playlists, index.track_ids, seeds))
     if not held_out:
-        raise DataRefusedError(
+        raise InvalidDataError(
             f"no playlist of {playlists} holds two tracks of release {manifest.release_id}: compare their track ids"
         )
     training, measured = _split(held_out, seed) if fit else ([], held_out)
@@ -169,7 +169,7 @@ def _vector_scorers(
     vectors = {}
     for modality in snapshot.encoders:
         codebook = read_codebook(snapshot.store, release.bundle_id, modality)
-        if codebook.size:
+        if codebook.num_centroids:
             vectors[modality] = _modality_vectors(snapshot, codebook, tracks)
     named = by_modality(weights)
     scorers: dict[str, Scorer] = {"vectors": VectorScorer(vectors, named)}

@@ -18,7 +18,7 @@ from tracktokens.schemas.errors import UsageError
 from tracktokens.schemas.manifests.bundle import BundleManifest
 from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.schemas.tables.catalog import TRACK_KEYS
-from tracktokens.schemas.tables.records import CODE_FACTS
+from tracktokens.schemas.tables.records import CODE_RECORDS
 from tracktokens.transforms.release.track_terms import term_counts, track_terms
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.bundles import read_bundle, read_manifest
@@ -83,7 +83,7 @@ class Inspector:
         self._store = store
         self._modality = modality
         self._codebook = read_bundle(store, bundle_id)[modality]
-        if not self._codebook.size:
+        if not self._codebook.num_centroids:
             raise UsageError(f"bundle {bundle_id} has no {modality} codes: there were no vectors to learn from")
         self._table = TokenTable.of(store, find_release(store, bundle_id))
         self._buckets = _few_buckets(store, self._table)
@@ -101,8 +101,8 @@ class Inspector:
         Raises:
             UsageError: there is no such code.
         """
-        if not 0 <= code < self._codebook.size:
-            raise UsageError(f"{self._modality} has the codes 0 to {self._codebook.size - 1}, not {code}")
+        if not 0 <= code < self._codebook.num_centroids:
+            raise UsageError(f"{self._modality} has the codes 0 to {self._codebook.num_centroids - 1}, not {code}")
         centroids = self._codebook.centroids
         distances = row_distances(centroids, centroids[code])
         nearest = [int(other) for other in np.argsort(distances, kind="stable") if other != code][:CODES]
@@ -121,9 +121,9 @@ class Inspector:
             [self._table.tracks(bucket, ["title", "artist", "tag_names"]) for bucket in self._buckets]
         )
         coded = pc.fill_null(codes, NONE).to_numpy().astype(np.int64)
-        groups = np.where(coded == NONE, self._codebook.size, coded)  # tracks without the modality come last
-        terms, counts = term_counts(track_terms(tracks), groups, self._codebook.size + 1)
-        return terms, counts, np.bincount(groups, minlength=self._codebook.size + 1)[:-1]
+        groups = np.where(coded == NONE, self._codebook.num_centroids, coded)  # tracks without the modality come last
+        terms, counts = term_counts(track_terms(tracks), groups, self._codebook.num_centroids + 1)
+        return terms, counts, np.bincount(groups, minlength=self._codebook.num_centroids + 1)[:-1]
 
     def _summary(self, code: int, most: int) -> CodeSummary:
         everywhere = self._counts.sum(axis=0)
@@ -134,8 +134,8 @@ class Inspector:
         )
 
     def _nearest_tracks(self, code: int) -> tuple[NearTrack, ...]:
-        facts = pa.concat_tables([self._facts_of(code, bucket) for bucket in self._buckets])
-        nearest = facts.sort_by([("distance", "ascending"), ("key", "ascending")]).slice(0, TRACKS)
+        records = pa.concat_tables([self._records_of(code, bucket) for bucket in self._buckets])
+        nearest = records.sort_by([("distance", "ascending"), ("key", "ascending")]).slice(0, TRACKS)
         tracks: dict[int, pa.Table] = {}
         found = []
         for row in nearest.to_pylist():
@@ -150,11 +150,11 @@ class Inspector:
             found.append(_near_track(track, row["distance"]))
         return tuple(found)
 
-    def _facts_of(self, code: int, bucket: int) -> pa.Table:
+    def _records_of(self, code: int, bucket: int) -> pa.Table:
         """The catalog's keys with this code in one bucket of keys, with their distance and one of their tracks."""
-        facts = files.read_table(self._store.codes(self._bundle_id, self._modality, bucket), CODE_FACTS)
+        records = files.read_table(self._store.codes(self._bundle_id, self._modality, bucket), CODE_RECORDS)
         keys = files.read_table(self._table.catalog.keys(self._modality, bucket), TRACK_KEYS)
-        mine = facts.filter(pc.equal(facts["code"], code))
+        mine = records.filter(pc.equal(records["code"], code))
         places = pc.index_in(mine["key"].combine_chunks(), value_set=keys["key"].combine_chunks())
         known = mine.filter(places.is_valid())
         owners = keys["track"].take(places.drop_null())
@@ -181,7 +181,7 @@ def bundle_report(store: Store, bundle_id: str) -> Group:
 
     Raises:
         UsageError: there is no such bundle.
-        DataRefusedError: it was changed.
+        InvalidDataError: it was changed.
     """
     read_bundle(store, bundle_id)  # checks every file
     manifest = read_manifest(store, bundle_id)

@@ -37,7 +37,7 @@ class FoundTrack:
 
 
 @dataclass(frozen=True)
-class Found:
+class MatchResult:
     """What a search came to.
 
     Attributes:
@@ -55,7 +55,9 @@ class Found:
         return asdict(self)
 
 
-def find_tracks(root: str, text: str, release: str | None = None, how: Matching | None = None, top: int = 10) -> Found:
+def find_tracks(
+    root: str, text: str, release: str | None = None, how: Matching | None = None, top: int = 10
+) -> MatchResult:
     """Find the tracks that fit tokens best.
 
     Args:
@@ -67,7 +69,7 @@ def find_tracks(root: str, text: str, release: str | None = None, how: Matching 
 
     Raises:
         UsageError: there is no such store or release, or the text cannot be read.
-        DataRefusedError: the release is damaged.
+        InvalidDataError: the release is damaged.
     """
     store = Store.open(root)
     manifest = release_or_latest(store, release)
@@ -75,7 +77,7 @@ def find_tracks(root: str, text: str, release: str | None = None, how: Matching 
     index = ReleaseIndex.read(store, manifest)
     matches = index.index.match(query, top, how)
     shares = _by_modality(matches, matches.shares.tolist())
-    return Found(manifest.release_id, shares, tuple(_tracks(index, matches)))
+    return MatchResult(manifest.release_id, shares, tuple(_tracks(index, matches)))
 
 
 def _tracks(index: ReleaseIndex, matches: Matches) -> Iterator[FoundTrack]:

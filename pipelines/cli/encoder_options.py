@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tracktokens.pipelines.cli.options import Given, options
+from tracktokens.pipelines.cli.options import NonEmptyStr, options
 from tracktokens.schemas.errors import UsageError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class OfModality(click.ParamType[tuple[str, str]]):
 tracks_option = click.option(
     "--tracks",
     required=True,
-    type=Given(),
+    type=NonEmptyStr(),
     metavar="PATH",
     help="Tracks: file, folder or glob; Parquet, CSV or JSON Lines.",
 )
@@ -63,14 +63,14 @@ max_reject_rate_option = click.option(
 )
 audio_root_option = click.option(
     "--audio-root",
-    type=Given(),
+    type=NonEmptyStr(),
     metavar="DIR",
     help="Folder below which audio paths lie. Without it no track has an audio token.",
 )
 encoder_options = options(
     click.option(
         "--text-model",
-        type=Given(),
+        type=NonEmptyStr(),
         metavar="MODEL",
         help="sentence-transformers model, name or folder; the packaged MiniLM when not given.",
     ),
@@ -92,7 +92,10 @@ encoder_options = options(
         help="What the text model computes in; float32, and float16 on a GPU, when not given.",
     ),
     click.option(
-        "--text-graph", type=Given(), metavar="FILE", help="Graph in the text model's folder, for onnx and openvino."
+        "--text-graph",
+        type=NonEmptyStr(),
+        metavar="FILE",
+        help="Graph in the text model's folder, for onnx and openvino.",
     ),
     click.option(
         "--device", metavar="NAME", help="Where models run: cpu, cuda, cuda:1, mps; a GPU where there is one."
@@ -106,7 +109,7 @@ encoder_options = options(
     ),
     click.option(
         "--clap-checkpoint",
-        type=Given(),
+        type=NonEmptyStr(),
         metavar="PATH",
         help="The CLAP model: a file that laion-clap saved, or a folder that transformers did.",
     ),
@@ -178,7 +181,13 @@ def vector_sources(
     vector_columns: Pairs,
 ) -> "VectorSources":
     """Collect what the user said of encoders and vectors."""
-    from tracktokens.pipelines.encoder_config import AudioChoice, PluginChoice, TextChoice, VectorsChoice, VectorSources
+    from tracktokens.pipelines.encoder_config import (
+        AudioEncoderConfig,
+        PluginConfig,
+        PrecomputedConfig,
+        TextEncoderConfig,
+        VectorSources,
+    )
     from tracktokens.schemas.tables.vectors import VECTOR
 
     names, paths = _once("--encoder", plugins), _once("--vectors", vectors)
@@ -187,11 +196,11 @@ def vector_sources(
     for option, given in (("--vectors-id", ids), ("--vectors-column", columns)):
         _require_main(option, given, "--vectors", paths)
     return VectorSources(
-        TextChoice(text_model, text_prompt, text_backend, text_precision, text_graph),
+        TextEncoderConfig(text_model, text_prompt, text_backend, text_precision, text_graph),
         audio_root,
-        AudioChoice(audio_encoder, clap_checkpoint, clap_model, trust_checkpoint),
-        {modality: PluginChoice(name, _options_of(modality, plugin_options)) for modality, name in names.items()},
-        {m: VectorsChoice(path, columns.get(m, VECTOR), ids.get(m)) for m, path in paths.items()},
+        AudioEncoderConfig(audio_encoder, clap_checkpoint, clap_model, trust_checkpoint),
+        {modality: PluginConfig(name, _options_of(modality, plugin_options)) for modality, name in names.items()},
+        {m: PrecomputedConfig(path, columns.get(m, VECTOR), ids.get(m)) for m, path in paths.items()},
         device,
     )
 

@@ -4,19 +4,19 @@ import json
 
 import click
 
-from tracktokens.pipelines.cli.options import Given, json_option, store_option, weights_option
+from tracktokens.pipelines.cli.options import NonEmptyStr, json_option, store_option, weights_option
 
 
 @click.command()
 @click.option(
     "--playlists",
     required=True,
-    type=Given(),
+    type=NonEmptyStr(),
     metavar="PATH",
     help="Playlists that the release was not trained on: file, folder or glob.",
 )
 @store_option
-@click.option("--release", type=Given(), metavar="ID", help="Release to evaluate; the latest when not given.")
+@click.option("--release", type=NonEmptyStr(), metavar="ID", help="Release to evaluate; the latest when not given.")
 @click.option(
     "--first",
     "seeds",

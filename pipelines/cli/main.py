@@ -19,7 +19,7 @@ from tracktokens.pipelines.cli.encoder_options import (
 )
 from tracktokens.pipelines.cli.evaluate_command import add_evaluate_command
 from tracktokens.pipelines.cli.match_command import add_match_command
-from tracktokens.pipelines.cli.options import Given, launch_options, launched, store_option
+from tracktokens.pipelines.cli.options import NonEmptyStr, launch_options, progress_runner, store_option
 from tracktokens.pipelines.cli.refresh_commands import add_refresh_commands
 from tracktokens.pipelines.cli.render_commands import add_render_commands
 from tracktokens.pipelines.cli.store_commands import add_store_commands
@@ -76,10 +76,10 @@ size_option = click.option(
     "--codebook-size", default=1024, show_default=True, help="Codes that the vocabulary reserves for each modality."
 )
 bundle_option = click.option(
-    "--bundle", type=Given(), metavar="ID", help="Codebook bundle; the latest release's when not given."
+    "--bundle", type=NonEmptyStr(), metavar="ID", help="Codebook bundle; the latest release's when not given."
 )
 catalog_option = click.option(
-    "--catalog", type=Given(), metavar="ID", help="Catalog snapshot; the newest complete one when not given."
+    "--catalog", type=NonEmptyStr(), metavar="ID", help="Catalog snapshot; the newest complete one when not given."
 )
 seed_option = click.option(
     "--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Seed of the sample and of k-means."
@@ -95,7 +95,7 @@ max_churn_option = click.option(
 @tracks_option
 @click.option(
     "--playlists",
-    type=Given(),
+    type=NonEmptyStr(),
     metavar="PATH",
     help="Playlists: a file, folder or glob. Without it no track has a playlist token.",
 )
@@ -142,9 +142,9 @@ def run(
         chosen.given(),
         max_churn,
     )
-    with launched(workers, beam_options) as (launch, monitor):
-        outcome = job.run(launch, monitor.enter)
-    monitor.console.print(report(outcome.release.metrics), seconds_table(outcome.seconds))
+    with progress_runner(workers, beam_options) as (runner, display):
+        outcome = job.run(runner, display.enter)
+    display.console.print(report(outcome.release.metrics), seconds_table(outcome.seconds))
     click.echo(f"release: {outcome.release.folder}")
 
 
@@ -169,16 +169,16 @@ def embed(
 
     chosen = vector_sources(audio_root, **sources)
     job = EmbedJob(tracks, store, chosen.encoders(), audio_root, max_reject_rate, chosen.given())
-    with launched(workers, beam_options) as (launch, _):
-        click.echo(job.run(launch).catalog_id)
+    with progress_runner(workers, beam_options) as (runner, _):
+        click.echo(job.run(runner).catalog_id)
 
 
 @main.command()
-@click.option("--playlists", required=True, type=Given(), metavar="PATH", help="Playlists: file, folder or glob.")
+@click.option("--playlists", required=True, type=NonEmptyStr(), metavar="PATH", help="Playlists: file, folder or glob.")
 @click.option(
     "--from",
     "from_bundle",
-    type=Given(),
+    type=NonEmptyStr(),
     metavar="ID",
     help="Bundle whose playlist vectors to go on from, in their space; from nothing when not given.",
 )
@@ -196,8 +196,8 @@ def playlists(
     """Learn playlist vectors for a catalog snapshot. Prints the encoder's id."""
     from tracktokens.pipelines.jobs.playlist_vectors import PlaylistsJob
 
-    with launched(workers, beam_options) as (launch, _):
-        click.echo(PlaylistsJob(playlists, store, catalog, from_bundle=from_bundle).run(launch).encoder_id)
+    with progress_runner(workers, beam_options) as (runner, _):
+        click.echo(PlaylistsJob(playlists, store, catalog, from_bundle=from_bundle).run(runner).encoder_id)
 
 
 @main.command()
@@ -212,13 +212,13 @@ def train(
     """Learn a new codebook bundle from a catalog snapshot. Prints the bundle's id."""
     from tracktokens.pipelines.jobs.train import TrainJob
 
-    with launched(workers, beam_options) as (launch, _):
-        click.echo(TrainJob(store, codebook_size, seed, catalog).run(launch).bundle_id)
+    with progress_runner(workers, beam_options) as (runner, _):
+        click.echo(TrainJob(store, codebook_size, seed, catalog).run(runner).bundle_id)
 
 
 @main.command()
 @click.option(
-    "--from", "from_bundle", type=Given(), metavar="ID", help="Older bundle; the latest release's when not given."
+    "--from", "from_bundle", type=NonEmptyStr(), metavar="ID", help="Older bundle; the latest release's when not given."
 )
 @store_option
 @catalog_option
@@ -231,9 +231,9 @@ def retrain(
     from tracktokens.pipelines.analysis.report import kept_table
     from tracktokens.pipelines.jobs.retrain import RetrainJob
 
-    with launched(workers, beam_options) as (launch, monitor):
-        retrained = RetrainJob(store, from_bundle or _default_bundle(store), seed, catalog).run(launch)
-    monitor.console.print(kept_table(retrained.kept, retrained.kept_without))
+    with progress_runner(workers, beam_options) as (runner, display):
+        retrained = RetrainJob(store, from_bundle or _default_bundle(store), seed, catalog).run(runner)
+    display.console.print(kept_table(retrained.kept, retrained.kept_without))
     click.echo(retrained.bundle.bundle_id)
 
 
@@ -246,8 +246,8 @@ def tokenize(store: str, bundle: str | None, catalog: str | None, workers: int, 
     """Give every vector of a catalog snapshot its code. Prints how many codes were added."""
     from tracktokens.pipelines.jobs.tokenize import TokenizeJob
 
-    with launched(workers, beam_options) as (launch, _):
-        counts = TokenizeJob(store, bundle or _default_bundle(store), catalog).run(launch)
+    with progress_runner(workers, beam_options) as (runner, _):
+        counts = TokenizeJob(store, bundle or _default_bundle(store), catalog).run(runner)
     for modality, count in counts.items():
         click.echo(f"{modality} {count}")
 
@@ -270,9 +270,9 @@ def publish(
     from tracktokens.pipelines.analysis.report import report
     from tracktokens.pipelines.jobs.publish import PublishJob
 
-    with launched(workers, beam_options) as (launch, monitor):
-        release = PublishJob(store, bundle or _default_bundle(store), catalog, max_churn).run(launch)
-    monitor.console.print(report(release.metrics))
+    with progress_runner(workers, beam_options) as (runner, display):
+        release = PublishJob(store, bundle or _default_bundle(store), catalog, max_churn).run(runner)
+    display.console.print(report(release.metrics))
     click.echo(release.folder)
 
 

@@ -5,16 +5,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tracktokens.pipelines.cli.options import Given, json_option, store_option, weights_option
+from tracktokens.pipelines.cli.options import NonEmptyStr, json_option, store_option, weights_option
 
 if TYPE_CHECKING:
-    from tracktokens.pipelines.analysis.match import Found, FoundTrack
+    from tracktokens.pipelines.analysis.match import FoundTrack, MatchResult
 
 
 @click.command()
-@click.argument("tokens", metavar="TOKENS", type=Given())
+@click.argument("tokens", metavar="TOKENS", type=NonEmptyStr())
 @store_option
-@click.option("--release", type=Given(), metavar="ID", help="Release to search; the latest when not given.")
+@click.option("--release", type=NonEmptyStr(), metavar="ID", help="Release to search; the latest when not given.")
 @click.option(
     "--mode",
     type=click.Choice(["exact", "graded"]),
@@ -51,7 +51,7 @@ def add_match_command(main: click.Group) -> None:
     main.add_command(match)
 
 
-def _print_found(found: "Found") -> None:
+def _print_found(found: "MatchResult") -> None:
     for track in found.tracks:
         name = f"{track.title or track.track_id} - {track.artist or 'unknown artist'}"
         click.echo(f"{track.score:.3f}  {name}  ({_matched(track)})\n       {track.tokens}")

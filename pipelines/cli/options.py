@@ -9,13 +9,13 @@ import click
 from tracktokens.schemas.errors import UsageError
 
 if TYPE_CHECKING:
-    from tracktokens.pipelines.progress_display import Monitor
-    from tracktokens.pipelines.runner import Launch
+    from tracktokens.pipelines.progress_display import ProgressDisplay
+    from tracktokens.pipelines.runner import PipelineRunner
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-class Given(click.ParamType[str]):
+class NonEmptyStr(click.ParamType[str]):
     """A text that is not empty: what an unset shell variable leaves would else stand for the folder at hand."""
 
     name = "text"
@@ -69,7 +69,11 @@ def options(*chosen: Callable[[Command], Command]) -> Callable[[Command], Comman
 
 
 store_option = click.option(
-    "--store", required=True, type=Given(), metavar="DIR", help="Where everything is kept; made when it is not there."
+    "--store",
+    required=True,
+    type=NonEmptyStr(),
+    metavar="DIR",
+    help="Where everything is kept; made when it is not there.",
 )
 weights_option = click.option(
     "--weights",
@@ -87,16 +91,16 @@ launch_options = options(
 
 
 @contextmanager
-def launched(workers: int, beam_options: tuple[str, ...]) -> "Iterator[tuple[Launch, Monitor]]":
+def progress_runner(workers: int, beam_options: tuple[str, ...]) -> "Iterator[tuple[PipelineRunner, ProgressDisplay]]":
     """How jobs are run, with their progress on standard error."""
     from rich.console import Console
 
-    from tracktokens.pipelines.progress_display import monitored
-    from tracktokens.pipelines.runner import Launch
+    from tracktokens.pipelines.progress_display import show_progress
+    from tracktokens.pipelines.runner import PipelineRunner
 
     if beam_options and not beam_options[0].startswith("-"):
         raise UsageError(
             f"{beam_options[0]} is not an option: give Beam's options after `--`, and all others before it"
         )
-    with monitored(Console(stderr=True)) as monitor:
-        yield Launch(workers, beam_options, monitor.board), monitor
+    with show_progress(Console(stderr=True)) as display:
+        yield PipelineRunner(workers, beam_options, display.progress), display

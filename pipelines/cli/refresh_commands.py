@@ -14,7 +14,14 @@ from tracktokens.pipelines.cli.encoder_options import (
     tracks_option,
     vector_sources,
 )
-from tracktokens.pipelines.cli.options import Given, json_option, launch_options, launched, options, store_option
+from tracktokens.pipelines.cli.options import (
+    NonEmptyStr,
+    json_option,
+    launch_options,
+    options,
+    progress_runner,
+    store_option,
+)
 
 if TYPE_CHECKING:
     from tracktokens.pipelines.jobs.refresh import RefreshJob
@@ -25,7 +32,7 @@ refresh_options = options(
     tracks_option,
     click.option(
         "--playlists",
-        type=Given(),
+        type=NonEmptyStr(),
         metavar="PATH",
         help="Playlists: a file, folder or glob. Without it no track gets its first playlist token.",
     ),
@@ -64,8 +71,8 @@ def plan_command(as_json: bool, workers: int, beam_options: tuple[str, ...], **s
     from tracktokens.pipelines.jobs.plan import plan_refresh, plan_report
 
     job = _job(fail_on_drift=False, **settings)
-    with launched(workers, beam_options) as (launch, _):
-        plan = plan_refresh(job, launch)
+    with progress_runner(workers, beam_options) as (runner, _):
+        plan = plan_refresh(job, runner)
     if as_json:
         click.echo(json.dumps(plan.to_json(), indent=2))
     else:
@@ -122,7 +129,7 @@ def _job(
 def _refresh(job: "RefreshJob", workers: int, beam_options: tuple[str, ...]) -> None:
     from tracktokens.pipelines.analysis.report import report, seconds_table
 
-    with launched(workers, beam_options) as (launch, monitor):
-        outcome = job.run(launch, monitor.enter)
-    monitor.console.print(report(outcome.release.metrics), seconds_table(outcome.seconds))
+    with progress_runner(workers, beam_options) as (runner, display):
+        outcome = job.run(runner, display.enter)
+    display.console.print(report(outcome.release.metrics), seconds_table(outcome.seconds))
     click.echo(f"release: {outcome.release.folder}")

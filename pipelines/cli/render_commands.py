@@ -4,17 +4,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tracktokens.pipelines.cli.options import Given, options, store_option
+from tracktokens.pipelines.cli.options import NonEmptyStr, options, store_option
 
 if TYPE_CHECKING:
-    from tracktokens.pipelines.llm.render import Written
+    from tracktokens.pipelines.llm.render import RenderStats
 
 render_options = options(
     store_option,
     click.option(
-        "--release", type=Given(), metavar="ID", help="Release whose tokens are used; the latest when not given."
+        "--release", type=NonEmptyStr(), metavar="ID", help="Release whose tokens are used; the latest when not given."
     ),
-    click.option("--out", required=True, type=Given(), metavar="FILE", help="JSON Lines."),
+    click.option("--out", required=True, type=NonEmptyStr(), metavar="FILE", help="JSON Lines."),
 )
 
 
@@ -33,7 +33,7 @@ def tracks_command(store: str, release: str | None, out: str) -> None:
 
 
 @render_group.command(name="conversations")
-@click.argument("conversations", metavar="FILE", type=Given())
+@click.argument("conversations", metavar="FILE", type=NonEmptyStr())
 @render_options
 def conversations_command(conversations: str, store: str, release: str | None, out: str) -> None:
     """Write the conversations of FILE, JSON Lines with `messages`, with tokens for the tracks that they name."""
@@ -47,5 +47,5 @@ def add_render_commands(main: click.Group) -> None:
     main.add_command(render_group)
 
 
-def _tell(written: "Written") -> None:
+def _tell(written: "RenderStats") -> None:
     click.echo(f"{written.read} read, {written.written} written, {written.rejected} rejected")

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tracktokens.pipelines.cli.options import Given, json_option, launch_options, launched, store_option
+from tracktokens.pipelines.cli.options import NonEmptyStr, json_option, launch_options, progress_runner, store_option
 
 if TYPE_CHECKING:
-    from tracktokens.pipelines.maintenance.garbage_collection import Garbage, Thing
+    from tracktokens.pipelines.maintenance.garbage_collection import Garbage, StoreItem
 
 SHOWN_NAMES = 10
 
@@ -39,7 +39,7 @@ def list_command(store: str, as_json: bool) -> None:
 
 
 @releases_group.command(name="show")
-@click.argument("release", metavar="RELEASE", type=Given())
+@click.argument("release", metavar="RELEASE", type=NonEmptyStr())
 @store_option
 @json_option
 def show_command(release: str, store: str, as_json: bool) -> None:
@@ -47,14 +47,14 @@ def show_command(release: str, store: str, as_json: bool) -> None:
     from rich.console import Console
 
     from tracktokens.pipelines.analysis.report import report
-    from tracktokens.pipelines.maintenance.rollback import listed
+    from tracktokens.pipelines.maintenance.rollback import summarize_release
     from tracktokens.transforms.store import files
     from tracktokens.transforms.store.layout import Store
     from tracktokens.transforms.store.releases import find_release, latest_id
 
     opened = Store.open(store)
     manifest = find_release(opened, release)
-    summary = listed(opened, manifest, latest_id(opened.root)).to_json()
+    summary = summarize_release(opened, manifest, latest_id(opened.root)).to_json()
     summary |= {"encoders": dict(manifest.encoders), "codebook_size": manifest.codebook_size}
     summary |= {"files": len(manifest.files), "bytes": sum(file["bytes"] for file in manifest.files.values())}
     metrics = files.read_json(files.join(opened.release(manifest.release_id), "metrics.json"))
@@ -67,7 +67,7 @@ def show_command(release: str, store: str, as_json: bool) -> None:
 
 
 @releases_group.command(name="rollback")
-@click.argument("release", metavar="RELEASE", type=Given())
+@click.argument("release", metavar="RELEASE", type=NonEmptyStr())
 @store_option
 def rollback_command(release: str, store: str) -> None:
     """Make LATEST name RELEASE, after a check of its files. The next run goes on from it."""
@@ -88,8 +88,8 @@ def compact(store: str, workers: int, beam_options: tuple[str, ...]) -> None:
     from tracktokens.pipelines.maintenance.compaction import compact_store
     from tracktokens.transforms.store.layout import Store
 
-    with launched(workers, beam_options) as (launch, _):
-        done = compact_store(Store.open(store), launch)
+    with progress_runner(workers, beam_options) as (runner, _):
+        done = compact_store(Store.open(store), runner)
     click.echo(
         f"{done.buckets} buckets merged: {done.files_before} files ({_size(done.bytes_before)}) became "
         f"{done.files_after} ({_size(done.bytes_after)})"
@@ -102,7 +102,12 @@ def compact(store: str, workers: int, beam_options: tuple[str, ...]) -> None:
     "--keep", required=True, type=click.IntRange(1), help="So many of the newest releases stay; the latest always does."
 )
 @click.option(
-    "--keep-release", "keep_releases", type=Given(), multiple=True, metavar="ID", help="Another that stays. Repeatable."
+    "--keep-release",
+    "keep_releases",
+    type=NonEmptyStr(),
+    multiple=True,
+    metavar="ID",
+    help="Another that stays. Repeatable.",
 )
 @click.option("--delete", is_flag=True, help="Delete it; without this it is only counted.")
 @launch_options
@@ -117,13 +122,13 @@ def gc(
     """Remove old releases, and the catalogs, bundles, vectors and codes that no kept release needs."""
     from tracktokens.pipelines.maintenance.garbage_collection import GcJob
 
-    with launched(workers, beam_options) as (launch, _):
-        garbage = GcJob(store, keep, keep_releases, delete).run(launch)
+    with progress_runner(workers, beam_options) as (runner, _):
+        garbage = GcJob(store, keep, keep_releases, delete).run(runner)
     _print_garbage(garbage)
 
 
 @click.command()
-@click.argument("store", metavar="STORE", type=Given())
+@click.argument("store", metavar="STORE", type=NonEmptyStr())
 @json_option
 @launch_options
 @click.pass_context
@@ -131,8 +136,8 @@ def verify(context: click.Context, store: str, as_json: bool, workers: int, beam
     """Look through all of STORE for what is damaged or missing. Ends with exit code 3 when something is."""
     from tracktokens.pipelines.maintenance.verify import verify_store
 
-    with launched(workers, beam_options) as (launch, _):
-        findings = verify_store(store, launch)
+    with progress_runner(workers, beam_options) as (runner, _):
+        findings = verify_store(store, runner)
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in findings], ensure_ascii=False, indent=2))
     else:
@@ -152,10 +157,10 @@ def add_store_commands(main: click.Group) -> None:
 def _print_garbage(garbage: "Garbage") -> None:
     """Tell what goes, by kind, and what stays."""
     click.echo("removed:" if garbage.deleted else "would be removed (nothing was; --delete does it):")
-    found = [(kind, things) for kind, things in garbage.things.items() if things]
-    for kind, things in found:
-        files, size = _total(things)
-        click.echo(f"  {kind}: {len(things)}, {files} files, {_size(size)}: {_few([thing.name for thing in things])}")
+    found = [(kind, items) for kind, items in garbage.items.items() if items]
+    for kind, items in found:
+        files, size = _total(items)
+        click.echo(f"  {kind}: {len(items)}, {files} files, {_size(size)}: {_few([thing.name for thing in items])}")
     for name, rows in garbage.rows.items():
         click.echo(f"  facts of {name} that no kept catalog holds: {rows}, about {_size(garbage.row_bytes[name])}")
     if not found and not garbage.rows:
@@ -166,8 +171,8 @@ def _print_garbage(garbage: "Garbage") -> None:
     click.echo(f"  encoders: {_told(sorted('/'.join(encoder) for encoder in garbage.kept.encoders))}")
 
 
-def _total(things: "Iterable[Thing]") -> tuple[int, int]:
-    sizes = [size for thing in things for size in thing.sizes.values()]
+def _total(items: "Iterable[StoreItem]") -> tuple[int, int]:
+    sizes = [size for thing in items for size in thing.sizes.values()]
     return len(sizes), sum(sizes)
 
 

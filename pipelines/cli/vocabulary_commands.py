@@ -2,7 +2,7 @@
 
 import click
 
-from tracktokens.pipelines.cli.options import Given
+from tracktokens.pipelines.cli.options import NonEmptyStr
 
 
 @click.group(name="vocabulary")
@@ -11,12 +11,19 @@ def vocabulary_group() -> None:
 
 
 @vocabulary_group.command(name="apply")
-@click.option("--model", required=True, type=Given(), metavar="DIR", help="A causal language model and its tokenizer.")
 @click.option(
-    "--release", type=Given(), metavar="R", help="Folder of a release, or its id; the latest of --store when not given."
+    "--model", required=True, type=NonEmptyStr(), metavar="DIR", help="A causal language model and its tokenizer."
 )
-@click.option("--store", type=Given(), metavar="DIR", help="Store of the release, when it is not a folder.")
-@click.option("--out", required=True, type=Given(), metavar="DIR", help="New folder for the model with the tokens.")
+@click.option(
+    "--release",
+    type=NonEmptyStr(),
+    metavar="R",
+    help="Folder of a release, or its id; the latest of --store when not given.",
+)
+@click.option("--store", type=NonEmptyStr(), metavar="DIR", help="Store of the release, when it is not a folder.")
+@click.option(
+    "--out", required=True, type=NonEmptyStr(), metavar="DIR", help="New folder for the model with the tokens."
+)
 @click.option(
     "--init",
     type=click.Choice(["mean", "centroid"]),
@@ -36,12 +43,12 @@ def apply_command(
     model: str, release: str | None, store: str | None, out: str, init: str, pad_to_multiple_of: int, seed: int
 ) -> None:
     """Add the tokens of a release to a model's tokenizer and embeddings, and write it to another folder."""
-    from tracktokens.pipelines.llm.extend_model import applied_report, apply_to_folder, read_token_release
+    from tracktokens.pipelines.llm.extend_model import apply_to_folder, extension_report, read_token_release
     from tracktokens.transforms.store.releases import release_folder
 
     chosen = read_token_release(release_folder(release, store))
     applied = apply_to_folder(model, out, chosen, init=init, pad_to_multiple_of=pad_to_multiple_of, seed=seed)
-    for name, value in applied_report(applied).items():
+    for name, value in extension_report(applied).items():
         click.echo(f"{name}: {value}")
 
 

@@ -13,7 +13,7 @@ _ENGLISH = "en"
 
 def write_title(artist: Artist, mood: str, chance: np.random.Generator) -> str:
     """Invent a title in the artist's language. One in six says which version it is."""
-    thing = pick(things(artist, mood), chance)
+    thing = pick(items(artist, mood), chance)
     title = pick(LANGUAGES[artist.language].titles, chance).format(thing=thing)
     if artist.language == _ENGLISH:
         title = title.removeprefix("the ").title()
@@ -23,7 +23,7 @@ def write_title(artist: Artist, mood: str, chance: np.random.Generator) -> str:
 
 def write_lyrics(artist: Artist, mood: str, chance: np.random.Generator) -> str:
     """Write two verses and a chorus that is sung twice, with section marks."""
-    subjects = draw(things(artist, mood), 4, chance)
+    subjects = draw(items(artist, mood), 4, chance)
     language = LANGUAGES[artist.language]
     chorus = ["[Chorus]", *_lines(language.chorus, _CHORUS_LINES, subjects[:2], chance)]
     verses = [[f"[Verse {n}]", *_lines(language.verse, _VERSE_LINES, subjects, chance)] for n in (1, 2)]
@@ -37,10 +37,10 @@ def with_time_stamps(lyrics: str, title: str, artist: Artist) -> str:
     return "\n".join([f"[ti:{title}]", f"[ar:{artist.name}]", *stamped])
 
 
-def things(artist: Artist, mood: str) -> tuple[str, ...]:
+def items(artist: Artist, mood: str) -> tuple[str, ...]:
     """Return what an artist sings about in a mood: English by genre and mood, other languages by mood."""
     if artist.language != _ENGLISH:
-        return LANGUAGES[artist.language].things[mood]
+        return LANGUAGES[artist.language].items[mood]
     return tuple(f"the {adjective} {noun}" for noun in GENRE_NOUNS[artist.genre] for adjective in MOOD_ADJECTIVES[mood])
 
 

@@ -30,21 +30,23 @@ def invent_playlists(tracks: list[DemoTrack], count: int, seed: int) -> list[Dem
 
     A crowd makes playlists in proportion to its share of the tracks.
     """
-    listed = [track for track in tracks if track.listed]
+    summarize_release = [track for track in tracks if track.summarize_release]
     crowds: dict[str, list[DemoTrack]] = defaultdict(list)
-    for track in listed:
+    for track in summarize_release:
         crowds[track.cluster].append(track)
     chance = generator(seed, "crowds")
-    makers = [listed[int(index)].cluster for index in chance.integers(len(listed), size=count)]
-    return [_invent_playlist(number, maker, crowds[maker], listed, seed) for number, maker in enumerate(makers)]
+    makers = [summarize_release[int(index)].cluster for index in chance.integers(len(summarize_release), size=count)]
+    return [
+        _invent_playlist(number, maker, crowds[maker], summarize_release, seed) for number, maker in enumerate(makers)
+    ]
 
 
 def _invent_playlist(
-    number: int, cluster: str, own: list[DemoTrack], listed: list[DemoTrack], seed: int
+    number: int, cluster: str, own: list[DemoTrack], summarize_release: list[DemoTrack], seed: int
 ) -> DemoPlaylist:
     chance = generator(seed, "playlist", number)
     length = int(chance.integers(SHORTEST, LONGEST + 1))
-    strays = _draw_ids(listed, int(chance.binomial(length, STRAY_SHARE)), chance)
+    strays = _draw_ids(summarize_release, int(chance.binomial(length, STRAY_SHARE)), chance)
     chosen = strays | _draw_ids(own, length - len(strays), chance)
     ids = [str(track_id) for track_id in chance.permutation(sorted(chosen))]
     title = f"{pick(CLUSTER_TITLES[cluster], chance)} {number}"

@@ -69,7 +69,7 @@ class DemoTrack:
     mood: str
     song: Song
     popularity: float
-    listed: bool
+    summarize_release: bool
     row: dict[str, object]
 
     @property
@@ -127,8 +127,8 @@ def _invent_track(number: int, seed: int) -> DemoTrack:
         **_audio(number, title, artist, song, chance),
         "popularity": popularity,
     }
-    listed = number != BARE and not _falls_on(number, UNLISTED)
-    return DemoTrack(number, artist, mood, song, popularity, listed, _with_gaps(row, number))
+    summarize_release = number != BARE and not _falls_on(number, UNLISTED)
+    return DemoTrack(number, artist, mood, song, popularity, summarize_release, _with_gaps(row, number))
 
 
 def _with_gaps(row: dict[str, object], number: int) -> dict[str, object]:
@@ -141,7 +141,7 @@ def _with_gaps(row: dict[str, object], number: int) -> dict[str, object]:
 def _rerelease(original: DemoTrack, number: int) -> DemoTrack:
     """Return the same song under another id: same lyrics, same file, another album."""
     row = original.row | {"track_id": track_id(number), "album": "The Early Years (Deluxe Edition)"}
-    return replace(original, number=number, row=row, listed=True)
+    return replace(original, number=number, row=row, summarize_release=True)
 
 
 def _pick_artist(genre: Genre, chance: np.random.Generator) -> Artist:

@@ -193,7 +193,7 @@ class Language:
 
     verse: tuple[str, ...]
     chorus: tuple[str, ...]
-    things: dict[str, tuple[str, ...]]
+    items: dict[str, tuple[str, ...]]
     titles: tuple[str, ...] = ("{thing}",)
 
 
@@ -217,7 +217,7 @@ LANGUAGES: dict[str, Language] = {
             "Hold on, hold on to {thing}",
             "It was always {thing}",
         ),
-        things={},
+        items={},
         titles=("{thing}", "{thing}", "Back to {thing}", "Waiting for {thing}", "{thing} (for M.)"),
     ),
     "de": Language(
@@ -230,7 +230,7 @@ LANGUAGES: dict[str, Language] = {
             "Ich höre {thing} noch im Schlaf",
         ),
         chorus=("Oh, gib mir {thing} zurück", "Für immer {thing}", "Wir tanzen durch {thing}"),
-        things={
+        items={
             "bright": ("die goldene Stunde", "das helle Lachen", "die lange Sommernacht", "das neue Licht"),
             "calm": ("die stille Küste", "das sanfte Licht", "die langsame Flut", "das weite Land"),
             "melancholic": ("die letzte Straßenbahn", "das leere Zimmer", "die verlorene Zeit", "das graue Meer"),
@@ -248,7 +248,7 @@ LANGUAGES: dict[str, Language] = {
             "Je garde {thing} sous mon manteau",
         ),
         chorus=("Ô, rends-moi {thing}", "Encore une fois, {thing}", "Et nous dansons, {thing}"),
-        things={
+        items={
             "bright": ("la valse du matin", "le rire des enfants", "la lumière d'été", "le bal du dimanche"),
             "calm": ("la neige sur le jardin", "le silence du soir", "la fenêtre ouverte", "le sommeil des arbres"),
             "melancholic": ("la pluie de novembre", "le dernier train", "la lettre oubliée", "les roses fanées"),
@@ -266,7 +266,7 @@ LANGUAGES: dict[str, Language] = {
             "Bajo la piel me arde {thing}",
         ),
         chorus=("Ay, devuélveme {thing}", "Canta otra vez {thing}", "Para siempre {thing}"),
-        things={
+        items={
             "bright": ("la mañana de sol", "el baile en la playa", "la risa de abril", "el mar dorado"),
             "calm": ("la brisa del puerto", "la luna en la bahía", "el sueño del mar", "la tarde lenta"),
             "melancholic": ("la carta perdida", "el tren de las seis", "la lluvia en el patio", "el último adiós"),
@@ -284,7 +284,7 @@ LANGUAGES: dict[str, Language] = {
             "Só me resta {thing}",
         ),
         chorus=("Ai, me devolve {thing}", "Canta de novo {thing}", "Pra sempre {thing}"),
-        things={
+        items={
             "bright": ("a manhã de sol", "o samba na areia", "o riso da menina", "a laranjeira em flor"),
             "calm": ("a brisa da tarde", "o luar na baía", "a rede na varanda", "o mar devagar"),
             "melancholic": ("a saudade do cais", "a última canção", "a chuva no telhado", "o adeus"),
@@ -302,7 +302,7 @@ LANGUAGES: dict[str, Language] = {
             "走れ、{thing}の向こうへ",
         ),
         chorus=("もう一度、{thing}", "さあ行こう、{thing}", "忘れないで、{thing}"),
-        things={
+        items={
             "bright": ("虹色のステージ", "金色のコイン", "はじまりの朝", "空飛ぶ城"),
             "calm": ("静かな海", "やさしい雨", "夢の中の庭", "眠る街"),
             "melancholic": ("最後のセーブ", "消えたランプ", "遠い夏", "古い手紙"),

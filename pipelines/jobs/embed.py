@@ -8,8 +8,8 @@ from functools import partial
 import apache_beam as beam
 import pyarrow as pa
 
-from tracktokens.pipelines.runner import Launch
-from tracktokens.schemas.errors import DataRefusedError
+from tracktokens.pipelines.runner import PipelineRunner
+from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.schemas.manifests.catalog import CatalogManifest
 from tracktokens.schemas.manifests.encoder import EncoderManifest
 from tracktokens.schemas.modalities import AUDIO, CONTENT_MODALITIES, MODALITIES
@@ -18,15 +18,16 @@ from tracktokens.transforms.catalog.find_missing import WANTED_TAG, CutBatches, 
 from tracktokens.transforms.catalog.reconcile import is_refused, reconcile, what_is_lost
 from tracktokens.transforms.catalog.scan_catalog import ReadMissing, ScanCatalog
 from tracktokens.transforms.catalog.scan_tracks import ScanTracks
-from tracktokens.transforms.catalog.snapshot_tracks import FailureFolder, SettleTracks
-from tracktokens.transforms.embedding.encode_missing import DECODING, ENCODING, EncodeMissing
+from tracktokens.transforms.catalog.snapshot_tracks import FailureFolder, WriteSnapshotBucket
+from tracktokens.transforms.embedding.batches import DECODING, ENCODING
+from tracktokens.transforms.embedding.encode_missing import EncodeMissing
 from tracktokens.transforms.encoders.base import Encoder
-from tracktokens.transforms.precomputed.load_vectors import PLACES_TAG, AddGiven
-from tracktokens.transforms.precomputed.scan_cache import Scans
-from tracktokens.transforms.precomputed.scan_vectors import GivenVectors, ScanVectors, vector_counts
+from tracktokens.transforms.precomputed.load_vectors import LOCATIONS_TAG, AddPrecomputed
+from tracktokens.transforms.precomputed.scan_cache import ScanCache
+from tracktokens.transforms.precomputed.scan_vectors import PrecomputedEmbeddings, ScanVectors, vector_counts
 from tracktokens.transforms.readers.fragments import Fragment, check_table, estimate_rows, find_fragments
 from tracktokens.transforms.runtime.counters import WriteCounts, read_counts
-from tracktokens.transforms.runtime.progress import Board
+from tracktokens.transforms.runtime.progress import ProgressReporter
 from tracktokens.transforms.runtime.rejects import WriteRejects
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.layout import Catalog, Store, new_id
@@ -59,27 +60,27 @@ class EmbedJob:
     encoders: Mapping[str, Encoder]
     audio_root: str | None = None
     max_reject_rate: float = DEFAULT_MAX_REJECT_RATE
-    vectors: Mapping[str, GivenVectors] = field(default_factory=dict)
+    vectors: Mapping[str, PrecomputedEmbeddings] = field(default_factory=dict)
     retry_rejects: bool = False
 
     @writes("embed", creates=True)
-    def run(self, launch: Launch) -> CatalogManifest:
+    def run(self, runner: PipelineRunner) -> CatalogManifest:
         """Run the job and return the manifest of the catalog snapshot that it wrote.
 
         Raises:
             UsageError: when an input is not there, or ``store`` is something else.
-            DataRefusedError: when the catalog cannot be used, or too many of its rows are rejected.
+            InvalidDataError: when the catalog cannot be used, or too many of its rows are rejected.
         """
         fragments = find_fragments(files.absolute(self.tracks), "tracks")
         check_table(fragments, TRACKS)
         store = Store.open_or_create(self.store, estimate_rows(fragments))
         _describe_encoders(store, self.encoders, self.vectors)
         base = self.base(store)
-        catalog = self._scan(store, fragments, base, launch)
+        catalog = self._scan(store, fragments, base, runner)
         if lost := what_is_lost(read_counts(catalog.counts), self.max_reject_rate):
             _logger.warning("%s: the catalog is scanned once more, and compared with nothing", lost)
             files.delete_tree(catalog.folder)
-            base, catalog = None, self._scan(store, fragments, None, launch.surely())
+            base, catalog = None, self._scan(store, fragments, None, runner.in_process())
         return self._finish(catalog, base)
 
     @property
@@ -97,11 +98,11 @@ class EmbedJob:
         manifest = CatalogManifest.from_json(files.read_bytes(catalog.manifest), catalog.manifest)
         return catalog if dict(manifest.encoders) == self.encoder_ids else None
 
-    def _scan(self, store: Store, fragments: list[Fragment], base: Catalog | None, launch: Launch) -> Catalog:
+    def _scan(self, store: Store, fragments: list[Fragment], base: Catalog | None, runner: PipelineRunner) -> Catalog:
         """Scan the inputs into a new catalog, which lacks its manifest yet."""
         catalog = store.catalog(new_id())
-        launch.board.add("scan", total=estimate_rows(fragments))
-        launch.run(partial(self._build, store, catalog, base, fragments, launch))
+        runner.progress.add("scan", total=estimate_rows(fragments))
+        runner.run(partial(self._build, store, catalog, base, fragments, runner))
         return catalog
 
     def _build(
@@ -110,14 +111,18 @@ class EmbedJob:
         catalog: Catalog,
         base: Catalog | None,
         fragments: list[Fragment],
-        launch: Launch,
+        runner: PipelineRunner,
         pipeline: beam.Pipeline,
     ) -> None:
         scans = self.look_at_vectors(base)
-        settle = SettleTracks(catalog, base, list(self.encoders), list(self.vectors), scans, self.tried_again(store))
-        find = FindMissing(store, catalog, base, self.encoder_ids, list(self.vectors), self.retry_rejects, launch.board)
-        scanned = self.scan(store, fragments, settle, find, scans, launch.board).add_to(pipeline)
-        added = self._add_vectors(scanned.missing, store, catalog, fragments, launch)
+        settle = WriteSnapshotBucket(
+            catalog, base, list(self.encoders), list(self.vectors), scans, self.tried_again(store)
+        )
+        find = FindMissing(
+            store, catalog, base, self.encoder_ids, list(self.vectors), self.retry_rejects, runner.progress
+        )
+        scanned = self.scan(store, fragments, settle, find, scans, runner.progress).add_to(pipeline)
+        added = self._add_vectors(scanned.missing, store, catalog, fragments, runner)
         for name, rejects in scanned.rejects.items():
             rejects | f"write {name} rejects" >> WriteRejects(catalog.rejects, name)
         [*scanned.counts, *added] | "all counts" >> beam.Flatten() | "write counts" >> WriteCounts(catalog.counts)
@@ -128,23 +133,23 @@ class EmbedJob:
             return []
         return [FailureFolder(m, store.all_failures(m, encoder_id)) for m, encoder_id in self.encoder_ids.items()]
 
-    def look_at_vectors(self, base: Catalog | None) -> Scans:
+    def look_at_vectors(self, base: Catalog | None) -> ScanCache:
         """Find out which row groups of the vectors have to be read."""
-        return Scans.of({modality: given.table for modality, given in self.vectors.items()}, base)
+        return ScanCache.of({modality: given.table for modality, given in self.vectors.items()}, base)
 
     def scan(
         self,
         store: Store,
         fragments: list[Fragment],
-        settle: SettleTracks,
+        settle: WriteSnapshotBucket,
         find: FindMissing,
-        scans: Scans,
-        board: Board,
+        scans: ScanCache,
+        progress: ProgressReporter,
     ) -> ScanCatalog:
         """The part that reads the inputs and finds what was never encoded."""
         root = None if self.audio_root is None else files.absolute(self.audio_root)
-        tracks = ScanTracks(store.buckets, root, list(self.encoders), board)
-        vectors = ScanVectors(self.vectors, store.buckets, scans, board)
+        tracks = ScanTracks(store.buckets, root, list(self.encoders), progress)
+        vectors = ScanVectors(self.vectors, store.buckets, scans, progress)
         refused = partial(is_refused, max_reject_rate=self.max_reject_rate)
         return ScanCatalog(store.buckets, fragments, list(scans.told), tracks, vectors, settle, find, refused)
 
@@ -154,7 +159,7 @@ class EmbedJob:
         store: Store,
         catalog: Catalog,
         fragments: list[Fragment],
-        launch: Launch,
+        runner: PipelineRunner,
     ) -> Iterator[beam.PCollection]:
         """Encode what is missing, and take the given vectors that are; gives the counts of each."""
         batches = (
@@ -167,9 +172,9 @@ class EmbedJob:
             .with_outputs(*self.encoders)
         )
         for modality, encoder in self.encoders.items():
-            encode = EncodeMissing(store, catalog, modality, encoder, launch.workers, launch.board)
+            encode = EncodeMissing(store, catalog, modality, encoder, runner.workers, runner.progress)
             yield batches[modality] | f"encode {modality}" >> encode
-        yield missing[PLACES_TAG] | "add given vectors" >> AddGiven(self.vectors, store, launch.board)
+        yield missing[LOCATIONS_TAG] | "add given vectors" >> AddPrecomputed(self.vectors, store, runner.progress)
 
     def _finish(self, catalog: Catalog, base: Catalog | None) -> CatalogManifest:
         """Reconcile the counts and complete the snapshot."""
@@ -206,7 +211,9 @@ def _seconds(milliseconds: Mapping[str, int]) -> dict[str, float]:
     return {modality: spent / 1000 for modality, spent in milliseconds.items()}
 
 
-def _describe_encoders(store: Store, encoders: Mapping[str, Encoder], vectors: Mapping[str, GivenVectors]) -> None:
+def _describe_encoders(
+    store: Store, encoders: Mapping[str, Encoder], vectors: Mapping[str, PrecomputedEmbeddings]
+) -> None:
     """Leave beside the vectors what their encoder id is a hash of, and how to train on them."""
     for modality, encoder in encoders.items():
         _describe(store, modality, encoder.encoder_id, EncoderManifest(encoder.standardize, encoder.identity()))
@@ -214,7 +221,7 @@ def _describe_encoders(store: Store, encoders: Mapping[str, Encoder], vectors: M
         manifest = EncoderManifest(standardize=False, identity=given.identity())
         described = _describe(store, modality, given.encoder_id, manifest)
         if described.identity["dim"] != given.table.dim:
-            raise DataRefusedError(
+            raise InvalidDataError(
                 f"{modality} vectors {given.source} have {given.table.dim} dimensions, and those in the store "
                 f"{described.identity['dim']}: they are of another encoder, so give another --vectors-id"
             )

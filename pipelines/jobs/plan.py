@@ -10,7 +10,7 @@ from rich.table import Table
 
 from tracktokens.pipelines.jobs.refresh import RefreshJob, check_sources
 from tracktokens.pipelines.maintenance.bucket_jobs import working_folder
-from tracktokens.pipelines.runner import Launch
+from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.modalities import AUDIO
 from tracktokens.schemas.tables.tracks import TRACKS
 from tracktokens.transforms.catalog.dry_run import CompareTracks, CountBytes, CountMissing, OnlyAudio
@@ -54,14 +54,14 @@ class Plan:
         return asdict(self)
 
 
-def plan_refresh(job: RefreshJob, launch: Launch) -> Plan:
+def plan_refresh(job: RefreshJob, runner: PipelineRunner) -> Plan:
     """Compare a catalog with the latest release and with what is stored.
 
     Tracks that would be folded into the playlists are not counted: that takes a pass over all playlists.
 
     Raises:
         UsageError: there is no store with a release, or an input is not there.
-        DataRefusedError: the release's catalog is gone, the encoders are not the release's, or the catalog cannot be
+        InvalidDataError: the release's catalog is gone, the encoders are not the release's, or the catalog cannot be
             read.
     """
     store = Store.open(job.store)
@@ -70,7 +70,7 @@ def plan_refresh(job: RefreshJob, launch: Launch) -> Plan:
     check_sources(before, latest.release_id, job.embed_job().encoder_ids)
     fragments = find_fragments(files.absolute(job.tracks), "tracks")
     check_table(fragments, TRACKS)
-    counts = _count(job, store, before, fragments, launch)
+    counts = _count(job, store, before, fragments, runner)
     inputs = {modality: counts[f"missing/{modality}"] for modality in before.manifest.encoders}
     return Plan(
         release_id=latest.release_id,
@@ -97,12 +97,12 @@ def plan_report(plan: Plan) -> Table:
 
 
 def _count(
-    job: RefreshJob, store: Store, before: Snapshot, fragments: list[Fragment], launch: Launch
+    job: RefreshJob, store: Store, before: Snapshot, fragments: list[Fragment], runner: PipelineRunner
 ) -> Mapping[str, int]:
     """Scan as a refresh does, and count."""
-    with working_folder(store, launch) as folder:
+    with working_folder(store, runner) as folder:
         path = files.join(folder, "plan.json")
-        launch.run(partial(_build, job, store, before, fragments, launch, path))
+        runner.run(partial(_build, job, store, before, fragments, runner, path))
         return read_counts(path)
 
 
@@ -111,15 +111,15 @@ def _build(
     store: Store,
     before: Snapshot,
     fragments: list[Fragment],
-    launch: Launch,
+    runner: PipelineRunner,
     path: str,
     pipeline: beam.Pipeline,
 ) -> None:
     embed, given, base = job.embed_job(), list(job.vectors), before.catalog
     scans = embed.look_at_vectors(base)
     settle = CompareTracks(base, base, list(job.encoders), given, scans, embed.tried_again(store))
-    find = CountMissing(store, base, base, embed.encoder_ids, given, job.retry_rejects, launch.board)
-    scanned = embed.scan(store, fragments, settle, find, scans, launch.board).add_to(pipeline)
+    find = CountMissing(store, base, base, embed.encoder_ids, given, job.retry_rejects, runner.progress)
+    scanned = embed.scan(store, fragments, settle, find, scans, runner.progress).add_to(pipeline)
     counts = list(scanned.counts)
     if AUDIO in job.encoders and job.audio_root is not None:
         audio = scanned.missing[WANTED_TAG] | beam.ParDo(OnlyAudio()).with_output_types(Keyed)

@@ -6,8 +6,8 @@ from functools import partial
 
 import apache_beam as beam
 
-from tracktokens.pipelines.runner import Launch
-from tracktokens.schemas.errors import DataRefusedError, UsageError
+from tracktokens.pipelines.runner import PipelineRunner
+from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.schemas.manifests.catalog import PlaylistsManifest
 from tracktokens.schemas.manifests.release import ReleaseManifest
 from tracktokens.schemas.modalities import PLAYLIST
@@ -75,22 +75,22 @@ class PlaylistsJob:
     frozen: ReleaseManifest | None = None
 
     @writes("playlists")
-    def run(self, launch: Launch) -> PlaylistsManifest:
+    def run(self, runner: PipelineRunner) -> PlaylistsManifest:
         """Run the job and return the manifest that it left with the snapshot.
 
         Raises:
             UsageError: when an input is not there, the store has no catalog, playlist vectors were given with it, or
                 the bundle has none that can be gone on from.
-            DataRefusedError: when the playlists cannot be used, or none of their tracks has an old vector.
+            InvalidDataError: when the playlists cannot be used, or none of their tracks has an old vector.
         """
         fragments = find_fragments(files.absolute(self.playlists), "playlists")
         check_table(fragments, PLAYLISTS)
         snapshot = open_snapshot(Store.open(self.store), self.catalog_id)
         refuse_two_sources(snapshot.manifest.vectors)
-        learn = self._learner(snapshot, launch)
+        learn = self._learner(snapshot, runner)
         files.delete_tree(snapshot.catalog.playlists)  # of an earlier try with other playlists
-        launch.board.add("scan playlists", total=estimate_rows(fragments))
-        launch.run(partial(self._build, snapshot, fragments, learn, launch))
+        runner.progress.add("scan playlists", total=estimate_rows(fragments))
+        runner.run(partial(self._build, snapshot, fragments, learn, runner))
         return self._finish(snapshot)
 
     def _start_from(self, store: Store, bundle_id: str) -> str:
@@ -113,7 +113,7 @@ class PlaylistsJob:
         snapshot: Snapshot,
         fragments: list[Fragment],
         learn: beam.DoFn,
-        launch: Launch,
+        runner: PipelineRunner,
         pipeline: beam.Pipeline,
     ) -> None:
         catalog, buckets = snapshot.catalog, snapshot.store.buckets
@@ -122,7 +122,7 @@ class PlaylistsJob:
             | "fragments" >> beam.Create(fragments)
             | "spread fragments" >> beam.Reshuffle()
             | "scan"
-            >> beam.ParDo(ScanPlaylists(buckets, launch.board))
+            >> beam.ParDo(ScanPlaylists(buckets, runner.progress))
             .with_output_types(Keyed, **{HEADS_TAG: Keyed, REJECTS_TAG: Keyed, COUNTS_TAG: Count})
             .with_outputs(HEADS_TAG, REJECTS_TAG, COUNTS_TAG, main="main")
         )
@@ -152,15 +152,15 @@ class PlaylistsJob:
             | "write counts" >> WriteCounts(files.join(catalog.playlists, COUNTS_FILE))
         )
 
-    def _learner(self, snapshot: Snapshot, launch: Launch) -> beam.DoFn:
+    def _learner(self, snapshot: Snapshot, runner: PipelineRunner) -> beam.DoFn:
         """What makes vectors of the corpus."""
         store, result = snapshot.store, files.join(snapshot.catalog.playlists, RESULT_FILE)
         if self.frozen is None:
             start_from = None if self.from_bundle is None else self._start_from(store, self.from_bundle)
-            return TrainPlaylists(store, self.config, result, launch.board, start_from)
+            return TrainPlaylists(store, self.config, result, runner.progress, start_from)
         published, encoder_id = TokenTable.of(store, self.frozen), self.frozen.encoders[PLAYLIST]
         window = int(store.read_encoder(PLAYLIST, encoder_id).identity["window"])
-        return FoldPlaylists(store, encoder_id, window, published, result, launch.board)
+        return FoldPlaylists(store, encoder_id, window, published, result, runner.progress)
 
     def _finish(self, snapshot: Snapshot) -> PlaylistsManifest:
         catalog = snapshot.catalog
@@ -168,7 +168,7 @@ class PlaylistsJob:
         read, used, rejected = counts["playlists_read"], counts["playlists_used"], counts["rows_rejected"]
         require_balance("playlists", read, used, "used", rejected)
         if not used:
-            raise DataRefusedError(
+            raise InvalidDataError(
                 f"no playlist in {self.playlists} holds two tracks of the catalog ({counts['entries_unknown']} of "
                 f"{counts['entries_read']} track ids are unknown): compare its track_ids with the catalog's track_id"
             )

@@ -13,14 +13,13 @@ import pyarrow as pa
 from tracktokens.codebooks.bundle import Bundle
 from tracktokens.codebooks.codebook import save_sorted
 from tracktokens.codebooks.metrics.churn import Churn
-from tracktokens.codebooks.metrics.drift import DriftLimits, NewFit
+from tracktokens.codebooks.metrics.drift import DriftLimits, NewTrackFit
 from tracktokens.codebooks.tokens.vocabulary import added_tokens_json, tokens_json
 from tracktokens.pipelines.analysis.report import report_html
 from tracktokens.pipelines.jobs.tokenize import open_with_bundle
-from tracktokens.pipelines.runner import Launch
-from tracktokens.schemas.errors import DataRefusedError, DriftError, StoreBusyError, TracktokensError
-from tracktokens.schemas.manifests.bundle import BundleManifest
-from tracktokens.schemas.manifests.bundle_use import BundleUse
+from tracktokens.pipelines.runner import PipelineRunner
+from tracktokens.schemas.errors import DriftError, InvalidDataError, StoreBusyError, TracktokensError
+from tracktokens.schemas.manifests.bundle import BundleManifest, UsageBaseline
 from tracktokens.schemas.manifests.release import ReleaseManifest
 from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.schemas.tables.rejects import REJECTS
@@ -28,14 +27,14 @@ from tracktokens.schemas.tables.token_changes import CHANGES
 from tracktokens.transforms.quantization.train_codebooks import SampleVectors, threshold
 from tracktokens.transforms.release.compare_tables import compare
 from tracktokens.transforms.release.drift_baseline import (
-    CatalogUse,
+    CatalogUsage,
     DriftReport,
-    advice,
-    catalog_use,
+    catalog_usage,
+    drift_message,
     drift_report,
-    first_use,
-    modality_uses,
-    write_first_use,
+    modality_usages,
+    usage_baseline,
+    write_usage_baseline,
 )
 from tracktokens.transforms.release.measure_release import (
     CODEBOOKS_FILE,
@@ -46,8 +45,8 @@ from tracktokens.transforms.release.measure_release import (
     Measured,
     MeasureNeighbours,
     WriteCodebookQuality,
-    WriteFit,
     WriteNeighbourRecall,
+    WriteNewTrackFit,
     WriteTableQuality,
 )
 from tracktokens.transforms.release.metrics_json import release_metrics, training_variances
@@ -61,7 +60,7 @@ from tracktokens.transforms.release.write_tokens import (
     FAILURES_TAG,
     NEW_TAG,
     QUALITY_TAG,
-    Predecessor,
+    PreviousRelease,
     SendCodes,
     WriteTokens,
 )
@@ -86,7 +85,7 @@ COUNTS_FILE = "counts.json"
 MEASURES_FOLDER = "measures"
 NEIGHBOUR_SEED = 0
 
-LOST_USE = "how bundle {} was used at first is not known any more: drift is measured from this release on"
+LOST_BASELINE = "how bundle {} was used at first is not known any more: drift is measured from this release on"
 
 _logger = logging.getLogger(__name__)
 
@@ -126,12 +125,12 @@ class PublishJob:
     expected_latest: str | None = None
 
     @writes("publish")
-    def run(self, launch: Launch) -> Release:
+    def run(self, runner: PipelineRunner) -> Release:
         """Run the job and return the release.
 
         Raises:
             UsageError: when the store lacks the bundle or a catalog.
-            DataRefusedError: when they do not belong together, or too many tokens changed; then nothing is published.
+            InvalidDataError: when they do not belong together, or too many tokens changed; then nothing is published.
             DriftError: when the catalog is past a limit and ``fail_on_drift``; then nothing is published.
             StoreBusyError: when another job published meanwhile; then nothing is published.
             TracktokensError: when rows are unaccounted for, which is a fault of ours; then nothing is published.
@@ -141,25 +140,25 @@ class PublishJob:
         release_id = new_id()
         folder, before = snapshot.store.release(release_id), _comparable(snapshot, bundle)
         work = _Work(snapshot, bundle, release_id, folder, before, expected)
-        self._write_tables(work, launch)
+        self._write_tables(work, runner)
         return self._finish(work)
 
-    def _write_tables(self, work: "_Work", launch: Launch) -> None:
+    def _write_tables(self, work: "_Work", runner: PipelineRunner) -> None:
         """Write all that is as long as the catalog; once more where something was lost."""
-        launch.run(partial(self._build, work, launch))
+        runner.run(partial(self._build, work, runner))
         if lost := work.lost():
             _logger.warning("%s: they are sent once more", lost)
             files.delete_tree(work.folder)
-            launch.surely().run(partial(self._build, work, launch))
+            runner.in_process().run(partial(self._build, work, runner))
             if lost := work.lost():
                 raise TracktokensError(f"{lost}: nothing was published; run this again")
 
-    def _build(self, work: "_Work", launch: Launch, pipeline: beam.Pipeline) -> None:
+    def _build(self, work: "_Work", runner: PipelineRunner, pipeline: beam.Pipeline) -> None:
         snapshot, bundle, folder = work.snapshot, work.bundle, work.folder
         catalog, before = snapshot.catalog, work.predecessor()
         learned = snapshot.playlists is not None
         send = SendCodes(snapshot.store, catalog, bundle, snapshot.encoders, learned, before)
-        write = WriteTokens(catalog, folder, bundle.bundle_id, bundle.reserved, before)
+        write = WriteTokens(catalog, folder, bundle.bundle_id, bundle.codebook_size, before)
         sent = (
             pipeline
             | "key buckets" >> beam.Create(snapshot.buckets())
@@ -186,17 +185,17 @@ class PublishJob:
         counts | "write counts" >> WriteCounts(files.join(folder, COUNTS_FILE))
         variances = training_variances(snapshot.store, bundle)
         sent[QUALITY_TAG] | "measure codebooks" >> WriteCodebookQuality(work.measures(CODEBOOKS_FILE), variances)
-        uses = modality_uses(work.then) if work.then else {}
-        sent[NEW_TAG] | "measure new codes" >> WriteFit(work.measures(FIT_FILE), uses)
+        uses = modality_usages(work.then) if work.then else {}
+        sent[NEW_TAG] | "measure new codes" >> WriteNewTrackFit(work.measures(FIT_FILE), uses)
         written.main | "measure the table" >> WriteTableQuality(work.measures(TABLE_FILE))
         if self.neighbours:
-            self._measure_neighbours(work, launch, pipeline)
+            self._measure_neighbours(work, runner, pipeline)
 
-    def _measure_neighbours(self, work: "_Work", launch: Launch, pipeline: beam.Pipeline) -> None:
+    def _measure_neighbours(self, work: "_Work", runner: PipelineRunner, pipeline: beam.Pipeline) -> None:
         snapshot, bundle, catalog = work.snapshot, work.bundle, work.snapshot.catalog
         sizes = {modality: threshold(snapshot.inputs(modality), NEIGHBOUR_SAMPLE) for modality in snapshot.encoders}
         sample = SampleVectors(snapshot.store, catalog, snapshot.encoders, sizes, NEIGHBOUR_SEED)
-        measure = MeasureNeighbours({m: bundle[m] for m in snapshot.encoders}, NEIGHBOUR_SEED, launch.workers)
+        measure = MeasureNeighbours({m: bundle[m] for m in snapshot.encoders}, NEIGHBOUR_SEED, runner.workers)
         recall = WriteNeighbourRecall(work.measures(NEIGHBOURS_FILE), sample, snapshot.buckets(), measure)
         pipeline | "measure neighbours" >> recall
 
@@ -208,7 +207,7 @@ class PublishJob:
         if work.before is not None:
             _complete(changes_folder(folder), CHANGES)
         write_vocabulary(bundle, files.join(folder, "vocabulary"))
-        now = catalog_use(files.read_json(work.measures(CODEBOOKS_FILE)), rows["published"], snapshot.playlists)
+        now = catalog_usage(files.read_json(work.measures(CODEBOOKS_FILE)), rows["published"], snapshot.playlists)
         drift = self._drift(work, now)
         metrics = {
             **release_metrics(snapshot, bundle, folder, files.join(folder, MEASURES_FOLDER), rows),
@@ -223,7 +222,7 @@ class PublishJob:
             release_id=release_id,
             bundle_id=bundle.bundle_id,
             catalog_id=snapshot.manifest.catalog_id,
-            codebook_size=bundle.reserved,
+            codebook_size=bundle.codebook_size,
             encoders=snapshot.encoders,
             rows=rows,
             files=_file_hashes(folder),
@@ -232,36 +231,36 @@ class PublishJob:
         self._refuse_churn(snapshot, bundle, folder)
         if work.then is None:
             if work.before is not None and work.before.bundle_id == bundle.bundle_id:
-                _logger.warning("%s", LOST_USE.format(bundle.bundle_id))
-            write_first_use(snapshot.store, work.bundle_manifest, release_id, now)
+                _logger.warning("%s", LOST_BASELINE.format(bundle.bundle_id))
+            write_usage_baseline(snapshot.store, work.bundle_manifest, release_id, now)
         _point_latest(snapshot.store, folder, manifest, work.expected)
         return Release(manifest, folder, metrics)
 
-    def _drift(self, work: "_Work", now: CatalogUse) -> DriftReport | None:
+    def _drift(self, work: "_Work", now: CatalogUsage) -> DriftReport | None:
         if work.then is None:
             return None
-        fits = {m: NewFit(**fit) for m, fit in files.read_json(work.measures(FIT_FILE)).items()}
+        fits = {m: NewTrackFit(**fit) for m, fit in files.read_json(work.measures(FIT_FILE)).items()}
         found = drift_report(work.then, now, fits, self.limits)
         if found.warnings and self.fail_on_drift:
-            raise DriftError(f"{advice(found)}; nothing was published")
+            raise DriftError(f"{drift_message(found)}; nothing was published")
         if found.warnings:
-            _logger.warning("%s", advice(found))
+            _logger.warning("%s", drift_message(found))
         return found
 
     def _refuse_churn(self, snapshot: Snapshot, bundle: Bundle, folder: str) -> None:
         latest = latest_release(snapshot.store)
         if self.max_churn is None or latest is None:
             return
-        if latest.codebook_size != bundle.reserved:
-            raise DataRefusedError(
-                f"the latest release has {latest.codebook_size} codes a modality, this one {bundle.reserved}: every "
+        if latest.codebook_size != bundle.codebook_size:
+            raise InvalidDataError(
+                f"the latest release has {latest.codebook_size} codes per modality, this {bundle.codebook_size}: every "
                 "token gets another id; publish without --max-churn if that is meant"
             )
         new = TokenTable(folder, bundle.bundle_id, snapshot.catalog)
-        churn = compare(TokenTable.of(snapshot.store, latest), new, bundle.reserved)
+        churn = compare(TokenTable.of(snapshot.store, latest), new, bundle.codebook_size)
         modality, share = largest_churn(churn)
         if share > self.max_churn:
-            raise DataRefusedError(
+            raise InvalidDataError(
                 f"{share:.2%} of the {modality} tokens would be another than in {latest.release_id}, more than "
                 f"{self.max_churn:.2%}: nothing was published; retrain from bundle {latest.bundle_id}, or raise "
                 "--max-churn"
@@ -289,11 +288,11 @@ class _Work:
         return read_manifest(self.snapshot.store, self.bundle.bundle_id)
 
     @cached_property
-    def then(self) -> BundleUse | None:
+    def then(self) -> UsageBaseline | None:
         """How the bundle was used when it was first published; None when that is now."""
-        return first_use(self.snapshot.store, self.bundle_manifest)
+        return usage_baseline(self.snapshot.store, self.bundle_manifest)
 
-    def predecessor(self) -> Predecessor | None:
+    def predecessor(self) -> PreviousRelease | None:
         """The latest release, whose tokens these follow."""
         if self.before is None:
             return None
@@ -303,7 +302,7 @@ class _Work:
         recoded = frozenset(m for m in MODALITIES if old[m]["content_hash"] != new[m]["content_hash"])
         same_bundle = self.before.bundle_id == self.bundle.bundle_id
         continued = same_bundle and self.before.catalog_id == self.snapshot.manifest.base
-        return Predecessor(TokenTable.of(store, self.before), recoded, continued)
+        return PreviousRelease(TokenTable.of(store, self.before), recoded, continued)
 
     def lost(self) -> str | None:
         """What was sent to the tracks and did not come there, in words; None where all did.
@@ -328,7 +327,7 @@ class _Work:
 def _comparable(snapshot: Snapshot, bundle: Bundle) -> ReleaseManifest | None:
     """The latest release, where tokens of the same name may mean the same."""
     latest = latest_release(snapshot.store)
-    return latest if latest is not None and latest.codebook_size == bundle.reserved else None
+    return latest if latest is not None and latest.codebook_size == bundle.codebook_size else None
 
 
 def refuse_overtaken(store: Store, expected: str) -> None:
@@ -349,7 +348,7 @@ def largest_churn(churn: Churn) -> tuple[str, float]:
 
 def write_vocabulary(bundle: Bundle, folder: str) -> None:
     """Write the vocabulary pack: the tokens in order, as Hugging Face loads them, and the centroids behind them."""
-    size = bundle.reserved
+    size = bundle.codebook_size
     files.write_json(files.join(folder, "tokens.json"), tokens_json(bundle.bundle_id, size))
     files.write_json(files.join(folder, "added_tokens.json"), added_tokens_json(size))
     centroids = {book.modality: np.ascontiguousarray(book.centroids) for book in bundle.codebooks}

@@ -7,17 +7,17 @@ from tracktokens.codebooks.metrics.drift import DriftLimits
 from tracktokens.pipelines.jobs.embed import DEFAULT_MAX_REJECT_RATE, EmbedJob
 from tracktokens.pipelines.jobs.playlist_vectors import PlaylistsJob, refuse_two_sources
 from tracktokens.pipelines.jobs.publish import PublishJob
-from tracktokens.pipelines.jobs.run import Outcome, StageClock
+from tracktokens.pipelines.jobs.run import RunResult, StageClock
 from tracktokens.pipelines.jobs.tokenize import TokenizeJob
 from tracktokens.pipelines.maintenance.compaction import compact_after
-from tracktokens.pipelines.runner import Launch
-from tracktokens.schemas.errors import DataRefusedError
+from tracktokens.pipelines.runner import PipelineRunner
+from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.schemas.manifests.catalog import CatalogManifest, PlaylistsManifest
 from tracktokens.schemas.manifests.release import ReleaseManifest
 from tracktokens.schemas.modalities import MODALITIES, PLAYLIST
 from tracktokens.schemas.tables.playlists import PLAYLISTS
 from tracktokens.transforms.encoders.base import Encoder
-from tracktokens.transforms.precomputed.scan_vectors import GivenVectors
+from tracktokens.transforms.precomputed.scan_vectors import PrecomputedEmbeddings
 from tracktokens.transforms.readers.fragments import check_table, find_fragments
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.bundles import read_manifest, read_released_bundle
@@ -53,18 +53,18 @@ class RefreshJob:
     playlists: str | None = None
     audio_root: str | None = None
     max_reject_rate: float = DEFAULT_MAX_REJECT_RATE
-    vectors: Mapping[str, GivenVectors] = field(default_factory=dict)
+    vectors: Mapping[str, PrecomputedEmbeddings] = field(default_factory=dict)
     retry_rejects: bool = False
     fail_on_drift: bool = False
     limits: DriftLimits = field(default_factory=DriftLimits)
 
     @writes("refresh")
-    def run(self, launch: Launch, enter: Callable[[str], None] = lambda stage: None) -> Outcome:
+    def run(self, runner: PipelineRunner, enter: Callable[[str], None] = lambda stage: None) -> RunResult:
         """Run all jobs; ``enter`` is told each stage's name as it begins.
 
         Raises:
             UsageError: there is no store with a release, or an input is not there.
-            DataRefusedError: the release's catalog or bundle is damaged, the encoders are not the release's, or the
+            InvalidDataError: the release's catalog or bundle is damaged, the encoders are not the release's, or the
                 data cannot be used. Nothing is published then.
             StoreBusyError: another job writes the store, or has published meanwhile. Nothing is published then.
             DriftError: the catalog is past a limit and ``fail_on_drift``. Nothing is published then.
@@ -77,11 +77,11 @@ class RefreshJob:
         check_sources(before, latest.release_id, embed.encoder_ids)
         self._check_playlists(before, latest, embed)
         clock = StageClock(enter)
-        catalog = clock.time("embed", lambda: embed.run(launch))
+        catalog = clock.time("embed", lambda: embed.run(runner))
         if learns_playlists(latest, embed):
-            clock.time("playlists", lambda: self._fold(before, latest, catalog, launch))
+            clock.time("playlists", lambda: self._fold(before, latest, catalog, runner))
         tokenize = TokenizeJob(self.store, latest.bundle_id, catalog.catalog_id)
-        clock.time("tokenize", lambda: tokenize.run(launch))
+        clock.time("tokenize", lambda: tokenize.run(runner))
         publish = PublishJob(
             self.store,
             latest.bundle_id,
@@ -91,9 +91,9 @@ class RefreshJob:
             neighbours=False,
             expected_latest=latest.release_id,
         )
-        release = clock.time("publish", lambda: publish.run(launch))
-        clock.time("compact", lambda: compact_after(store, launch))
-        return Outcome(release, catalog, read_manifest(store, latest.bundle_id), clock.seconds)
+        release = clock.time("publish", lambda: publish.run(runner))
+        clock.time("compact", lambda: compact_after(store, runner))
+        return RunResult(release, catalog, read_manifest(store, latest.bundle_id), clock.seconds)
 
     def embed_job(self) -> EmbedJob:
         """The job that scans the catalog and encodes what changed."""
@@ -111,24 +111,24 @@ class RefreshJob:
         """Refuse playlists that cannot be read, or have no space to be folded into, before anything is encoded."""
         if self.playlists is None:
             if learns_playlists(latest, embed) and before.playlists is None:
-                raise DataRefusedError(
+                raise InvalidDataError(
                     f"{before.catalog.playlists_manifest} is gone, and release {latest.release_id} has playlist "
                     "tokens: give --playlists, which makes it anew, or restore it from a backup"
                 )
             return
         refuse_two_sources(self.vectors)
         if PLAYLIST not in latest.encoders:
-            raise DataRefusedError(
+            raise InvalidDataError(
                 f"release {latest.release_id} has no playlist tokens, so there is no space that new tracks could be "
                 "folded into: `tracktokens run` learns one, or leave out --playlists"
             )
         check_table(find_fragments(files.absolute(self.playlists), "playlists"), PLAYLISTS)
 
     def _fold(
-        self, before: Snapshot, latest: ReleaseManifest, catalog: CatalogManifest, launch: Launch
+        self, before: Snapshot, latest: ReleaseManifest, catalog: CatalogManifest, runner: PipelineRunner
     ) -> PlaylistsManifest:
         if self.playlists is not None:
-            return PlaylistsJob(self.playlists, self.store, catalog.catalog_id, frozen=latest).run(launch)
+            return PlaylistsJob(self.playlists, self.store, catalog.catalog_id, frozen=latest).run(runner)
         return keep_playlists(before, catalog)
 
 
@@ -141,12 +141,12 @@ def check_sources(before: Snapshot, release_id: str, encoder_ids: Mapping[str, s
     """Check that inputs are encoded as those of a release were; learned playlist vectors are kept by themselves.
 
     Raises:
-        DataRefusedError: a modality's encoder is missing, new, or another one.
+        InvalidDataError: a modality's encoder is missing, new, or another one.
     """
     for modality in MODALITIES:
         old, new = before.manifest.encoders.get(modality), encoder_ids.get(modality)
         if old != new:
-            raise DataRefusedError(
+            raise InvalidDataError(
                 f"{modality}: release {release_id} has vectors of encoder {old or 'none'}, and this refresh "
                 f"{f'would make some of {new}' if new else 'has none'}: give the options that the release was made "
                 "with; `tracktokens run` takes another encoder, and learns new tokens"

@@ -18,15 +18,15 @@ from tracktokens.codebooks.bundle import Bundle
 from tracktokens.codebooks.codebook import Codebook, Preprocessing
 from tracktokens.codebooks.continuity.alignment import Alignment, CodePairs, align, relabel
 from tracktokens.codebooks.continuity.procrustes import Rotation, RotationAccumulator
-from tracktokens.pipelines.jobs.train import Learned, Learning, warn_of_few
-from tracktokens.pipelines.runner import Launch
+from tracktokens.pipelines.jobs.train import CodebookTraining, TrainedCodebook, warn_of_few
+from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.manifests.bundle import BundleManifest
 from tracktokens.schemas.modalities import MODALITIES, PLAYLIST
 from tracktokens.transforms.playlists.warm_start import started_from
 from tracktokens.transforms.quantization.align_codes import (
-    AssignAnew,
+    AssignWithNewBundle,
     CompareSpaces,
-    MergePairs,
+    MergeCodePairs,
     PairCodes,
     merged_rotation,
 )
@@ -73,36 +73,36 @@ class RetrainJob:
     catalog_id: str | None = None
 
     @writes("retrain")
-    def run(self, launch: Launch) -> Retrained:
+    def run(self, runner: PipelineRunner) -> Retrained:
         """Run the job.
 
         Raises:
             UsageError: the store lacks the bundle, a release of it, or a catalog.
-            DataRefusedError: the bundle or the release was changed.
+            InvalidDataError: the bundle or the release was changed.
         """
         store = Store.open(self.store)
         old = read_bundle(store, self.from_bundle)
         table = TokenTable.of(store, find_release(store, self.from_bundle))
         snapshot = open_snapshot(store, self.catalog_id)
         working = files.join(store.root, "codebooks", f"retraining-{new_id()}")
-        rotation = self._rotation(old[PLAYLIST], snapshot, working, launch)
+        rotation = self._rotation(old[PLAYLIST], snapshot, working, runner)
         starts = _starts(old, snapshot, rotation)
-        learned = Learning(snapshot, snapshot.encoders, old.reserved, self.seed, starts).run(launch)
-        pairs = _count_pairs(snapshot, learned, table, working, launch)
+        learned = CodebookTraining(snapshot, snapshot.encoders, old.codebook_size, self.seed, starts).run(runner)
+        pairs = _count_pairs(snapshot, learned, table, working, runner)
         files.delete_tree(working)
         return self._finish(store, old, learned, pairs, rotation)
 
-    def _rotation(self, old: Codebook, snapshot: Snapshot, working: str, launch: Launch) -> Rotation | None:
+    def _rotation(self, old: Codebook, snapshot: Snapshot, working: str, runner: PipelineRunner) -> Rotation | None:
         """How learned playlist vectors are turned onto the old ones; None where there is nothing to turn."""
         new = snapshot.encoders.get(PLAYLIST)
-        if new is None or new == old.encoder_id or not old.size or snapshot.playlists is None:
+        if new is None or new == old.encoder_id or not old.num_centroids or snapshot.playlists is None:
             return None
         identity = snapshot.store.read_encoder(PLAYLIST, new).identity
         if identity["dim"] != old.dim or started_from(identity) == old.encoder_id:
             return None
         path = files.join(working, "rotation.json")
         compare = CompareSpaces(snapshot.store, snapshot.catalog, PLAYLIST, old.encoder_id, new, old.dim)
-        launch.run(partial(_build_rotation, snapshot.store.buckets, compare, old.dim, path))
+        runner.run(partial(_build_rotation, snapshot.store.buckets, compare, old.dim, path))
         found = files.read_json(path)
         rotation = Rotation(**{**found, "matrix": np.array(found["matrix"], np.float32)})
         return rotation if rotation.tracks else None
@@ -111,7 +111,7 @@ class RetrainJob:
         self,
         store: Store,
         old: Bundle,
-        learned: Mapping[str, Learned],
+        learned: Mapping[str, TrainedCodebook],
         pairs: Mapping[str, CodePairs],
         rotation: Rotation | None,
     ) -> Retrained:
@@ -145,7 +145,7 @@ def _starts(old: Bundle, snapshot: Snapshot, rotation: Rotation | None) -> dict[
     starts = {}
     for modality, encoder_id in snapshot.encoders.items():
         book = old[modality]
-        if book.size and _in_space_of(snapshot.store, modality, book.encoder_id, encoder_id):
+        if book.num_centroids and _in_space_of(snapshot.store, modality, book.encoder_id, encoder_id):
             starts[modality] = Start(book.preprocessing, book.centroids)
         elif modality == PLAYLIST and rotation is not None:
             starts[modality] = Start(_turned(book.preprocessing, rotation), book.centroids)
@@ -180,48 +180,48 @@ def _write_rotation(parts: list[tuple[int, RotationAccumulator]], dim: int, path
 
 
 def _count_pairs(
-    snapshot: Snapshot, learned: Mapping[str, Learned], old: TokenTable, working: str, launch: Launch
+    snapshot: Snapshot, learned: Mapping[str, TrainedCodebook], old: TokenTable, working: str, runner: PipelineRunner
 ) -> dict[str, CodePairs]:
     """Count the pairs of old and new code over the tracks of both catalogs."""
     path = files.join(working, "pairs.json")
-    launch.run(partial(_build_pairs, snapshot, learned, old, path, launch.workers))
+    runner.run(partial(_build_pairs, snapshot, learned, old, path, runner.workers))
     return {modality: _pairs(found) for modality, found in files.read_json(path).items()}
 
 
 def _build_pairs(
     snapshot: Snapshot,
-    learned: Mapping[str, Learned],
+    learned: Mapping[str, TrainedCodebook],
     old: TokenTable,
     path: str,
     workers: int,
     pipeline: beam.Pipeline,
 ) -> None:
     codebooks = {modality: found.codebook for modality, found in learned.items()}
-    anew = AssignAnew(snapshot.store, snapshot.catalog, codebooks, workers)
+    anew = AssignWithNewBundle(snapshot.store, snapshot.catalog, codebooks, workers)
     (
         pipeline
-        | "key buckets" >> beam.Create([part for part in snapshot.buckets() if codebooks[part[0]].size])
+        | "key buckets" >> beam.Create([part for part in snapshot.buckets() if codebooks[part[0]].num_centroids])
         | "spread key buckets" >> beam.Reshuffle()
         | "assign anew" >> beam.ParDo(anew).with_output_types(Keyed)
         | "group by track bucket" >> beam.GroupByKey()
         | "pair codes" >> beam.ParDo(PairCodes(snapshot.catalog, old))
-        | "add up" >> beam.CombinePerKey(MergePairs())
+        | "add up" >> beam.CombinePerKey(MergeCodePairs())
         | "gather" >> beam.combiners.ToDict()
         | "write pairs" >> beam.Map(_write_pairs, path)
     )
 
 
 def _write_pairs(pairs: Mapping[str, CodePairs], path: str) -> None:
-    listed = {
+    summarize_release = {
         modality: {"old": found.old.tolist(), "new": found.new.tolist(), "weights": found.weights.tolist()}
         for modality, found in pairs.items()
     }
-    files.write_json(path, listed)
+    files.write_json(path, summarize_release)
 
 
-def _pairs(listed: Mapping[str, list[int]]) -> CodePairs:
-    old, new = np.array(listed["old"], np.int16), np.array(listed["new"], np.int16)
-    return CodePairs(old, new, np.array(listed["weights"], np.int64))
+def _pairs(summarize_release: Mapping[str, list[int]]) -> CodePairs:
+    old, new = np.array(summarize_release["old"], np.int16), np.array(summarize_release["new"], np.int16)
+    return CodePairs(old, new, np.array(summarize_release["weights"], np.int64))
 
 
 def _told(alignment: Alignment) -> dict[str, Any]:

@@ -11,12 +11,12 @@ from tracktokens.pipelines.jobs.publish import PublishJob, Release
 from tracktokens.pipelines.jobs.tokenize import TokenizeJob
 from tracktokens.pipelines.jobs.train import DEFAULT_CODEBOOK_SIZE, TrainJob, check_codebook_size
 from tracktokens.pipelines.maintenance.compaction import compact_after
-from tracktokens.pipelines.runner import Launch
+from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.manifests.bundle import BundleManifest
 from tracktokens.schemas.manifests.catalog import CatalogManifest
 from tracktokens.schemas.tables.playlists import PLAYLISTS
 from tracktokens.transforms.encoders.base import Encoder
-from tracktokens.transforms.precomputed.scan_vectors import GivenVectors
+from tracktokens.transforms.precomputed.scan_vectors import PrecomputedEmbeddings
 from tracktokens.transforms.readers.fragments import check_table, find_fragments
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.layout import Store
@@ -27,7 +27,7 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunResult:
     """What a run came to.
 
     Attributes:
@@ -71,34 +71,34 @@ class RunJob:
     codebook_size: int = DEFAULT_CODEBOOK_SIZE
     max_reject_rate: float = DEFAULT_MAX_REJECT_RATE
     seed: int = 0
-    vectors: Mapping[str, GivenVectors] = field(default_factory=dict)
+    vectors: Mapping[str, PrecomputedEmbeddings] = field(default_factory=dict)
     max_churn: float | None = None
 
     @writes("run", creates=True)
-    def run(self, launch: Launch, enter: Callable[[str], None] = lambda stage: None) -> Outcome:
+    def run(self, runner: PipelineRunner, enter: Callable[[str], None] = lambda stage: None) -> RunResult:
         """Run all jobs; ``enter`` is told each stage's name as it begins.
 
         Raises:
-            UsageError, DataRefusedError, TracktokensError: as the jobs do. Nothing is published then.
+            UsageError, InvalidDataError, TracktokensError: as the jobs do. Nothing is published then.
         """
         check_codebook_size(self.codebook_size)
         self._check_playlists()
         latest = latest_id(self.store)
         clock = StageClock(enter)
         embed = EmbedJob(self.tracks, self.store, self.encoders, self.audio_root, self.max_reject_rate, self.vectors)
-        catalog = clock.time("embed", lambda: embed.run(launch))
+        catalog = clock.time("embed", lambda: embed.run(runner))
         if self.playlists is not None:
             learn = PlaylistsJob(self.playlists, self.store, catalog.catalog_id)
-            clock.time("playlists", lambda: learn.run(launch))
+            clock.time("playlists", lambda: learn.run(runner))
         frozen = frozen_bundle(Store.open(self.store), self.codebook_size)
         train = TrainJob(self.store, self.codebook_size, self.seed, catalog.catalog_id, frozen)
-        bundle = clock.time("train", lambda: train.run(launch))
+        bundle = clock.time("train", lambda: train.run(runner))
         tokenize = TokenizeJob(self.store, bundle.bundle_id, catalog.catalog_id)
-        clock.time("tokenize", lambda: tokenize.run(launch))
+        clock.time("tokenize", lambda: tokenize.run(runner))
         publish = PublishJob(self.store, bundle.bundle_id, catalog.catalog_id, self.max_churn, expected_latest=latest)
-        release = clock.time("publish", lambda: publish.run(launch))
-        clock.time("compact", lambda: compact_after(Store.open(self.store), launch))
-        return Outcome(release, catalog, bundle, clock.seconds)
+        release = clock.time("publish", lambda: publish.run(runner))
+        clock.time("compact", lambda: compact_after(Store.open(self.store), runner))
+        return RunResult(release, catalog, bundle, clock.seconds)
 
     def _check_playlists(self) -> None:
         """Refuse playlists that cannot be read, or are not needed, before hours go into encoding."""

@@ -7,8 +7,8 @@ from functools import partial
 import apache_beam as beam
 
 from tracktokens.codebooks.bundle import Bundle
-from tracktokens.pipelines.runner import Launch
-from tracktokens.schemas.errors import DataRefusedError
+from tracktokens.pipelines.runner import PipelineRunner
+from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.schemas.manifests.bundle import BundleManifest
 from tracktokens.transforms.quantization.assign_codes import AssignCodes
 from tracktokens.transforms.runtime.arrow_coder import Count
@@ -35,23 +35,23 @@ class TokenizeJob:
     catalog_id: str | None = None
 
     @writes("tokenize")
-    def run(self, launch: Launch) -> Mapping[str, int]:
+    def run(self, runner: PipelineRunner) -> Mapping[str, int]:
         """Run the job and return how many codes it added, by modality; none where all were there.
 
         Raises:
             UsageError: when the store lacks the bundle or a catalog.
-            DataRefusedError: when the bundle was learned from other encoders, or its files were changed.
+            InvalidDataError: when the bundle was learned from other encoders, or its files were changed.
         """
         snapshot, _ = open_with_bundle(self.store, self.bundle_id, self.catalog_id)
-        launch.board.add("assign codes", total=sum(snapshot.inputs(modality) for modality in snapshot.encoders))
+        runner.progress.add("assign codes", total=sum(snapshot.inputs(modality) for modality in snapshot.encoders))
         path = files.join(snapshot.catalog.folder, f"assigned-{self.bundle_id}.json")
-        launch.run(partial(self._build, snapshot, path, launch))
+        runner.run(partial(self._build, snapshot, path, runner))
         counts = read_counts(path)
         return {modality: counts[f"assigned/{modality}"] for modality in snapshot.encoders}
 
-    def _build(self, snapshot: Snapshot, path: str, launch: Launch, pipeline: beam.Pipeline) -> None:
+    def _build(self, snapshot: Snapshot, path: str, runner: PipelineRunner, pipeline: beam.Pipeline) -> None:
         assign = AssignCodes(
-            snapshot.store, snapshot.catalog, self.bundle_id, snapshot.encoders, launch.workers, launch.board
+            snapshot.store, snapshot.catalog, self.bundle_id, snapshot.encoders, runner.workers, runner.progress
         )
         counts = (
             pipeline
@@ -67,7 +67,7 @@ def open_with_bundle(root: str, bundle_id: str, catalog_id: str | None) -> tuple
 
     Raises:
         UsageError: when the store lacks the bundle or a catalog.
-        DataRefusedError: when they do not belong together, or a codebook was changed.
+        InvalidDataError: when they do not belong together, or a codebook was changed.
     """
     store = Store.open(root)
     snapshot = open_snapshot(store, catalog_id)
@@ -80,12 +80,12 @@ def check_encoders(snapshot: Snapshot, bundle: BundleManifest) -> None:
     """Check that a bundle divides the vectors that a catalog has.
 
     Raises:
-        DataRefusedError: when the encoder of a modality is another one.
+        InvalidDataError: when the encoder of a modality is another one.
     """
     for modality, encoder_id in snapshot.encoders.items():
         learned = bundle.encoders.get(modality)
         if learned != encoder_id:
-            raise DataRefusedError(
+            raise InvalidDataError(
                 f"bundle {bundle.bundle_id} was learned from {modality} encoder {learned or 'none'}, catalog "
                 f"{snapshot.manifest.catalog_id} has vectors of {encoder_id}: encode with the same model, or train anew"
             )

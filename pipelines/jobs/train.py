@@ -13,7 +13,7 @@ from apache_beam import typehints
 
 from tracktokens.codebooks.bundle import MAX_CODES, Bundle
 from tracktokens.codebooks.codebook import Codebook, Preprocessing
-from tracktokens.pipelines.runner import Launch
+from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.errors import UsageError
 from tracktokens.schemas.manifests.bundle import BundleManifest
 from tracktokens.schemas.modalities import MODALITIES
@@ -50,7 +50,7 @@ class TrainJob:
     keep_from: str | None = None
 
     @writes("train")
-    def run(self, launch: Launch) -> BundleManifest:
+    def run(self, runner: PipelineRunner) -> BundleManifest:
         """Run the job and return the manifest of the bundle.
 
         Raises:
@@ -61,17 +61,17 @@ class TrainJob:
         snapshot = open_snapshot(store, self.catalog_id)
         kept = self._kept(store, snapshot)
         wanted = {m: e for m, e in snapshot.encoders.items() if m not in kept}
-        learned = Learning(snapshot, wanted, self.codebook_size, self.seed).run(launch)
+        learned = CodebookTraining(snapshot, wanted, self.codebook_size, self.seed).run(runner)
         return self._finish(snapshot, kept, learned)
 
     def _kept(self, store: Store, snapshot: Snapshot) -> dict[str, Codebook]:
         if self.keep_from is None:
             return {}
         frozen = read_bundle(store, self.keep_from)
-        return {book.modality: book for book in frozen.codebooks if book.size and _still_fits(book, snapshot)}
+        return {book.modality: book for book in frozen.codebooks if book.num_centroids and _still_fits(book, snapshot)}
 
     def _finish(
-        self, snapshot: Snapshot, kept: Mapping[str, Codebook], learned: Mapping[str, "Learned"]
+        self, snapshot: Snapshot, kept: Mapping[str, Codebook], learned: Mapping[str, "TrainedCodebook"]
     ) -> BundleManifest:
         """Put the codebooks together, and name them."""
         store = snapshot.store
@@ -81,7 +81,7 @@ class TrainJob:
             if modality in kept:
                 _warn_of_outgrown(kept[modality], snapshot)
             else:
-                found = learned.get(modality) or Learned(empty_codebook(modality, "", self.codebook_size), {})
+                found = learned.get(modality) or TrainedCodebook(empty_codebook(modality, "", self.codebook_size), {})
                 codebooks[modality], training[modality] = found.codebook, found.training
                 warn_of_few(found)
         bundle = Bundle.of(codebooks.values())
@@ -89,7 +89,7 @@ class TrainJob:
 
 
 @dataclass(frozen=True)
-class Learned:
+class TrainedCodebook:
     """A codebook that was learned, and the metrics of its training; none where there were no vectors."""
 
     codebook: Codebook
@@ -97,7 +97,7 @@ class Learned:
 
 
 @dataclass(frozen=True)
-class Learning:
+class CodebookTraining:
     """The learning of codebooks from samples of a catalog's vectors.
 
     Attributes:
@@ -114,19 +114,19 @@ class Learning:
     seed: int
     starts: Mapping[str, Start] = field(default_factory=dict)
 
-    def run(self, launch: Launch) -> dict[str, Learned]:
+    def run(self, runner: PipelineRunner) -> dict[str, TrainedCodebook]:
         """Learn, and return what came of each modality."""
         store = self.snapshot.store
         folder = files.join(store.root, "codebooks", f"training-{new_id()}")
         todo = [modality for modality in self.encoders if self.snapshot.inputs(modality)]
-        launch.board.add("train codebooks", total=len(todo))
+        runner.progress.add("train codebooks", total=len(todo))
         if todo:
-            launch.run(partial(self._build, folder, launch))
+            runner.run(partial(self._build, folder, runner))
         learned = {modality: self._read(modality, folder) for modality in self.encoders}
         files.delete_tree(folder)
         return learned
 
-    def _build(self, folder: str, launch: Launch, pipeline: beam.Pipeline) -> None:
+    def _build(self, folder: str, runner: PipelineRunner, pipeline: beam.Pipeline) -> None:
         snapshot, encoders = self.snapshot, self.encoders
         sample = SAMPLE_PER_CODE * self.codebook_size
         thresholds = {modality: threshold(snapshot.inputs(modality), sample) for modality in encoders}
@@ -140,8 +140,8 @@ class Learning:
             self.codebook_size,
             sample,
             self.seed,
-            launch.workers,
-            launch.board,
+            runner.workers,
+            runner.progress,
         )
         (
             pipeline
@@ -152,12 +152,12 @@ class Learning:
             | "train" >> beam.ParDo(train).with_output_types(type(None))
         )
 
-    def _read(self, modality: str, folder: str) -> Learned:
+    def _read(self, modality: str, folder: str) -> TrainedCodebook:
         """What the job left of a modality; an empty codebook where it had no vectors."""
         path = files.join(folder, f"{modality}.safetensors")
         if not files.exists(path):
-            return Learned(empty_codebook(modality, self.encoders[modality], self.codebook_size), {})
-        return Learned(read_codebook_file(path), files.read_json(files.join(folder, f"{modality}.json")))
+            return TrainedCodebook(empty_codebook(modality, self.encoders[modality], self.codebook_size), {})
+        return TrainedCodebook(read_codebook_file(path), files.read_json(files.join(folder, f"{modality}.json")))
 
 
 def _still_fits(codebook: Codebook, snapshot: Snapshot) -> bool:
@@ -165,35 +165,35 @@ def _still_fits(codebook: Codebook, snapshot: Snapshot) -> bool:
     return snapshot.encoders.get(codebook.modality, codebook.encoder_id) == codebook.encoder_id
 
 
-def warn_of_few(learned: Learned) -> None:
+def warn_of_few(learned: TrainedCodebook) -> None:
     """Say so where there were too few vectors for all codes."""
     codebook = learned.codebook
-    if learned.training and codebook.size < codebook.reserved:
+    if learned.training and codebook.num_centroids < codebook.codebook_size:
         _logger.warning(
             "%s: %d distinct vectors give %d centroids; the other %d tokens are reserved and not used",
             codebook.modality,
             learned.training["distinct_vectors"],
-            codebook.size,
-            codebook.reserved - codebook.size,
+            codebook.num_centroids,
+            codebook.codebook_size - codebook.num_centroids,
         )
 
 
 def _warn_of_outgrown(codebook: Codebook, snapshot: Snapshot) -> None:
     """Say so where a kept codebook was learned from much less than there is now: codes do not come by themselves."""
-    possible = min(snapshot.inputs(codebook.modality), codebook.reserved)
-    if possible >= 2 * codebook.size:
+    possible = min(snapshot.inputs(codebook.modality), codebook.codebook_size)
+    if possible >= 2 * codebook.num_centroids:
         _logger.warning(
             "%s: the codebook in use has %d centroids, and this catalog is enough for %d; tokens keep their meaning "
             "until `tracktokens retrain` adds to it, or `train` learns another",
             codebook.modality,
-            codebook.size,
+            codebook.num_centroids,
             possible,
         )
 
 
-def empty_codebook(modality: str, encoder_id: str, reserved: int) -> Codebook:
+def empty_codebook(modality: str, encoder_id: str, codebook_size: int) -> Codebook:
     """The codebook of a modality without vectors: its tokens are reserved, and no track has one."""
-    return Codebook(modality, encoder_id, Preprocessing(unit_length=True), np.zeros((0, 1), np.float32), reserved)
+    return Codebook(modality, encoder_id, Preprocessing(unit_length=True), np.zeros((0, 1), np.float32), codebook_size)
 
 
 def check_codebook_size(size: int) -> None:

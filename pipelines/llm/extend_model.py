@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from safetensors.numpy import load
 
-from tracktokens.codebooks.codebook import Floats
+from tracktokens.codebooks.numerics.arrays import Floats
 from tracktokens.codebooks.tokens.embedding_init import RowStatistics, centroid_rows, mean_rows
 from tracktokens.codebooks.tokens.vocabulary import Entry, vocabulary
-from tracktokens.schemas.errors import DataRefusedError, UsageError
+from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.schemas.manifests.release import ReleaseManifest
 from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.transforms.store import files
@@ -54,7 +54,7 @@ class TokenRelease:
 
 
 @dataclass(frozen=True)
-class Applied:
+class ExtensionResult:
     """What became of a model.
 
     Attributes:
@@ -77,7 +77,7 @@ def read_token_release(folder: str) -> TokenRelease:
 
     Raises:
         UsageError: it is not one.
-        DataRefusedError: its files do not belong together.
+        InvalidDataError: its files do not belong together.
     """
     path, vectors = files.join(folder, "manifest.json"), files.join(folder, "vocabulary", "centroids.safetensors")
     if not files.exists(path) or not files.exists(vectors):
@@ -85,7 +85,7 @@ def read_token_release(folder: str) -> TokenRelease:
     manifest = ReleaseManifest.from_json(files.read_bytes(path), path)
     named = files.read_json(files.join(folder, "vocabulary", "tokens.json"))["bundle"]
     if named != manifest.bundle_id:
-        raise DataRefusedError(f"{folder} is of bundle {manifest.bundle_id}, its vocabulary of {named}: restore it")
+        raise InvalidDataError(f"{folder} is of bundle {manifest.bundle_id}, its vocabulary of {named}: restore it")
     return TokenRelease(manifest, {m: found.astype(np.float32) for m, found in load(files.read_bytes(vectors)).items()})
 
 
@@ -96,7 +96,7 @@ def apply_vocabulary(
     init: str = MEAN,
     pad_to_multiple_of: int = 64,
     seed: int = 0,
-) -> Applied:
+) -> ExtensionResult:
     """Add the tokens of a release to a tokenizer and a model, which are changed.
 
     New tokens follow those that the tokenizer has, in their frozen order. Rows that the model has beyond its tokenizer
@@ -112,7 +112,7 @@ def apply_vocabulary(
 
     Raises:
         UsageError: ``init`` or the padding is not possible.
-        DataRefusedError: the model has tokens of another bundle, or of no bundle that it names; or the tokenizer is
+        InvalidDataError: the model has tokens of another bundle, or of no bundle that it names; or the tokenizer is
             not the model's, or cannot have these tokens.
     """
     if init not in INITS or pad_to_multiple_of < 1:
@@ -121,10 +121,10 @@ def apply_vocabulary(
     before = _rows(model)
     tied = _tied(model)
     if _has_tokens(model, tokenizer, release, names):
-        return Applied(_ids_of(tokenizer, names), before, before, tied, unchanged=True)
+        return ExtensionResult(_ids_of(tokenizer, names), before, before, tied, unchanged=True)
     old_ids = np.unique(list(tokenizer.get_vocab().values()))
     if old_ids[-1] >= before:
-        raise DataRefusedError(
+        raise InvalidDataError(
             f"the tokenizer has ids up to {old_ids[-1]}, the model has {before} rows: give the tokenizer of this model"
         )
     ids = _add_tokens(tokenizer, names, {int(number) for number in old_ids})
@@ -135,10 +135,10 @@ def apply_vocabulary(
         _fill(weight, before, old, _new_rows(old, release, ids, init, seed))
     _fill_bias(model, before, old_ids, ids)
     model.config.update({CONFIG_KEY: {"bundle": release.manifest.bundle_id, "release": release.manifest.release_id}})
-    return Applied(ids, before, _rows(model), tied, unchanged=False)
+    return ExtensionResult(ids, before, _rows(model), tied, unchanged=False)
 
 
-def apply_to_folder(source: str, target: str, release: TokenRelease, **settings: Any) -> Applied:
+def apply_to_folder(source: str, target: str, release: TokenRelease, **settings: Any) -> ExtensionResult:
     """Read a model's folder, add the tokens of a release, and write another folder; see :func:`apply_vocabulary`.
 
     Raises:
@@ -167,7 +167,7 @@ def check_tokens(tokenizer: PreTrainedTokenizerBase, ids: Mapping[str, int]) -> 
     """Check that each token is one id, alone and among others, and comes back as it was, with no space beside it.
 
     Raises:
-        DataRefusedError: when one is split, or written otherwise.
+        InvalidDataError: when one is split, or written otherwise.
     """
     names, numbers = list(ids), list(ids.values())
     for text, expected in (("".join(names), numbers), *((name, [number]) for name, number in ids.items())):
@@ -176,13 +176,13 @@ def check_tokens(tokenizer: PreTrainedTokenizerBase, ids: Mapping[str, int]) -> 
             wrong = next(
                 place for place, number in enumerate([*found, None]) if [number] != expected[place : place + 1]
             )
-            raise DataRefusedError(
+            raise InvalidDataError(
                 f"the tokenizer splits {names[min(wrong, len(names) - 1)]} (ids {found[wrong : wrong + 5]}): "
                 "it cannot have these tokens"
             )
     written = tokenizer.decode(numbers, skip_special_tokens=False, clean_up_tokenization_spaces=False)
     if written != "".join(names):
-        raise DataRefusedError(f"the tokenizer writes {written[:60]!r} for {''.join(names)[:60]!r}")
+        raise InvalidDataError(f"the tokenizer writes {written[:60]!r} for {''.join(names)[:60]!r}")
 
 
 def new_parameters(model: PreTrainedModel, codes: int) -> int:
@@ -197,19 +197,19 @@ def _has_tokens(
     known, taken = getattr(model.config, CONFIG_KEY, None), tokenizer.get_vocab()
     present = [name for name in names if name in taken]
     if known is None and present:
-        raise DataRefusedError(
+        raise InvalidDataError(
             f"the tokenizer has {len(present)} of these tokens already ({present[0]} is id {taken[present[0]]}), and "
             "the model names no bundle that they are of: give the model as it was before they were added"
         )
     if known is None:
         return False
     if known["bundle"] != release.manifest.bundle_id:
-        raise DataRefusedError(
+        raise InvalidDataError(
             f"the model has tokens of bundle {known['bundle']}, the release is of {release.manifest.bundle_id}: its "
             "codes may mean something else; give the model as it was before, or see `tracktokens diff`"
         )
     if len(present) < len(names):
-        raise DataRefusedError(
+        raise InvalidDataError(
             f"the model names bundle {known['bundle']}, and its tokenizer has {len(present)} of "
             f"{len(names)} tokens: give the tokenizer that was saved with it"
         )
@@ -224,7 +224,7 @@ def _add_tokens(tokenizer: PreTrainedTokenizerBase, names: list[str], taken: set
     _write_without_spaces(tokenizer)
     ids = _ids_of(tokenizer, names)
     if len(set(ids.values())) < len(names) or taken & set(ids.values()):
-        raise DataRefusedError("the tokenizer gives new tokens ids that are taken: it cannot have these tokens")
+        raise InvalidDataError("the tokenizer gives new tokens ids that are taken: it cannot have these tokens")
     return ids
 
 
@@ -311,7 +311,7 @@ def _numbers(weight: Tensor) -> Floats:
     return found
 
 
-def applied_report(applied: Applied) -> dict[str, Any]:
+def extension_report(applied: ExtensionResult) -> dict[str, Any]:
     """What the command prints."""
     told = asdict(applied)
     ids = told.pop("ids")

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tracktokens.codebooks.tokens.rendering import describe, neutralised, render, track_text
-from tracktokens.schemas.errors import DataRefusedError
+from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.keys import bucket_numbers, content_keys
 from tracktokens.transforms.store.layout import Store
@@ -18,7 +18,7 @@ from tracktokens.transforms.store.token_tables import TokenTable
 
 
 @dataclass(frozen=True)
-class Written:
+class RenderStats:
     """What was written.
 
     Attributes:
@@ -32,20 +32,20 @@ class Written:
     rejected: int
 
 
-def render_tracks(root: str, out: str, release: str | None = None) -> Written:
+def render_tracks(root: str, out: str, release: str | None = None) -> RenderStats:
     """Write a line a track: ``track_id``, ``text`` (title and artist) and ``tokens``.
 
     Raises:
         UsageError: there is no such store or release.
-        DataRefusedError: the token table cannot be read.
+        InvalidDataError: the token table cannot be read.
     """
     store = Store.open(root)
     table = TokenTable.of(store, release_or_latest(store, release))
     written = _write_lines(out, _track_lines(table))
-    return Written(written, written, 0)
+    return RenderStats(written, written, 0)
 
 
-def render_conversations(root: str, conversations: str, out: str, release: str | None = None) -> Written:
+def render_conversations(root: str, conversations: str, out: str, release: str | None = None) -> RenderStats:
     """Write conversations with the tokens of their tracks.
 
     A line of the input is an object with ``messages``, a list of objects with ``role`` and ``content``. A track is
@@ -55,7 +55,7 @@ def render_conversations(root: str, conversations: str, out: str, release: str |
 
     Raises:
         UsageError: there is no such store, release or file.
-        DataRefusedError: none of the conversations can be used.
+        InvalidDataError: none of the conversations can be used.
     """
     store = Store.open(root)
     table = TokenTable.of(store, release_or_latest(store, release))
@@ -67,8 +67,8 @@ def render_conversations(root: str, conversations: str, out: str, release: str |
     bad = [{"line": n, "reason": one} for n, one in zip(lines, rendered, strict=True) if isinstance(one, str)]
     _write_lines(f"{out}.rejects", bad)
     if lines and not good:
-        raise DataRefusedError(f"none of {len(lines)} conversations can be used; {out}.rejects says why")
-    return Written(len(lines), _write_lines(out, good), len(bad))
+        raise InvalidDataError(f"none of {len(lines)} conversations can be used; {out}.rejects says why")
+    return RenderStats(len(lines), _write_lines(out, good), len(bad))
 
 
 def _track_lines(table: TokenTable) -> Iterator[dict[str, str]]:

@@ -8,18 +8,18 @@ from contextlib import contextmanager
 
 import apache_beam as beam
 
-from tracktokens.pipelines.runner import Launch
+from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.transforms.runtime.arrow_coder import Count
 from tracktokens.transforms.runtime.counters import WriteCounts, read_counts
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.layout import WORKING, Store, new_id
-from tracktokens.transforms.store.record_buckets import FactBucket
+from tracktokens.transforms.store.record_buckets import RecordBucket
 
 
 @contextmanager
-def working_folder(store: Store, launch: Launch) -> Iterator[str]:
+def working_folder(store: Store, runner: PipelineRunner) -> Iterator[str]:
     """A folder in which workers leave results, for the length of a block: in the store when they may be elsewhere."""
-    local = not launch.names_runner
+    local = not runner.names_runner
     folder = tempfile.mkdtemp(prefix="tracktokens-") if local else files.join(store.root, WORKING, new_id())
     try:
         yield folder
@@ -31,13 +31,13 @@ def working_folder(store: Store, launch: Launch) -> Iterator[str]:
 
 
 def count_in_buckets(
-    store: Store, stage: str, buckets: Collection[FactBucket], work: beam.DoFn, launch: Launch
+    store: Store, stage: str, buckets: Collection[RecordBucket], work: beam.DoFn, runner: PipelineRunner
 ) -> Counter[str]:
     """Do something to buckets of facts, wherever workers are, and add up what it counts. It counts as ``stage``."""
     if not buckets:
         return Counter()
-    launch.board.add(stage, total=len(buckets))
-    with working_folder(store, launch) as folder:
+    runner.progress.add(stage, total=len(buckets))
+    with working_folder(store, runner) as folder:
         path = files.join(folder, "counts.json")
 
         def build(pipeline: beam.Pipeline) -> None:
@@ -49,5 +49,5 @@ def count_in_buckets(
                 | "write counts" >> WriteCounts(path)
             )
 
-        launch.run(build)
+        runner.run(build)
         return read_counts(path)

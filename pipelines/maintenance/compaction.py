@@ -4,11 +4,11 @@ import logging
 from dataclasses import dataclass
 
 from tracktokens.pipelines.maintenance.bucket_jobs import count_in_buckets
-from tracktokens.pipelines.runner import Launch
+from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.errors import TracktokensError
 from tracktokens.transforms.maintenance.compact_bucket import COMPACT, CompactBucket, due_files
 from tracktokens.transforms.store.layout import Store
-from tracktokens.transforms.store.record_buckets import list_fact_buckets
+from tracktokens.transforms.store.record_buckets import list_record_buckets
 from tracktokens.transforms.store.writer_lock import writer
 
 _logger = logging.getLogger(__name__)
@@ -33,24 +33,24 @@ class Compaction:
     bytes_after: int = 0
 
 
-def compact_store(store: Store, launch: Launch) -> Compaction:
+def compact_store(store: Store, runner: PipelineRunner) -> Compaction:
     """Merge the small files of facts, in every bucket that has many; see :func:`due_files`.
 
     A store that needs none costs one listing of its files.
 
     Raises:
         StoreBusyError: another job writes the store.
-        DataRefusedError: a file cannot be read; it and those beside it are left as they are.
+        InvalidDataError: a file cannot be read; it and those beside it are left as they are.
     """
     with writer(store.root, "compact"):
-        due = [bucket for bucket, sizes in list_fact_buckets(store).items() if due_files(sizes)]
-        work = CompactBucket(store, launch.board)
-        return Compaction(len(due), **count_in_buckets(store, COMPACT, due, work, launch))
+        due = [bucket for bucket, sizes in list_record_buckets(store).items() if due_files(sizes)]
+        work = CompactBucket(store, runner.progress)
+        return Compaction(len(due), **count_in_buckets(store, COMPACT, due, work, runner))
 
 
-def compact_after(store: Store, launch: Launch) -> None:
+def compact_after(store: Store, runner: PipelineRunner) -> None:
     """Merge small files after a release is out: what goes wrong then is a warning."""
     try:
-        compact_store(store, launch)
+        compact_store(store, runner)
     except (TracktokensError, OSError) as error:
         _logger.warning("the release is published, but its store could not be compacted: %s", error)

@@ -10,15 +10,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from tracktokens.pipelines.maintenance.bucket_jobs import count_in_buckets
-from tracktokens.pipelines.runner import Launch
-from tracktokens.schemas.errors import DataRefusedError, UsageError
+from tracktokens.pipelines.runner import PipelineRunner
+from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.schemas.manifests.bundle import BundleManifest
 from tracktokens.schemas.manifests.release import ReleaseManifest
-from tracktokens.transforms.maintenance.purge_records import BYTES, DROP, ROWS, DropFacts
+from tracktokens.transforms.maintenance.purge_records import BYTES, DROP, ROWS, PurgeRecords
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.bundles import read_manifest
 from tracktokens.transforms.store.layout import WORKING, Store, made_at
-from tracktokens.transforms.store.record_buckets import CODES, FAILED, VECTORS, FactBucket, list_fact_buckets
+from tracktokens.transforms.store.record_buckets import CODES, FAILED, VECTORS, RecordBucket, list_record_buckets
 from tracktokens.transforms.store.releases import latest_id, latest_release, releases
 from tracktokens.transforms.store.snapshots import Snapshot, open_snapshot
 from tracktokens.transforms.store.writer_lock import writes
@@ -41,7 +41,7 @@ Encoder = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class Thing:
+class StoreItem:
     """Something that is kept or removed as a whole.
 
     Attributes:
@@ -59,7 +59,7 @@ class Thing:
 
 
 @dataclass(frozen=True)
-class Kept:
+class RetentionSet:
     """What a collection leaves, by name.
 
     Attributes:
@@ -74,7 +74,7 @@ class Kept:
     bundles: frozenset[str]
     encoders: frozenset[Encoder]
 
-    def owns(self, bucket: FactBucket) -> bool:
+    def owns(self, bucket: RecordBucket) -> bool:
         """Whether the encoder or bundle of a bucket of facts stays."""
         if bucket.kind == CODES:
             return bucket.owner in self.bundles
@@ -107,8 +107,8 @@ class Garbage:
     """
 
     deleted: bool
-    kept: Kept
-    things: Mapping[str, tuple[Thing, ...]]
+    kept: RetentionSet
+    items: Mapping[str, tuple[StoreItem, ...]]
     rows: Mapping[str, int]
     row_bytes: Mapping[str, int]
 
@@ -130,27 +130,27 @@ class GcJob:
     delete: bool = False
 
     @writes("gc")
-    def run(self, launch: Launch) -> Garbage:
+    def run(self, runner: PipelineRunner) -> Garbage:
         """Look for garbage, and delete it when that is asked for. The store is held meanwhile: no job is in flight.
 
         Raises:
             UsageError: there is no such store, no release of a name that is given, or nothing that would be kept.
-            DataRefusedError: a kept release lacks its catalog or bundle, or a file of facts cannot be read.
+            InvalidDataError: a kept release lacks its catalog or bundle, or a file of facts cannot be read.
             StoreBusyError: another job writes the store.
         """
         store = Store.open(self.store)
         if self.delete and files.is_remote(store.root):
             _logger.warning("%s has no lock: see to it that no job writes it now", store.root)
-        things = _things(store)
-        kept = choose_kept(store, things, self._kept_releases(store))
-        garbage = _garbage(things, kept)
+        items = _items(store)
+        kept = choose_retained(store, items, self._kept_releases(store))
+        garbage = _garbage(items, kept)
         if self.delete:
             for kind, found in garbage.items():
                 for thing in found:
                     _delete(store, kind, thing)
-        drop = DropFacts(store, kept.catalogs, self.delete, launch.board)
-        buckets = [bucket for bucket in list_fact_buckets(store) if kept.owns(bucket)]
-        counts = count_in_buckets(store, DROP, buckets, drop, launch)
+        drop = PurgeRecords(store, kept.catalogs, self.delete, runner.progress)
+        buckets = [bucket for bucket in list_record_buckets(store) if kept.owns(bucket)]
+        counts = count_in_buckets(store, DROP, buckets, drop, runner)
         return Garbage(self.delete, kept, garbage, _below(counts, ROWS), _below(counts, BYTES))
 
     def _kept_releases(self, store: Store) -> list[ReleaseManifest]:
@@ -162,30 +162,30 @@ class GcJob:
         return [release for n, release in enumerate(complete) if n < self.keep or release.release_id in named]
 
 
-def choose_kept(store: Store, things: Mapping[str, list[Thing]], kept: list[ReleaseManifest]) -> Kept:
+def choose_retained(store: Store, items: Mapping[str, list[StoreItem]], kept: list[ReleaseManifest]) -> RetentionSet:
     """Choose what stays beside the releases that are kept.
 
     Raises:
         UsageError: no complete catalog would stay.
-        DataRefusedError: a kept release lacks its catalog or bundle, or ``LATEST`` names a release that is not there.
+        InvalidDataError: a kept release lacks its catalog or bundle, or ``LATEST`` names a release that is not there.
     """
-    catalogs, bundles = _complete(things, CATALOGS), _complete(things, BUNDLES)
+    catalogs, bundles = _complete(items, CATALOGS), _complete(items, BUNDLES)
     _require(store, kept, catalogs, bundles)
     latest = latest_release(store)
-    kept_ids = kept_catalogs(things[CATALOGS], kept, latest)
+    kept_ids = kept_catalogs(items[CATALOGS], kept, latest)
     snapshots = [open_snapshot(store, name) for name in kept_ids & catalogs]
     if not snapshots:
         raise UsageError(f"{store.root} has no complete catalog, so nothing in it would be kept: delete it yourself")
     since = made_at(latest.release_id) if latest else 0.0
-    bundle_ids = {release.bundle_id for release in kept} | _newer(store, things, BUNDLES, since)
+    bundle_ids = {release.bundle_id for release in kept} | _newer(store, items, BUNDLES, since)
     encoders = _encoders([*kept, *snapshots, *(read_manifest(store, name) for name in sorted(bundle_ids))])
-    encoders |= {_encoder(name) for name in _newer(store, things, VECTORS, since)}
+    encoders |= {_encoder(name) for name in _newer(store, items, VECTORS, since)}
     release_ids = frozenset(release.release_id for release in kept)
-    return Kept(release_ids, kept_ids, frozenset(bundle_ids), frozenset(encoders))
+    return RetentionSet(release_ids, kept_ids, frozenset(bundle_ids), frozenset(encoders))
 
 
 def kept_catalogs(
-    catalogs: Iterable[Thing], kept: Iterable[ReleaseManifest], latest: ReleaseManifest | None
+    catalogs: Iterable[StoreItem], kept: Iterable[ReleaseManifest], latest: ReleaseManifest | None
 ) -> frozenset[str]:
     """Choose the catalogs that stay: those of kept releases, and the newest when it may become a release.
 
@@ -204,7 +204,7 @@ def kept_catalogs(
     return frozenset(found)
 
 
-def _things(store: Store) -> dict[str, list[Thing]]:
+def _items(store: Store) -> dict[str, list[StoreItem]]:
     """All that lies in a store, by top folder; files that a killed job was writing are leftovers."""
     found: dict[str, dict[str, dict[str, int]]] = {kind: {} for kind in (*DEPTHS, LEFTOVERS)}
     for path, size in files.list_all(store.root).items():
@@ -215,17 +215,17 @@ def _things(store: Store) -> dict[str, list[Thing]]:
         elif len(names) > depth:
             thing = found[kind].setdefault("/".join([kind, *names[:depth]]), {})
             thing["/".join(names[depth:])] = size
-    return {kind: [Thing(path, sizes) for path, sizes in things.items()] for kind, things in found.items()}
+    return {kind: [StoreItem(path, sizes) for path, sizes in items.items()] for kind, items in found.items()}
 
 
-def _garbage(things: Mapping[str, list[Thing]], kept: Kept) -> dict[str, tuple[Thing, ...]]:
+def _garbage(items: Mapping[str, list[StoreItem]], kept: RetentionSet) -> dict[str, tuple[StoreItem, ...]]:
     """What is not kept, in the order in which it is deleted; a kept folder may hold leftovers."""
     names = kept.names()
-    gone = {kind: tuple(thing for thing in things[kind] if thing.name not in names[kind]) for kind in DEPTHS}
-    return {**gone, LEFTOVERS: tuple(things[LEFTOVERS])}
+    gone = {kind: tuple(thing for thing in items[kind] if thing.name not in names[kind]) for kind in DEPTHS}
+    return {**gone, LEFTOVERS: tuple(items[LEFTOVERS])}
 
 
-def _delete(store: Store, kind: str, thing: Thing) -> None:
+def _delete(store: Store, kind: str, thing: StoreItem) -> None:
     path = files.join(store.root, thing.path)
     manifest = MANIFESTS.get(kind)
     if kind == VECTORS:  # facts without their encoder are damage, and an encoder without facts is not
@@ -236,14 +236,14 @@ def _delete(store: Store, kind: str, thing: Thing) -> None:
     files.delete_tree(path)
 
 
-def _complete(things: Mapping[str, list[Thing]], kind: str) -> set[str]:
+def _complete(items: Mapping[str, list[StoreItem]], kind: str) -> set[str]:
     """Names of the things that have their manifest."""
-    return {thing.name for thing in things[kind] if MANIFESTS[kind] in thing.sizes}
+    return {thing.name for thing in items[kind] if MANIFESTS[kind] in thing.sizes}
 
 
-def _newer(store: Store, things: Mapping[str, list[Thing]], kind: str, since: float) -> set[str]:
+def _newer(store: Store, items: Mapping[str, list[StoreItem]], kind: str, since: float) -> set[str]:
     """Names of complete things that were made since a time: they may be just trained, and not published yet."""
-    paths = {name: files.join(store.root, kind, *name.split("/"), MANIFESTS[kind]) for name in _complete(things, kind)}
+    paths = {name: files.join(store.root, kind, *name.split("/"), MANIFESTS[kind]) for name in _complete(items, kind)}
     return {name for name, path in paths.items() if files.modified(path) > since}
 
 
@@ -252,7 +252,7 @@ def _require(store: Store, kept: Iterable[ReleaseManifest], catalogs: set[str], 
     for release in kept:
         for kind, name, there in (("catalog", release.catalog_id, catalogs), ("bundle", release.bundle_id, bundles)):
             if name not in there:
-                raise DataRefusedError(
+                raise InvalidDataError(
                     f"{store.release(release.release_id)} is of {kind} {name}, which {store.root} does not have: "
                     "restore it, or remove the release; see `tracktokens verify`"
                 )

@@ -5,9 +5,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from tracktokens.schemas.errors import DataRefusedError, UsageError
-from tracktokens.schemas.manifests.release import ReleaseManifest
-from tracktokens.schemas.manifests.withdrawn import Withdrawn
+from tracktokens.schemas.errors import InvalidDataError, UsageError
+from tracktokens.schemas.manifests.release import ReleaseManifest, Withdrawn
 from tracktokens.transforms.maintenance.checks import check_release_files
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.layout import LATEST, Store, made_at
@@ -16,7 +15,7 @@ from tracktokens.transforms.store.writer_lock import writes
 
 
 @dataclass(frozen=True)
-class Listed:
+class ReleaseSummary:
     """A release in a list.
 
     Attributes:
@@ -43,7 +42,7 @@ class Listed:
 
 
 @dataclass(frozen=True)
-class RolledBack:
+class RollbackResult:
     """What a rollback did: release ids that ``LATEST`` named and names, and of those that are withdrawn now."""
 
     was: str
@@ -51,17 +50,17 @@ class RolledBack:
     withdrawn: tuple[str, ...]
 
 
-def list_releases(store: Store) -> Iterator[Listed]:
+def list_releases(store: Store) -> Iterator[ReleaseSummary]:
     """All complete releases, the newest first."""
     latest = latest_id(store.root)
     for release in releases(store):
-        yield listed(store, release, latest)
+        yield summarize_release(store, release, latest)
 
 
-def listed(store: Store, release: ReleaseManifest, latest: str) -> Listed:
+def summarize_release(store: Store, release: ReleaseManifest, latest: str) -> ReleaseSummary:
     """Sum up a release."""
     made = datetime.fromtimestamp(made_at(release.release_id), timezone.utc)
-    return Listed(
+    return ReleaseSummary(
         release.release_id,
         made.strftime("%Y-%m-%dT%H:%M:%SZ"),
         release.bundle_id,
@@ -88,12 +87,12 @@ class RollbackJob:
     release_id: str
 
     @writes("rollback")
-    def run(self) -> RolledBack:
+    def run(self) -> RollbackResult:
         """Check the release, mark those after it, and move ``LATEST``.
 
         Raises:
             UsageError: there is no such store or release.
-            DataRefusedError: a file of the release is missing or was changed; then nothing is moved.
+            InvalidDataError: a file of the release is missing or was changed; then nothing is moved.
             StoreBusyError: another job writes the store.
         """
         store = Store.open(self.store)
@@ -102,11 +101,11 @@ class RollbackJob:
             raise UsageError(f"{self.release_id} is a bundle: give a release, see `tracktokens releases list`")
         damaged = next(check_release_files(store, release), None)
         if damaged is not None:
-            raise DataRefusedError(f"{damaged.path} {damaged.problem}: {damaged.remedy}; LATEST was not moved")
+            raise InvalidDataError(f"{damaged.path} {damaged.problem}: {damaged.remedy}; LATEST was not moved")
         was = latest_id(store.root)
         newer = tuple(other.release_id for other in releases(store) if other.release_id > self.release_id)
         for other in newer:
             files.write_bytes(withdrawn_path(store, other), Withdrawn(self.release_id).to_json().encode())
         files.write_bytes(files.join(store.root, LATEST), f"{self.release_id}\n".encode())
         files.delete_tree(withdrawn_path(store, self.release_id))
-        return RolledBack(was, self.release_id, newer)
+        return RollbackResult(was, self.release_id, newer)

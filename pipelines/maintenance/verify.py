@@ -7,7 +7,7 @@ import apache_beam as beam
 from apache_beam.pvalue import TaggedOutput
 
 from tracktokens.pipelines.maintenance.bucket_jobs import working_folder
-from tracktokens.pipelines.runner import Launch
+from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.errors import TracktokensError
 from tracktokens.schemas.manifests.base import AnyManifest
 from tracktokens.schemas.manifests.bundle import BundleManifest
@@ -19,21 +19,21 @@ from tracktokens.transforms.maintenance.checks import (
     Finding,
     check_catalog,
     check_catalog_bucket,
-    check_facts,
     check_file,
     check_folder,
+    check_records,
     check_token_part,
     compare_catalog,
     compare_release,
 )
-from tracktokens.transforms.release.drift_baseline import USE_FILE, first_use
+from tracktokens.transforms.release.drift_baseline import BASELINE_FILE, usage_baseline
 from tracktokens.transforms.runtime.arrow_coder import Count
 from tracktokens.transforms.runtime.counters import COUNTS_TAG, WriteCounts, read_counts
-from tracktokens.transforms.runtime.progress import Board
+from tracktokens.transforms.runtime.progress import ProgressReporter
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.bundles import read_bundle
 from tracktokens.transforms.store.layout import LATEST, Store
-from tracktokens.transforms.store.record_buckets import CODES, FactBucket, list_fact_buckets
+from tracktokens.transforms.store.record_buckets import CODES, RecordBucket, list_record_buckets
 from tracktokens.transforms.store.releases import latest_id
 from tracktokens.transforms.store.snapshots import open_snapshot
 
@@ -75,15 +75,15 @@ class Check:
     name: str = ""
     path: str = ""
     bucket: int = 0
-    facts: FactBucket | None = None
+    records: RecordBucket | None = None
 
 
 class RunCheck(beam.DoFn):
     """Does one check. Outputs: findings; counts of rows."""
 
-    def __init__(self, store: Store, manifests: Manifests, board: Board) -> None:
+    def __init__(self, store: Store, manifests: Manifests, progress: ProgressReporter) -> None:
         self._store = store
-        self._board = board
+        self._progress = progress
         self._releases = dict(manifests.releases)
         self._centroids = manifests.centroids()
 
@@ -91,11 +91,11 @@ class RunCheck(beam.DoFn):
         """Check one file of a release, one part of a table, or one bucket."""
         for found in self._found(check):
             yield found if isinstance(found, Finding) else TaggedOutput(COUNTS_TAG, found)
-        self._board.add(CHECK, done=1)
+        self._progress.add(CHECK, done=1)
 
     def _found(self, check: Check) -> Iterator[Finding | tuple[str, int]]:
-        if check.facts is not None:
-            return check_facts(self._store, check.facts, self._centroids)
+        if check.records is not None:
+            return check_records(self._store, check.records, self._centroids)
         if check.kind == "catalog":
             return check_catalog(self._store, check.name)
         if check.kind == "keys":
@@ -109,21 +109,21 @@ class RunCheck(beam.DoFn):
         return check_token_part(self._store, release, self._centroids.get(release.bundle_id), check.bucket)
 
 
-def verify_store(root: str, launch: Launch) -> list[Finding]:
+def verify_store(root: str, runner: PipelineRunner) -> list[Finding]:
     """Look through the store at ``root``; it is only read, and may be in use.
 
     Raises:
         UsageError: there is no store.
-        DataRefusedError: its ``store.json`` cannot be read, so that nothing else can be.
+        InvalidDataError: its ``store.json`` cannot be read, so that nothing else can be.
     """
     store = Store.open(root)
     findings: list[Finding] = []
     manifests = _read_manifests(store, findings)
-    facts = list_fact_buckets(store)
+    records = list_record_buckets(store)
     findings += [*_check_latest(store, manifests), *_check_bundles(store, manifests)]
-    findings += [*_check_codes(store, facts, manifests), *_check_encoders(store, manifests)]
-    with working_folder(store, launch) as folder:
-        _run(store, manifests, list(_checks(store, manifests, facts)), folder, launch)
+    findings += [*_check_codes(store, records, manifests), *_check_encoders(store, manifests)]
+    with working_folder(store, runner) as folder:
+        _run(store, manifests, list(_checks(store, manifests, records)), folder, runner)
         findings += [Finding(**found) for found in files.read_json(files.join(folder, "findings.json"))["findings"]]
         counts = read_counts(files.join(folder, "counts.json"))
     for release in manifests.releases.values():
@@ -133,7 +133,7 @@ def verify_store(root: str, launch: Launch) -> list[Finding]:
     return sorted(findings, key=lambda finding: (finding.path, finding.problem))
 
 
-def _checks(store: Store, manifests: Manifests, facts: Iterable[FactBucket]) -> Iterator[Check]:
+def _checks(store: Store, manifests: Manifests, records: Iterable[RecordBucket]) -> Iterator[Check]:
     """All that is to be looked through."""
     buckets = range(store.buckets)
     for name, release in manifests.releases.items():
@@ -143,10 +143,10 @@ def _checks(store: Store, manifests: Manifests, facts: Iterable[FactBucket]) -> 
     for name in manifests.catalogs:
         yield Check("catalog", name)
         yield from (Check("keys", name, bucket=bucket) for bucket in buckets)
-    yield from (Check("facts", facts=bucket) for bucket in facts)
+    yield from (Check("facts", records=bucket) for bucket in records)
 
 
-def _run(store: Store, manifests: Manifests, checks: list[Check], folder: str, launch: Launch) -> None:
+def _run(store: Store, manifests: Manifests, checks: list[Check], folder: str, runner: PipelineRunner) -> None:
     def write(findings: list[Finding]) -> None:
         files.write_json(files.join(folder, "findings.json"), {"findings": [asdict(finding) for finding in findings]})
 
@@ -156,15 +156,15 @@ def _run(store: Store, manifests: Manifests, checks: list[Check], folder: str, l
             | "checks" >> beam.Create(checks)
             | "spread checks" >> beam.Reshuffle()  # Create gives them to one worker
             | "check"
-            >> beam.ParDo(RunCheck(store, manifests, launch.board))
+            >> beam.ParDo(RunCheck(store, manifests, runner.progress))
             .with_output_types(Finding, **{COUNTS_TAG: Count})
             .with_outputs(COUNTS_TAG, main="main")
         )
         done.main | "gather" >> beam.combiners.ToList() | "write findings" >> beam.Map(write)
         done[COUNTS_TAG] | "write counts" >> WriteCounts(files.join(folder, "counts.json"))
 
-    launch.board.add(CHECK, total=len(checks))
-    launch.run(build)
+    runner.progress.add(CHECK, total=len(checks))
+    runner.run(build)
 
 
 def _read_manifests(store: Store, findings: list[Finding]) -> Manifests:
@@ -203,23 +203,23 @@ def _check_bundles(store: Store, manifests: Manifests) -> Iterator[Finding]:
         except (TracktokensError, OSError) as error:
             yield _finding(store.bundle(name), error)
     for name in sorted({release.bundle_id for release in manifests.releases.values()} & set(manifests.bundles)):
-        yield from _check_use(store, manifests.bundles[name])
+        yield from _check_baseline(store, manifests.bundles[name])
 
 
-def _check_use(store: Store, bundle: BundleManifest) -> Iterator[Finding]:
+def _check_baseline(store: Store, bundle: BundleManifest) -> Iterator[Finding]:
     """Check that it is known how a published bundle was used at first."""
-    path = files.join(store.bundle(bundle.bundle_id), USE_FILE)
+    path = files.join(store.bundle(bundle.bundle_id), BASELINE_FILE)
     remedy = "restore it from a backup, or remove it: the next release is what drift is measured against then"
     try:
-        if first_use(store, bundle) is None:
+        if usage_baseline(store, bundle) is None:
             yield Finding(path, "is missing", remedy)
     except TracktokensError as error:
         yield Finding(path, _finding(path, error).problem, remedy)
 
 
-def _check_codes(store: Store, facts: Iterable[FactBucket], manifests: Manifests) -> Iterator[Finding]:
+def _check_codes(store: Store, records: Iterable[RecordBucket], manifests: Manifests) -> Iterator[Finding]:
     """Check that codes are of a bundle that is there."""
-    for owner in sorted({bucket.owner for bucket in facts if bucket.kind == CODES} - set(manifests.bundles)):
+    for owner in sorted({bucket.owner for bucket in records if bucket.kind == CODES} - set(manifests.bundles)):
         remedy = "restore the bundle from a backup, or remove these codes with `tracktokens gc`"
         yield Finding(files.join(store.root, CODES, owner), "has codes of a bundle that is not there", remedy)
 

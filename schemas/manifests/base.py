@@ -4,7 +4,7 @@ import dataclasses
 import json
 from typing import Any, ClassVar, TypeVar
 
-from tracktokens.schemas.errors import DataRefusedError
+from tracktokens.schemas.errors import InvalidDataError
 
 AnyManifest = TypeVar("AnyManifest", bound="Manifest")
 
@@ -26,14 +26,14 @@ class Manifest:
         """Read what :meth:`to_json` wrote. ``path`` is for messages.
 
         Raises:
-            DataRefusedError: when it is no JSON, another kind of manifest, or of another format version.
+            InvalidDataError: when it is no JSON, another kind of manifest, or of another format version.
         """
         record = _parse(text, path)
         kind, version = record.pop("kind", None), record.pop("format", None)
         if kind != f"tracktokens.{cls.KIND}":
-            raise DataRefusedError(f"{path} is of kind {kind!r}, not tracktokens.{cls.KIND}: give the right folder")
+            raise InvalidDataError(f"{path} is of kind {kind!r}, not tracktokens.{cls.KIND}: give the right folder")
         if version != cls.FORMAT:
-            raise DataRefusedError(
+            raise InvalidDataError(
                 f"{path} has format version {version}, this tracktokens reads {cls.FORMAT}: "
                 "use the version of tracktokens that wrote it, or start a new store"
             )
@@ -44,9 +44,9 @@ def _parse(text: str | bytes, path: str) -> dict[str, Any]:
     try:
         record = json.loads(text)
     except ValueError as error:
-        raise DataRefusedError(f"{path} is not JSON ({error}): restore it from a backup") from error
+        raise InvalidDataError(f"{path} is not JSON ({error}): restore it from a backup") from error
     if not isinstance(record, dict):
-        raise DataRefusedError(f"{path} is not a JSON object: restore it from a backup")
+        raise InvalidDataError(f"{path} is not a JSON object: restore it from a backup")
     return record
 
 
@@ -55,5 +55,5 @@ def _known_fields(cls: type[Manifest], record: dict[str, Any], path: str) -> dic
     fields = dataclasses.fields(cls)
     missing = [field.name for field in fields if field.name not in record and field.default is dataclasses.MISSING]
     if missing:
-        raise DataRefusedError(f"{path} lacks {', '.join(missing)}: restore it from a backup")
+        raise InvalidDataError(f"{path} lacks {', '.join(missing)}: restore it from a backup")
     return {field.name: record[field.name] for field in fields if field.name in record}

@@ -50,3 +50,20 @@ class BundleManifest(Manifest):
     def encoders(self) -> dict[str, str]:
         """Modality to encoder id, without modalities that have no encoder."""
         return {modality: entry["encoder_id"] for modality, entry in self.codebooks.items() if entry["encoder_id"]}
+
+
+@dataclass(frozen=True)
+class UsageBaseline(Manifest):
+    """How the codes of a bundle were used when it was first published. It is no part of what names the bundle.
+
+    Attributes:
+        release_id: that release.
+        modalities: modality to the fields of ``codebooks.drift.CodeUsage``.
+        unknown_entries: share of the playlists' entries that name no track of the catalog; null without playlists.
+    """
+
+    KIND: ClassVar[str] = "bundle_use"
+
+    release_id: str
+    modalities: Mapping[str, Mapping[str, Any]]
+    unknown_entries: float | None

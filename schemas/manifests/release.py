@@ -33,3 +33,12 @@ class ReleaseManifest(Manifest):
     rows: Mapping[str, int]
     files: Mapping[str, Mapping[str, Any]]
     previous: str | None = None
+
+
+@dataclass(frozen=True)
+class Withdrawn(Manifest):
+    """Attributes: ``instead``, the release that was gone back to. Rolling back to this one removes the file."""
+
+    KIND: ClassVar[str] = "withdrawn"
+
+    instead: str

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from tracktokens.schemas.errors import DataRefusedError
+from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.schemas.manifests.base import Manifest
 
 TRACKS_PER_BUCKET = 50_000
@@ -22,7 +22,7 @@ class StoreManifest(Manifest):
         """Refuse a number that keys cannot be divided by."""
         power_of_two = isinstance(self.buckets, int) and self.buckets > 0 and not self.buckets & (self.buckets - 1)
         if not power_of_two or self.buckets > MAX_BUCKETS:
-            raise DataRefusedError(f"{self.buckets!r} buckets: a store has a power of two; restore its store.json")
+            raise InvalidDataError(f"{self.buckets!r} buckets: a store has a power of two; restore its store.json")
 
 
 def buckets_for(tracks: int) -> int:

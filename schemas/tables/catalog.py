@@ -40,6 +40,6 @@ TRACK_KEYS = pa.schema(
 ``changed`` where the token may be another than in the release of the catalog's base, which its manifest names: the
 track had not this key, or no vector could be made of it. ``new`` where no track of the base had the key."""
 
-KEY_CHANGES = pa.schema([KEY, TRACK, POSITION, pa.field("removed", pa.bool_(), nullable=False)])
+KEY_DIFF = pa.schema([KEY, TRACK, POSITION, pa.field("removed", pa.bool_(), nullable=False)])
 """What is otherwise than in the base, on its way to the bucket of the key: a track that has a key now, and where its
 input stands; or one that has it no more."""

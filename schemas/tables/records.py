@@ -9,7 +9,7 @@ KEY = pa.field("key", pa.binary(KEY_BYTES), nullable=False)
 """Content key: 16-byte BLAKE2b of a modality's normalised input."""
 
 
-def vector_facts(dim: int) -> pa.Schema:
+def vector_records(dim: int) -> pa.Schema:
     """Schema of ``vectors/<modality>/<encoder_id>``: one vector of ``dim`` float16 a key."""
     return pa.schema([KEY, pa.field("vector", pa.list_(pa.float16(), dim), nullable=False)])
 
@@ -17,7 +17,7 @@ def vector_facts(dim: int) -> pa.Schema:
 FAILURES = pa.schema([KEY, pa.field("reason", pa.string(), nullable=False), ("detail", pa.string())])
 """Schema of ``failures/<modality>/<encoder_id>``: inputs of which the encoder could make no vector."""
 
-CODE_FACTS = pa.schema(
+CODE_RECORDS = pa.schema(
     [
         KEY,
         pa.field("code", pa.int16(), nullable=False),
@@ -28,7 +28,7 @@ CODE_FACTS = pa.schema(
 """Schema of ``codes/<bundle_id>/<modality>``: squared distance to the nearest centroid, and how much further the second
 is (null where the codebook has one centroid)."""
 
-INPUT_PLACES = pa.schema([KEY, POSITION])
+INPUT_LOCATIONS = pa.schema([KEY, POSITION])
 """Inputs that have no vector yet, and where they stand in the table that they come from."""
 
 INPUTS = pa.schema([KEY, pa.field("input", pa.string(), nullable=False)])

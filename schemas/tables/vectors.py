@@ -12,7 +12,7 @@ from tracktokens.schemas.tables.tracks import POSITION
 VECTOR = "vector"
 """Column of the vectors when none is named: a list, fixed or variable, of float16, float32 or float64."""
 
-VECTOR_PLACES = pa.schema(
+VECTOR_LOCATIONS = pa.schema(
     [
         pa.field("modality", pa.int8(), nullable=False),
         TRACK,

@@ -5,12 +5,12 @@ import pytest
 
 from tracktokens.codebooks.assign import MAX_BLOCK_ROWS, assign, nearest_centroids
 from tracktokens.codebooks.codebook import Codebook, Preprocessing
-from tracktokens.schemas.errors import DataRefusedError
+from tracktokens.schemas.errors import InvalidDataError
 
 
-def make_codebook(centroids, preprocessing=None, reserved=32767):
+def make_codebook(centroids, preprocessing=None, codebook_size=32767):
     raw = preprocessing or Preprocessing(unit_length=False)
-    return Codebook("audio", "encoder", raw, np.asarray(centroids, np.float32), reserved)
+    return Codebook("audio", "encoder", raw, np.asarray(centroids, np.float32), codebook_size)
 
 
 def test_codes_distances_and_margins_are_those_worked_out_by_hand():
@@ -157,5 +157,5 @@ def test_vectors_of_another_dimension_are_an_error_that_names_both():
 
 
 def test_a_vector_that_is_not_finite_gets_no_code():
-    with pytest.raises(DataRefusedError, match="not finite"):
+    with pytest.raises(InvalidDataError, match="not finite"):
         assign(make_codebook([[0, 0], [1, 1]]), np.array([[np.nan, 0]], np.float16))

@@ -9,7 +9,7 @@ import pytest
 from safetensors.numpy import save
 
 from tracktokens.codebooks.codebook import Codebook, Preprocessing, save_sorted
-from tracktokens.schemas.errors import DataRefusedError
+from tracktokens.schemas.errors import InvalidDataError
 
 CENTROIDS = np.array([[1, 0], [0, 1], [0.6, 0.8]], np.float32)
 STANDARDISED = Preprocessing(False, mean=np.array([1, 2], np.float32), scale=np.array([0.5, 4], np.float32))
@@ -25,7 +25,7 @@ def make_codebook(**changes):
         "encoder_id": "abcdef012345",
         "preprocessing": STANDARDISED,
         "centroids": CENTROIDS,
-        "reserved": 4,
+        "codebook_size": 4,
     }
     return Codebook(**{**fields, **changes})
 
@@ -86,7 +86,7 @@ def test_the_input_is_left_as_it_was():
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38])
 @pytest.mark.parametrize("preprocessing", [Preprocessing(True), Preprocessing(False)])
 def test_a_vector_that_is_not_finite_is_refused(preprocessing, value):
-    with pytest.raises(DataRefusedError, match="1 of 2 vectors"):
+    with pytest.raises(InvalidDataError, match="1 of 2 vectors"):
         preprocessing.apply(np.array([[1, 2], [value, 2]], np.float32))
 
 
@@ -110,7 +110,7 @@ def test_vectors_of_other_dimensions_are_an_error_that_names_both():
 def test_a_codebook_survives_its_bytes(preprocessing):
     codebook = make_codebook(preprocessing=preprocessing)
     read = Codebook.from_bytes(codebook.to_bytes())
-    assert (read.modality, read.encoder_id, read.reserved) == ("audio", "abcdef012345", 4)
+    assert (read.modality, read.encoder_id, read.codebook_size) == ("audio", "abcdef012345", 4)
     assert read.preprocessing.unit_length == preprocessing.unit_length
     np.testing.assert_array_equal(read.centroids, CENTROIDS)
     if preprocessing.mean is None:
@@ -156,7 +156,7 @@ def test_bytes_are_the_same_in_every_process():
     [
         {"modality": "lyrics"},
         {"encoder_id": "another"},
-        {"reserved": 5},
+        {"codebook_size": 5},
         {"preprocessing": Preprocessing(True)},
         {"preprocessing": Preprocessing(False)},
         {"centroids": CENTROIDS[::-1]},
@@ -174,14 +174,14 @@ def test_the_content_hash_is_32_hex_digits_of_the_contents_alone():
 
 @pytest.mark.parametrize("data", [b"", b"PAR1", b"\x08" + b"\0" * 7 + b'{"a": 1}', b"\xff" * 100])
 def test_foreign_bytes_are_refused(data):
-    with pytest.raises(DataRefusedError, match="these bytes are not a codebook"):
+    with pytest.raises(InvalidDataError, match="these bytes are not a codebook"):
         Codebook.from_bytes(data)
 
 
 def test_every_cut_is_refused():
     data = make_codebook().to_bytes()
     for length in range(len(data)):
-        with pytest.raises(DataRefusedError):
+        with pytest.raises(InvalidDataError):
             Codebook.from_bytes(data[:length])
 
 
@@ -193,13 +193,13 @@ def test_every_changed_byte_is_refused():
         changed[position] ^= 1
         try:
             read = Codebook.from_bytes(bytes(changed))
-        except DataRefusedError:
+        except InvalidDataError:
             continue
         assert read.content_hash == codebook.content_hash  # padding between JSON tokens can change and mean the same
 
 
 def test_a_safetensors_file_of_something_else_is_refused_by_what_it_lacks():
-    with pytest.raises(DataRefusedError, match="the metadata lacks format, modality"):
+    with pytest.raises(InvalidDataError, match="the metadata lacks format, modality"):
         Codebook.from_bytes(save({"weight": CENTROIDS}))
 
 
@@ -207,32 +207,32 @@ def test_a_safetensors_file_of_something_else_is_refused_by_what_it_lacks():
 def test_tensors_of_another_type_are_refused(dtype):
     width = {"BF16": 2, "F8_E4M3": 1, "F64": 8}[dtype]
     header = json.dumps({"centroids": {"dtype": dtype, "shape": [1, 2], "data_offsets": [0, 2 * width]}}).encode()
-    with pytest.raises(DataRefusedError):
+    with pytest.raises(InvalidDataError):
         Codebook.from_bytes(len(header).to_bytes(8, "little") + header + b"\0" * 2 * width)
 
 
 def test_another_format_version_is_named():
     data = make_codebook().to_bytes().replace(b'"format":"2"', b'"format":"1"')
-    with pytest.raises(DataRefusedError, match="version 1, and this program reads 2: `tracktokens train` learns"):
+    with pytest.raises(InvalidDataError, match="version 1, and this program reads 2: `tracktokens train` learns"):
         Codebook.from_bytes(data)
 
 
 def test_contents_that_do_not_match_their_hash_are_refused():
     data = make_codebook().to_bytes().replace(b'"encoder_id":"abcdef012345"', b'"encoder_id":"abcdef012346"')
-    with pytest.raises(DataRefusedError, match="contents hash to"):
+    with pytest.raises(InvalidDataError, match="contents hash to"):
         Codebook.from_bytes(data)
 
 
 def test_a_centroid_that_is_not_finite_is_refused():
-    with pytest.raises(DataRefusedError, match="centroids: some values are not finite"):
+    with pytest.raises(InvalidDataError, match="centroids: some values are not finite"):
         make_codebook(centroids=np.array([[np.nan, 1]], np.float32))
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"reserved": 2}, "3 centroids do not fit into 2 reserved codes"),
-        ({"reserved": 40_000}, "1 to 32767"),
+        ({"codebook_size": 2}, "3 centroids do not fit into 2 reserved codes"),
+        ({"codebook_size": 40_000}, "1 to 32767"),
         ({"modality": "video"}, "'video' is none of the modalities"),
         ({"centroids": CENTROIDS.astype(np.float64)}, "float64"),
         ({"centroids": np.ones((1, 3), np.float32)}, "centroids have 3 dimensions, preprocessed vectors 2"),

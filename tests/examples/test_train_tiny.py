@@ -29,7 +29,7 @@ from examples.train_tiny import (
 )
 from tests.support.vector_catalog import DIMS, GROUPS, job, write_catalog, write_vectors
 from tracktokens.pipelines.llm.extend_model import MEAN, apply_to_folder, read_token_release
-from tracktokens.pipelines.runner import Launch
+from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.modalities import AUDIO, LYRICS, MODALITIES
 from tracktokens.transforms.store.layout import Store
 from tracktokens.transforms.store.release_index import ReleaseIndex
@@ -69,7 +69,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
         vectors = np.random.default_rng(1).standard_normal((TRACKS, DIMS[modality])).astype(np.float32)
         vectors[8] = vectors[0]
         write_vectors(folder / modality / "part.parquet", vectors)
-    job(folder, *MODALITIES).run(Launch())
+    job(folder, *MODALITIES).run(PipelineRunner())
     return folder / "store"
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tracktokens.pipelines.encoder_config import VectorsChoice, VectorSources
+from tracktokens.pipelines.encoder_config import PrecomputedConfig, VectorSources
 from tracktokens.pipelines.jobs.run import RunJob
 from tracktokens.schemas.modalities import AUDIO, LYRICS, METADATA, MODALITIES, PLAYLIST, TAGS
 
@@ -51,7 +51,7 @@ def write_catalog(folder: Path, tracks: int = TRACKS) -> Path:
 
 def job(catalog: Path, *modalities: str, **ids: str) -> RunJob:
     """The main job with given vectors for some modalities, and ids for them; others are encoded."""
-    choices = {m: VectorsChoice(str(catalog / m), source=ids.get(m)) for m in modalities}
+    choices = {m: PrecomputedConfig(str(catalog / m), source=ids.get(m)) for m in modalities}
     sources = VectorSources(vectors=choices)
     encoders = sources.encoders() if set(modalities) != set(MODALITIES) else {}
     return RunJob(

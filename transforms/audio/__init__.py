@@ -5,13 +5,13 @@
 """
 
 from tracktokens.transforms.audio.decode import DECODING_VERSION, read_windows
-from tracktokens.transforms.audio.errors import AudioRefusedError
+from tracktokens.transforms.audio.errors import AudioDecodeError
 from tracktokens.transforms.audio.sandbox import Limits, Reading, WindowReader
 from tracktokens.transforms.audio.windows import Signal, Span, Windows
 
 __all__ = [
     "DECODING_VERSION",
-    "AudioRefusedError",
+    "AudioDecodeError",
     "Limits",
     "Reading",
     "Signal",

@@ -17,7 +17,7 @@ import numpy as np
 
 from tracktokens.schemas.tables import rejects
 from tracktokens.transforms.audio import libsndfile
-from tracktokens.transforms.audio.errors import AudioRefusedError
+from tracktokens.transforms.audio.errors import AudioDecodeError
 from tracktokens.transforms.audio.windows import MIN_SECONDS, RATES, Signal, Span, Windows, cut
 
 DECODING_VERSION = 2
@@ -47,12 +47,12 @@ class Sound(Protocol):
         """Decode from the start to mono, in blocks; called on a file that was not sought in.
 
         Raises:
-            AudioRefusedError: nothing decodes, and why.
+            AudioDecodeError: nothing decodes, and why.
         """
 
 
 Opener = Callable[[str], AbstractContextManager[Sound]]
-"""Opens a file; raises :class:`AudioRefusedError` if it cannot."""
+"""Opens a file; raises :class:`AudioDecodeError` if it cannot."""
 
 
 def read_windows(path: str, windows: Windows) -> list[Signal]:
@@ -65,14 +65,14 @@ def read_windows(path: str, windows: Windows) -> list[Signal]:
         At least one float32 array of shape (samples,).
 
     Raises:
-        AudioRefusedError: no window is left, and why.
+        AudioDecodeError: no window is left, and why.
         MemoryError: the file asks for more memory than there is.
     """
     _require_file(path)
     rate, pieces = _hear(path, windows)
     finite = [piece for piece in pieces if np.abs(piece).max() <= LOUDEST]  # false of NaN
     if not finite:
-        raise AudioRefusedError(
+        raise AudioDecodeError(
             rejects.NOT_FINITE, f"every window holds samples that are NaN, infinite or above {LOUDEST:g}"
         )
     return [_resampled(piece, rate, windows.sample_rate) for piece in finite]
@@ -82,33 +82,33 @@ def _require_file(path: str) -> None:
     try:
         found = Path(path).is_file()  # not a pipe either: opening one would wait for ever
     except (OSError, ValueError) as error:
-        raise AudioRefusedError(rejects.AUDIO_MISSING, getattr(error, "strerror", "") or "cannot be reached") from error
+        raise AudioDecodeError(rejects.AUDIO_MISSING, getattr(error, "strerror", "") or "cannot be reached") from error
     if not found:
-        raise AudioRefusedError(rejects.AUDIO_MISSING, "no such file")
+        raise AudioDecodeError(rejects.AUDIO_MISSING, "no such file")
     if not Path(path).stat().st_size:
-        raise AudioRefusedError(rejects.AUDIO_EMPTY, "0 bytes")
+        raise AudioDecodeError(rejects.AUDIO_EMPTY, "0 bytes")
 
 
 def _hear(path: str, windows: Windows) -> tuple[int, list[Signal]]:
     """Decode the windows that hold sound, by the first library that hears any; return the sample rate with them."""
     try:
         return _heard(libsndfile.open_sound, path, windows)
-    except AudioRefusedError as error:
+    except AudioDecodeError as error:
         first = error
     from tracktokens.transforms.audio import ffmpeg  # 70 MB of libraries, for the few files that need them
 
     try:
         return _heard(ffmpeg.open_sound, path, windows)
-    except AudioRefusedError as second:
+    except AudioDecodeError as second:
         raise _both(first, second) from second
 
 
-def _both(first: AudioRefusedError, second: AudioRefusedError) -> AudioRefusedError:
+def _both(first: AudioDecodeError, second: AudioDecodeError) -> AudioDecodeError:
     """Say what the two libraries found. One that understood the file, and heard next to nothing, knows better."""
     for error in (first, second):
         if error.reason != rejects.AUDIO_UNDECODABLE:
             return error
-    return AudioRefusedError(rejects.AUDIO_UNDECODABLE, f"libsndfile: {first.detail}; FFmpeg: {second.detail}")
+    return AudioDecodeError(rejects.AUDIO_UNDECODABLE, f"libsndfile: {first.detail}; FFmpeg: {second.detail}")
 
 
 def _heard(opener: Opener, path: str, windows: Windows) -> tuple[int, list[Signal]]:
@@ -117,7 +117,7 @@ def _heard(opener: Opener, path: str, windows: Windows) -> tuple[int, list[Signa
     heard = [piece for piece in pieces if len(piece) >= MIN_SECONDS * rate]
     if not heard:
         most = max((len(piece) for piece in pieces), default=0)
-        raise AudioRefusedError(rejects.AUDIO_EMPTY, f"{most / rate:.3f} s of sound, fewer than {MIN_SECONDS} s")
+        raise AudioDecodeError(rejects.AUDIO_EMPTY, f"{most / rate:.3f} s of sound, fewer than {MIN_SECONDS} s")
     return rate, heard
 
 
@@ -126,7 +126,7 @@ def _decode(opener: Opener, path: str, windows: Windows) -> tuple[int, list[Sign
     with opener(path) as sound:
         rate = sound.rate
         if rate not in RATES:
-            raise AudioRefusedError(rejects.AUDIO_UNDECODABLE, f"claims a sample rate of {rate:,} Hz")
+            raise AudioDecodeError(rejects.AUDIO_UNDECODABLE, f"claims a sample rate of {rate:,} Hz")
         spans = windows.spans(sound.frames, rate)
         pieces = [sound.read_at(span) for span in spans]
     if spans and all(len(piece) == span.length for piece, span in zip(pieces, spans, strict=True)):

@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from tracktokens.schemas.tables import rejects
-from tracktokens.transforms.audio.errors import AudioRefusedError, one_line
+from tracktokens.transforms.audio.errors import AudioDecodeError, one_line
 from tracktokens.transforms.audio.windows import Signal, Windows
 
 Decode = Callable[[str, Windows], list[Signal]]
@@ -74,7 +74,7 @@ def _answer(connection: "Connection[object, object]", path: str, setup: Setup) -
     signal.setitimer(signal.ITIMER_REAL, setup.seconds + LATER)  # its default action needs no turn of ours
     try:
         windows = setup.decode(path, setup.windows)
-    except AudioRefusedError as error:
+    except AudioDecodeError as error:
         _send(connection, {"reason": error.reason, "detail": error.detail})
     except MemoryError:
         limit = f"decoding it takes more than {setup.memory / 2**20:,.0f} MiB"

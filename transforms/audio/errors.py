@@ -1,7 +1,7 @@
 """Why no window of a file can be had."""
 
 
-class AudioRefusedError(Exception):
+class AudioDecodeError(Exception):
     """A file of which no window can be had.
 
     Attributes:

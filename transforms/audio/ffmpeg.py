@@ -18,7 +18,7 @@ from av.container import InputContainer
 from av.packet import Packet
 
 from tracktokens.schemas.tables import rejects
-from tracktokens.transforms.audio.errors import AudioRefusedError, one_line
+from tracktokens.transforms.audio.errors import AudioDecodeError, one_line
 from tracktokens.transforms.audio.windows import Signal, Span, cut
 
 FULL_SCALE = {"u8": 2**7, "s16": 2**15, "s32": 2**31, "flt": 1, "dbl": 1}
@@ -36,14 +36,14 @@ def open_sound(path: str) -> Iterator["FfmpegSound"]:
     """Open a file at its first audio stream.
 
     Raises:
-        AudioRefusedError: FFmpeg cannot, there is no audio stream, or nothing of it decodes.
+        AudioDecodeError: FFmpeg cannot, there is no audio stream, or nothing of it decodes.
     """
     with Path(path).open("rb") as file, _open(file.fileno()) as container:
         if not container.streams.audio:
-            raise AudioRefusedError(rejects.AUDIO_UNDECODABLE, "no audio stream")
+            raise AudioDecodeError(rejects.AUDIO_UNDECODABLE, "no audio stream")
         stream = container.streams.audio[0]
         if not stream.codec_context:
-            raise AudioRefusedError(rejects.AUDIO_UNDECODABLE, "no decoder for its audio stream")
+            raise AudioDecodeError(rejects.AUDIO_UNDECODABLE, "no decoder for its audio stream")
         stream.codec_context.thread_count = 1  # other files are decoded beside it
         yield FfmpegSound(container, stream)
 
@@ -59,8 +59,8 @@ def _open(descriptor: int) -> InputContainer:
         raise _refused(error) from error
 
 
-def _refused(error: av.FFmpegError) -> AudioRefusedError:
-    return AudioRefusedError(rejects.AUDIO_UNDECODABLE, one_line(error.strerror or type(error).__name__))
+def _refused(error: av.FFmpegError) -> AudioDecodeError:
+    return AudioDecodeError(rejects.AUDIO_UNDECODABLE, one_line(error.strerror or type(error).__name__))
 
 
 class FfmpegSound:
@@ -78,9 +78,9 @@ class FfmpegSound:
         self.rate: int = first.sample_rate
         self.frames: int = int(self._seconds() * self.rate)
 
-    def _soundless(self) -> AudioRefusedError:
+    def _soundless(self) -> AudioDecodeError:
         if self._error is None:
-            return AudioRefusedError(rejects.AUDIO_EMPTY, "0.000 s of sound")
+            return AudioDecodeError(rejects.AUDIO_EMPTY, "0.000 s of sound")
         return _refused(self._error)
 
     def _seconds(self) -> Fraction:
@@ -151,7 +151,7 @@ def mixed_down(frame: AudioFrame) -> Signal:
     """Average the channels of a frame of any sample format; full scale becomes 1."""
     sample_format = frame.format.name.removesuffix("p")  # p is for planar: a row a channel
     if sample_format not in FULL_SCALE:
-        raise AudioRefusedError(rejects.AUDIO_UNDECODABLE, f"samples of the format {sample_format}")
+        raise AudioDecodeError(rejects.AUDIO_UNDECODABLE, f"samples of the format {sample_format}")
     samples = frame.to_ndarray()
     channels = samples if frame.format.is_planar else samples.reshape(-1, len(frame.layout.channels)).T
     mono: Signal = np.ascontiguousarray(channels, np.float32).mean(axis=0)

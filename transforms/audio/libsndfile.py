@@ -8,7 +8,7 @@ import numpy as np
 import soundfile as sf
 
 from tracktokens.schemas.tables import rejects
-from tracktokens.transforms.audio.errors import AudioRefusedError, one_line
+from tracktokens.transforms.audio.errors import AudioDecodeError, one_line
 from tracktokens.transforms.audio.windows import Signal, Span
 
 OPENED_IN_VAIN = 7
@@ -27,14 +27,14 @@ def open_sound(path: str) -> Iterator["LibsndfileSound"]:
     """Open a file.
 
     Raises:
-        AudioRefusedError: libsndfile cannot, and why.
+        AudioDecodeError: libsndfile cannot, and why.
     """
     try:
         sound = sf.SoundFile(os.fsencode(path))
     except sf.LibsndfileError as error:
         raise _refused(error) from error
     except TypeError as error:  # soundfile wants to be told the rate and channels of *.raw
-        raise AudioRefusedError(rejects.AUDIO_UNDECODABLE, "headerless samples of unknown rate") from error
+        raise AudioDecodeError(rejects.AUDIO_UNDECODABLE, "headerless samples of unknown rate") from error
     with sound:
         yield LibsndfileSound(sound)
 
@@ -83,8 +83,8 @@ def _refused(error: sf.LibsndfileError) -> Exception:
     if error.code == OUT_OF_MEMORY:
         return MemoryError()
     if error.code == OPENED_IN_VAIN:
-        return AudioRefusedError(rejects.AUDIO_UNDECODABLE, "no sound in it")
-    return AudioRefusedError(rejects.AUDIO_UNDECODABLE, one_line(error.error_string) or f"error {error.code}")
+        return AudioDecodeError(rejects.AUDIO_UNDECODABLE, "no sound in it")
+    return AudioDecodeError(rejects.AUDIO_UNDECODABLE, one_line(error.error_string) or f"error {error.code}")
 
 
 def _mixed_down(block: Signal) -> Signal:

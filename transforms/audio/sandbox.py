@@ -26,12 +26,12 @@ from queue import SimpleQueue
 import numpy as np
 
 from tracktokens.schemas.errors import TracktokensError
+from tracktokens.schemas.failure import Failure
 from tracktokens.schemas.tables import rejects
 from tracktokens.transforms.audio.decode import read_windows
 from tracktokens.transforms.audio.decoder_worker import Decode, Setup, serve
-from tracktokens.transforms.audio.errors import AudioRefusedError, one_line
+from tracktokens.transforms.audio.errors import AudioDecodeError, one_line
 from tracktokens.transforms.audio.windows import Signal, Windows
-from tracktokens.transforms.encoders.base import Failure
 
 START_SECONDS = 120.0
 """How long a decoder may take to start; 0.3 s are usual."""
@@ -142,7 +142,7 @@ class WindowReader:
         try:
             with _on_disk(path) as local, self._decoder() as decoder:
                 return decoder.read(local)
-        except AudioRefusedError as error:
+        except AudioDecodeError as error:
             return Reading(Failure(error.reason, error.detail))
 
     @contextmanager
@@ -288,7 +288,7 @@ def _fetch(path: str, copy: Path) -> None:
             shutil.copyfileobj(remote, local, 1 << 20)
     except Exception as error:  # each filesystem has its own error for a missing file, so ask
         if _is_gone(path):
-            raise AudioRefusedError(rejects.AUDIO_MISSING, "no such file") from error
+            raise AudioDecodeError(rejects.AUDIO_MISSING, "no such file") from error
         raise FetchError(f"{path} cannot be fetched now: {one_line(repr(error))}") from error
 
 

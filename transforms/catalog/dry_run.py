@@ -10,11 +10,11 @@ from apache_beam.io.filesystems import FileSystems
 
 from tracktokens.schemas.modalities import AUDIO, MODALITIES
 from tracktokens.transforms.catalog.find_missing import FindMissing
-from tracktokens.transforms.catalog.snapshot_tracks import SettleTracks
+from tracktokens.transforms.catalog.snapshot_tracks import WriteSnapshotBucket
 from tracktokens.transforms.store import files
 
 
-class CompareTracks(SettleTracks):
+class CompareTracks(WriteSnapshotBucket):
     """Compares a bucket of tracks with the one before, and keeps nothing."""
 
     def _settle(self, bucket: int, tracks: pa.Table, places: pa.Table) -> None:

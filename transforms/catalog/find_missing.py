@@ -12,20 +12,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from apache_beam.pvalue import TaggedOutput
 
-from tracktokens.schemas.errors import DataRefusedError
+from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.schemas.modalities import AUDIO, MODALITIES
-from tracktokens.schemas.tables.catalog import KEY_CHANGES, TRACK_KEYS
-from tracktokens.schemas.tables.records import INPUT_PLACES, INPUTS
+from tracktokens.schemas.tables.catalog import KEY_DIFF, TRACK_KEYS
+from tracktokens.schemas.tables.records import INPUT_LOCATIONS, INPUTS
 from tracktokens.schemas.tables.tracks import POSITION_SHIFT, TRACKS
-from tracktokens.transforms.catalog.key_diff import apply_changes
+from tracktokens.transforms.catalog.key_diff import apply_key_diff
 from tracktokens.transforms.catalog.scan_tracks import TEXTS
-from tracktokens.transforms.embedding.encode_missing import encoding_batches
-from tracktokens.transforms.precomputed.load_vectors import PLACES_TAG, by_fragment
+from tracktokens.transforms.embedding.batches import encoding_batches
+from tracktokens.transforms.precomputed.load_vectors import LOCATIONS_TAG, by_fragment
 from tracktokens.transforms.readers.fragment_reader import read_fragment
 from tracktokens.transforms.readers.fragments import Fragment
 from tracktokens.transforms.readers.validation import blank_to_null
 from tracktokens.transforms.runtime.counters import COUNTS_TAG
-from tracktokens.transforms.runtime.progress import Board
+from tracktokens.transforms.runtime.progress import ProgressReporter
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.keys import (
     bucket_numbers,
@@ -40,14 +40,14 @@ from tracktokens.transforms.store.records import VECTOR_FILE, failed, unencoded
 WANTED_TAG = "wanted"
 """Output with the inputs that are to be encoded: ``WANTED_INPUTS`` by fragment of the tracks table."""
 
-WANTED_INPUTS = pa.schema([pa.field("modality", pa.int8(), nullable=False), *INPUT_PLACES])
-"""``INPUT_PLACES`` of several modalities."""
+WANTED_INPUTS = pa.schema([pa.field("modality", pa.int8(), nullable=False), *INPUT_LOCATIONS])
+"""``INPUT_LOCATIONS`` of several modalities."""
 
 
 class FindMissing(beam.DoFn):
     """Writes which tracks have which key, and passes on where the inputs stand that were never encoded.
 
-    Outputs: given vectors that are not stored yet to ``PLACES_TAG``, other inputs to ``WANTED_TAG``, counts. With
+    Outputs: given vectors that are not stored yet to ``LOCATIONS_TAG``, other inputs to ``WANTED_TAG``, counts. With
     ``retry`` inputs that failed for good count as never encoded.
     """
 
@@ -59,7 +59,7 @@ class FindMissing(beam.DoFn):
         encoders: Mapping[str, str],
         given: Collection[str],
         retry: bool,
-        board: Board,
+        progress: ProgressReporter,
     ) -> None:
         self._store = store
         self._catalog = catalog
@@ -67,15 +67,15 @@ class FindMissing(beam.DoFn):
         self._encoders = dict(encoders)
         self._given = frozenset(given)
         self._retry = retry
-        self._board = board
+        self._progress = progress
 
     def process(
         self, element: tuple[tuple[str, int], Mapping[str, Iterable[pa.RecordBatch]]], refused: bool
     ) -> Iterator[object]:
         """Settle one bucket of one modality; nothing is encoded of a catalog that is refused."""
         (modality, bucket), parts = element
-        changes = pa.Table.from_batches(parts["changes"], KEY_CHANGES).combine_chunks()
-        keys = apply_changes(self._before(modality, bucket), changes)
+        changes = pa.Table.from_batches(parts["changes"], KEY_DIFF).combine_chunks()
+        keys = apply_key_diff(self._before(modality, bucket), changes)
         if not keys.num_rows or refused:
             return
         if modality in self._encoders:
@@ -117,17 +117,17 @@ class FindMissing(beam.DoFn):
         places = pc.index_in(missing, value_set=added["key"].combine_chunks())
         yield TaggedOutput(COUNTS_TAG, ("facts_lost", places.null_count))
         yield TaggedOutput(COUNTS_TAG, (f"missing/{modality}", len(missing)))
-        found = added.take(places.drop_null()).select(INPUT_PLACES.names).combine_chunks()
+        found = added.take(places.drop_null()).select(INPUT_LOCATIONS.names).combine_chunks()
         given = modality in self._given
-        self._board.add(f"take {modality} vectors" if given else f"encode {modality}", total=found.num_rows)
+        self._progress.add(f"take {modality} vectors" if given else f"encode {modality}", total=found.num_rows)
         if given:
-            yield from (TaggedOutput(PLACES_TAG, part) for part in by_fragment(found, modality))
+            yield from (TaggedOutput(LOCATIONS_TAG, part) for part in by_fragment(found, modality))
         else:
             yield from (TaggedOutput(WANTED_TAG, part) for part in by_tracks_fragment(found, modality))
 
 
 def by_tracks_fragment(missing: pa.Table, modality: str) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """Divide ``INPUT_PLACES`` by the fragment of the tracks table that they are in: batches of ``WANTED_INPUTS``."""
+    """Divide ``INPUT_LOCATIONS`` by the fragment of the tracks table that they are in: batches of ``WANTED_INPUTS``."""
     number = pa.array(np.full(missing.num_rows, MODALITIES.index(modality), np.int8))
     columns = [number, missing["key"].combine_chunks(), missing["position"].combine_chunks()]
     batch = pa.record_batch(columns, schema=WANTED_INPUTS)
@@ -147,7 +147,7 @@ class ReadInputs(beam.DoFn):
         """Read one fragment.
 
         Raises:
-            DataRefusedError: the fragment is another one than when it was scanned.
+            InvalidDataError: the fragment is another one than when it was scanned.
         """
         number, batches = element
         fragment, wanted = self._fragments[number], pa.Table.from_batches(batches, WANTED_INPUTS).combine_chunks()
@@ -161,7 +161,7 @@ class ReadInputs(beam.DoFn):
                 for bucket, part in split_by_bucket(_batch(inputs), bucket_numbers(_keys(inputs), self._buckets)):
                     yield (modality, bucket), part
         if found != wanted.num_rows:
-            raise DataRefusedError(
+            raise InvalidDataError(
                 f"{fragment.path} changed while it was read: nothing was published, run this again when it is complete"
             )
 

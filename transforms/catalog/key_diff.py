@@ -7,12 +7,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tracktokens.schemas.tables.catalog import KEY_CHANGES, TRACK_KEYS
+from tracktokens.schemas.tables.catalog import KEY_DIFF, TRACK_KEYS
 from tracktokens.transforms.store.keys import key_words
 
 
 @dataclass(frozen=True, eq=False)
-class Counterparts:
+class RowAlignment:
     """Which tracks of a bucket are those of the catalog before.
 
     Attributes:
@@ -24,7 +24,7 @@ class Counterparts:
     gone: npt.NDArray[np.int64]
 
     @classmethod
-    def of(cls, before: pa.Table, after: pa.Table) -> "Counterparts":
+    def of(cls, before: pa.Table, after: pa.Table) -> "RowAlignment":
         """Find the tracks of two tables with a column ``track``, none twice, in each other."""
         places = pc.index_in(after["track"], value_set=before["track"].combine_chunks()).combine_chunks()
         gone = np.ones(before.num_rows, bool)
@@ -44,11 +44,11 @@ class Counterparts:
         return found
 
 
-def key_changes(
+def diff_keys(
     before: pa.Table,
     after: pa.Table,
     modality: str,
-    pairs: Counterparts,
+    pairs: RowAlignment,
     positions: npt.NDArray[np.int64],
     again: pa.Array,
 ) -> tuple[npt.NDArray[np.bool_], pa.RecordBatch]:
@@ -63,7 +63,7 @@ def key_changes(
         again: keys that are to be tried again: they go as new ones.
 
     Returns:
-        Which tracks are otherwise, bool (tracks now,), and ``KEY_CHANGES``: new keys, then those that are gone.
+        Which tracks are otherwise, bool (tracks now,), and ``KEY_DIFF``: new keys, then those that are gone.
     """
     old, new = before[modality].combine_chunks(), after[modality].combine_chunks()
     differs = ~pairs.same(old, new)
@@ -93,7 +93,7 @@ def _changes(
         pa.array(positions),
         pa.array(np.full(len(rows), removed)),
     ]
-    return pa.record_batch(columns, schema=KEY_CHANGES)
+    return pa.record_batch(columns, schema=KEY_DIFF)
 
 
 def _marked(rows: pa.Table, changed: bool, new: pa.Array) -> pa.Table:
@@ -101,12 +101,12 @@ def _marked(rows: pa.Table, changed: bool, new: pa.Array) -> pa.Table:
     return pa.table(columns, schema=TRACK_KEYS)
 
 
-def apply_changes(keys: pa.Table, changes: pa.Table) -> pa.Table:
+def apply_key_diff(keys: pa.Table, changes: pa.Table) -> pa.Table:
     """Bring the keys of a bucket up to date, sorted by key.
 
     Args:
         keys: ``TRACK_KEYS`` of the catalog before.
-        changes: ``KEY_CHANGES`` of the bucket.
+        changes: ``KEY_DIFF`` of the bucket.
     """
     touched = pc.is_in(keys["track"], value_set=changes["track"].combine_chunks())
     kept = keys.filter(pc.invert(touched))

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from tracktokens.schemas.errors import DataRefusedError
+from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.schemas.manifests.catalog import CatalogManifest
 from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.schemas.tables.vectors import VectorCounts
@@ -14,15 +14,15 @@ def reconcile(manifest: CatalogManifest, counts: Mapping[str, int], max_reject_r
     """Check that every row read was accepted or rejected, of tracks and of vectors, and that not too many were.
 
     Raises:
-        DataRefusedError: when there are no rows, or too many were rejected, or no vector is of a track.
+        InvalidDataError: when there are no rows, or too many were rejected, or no vector is of a track.
         TracktokensError: when rows are unaccounted for, which is a fault of ours.
     """
     read, rejected = manifest.rows_read, manifest.rows_rejected
     require_balance("rows", read, manifest.rows_accepted, "accepted", rejected)
     if not manifest.rows_accepted:
-        raise DataRefusedError(f"none of {read} rows can be used ({_reasons(counts)}): mend the input")
+        raise InvalidDataError(f"none of {read} rows can be used ({_reasons(counts)}): mend the input")
     if exceeds(rejected, read, max_reject_rate):
-        raise DataRefusedError(
+        raise InvalidDataError(
             f"{rejected} of {read} rows rejected, more than {max_reject_rate:.1%} ({_reasons(counts)}): "
             "mend the input, or raise --max-reject-rate; nothing was published"
         )
@@ -38,12 +38,12 @@ def reconcile_vectors(modality: str, counts: VectorCounts, max_reject_rate: floa
     rows = f"rows of {modality} vectors"
     require_balance(rows, counts.read, counts.accounted - counts.rejected, "used or left", counts.rejected)
     if exceeds(counts.rejected, counts.read, max_reject_rate):
-        raise DataRefusedError(
+        raise InvalidDataError(
             f"{counts.rejected} of {counts.read} {rows} rejected, more than {max_reject_rate:.1%}: "
             "mend them, or raise --max-reject-rate; nothing was published"
         )
     if not counts.used:
-        raise DataRefusedError(
+        raise InvalidDataError(
             f"none of {counts.read} {rows} is of a track of the catalog ({counts.unknown} have another track_id): "
             "compare their track_id with the catalog's"
         )

@@ -9,8 +9,8 @@ import pyarrow as pa
 from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.transforms.catalog.find_missing import WANTED_TAG, FindMissing, ReadInputs
 from tracktokens.transforms.catalog.scan_tracks import ScanTracks
-from tracktokens.transforms.catalog.snapshot_tracks import SettleTracks
-from tracktokens.transforms.precomputed.load_vectors import PLACES_TAG
+from tracktokens.transforms.catalog.snapshot_tracks import WriteSnapshotBucket
+from tracktokens.transforms.precomputed.load_vectors import LOCATIONS_TAG
 from tracktokens.transforms.precomputed.scan_cache import RowGroup
 from tracktokens.transforms.precomputed.scan_vectors import ScanVectors
 from tracktokens.transforms.readers.fragments import Fragment
@@ -51,7 +51,7 @@ class ScanCatalog:
     row_groups: Sequence[RowGroup]
     tracks: ScanTracks
     vectors: ScanVectors
-    settle: SettleTracks
+    settle: WriteSnapshotBucket
     find: FindMissing
     is_refused: Callable[[Mapping[str, int]], bool]
 
@@ -87,8 +87,8 @@ class ScanCatalog:
             | "group by key bucket" >> beam.CoGroupByKey()
             | "find missing"
             >> beam.ParDo(self.find, beam.pvalue.AsSingleton(refused))
-            .with_output_types(pa.RecordBatch, **{COUNTS_TAG: Count, PLACES_TAG: ModalityKeyed, WANTED_TAG: Keyed})
-            .with_outputs(COUNTS_TAG, PLACES_TAG, WANTED_TAG)
+            .with_output_types(pa.RecordBatch, **{COUNTS_TAG: Count, LOCATIONS_TAG: ModalityKeyed, WANTED_TAG: Keyed})
+            .with_outputs(COUNTS_TAG, LOCATIONS_TAG, WANTED_TAG)
         )
         parts = {"scan": scanned, "vectors": vectors, "settle": settled}
         rejects = {name: found[REJECTS_TAG] for name, found in parts.items()}

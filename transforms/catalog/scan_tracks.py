@@ -18,7 +18,7 @@ from tracktokens.transforms.readers.fragments import Fragment
 from tracktokens.transforms.readers.validation import AudioRoot, blank_to_null, validate_audio, validate_ids
 from tracktokens.transforms.runtime.arrow_coder import SENT_ROWS
 from tracktokens.transforms.runtime.counters import COUNTS_TAG
-from tracktokens.transforms.runtime.progress import Board
+from tracktokens.transforms.runtime.progress import ProgressReporter
 from tracktokens.transforms.runtime.rejects import tag_rejects
 from tracktokens.transforms.store.keys import bucket_numbers, content_keys, split_by_bucket
 
@@ -84,11 +84,13 @@ def _keyed_tracks(batch: pa.RecordBatch, keys: Mapping[str, pa.Array], schema: p
 class ScanTracks(beam.DoFn):
     """Reads fragments of the tracks table. Outputs: :func:`keyed_tracks` by bucket of track; rejects, counts."""
 
-    def __init__(self, buckets: int, audio_root: str | None, encoded: Collection[str], board: Board) -> None:
+    def __init__(
+        self, buckets: int, audio_root: str | None, encoded: Collection[str], progress: ProgressReporter
+    ) -> None:
         self._buckets = buckets
         self._audio_root = audio_root
         self._encoded = frozenset(encoded)
-        self._board = board
+        self._progress = progress
 
     def setup(self) -> None:
         """Look at the audio root once a worker."""
@@ -100,7 +102,7 @@ class ScanTracks(beam.DoFn):
         for scanned in read_fragment(fragment, TRACKS):
             prepared = prepare(scanned.rows, self._encoded, self._audio)
             pending.append(prepared.rows)
-            self._board.add("scan", done=scanned.rows_read)
+            self._progress.add("scan", done=scanned.rows_read)
             yield from self._counts(scanned)
             for found in (scanned.rejects, *prepared.rejects):
                 yield from tag_rejects(fragment.number, found)

@@ -14,10 +14,10 @@ from tracktokens.schemas.tables.catalog import CATALOG_TRACKS, TRACK
 from tracktokens.schemas.tables.records import FAILURES, KEY
 from tracktokens.schemas.tables.rejects import ID_DUPLICATE, TRACKS_TABLE, VALIDATE, make_rejects
 from tracktokens.schemas.tables.tracks import describe_position
-from tracktokens.schemas.tables.vectors import VECTOR_PLACES
-from tracktokens.transforms.catalog.key_diff import Counterparts, key_changes
+from tracktokens.schemas.tables.vectors import VECTOR_LOCATIONS
+from tracktokens.transforms.catalog.key_diff import RowAlignment, diff_keys
 from tracktokens.transforms.catalog.scan_tracks import keyed_tracks
-from tracktokens.transforms.precomputed.scan_cache import Scans, keep
+from tracktokens.transforms.precomputed.scan_cache import ScanCache, keep
 from tracktokens.transforms.precomputed.scan_vectors import JoinedVectors, join_vectors
 from tracktokens.transforms.runtime.counters import COUNTS_TAG
 from tracktokens.transforms.runtime.rejects import tag_rejects
@@ -79,10 +79,10 @@ def _failed_keys(modality: str, failures: Iterable[FailureFolder]) -> pa.Array:
     return pa.chunked_array(batches, KEY.type).combine_chunks()
 
 
-class SettleTracks(beam.DoFn):
+class WriteSnapshotBucket(beam.DoFn):
     """Accepts one bucket of tracks, joins the vectors that came with the catalog, and compares it with the base.
 
-    Main output: ``KEY_CHANGES`` by modality and bucket of key; then rejects, counts.
+    Main output: ``KEY_DIFF`` by modality and bucket of key; then rejects, counts.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class SettleTracks(beam.DoFn):
         base: Catalog | None,
         encoded: Collection[str],
         given: Collection[str],
-        scans: Scans,
+        scans: ScanCache,
         tried_again: Collection[FailureFolder],
     ) -> None:
         self._catalog = catalog
@@ -136,7 +136,7 @@ class SettleTracks(beam.DoFn):
 
     def _places(self, bucket: int, scanned: Iterable[pa.RecordBatch]) -> pa.Table:
         """Where the vectors of a bucket stand: those that were read now, and those that were known."""
-        found = pa.Table.from_batches(scanned, VECTOR_PLACES)
+        found = pa.Table.from_batches(scanned, VECTOR_LOCATIONS)
         if self._base is None or not self._scans.known:
             return found.combine_chunks()
         return pa.concat_tables([self._scans.recall(self._base, bucket), found]).combine_chunks()
@@ -153,10 +153,10 @@ class SettleTracks(beam.DoFn):
     ) -> Iterator[object]:
         """Pass on what is otherwise than in the base: everything where there is none."""
         before = self._before(bucket)
-        pairs = Counterparts.of(before, tracks)
+        pairs = RowAlignment.of(before, tracks)
         differs = np.zeros(tracks.num_rows, bool)
         for modality in MODALITIES:
-            mine, changes = key_changes(before, tracks, modality, pairs, positions[modality], self._again[modality])
+            mine, changes = diff_keys(before, tracks, modality, pairs, positions[modality], self._again[modality])
             differs |= mine
             for number, part in split_by_bucket(changes, bucket_numbers(changes["key"], self._catalog.buckets)):
                 yield (modality, number), part

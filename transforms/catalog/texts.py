@@ -64,13 +64,13 @@ def song_text(titles: pa.StringArray, artists: pa.StringArray) -> pa.StringArray
 
 
 def lyrics_text(batch: pa.RecordBatch) -> pa.StringArray:
-    """Reduce each track's lyrics to the lines that are sung, as :func:`sung_lines` does; null where none is left."""
+    """Reduce each track's lyrics to the lines that are sung, as :func:`clean_lyrics` does; null where none is left."""
     column = batch.column("lyrics").dictionary_encode()
-    distinct = [sung_lines(lyrics) for lyrics in column.dictionary.to_pylist()]
+    distinct = [clean_lyrics(lyrics) for lyrics in column.dictionary.to_pylist()]
     return pa.array(distinct, pa.string()).take(column.indices)
 
 
-def sung_lines(lyrics: str) -> str | None:
+def clean_lyrics(lyrics: str) -> str | None:
     """Return the lines of lyrics that are sung, with a line feed between them; None where none holds a letter or digit.
 
     What is removed:

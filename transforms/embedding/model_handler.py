@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 from apache_beam.ml.inference.base import ModelHandler
 
-from tracktokens.transforms.embedding.encode_missing import LazyEncoder, encode_inputs
+from tracktokens.transforms.embedding.batches import LazyEncoder, encode_inputs
 from tracktokens.transforms.encoders.base import Encoder
 
 

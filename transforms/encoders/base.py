@@ -11,13 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from tracktokens.schemas.failure import Failure
 
-@dataclass(frozen=True)
-class Failure:
-    """Why one input has no vector: a reason out of ``schemas.rejects`` and a detail for people."""
-
-    reason: str
-    detail: str
+__all__ = ["Encoded", "Encoder", "Failure", "LoadedEncoder", "encoded", "identity_hash"]
 
 
 @dataclass(frozen=True)
@@ -43,7 +39,7 @@ class LoadedEncoder(ABC):
         """Encode inputs, one vector each.
 
         An input that the encoder knows it cannot encode is a failure. One that makes it raise costs its batch a second
-        try: :func:`tracktokens.transforms.encoders.bisect.encode_by_halves` finds it.
+        try: :func:`tracktokens.transforms.encoders.bisect.encode_by_bisection` finds it.
         """
 
     def probe(self) -> bool:

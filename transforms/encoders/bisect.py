@@ -19,7 +19,7 @@ _NO_MEMORY = ("can't allocate memory", "Failed to allocate memory")
 _logger = logging.getLogger(__name__)
 
 
-def encode_by_halves(encoder: LoadedEncoder, inputs: pa.StringArray) -> Encoded:
+def encode_by_bisection(encoder: LoadedEncoder, inputs: pa.StringArray) -> Encoded:
     """Encode inputs; where that raises, halve them until the input that is to blame stands alone, and is a failure.
 
     Raises:

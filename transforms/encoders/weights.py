@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
-from tracktokens.schemas.errors import DataRefusedError
+from tracktokens.schemas.errors import InvalidDataError
 
 if TYPE_CHECKING:
     import torch
@@ -31,9 +31,9 @@ def feed_file(digest: Digest, path: Path) -> None:
 
 
 def check_hash(found: str, wanted: str, what: str) -> None:
-    """Raise :class:`DataRefusedError` unless what is on this machine has the hash that the job was started with."""
+    """Raise :class:`InvalidDataError` unless what is on this machine has the hash that the job was started with."""
     if found != wanted:
-        raise DataRefusedError(
+        raise InvalidDataError(
             f"{what} hashes to {found}, and the job was started with {wanted}."
             " Give every worker the same, and do not change it while a job runs"
         )
@@ -45,15 +45,15 @@ def shapes(weights: Mapping[str, "torch.Tensor"]) -> dict[str, tuple[int, ...]]:
 
 
 def check_fit(
-    found: Mapping[str, tuple[int, ...]], wanted: Mapping[str, tuple[int, ...]], problem: str, advice: str
+    found: Mapping[str, tuple[int, ...]], wanted: Mapping[str, tuple[int, ...]], problem: str, remedy: str
 ) -> None:
-    """Raise :class:`DataRefusedError` unless shapes are the wanted ones, name by name.
+    """Raise :class:`InvalidDataError` unless shapes are the wanted ones, name by name.
 
     Args:
         found: shapes of the weights.
         wanted: shapes of the model.
         problem: how the error begins.
-        advice: how it ends.
+        remedy: how it ends.
     """
     faults = [
         f"{name} is {found.get(name, 'missing')}, not {wanted.get(name, 'a part of it')}"
@@ -62,7 +62,7 @@ def check_fit(
     ]
     if faults:
         more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
-        raise DataRefusedError(f"{problem}: {faults[0]}{more}; {advice}")
+        raise InvalidDataError(f"{problem}: {faults[0]}{more}; {remedy}")
 
 
 class SharedModels(Generic[Model]):

@@ -20,12 +20,12 @@ from tracktokens.schemas.tables.catalog import CATALOG_TRACKS, TRACK_KEYS
 from tracktokens.schemas.tables.playlists import CORPUS
 from tracktokens.schemas.tables.records import FAILURES, KEY
 from tracktokens.schemas.tables.rejects import REJECTS
-from tracktokens.schemas.tables.vectors import VECTOR_PLACES
+from tracktokens.schemas.tables.vectors import VECTOR_LOCATIONS
 from tracktokens.transforms.maintenance.compact_bucket import parquet_sizes
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.keys import bucket_numbers, content_keys
 from tracktokens.transforms.store.layout import Catalog, Store
-from tracktokens.transforms.store.record_buckets import CODES, VECTORS, FactBucket
+from tracktokens.transforms.store.record_buckets import CODES, VECTORS, RecordBucket
 from tracktokens.transforms.store.records import as_matrix
 from tracktokens.transforms.store.token_tables import TokenTable, token_part
 
@@ -175,7 +175,7 @@ def check_catalog_bucket(store: Store, catalog_id: str, bucket: int) -> Iterator
     catalog = store.catalog(catalog_id)
     for modality in MODALITIES:
         yield from check_folder(catalog.failures(modality, bucket), FAILURES, RESCAN)
-    yield from check_folder(catalog.places(bucket), VECTOR_PLACES, RESCAN)
+    yield from check_folder(catalog.places(bucket), VECTOR_LOCATIONS, RESCAN)
     folders = {"tracks": (catalog.tracks(bucket), CATALOG_TRACKS)}
     folders |= {modality: (catalog.keys(modality, bucket), TRACK_KEYS) for modality in MODALITIES}
     for name, (folder, schema) in folders.items():
@@ -203,7 +203,7 @@ def compare_catalog(store: Store, manifest: CatalogManifest, counts: Mapping[str
             )
 
 
-def check_facts(store: Store, bucket: FactBucket, centroids: Centroids) -> Iterator[Finding]:
+def check_records(store: Store, bucket: RecordBucket, centroids: Centroids) -> Iterator[Finding]:
     """Check every file of a bucket of facts: it can be read, keys are of the bucket, and values are possible."""
     for name in parquet_sizes(bucket.folder(store)):
         path = files.join(bucket.folder(store), name)
@@ -223,7 +223,7 @@ def check_facts(store: Store, bucket: FactBucket, centroids: Centroids) -> Itera
             yield Finding(path, f"has {bad} {what}", REENCODE)
 
 
-def _impossible(batch: pa.RecordBatch, bucket: FactBucket, centroids: Centroids) -> int:
+def _impossible(batch: pa.RecordBatch, bucket: RecordBucket, centroids: Centroids) -> int:
     """Rows whose value cannot be."""
     if bucket.kind == VECTORS:
         return int(np.count_nonzero(~np.isfinite(as_matrix(batch["vector"])).all(axis=1)))

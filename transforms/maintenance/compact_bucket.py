@@ -15,10 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tracktokens.schemas.tables.records import KEY
-from tracktokens.transforms.runtime.progress import Board
+from tracktokens.transforms.runtime.progress import ProgressReporter
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.layout import Store
-from tracktokens.transforms.store.record_buckets import FactBucket
+from tracktokens.transforms.store.record_buckets import RecordBucket
 from tracktokens.transforms.store.records import VECTOR_FILE
 
 COMPACT = "compact buckets"
@@ -60,7 +60,7 @@ def rows_to_keep(keys: pa.Array, wanted: pa.Array | None) -> npt.NDArray[np.bool
     return keep
 
 
-def rewrite(store: Store, bucket: FactBucket, names: list[str], wanted: pa.Array | None = None) -> None:
+def rewrite(store: Store, bucket: RecordBucket, names: list[str], wanted: pa.Array | None = None) -> None:
     """Put the facts of some files of a bucket into new files, each key once, and delete the old ones.
 
     Checksums are compared: the new files get their own, which would hide a damage for good.
@@ -72,7 +72,7 @@ def rewrite(store: Store, bucket: FactBucket, names: list[str], wanted: pa.Array
         wanted: keys that stay; all where it is None.
 
     Raises:
-        DataRefusedError: a file cannot be read, or vectors differ in dimension. Nothing is deleted.
+        InvalidDataError: a file cannot be read, or vectors differ in dimension. Nothing is deleted.
     """
     folder = bucket.folder(store)
     paths = [files.join(folder, name) for name in names]
@@ -137,11 +137,11 @@ def _up_to(first: pa.Table, rest: Iterator[pa.Table]) -> Iterator[pa.Table]:
 class CompactBucket(beam.DoFn):
     """Merges small files of a bucket until none are due. Counts files and bytes before and after."""
 
-    def __init__(self, store: Store, board: Board) -> None:
+    def __init__(self, store: Store, progress: ProgressReporter) -> None:
         self._store = store
-        self._board = board
+        self._progress = progress
 
-    def process(self, bucket: FactBucket) -> Iterator[tuple[str, int]]:
+    def process(self, bucket: RecordBucket) -> Iterator[tuple[str, int]]:
         """Compact one bucket."""
         folder = bucket.folder(self._store)
         sizes = parquet_sizes(folder)
@@ -152,7 +152,7 @@ class CompactBucket(beam.DoFn):
             sizes = parquet_sizes(folder)
         yield "files_after", len(sizes)
         yield "bytes_after", sum(sizes.values())
-        self._board.add(COMPACT, done=1)
+        self._progress.add(COMPACT, done=1)
 
 
 def parquet_sizes(folder: str) -> dict[str, int]:

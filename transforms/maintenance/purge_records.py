@@ -8,11 +8,11 @@ import pyarrow.compute as pc
 
 from tracktokens.schemas.tables.records import KEY
 from tracktokens.transforms.maintenance.compact_bucket import parquet_sizes, rewrite
-from tracktokens.transforms.runtime.progress import Board
+from tracktokens.transforms.runtime.progress import ProgressReporter
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.keys import distinct_keys
 from tracktokens.transforms.store.layout import Store
-from tracktokens.transforms.store.record_buckets import FactBucket
+from tracktokens.transforms.store.record_buckets import RecordBucket
 from tracktokens.transforms.store.records import catalog_keys
 
 DROP = "look through buckets"
@@ -22,19 +22,19 @@ ROWS = "rows"
 BYTES = "bytes"
 
 
-class DropFacts(beam.DoFn):
+class PurgeRecords(beam.DoFn):
     """Finds the facts of a bucket whose keys no catalog of some holds, and rewrites the files that have them.
 
     Counts such rows, and about how many bytes they take: ``rows/<kind>/<modality>``, ``bytes/<kind>/<modality>``.
     """
 
-    def __init__(self, store: Store, catalog_ids: Collection[str], delete: bool, board: Board) -> None:
+    def __init__(self, store: Store, catalog_ids: Collection[str], delete: bool, progress: ProgressReporter) -> None:
         self._store = store
         self._catalog_ids = sorted(catalog_ids)
         self._delete = delete
-        self._board = board
+        self._progress = progress
 
-    def process(self, bucket: FactBucket) -> Iterator[tuple[str, int]]:
+    def process(self, bucket: RecordBucket) -> Iterator[tuple[str, int]]:
         """Look through one bucket; it is rewritten only when facts are to be deleted."""
         wanted = self._wanted(bucket)
         touched = []
@@ -46,9 +46,9 @@ class DropFacts(beam.DoFn):
                 yield f"{BYTES}/{bucket.kind}/{bucket.modality}", size * unwanted // rows
         if touched and self._delete:
             rewrite(self._store, bucket, touched, wanted)
-        self._board.add(DROP, done=1)
+        self._progress.add(DROP, done=1)
 
-    def _wanted(self, bucket: FactBucket) -> pa.Array:
+    def _wanted(self, bucket: RecordBucket) -> pa.Array:
         """Keys that one of the catalogs holds."""
         wanted = pa.array([], KEY.type)
         for catalog_id in self._catalog_ids:
@@ -56,7 +56,7 @@ class DropFacts(beam.DoFn):
             wanted = distinct_keys(pa.concat_arrays([wanted, keys]))
         return wanted
 
-    def _count(self, bucket: FactBucket, name: str, wanted: pa.Array) -> tuple[int, int]:
+    def _count(self, bucket: RecordBucket, name: str, wanted: pa.Array) -> tuple[int, int]:
         """Rows of a file, and those of unwanted keys."""
         path = files.join(bucket.folder(self._store), name)
         rows = unwanted = 0

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tracktokens.schemas.errors import DataRefusedError
+from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.schemas.tables.playlists import CORPUS, PLAYLIST_ID, SCANNED_PLAYLISTS
 from tracktokens.schemas.tables.records import KEY, KEY_BYTES
 from tracktokens.schemas.tables.rejects import PLAYLIST_TOO_SHORT, PLAYLISTS_TABLE, VALIDATE, make_rejects
@@ -84,9 +84,9 @@ def explode(batch: pa.RecordBatch) -> Exploded:
     named = ids.is_valid().to_numpy(zero_copy_only=False)
     positions = batch.column(POSITION.name).to_numpy()
     entries = _entries(content_keys(ids.drop_null()), positions[row[named]], order[named])
-    listed = np.bincount(row[named], minlength=len(lengths)).astype(np.int32)
+    summarize_release = np.bincount(row[named], minlength=len(lengths)).astype(np.int32)
     heads = pa.RecordBatch.from_arrays(
-        [batch.column(POSITION.name), batch.column(PLAYLIST_ID), pa.array(listed)], schema=HEADS
+        [batch.column(POSITION.name), batch.column(PLAYLIST_ID), pa.array(summarize_release)], schema=HEADS
     )
     return Exploded(entries, heads, ids.null_count)
 
@@ -169,10 +169,10 @@ def require_playlists(corpus: pa.Table) -> None:
     """Refuse a corpus from which nothing can be learned.
 
     Raises:
-        DataRefusedError: no playlist is left.
+        InvalidDataError: no playlist is left.
     """
     if corpus.num_rows == 0:
-        raise DataRefusedError(
+        raise InvalidDataError(
             "No playlist names two tracks of the catalog, so there is nothing to learn playlist vectors from. "
             "Compare the playlists' track_ids with the catalog's track_id; the rejects say what each playlist lacks."
         )

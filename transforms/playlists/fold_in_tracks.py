@@ -13,11 +13,11 @@ from tracktokens.codebooks.continuity.fold_in import NeighbourSums, merge_sums, 
 from tracktokens.schemas.modalities import PLAYLIST
 from tracktokens.schemas.tables.playlists import CORPUS
 from tracktokens.schemas.tables.records import KEY
-from tracktokens.transforms.runtime.progress import Board
+from tracktokens.transforms.runtime.progress import ProgressReporter
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.keys import bucket_numbers, content_keys, split_by_bucket
 from tracktokens.transforms.store.layout import Store
-from tracktokens.transforms.store.records import make_vector_facts, read_vectors, unencoded, write_vectors
+from tracktokens.transforms.store.records import make_vector_records, read_vectors, unencoded, write_vectors
 from tracktokens.transforms.store.token_tables import TokenTable
 
 
@@ -30,14 +30,14 @@ class FoldPlaylists(beam.DoFn):
     """
 
     def __init__(
-        self, store: Store, encoder_id: str, window: int, published: TokenTable, result: str, board: Board
+        self, store: Store, encoder_id: str, window: int, published: TokenTable, result: str, progress: ProgressReporter
     ) -> None:
         self._store = store
         self._encoder_id = encoder_id
         self._window = window
         self._published = published
         self._result = result
-        self._board = board
+        self._progress = progress
 
     def process(self, element: tuple[int, Iterable[str]]) -> None:
         """Fold, write the facts, and say how many they are."""
@@ -45,9 +45,9 @@ class FoldPlaylists(beam.DoFn):
         playlists = [batch["track_keys"] for path in sorted(paths) for batch in files.read_batches(path, CORPUS)]
         keys = pc.unique(pa.chunked_array([part.flatten() for part in playlists], KEY.type))
         missing = _concatenate(self._missing(part, bucket) for bucket, part in _by_bucket(keys, self._store.buckets))
-        self._board.add("fold new tracks into playlists", total=len(missing))
+        self._progress.add("fold new tracks into playlists", total=len(missing))
         folded = self._fold(playlists, missing) if len(missing) else 0
-        self._board.add("fold new tracks into playlists", done=len(missing))
+        self._progress.add("fold new tracks into playlists", done=len(missing))
         found = {"encoder_id": self._encoder_id, "tracks": len(keys) - len(missing) + folded, "folded": folded}
         files.write_json(self._result, {**found, "trained": False})
 
@@ -64,10 +64,12 @@ class FoldPlaylists(beam.DoFn):
         folded = merge_sums((space.sums(chunk, self._window) for chunk in chunks), vectors.shape[1])
         found = folded.folded()
         directed = np.flatnonzero(found.any(axis=1))
-        facts = make_vector_facts(missing.take(pa.array(folded.tracks[directed])), found[directed].astype(np.float16))
-        for bucket, part in split_by_bucket(facts, bucket_numbers(facts["key"], self._store.buckets)):
+        records = make_vector_records(
+            missing.take(pa.array(folded.tracks[directed])), found[directed].astype(np.float16)
+        )
+        for bucket, part in split_by_bucket(records, bucket_numbers(records["key"], self._store.buckets)):
             write_vectors(self._store, PLAYLIST, self._encoder_id, bucket, part)
-        return int(facts.num_rows)
+        return int(records.num_rows)
 
     def _neighbours(self, keys: pa.Array) -> tuple[pa.Array, npt.NDArray[np.float16]]:
         """Those of the tracks that have a playlist token in the release before, and their vectors."""

@@ -29,12 +29,12 @@ from tracktokens.transforms.readers.fragment_reader import read_fragment
 from tracktokens.transforms.readers.fragments import Fragment
 from tracktokens.transforms.readers.validation import validate_ids
 from tracktokens.transforms.runtime.counters import COUNTS_TAG
-from tracktokens.transforms.runtime.progress import Board
+from tracktokens.transforms.runtime.progress import ProgressReporter
 from tracktokens.transforms.runtime.rejects import tag_rejects
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.keys import bucket_numbers, content_keys, sort_by_key, split_by_bucket
 from tracktokens.transforms.store.layout import Catalog, Store
-from tracktokens.transforms.store.records import as_matrix, make_vector_facts, read_vectors, unencoded, write_vectors
+from tracktokens.transforms.store.records import as_matrix, make_vector_records, read_vectors, unencoded, write_vectors
 
 HEADS_TAG = "heads"
 
@@ -42,16 +42,16 @@ HEADS_TAG = "heads"
 class ScanPlaylists(beam.DoFn):
     """Reads fragments of the playlists. Outputs: ``ENTRIES`` by bucket of track; heads by shard, rejects, counts."""
 
-    def __init__(self, buckets: int, board: Board) -> None:
+    def __init__(self, buckets: int, progress: ProgressReporter) -> None:
         self._buckets = buckets
-        self._board = board
+        self._progress = progress
 
     def process(self, fragment: Fragment) -> Iterator[object]:
         """Read one fragment, batch by batch."""
         for scanned in read_fragment(fragment, PLAYLISTS):
             identified = validate_ids(scanned.rows)
             exploded = explode(identified.rows)
-            self._board.add("scan playlists", done=scanned.rows_read)
+            self._progress.add("scan playlists", done=scanned.rows_read)
             yield TaggedOutput(COUNTS_TAG, ("playlists_read", scanned.rows_read))
             yield TaggedOutput(COUNTS_TAG, ("entries_read", exploded.entries.num_rows + exploded.null_ids))
             yield TaggedOutput(COUNTS_TAG, ("entries_unknown", exploded.null_ids))
@@ -107,13 +107,18 @@ class TrainPlaylists(beam.DoFn):
     """Learns the playlist vectors from the whole corpus, in one process, unless the store has them."""
 
     def __init__(
-        self, store: Store, config: Word2VecConfig, result: str, board: Board, start_from: str | None = None
+        self,
+        store: Store,
+        config: Word2VecConfig,
+        result: str,
+        progress: ProgressReporter,
+        start_from: str | None = None,
     ) -> None:
         """``start_from`` is the encoder that the training goes on from; None to start from nothing."""
         self._store = store
         self._config = config
         self._result = result
-        self._board = board
+        self._progress = progress
         self._start_from = start_from
 
     def process(self, element: tuple[int, Iterable[str]]) -> None:
@@ -128,11 +133,11 @@ class TrainPlaylists(beam.DoFn):
         description = self._store.encoder(PLAYLIST, encoder_id)
         trained = corpus.num_rows > 0 and not (files.exists(description) and self._has_vectors(encoder_id, keys))
         if trained:
-            self._board.add("train playlists", total=1)
-            self._add_facts(encoder_id, *train(corpus, self._config, start))
+            self._progress.add("train playlists", total=1)
+            self._add_records(encoder_id, *train(corpus, self._config, start))
             manifest = EncoderManifest(standardize=False, identity=self._config.identity(digest, start))
             files.write_bytes(description, manifest.to_json().encode())
-            self._board.add("train playlists", done=1)
+            self._progress.add("train playlists", done=1)
         files.write_json(self._result, {"encoder_id": encoder_id, "tracks": len(keys), "trained": trained})
 
     def _has_vectors(self, encoder_id: str, keys: pa.Array) -> bool:
@@ -142,10 +147,10 @@ class TrainPlaylists(beam.DoFn):
         parts = split_by_bucket(pa.record_batch([keys], names=["key"]), bucket_numbers(keys, self._store.buckets))
         return all(not len(unencoded(self._store, PLAYLIST, encoder_id, number, part["key"])) for number, part in parts)
 
-    def _add_facts(self, encoder_id: str, keys: pa.Array, vectors: npt.NDArray[np.float32]) -> None:
+    def _add_records(self, encoder_id: str, keys: pa.Array, vectors: npt.NDArray[np.float32]) -> None:
         """Write what is missing: a killed run may have left some buckets."""
-        facts = make_vector_facts(keys, vectors.astype(np.float16))
-        for bucket, part in split_by_bucket(facts, bucket_numbers(keys, self._store.buckets)):
+        records = make_vector_records(keys, vectors.astype(np.float16))
+        for bucket, part in split_by_bucket(records, bucket_numbers(keys, self._store.buckets)):
             missing = unencoded(self._store, PLAYLIST, encoder_id, bucket, part["key"])
             if len(missing):
                 write_vectors(self._store, PLAYLIST, encoder_id, bucket, part)
@@ -155,11 +160,11 @@ def read_old_vectors(store: Store, encoder_id: str, keys: pa.Array) -> OldVector
     """Read the playlist vectors of an encoder, of those of the keys that have one."""
     parts = split_by_bucket(pa.record_batch([keys], names=["key"]), bucket_numbers(keys, store.buckets))
     found = [
-        pa.Table.from_batches([make_vector_facts(known, vectors)])
+        pa.Table.from_batches([make_vector_records(known, vectors)])
         for bucket, part in parts
         for known, vectors in read_vectors(store.vectors(PLAYLIST, encoder_id, bucket), part["key"])
     ]
     if not found:
         return OldVectors(encoder_id, keys.slice(0, 0), np.zeros((0, 1), np.float16))
-    facts = sort_by_key(pa.concat_tables(found).combine_chunks())
-    return OldVectors(encoder_id, facts["key"].combine_chunks(), as_matrix(facts["vector"].combine_chunks()))
+    records = sort_by_key(pa.concat_tables(found).combine_chunks())
+    return OldVectors(encoder_id, records["key"].combine_chunks(), as_matrix(records["vector"].combine_chunks()))

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tracktokens.schemas.errors import DataRefusedError
+from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.transforms.encoders.base import identity_hash
 from tracktokens.transforms.playlists.corpus import in_order, require_playlists
 from tracktokens.transforms.playlists.warm_start import LEARNING_RATE, OldVectors, epochs_from, fold_new
@@ -122,7 +122,7 @@ def train(
         learned from more often.
 
     Raises:
-        DataRefusedError: the corpus has no playlist, no track has ``min_count`` entries or an old vector to start
+        InvalidDataError: the corpus has no playlist, no track has ``min_count`` entries or an old vector to start
             from, or the vectors diverged.
     """
     require_playlists(corpus)
@@ -130,7 +130,7 @@ def train(
     counts = np.bincount(playlists.codes, minlength=len(keys))
     kept = np.flatnonzero(counts >= config.min_count)
     if not len(kept):
-        raise DataRefusedError(
+        raise InvalidDataError(
             f"No track has {config.min_count} entries in the playlists: at most {counts.max()}. Lower min_count."
         )
     names = keys.take(pa.array(kept))
@@ -195,7 +195,7 @@ def _go_on(
 ) -> npt.NDArray[np.float32]:
     """Train tracks on from their ``rows`` in the start, and fold in those that have none."""
     if not (rows >= 0).any():
-        raise DataRefusedError(
+        raise InvalidDataError(
             f"No track in the playlists has a vector of encoder {start.encoder_id} to go on from: start from nothing."
         )
     fitted = _fit(playlists, counts, kept, config, (rows, start.vectors))
@@ -255,4 +255,4 @@ def _fixed_hash(word: str) -> int:
 def _check_range(vectors: npt.NDArray[np.float32]) -> None:
     largest = np.abs(vectors).max()
     if not largest <= np.finfo(np.float16).max:  # NaN as well
-        raise DataRefusedError(f"The playlist vectors diverged: their largest value is {largest}. Train fewer epochs.")
+        raise InvalidDataError(f"The playlist vectors diverged: their largest value is {largest}. Train fewer epochs.")

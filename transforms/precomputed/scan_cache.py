@@ -20,7 +20,7 @@ from apache_beam.io.filesystems import FileSystems
 
 from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.schemas.tables.tracks import POSITION_SHIFT
-from tracktokens.schemas.tables.vectors import VECTOR_PLACES
+from tracktokens.schemas.tables.vectors import VECTOR_LOCATIONS
 from tracktokens.transforms.precomputed.vector_tables import VectorTable
 from tracktokens.transforms.readers.fragments import Fragment
 from tracktokens.transforms.store import files
@@ -33,7 +33,7 @@ RULE = 2
 SETTLED_SECONDS = 2.0
 """A file that changed so short a time ago may change again within the same tick of its filesystem's clock."""
 
-UNTOLD = 0
+NO_FINGERPRINT = 0
 """Stands for what tells a row group, where that is not known yet."""
 
 ROW_BITS = (1 << POSITION_SHIFT) - 1
@@ -46,7 +46,7 @@ RowGroup = tuple[str, int]
 
 
 @dataclass(frozen=True)
-class Scans:
+class ScanCache:
     """What tells the row groups of given vectors now, and what the catalog before knows of them.
 
     Attributes:
@@ -59,43 +59,43 @@ class Scans:
     known: Mapping[tuple[str, int], tuple[int, int]]
 
     @classmethod
-    def of(cls, tables: Mapping[str, VectorTable], before: Catalog | None) -> "Scans":
+    def of(cls, tables: Mapping[str, VectorTable], before: Catalog | None) -> "ScanCache":
         """Look at the files of vector tables."""
-        told = {(modality, part.number): told_by for modality, part, told_by in _tell(tables)}
+        told = {(modality, part.number): fingerprint for modality, part, fingerprint in _tell(tables)}
         found = {} if before is None else _known_scans(before)
-        now = {(modality, told_by) for (modality, _), told_by in told.items()}
+        now = {(modality, fingerprint) for (modality, _), fingerprint in told.items()}
         return cls(told, {name: counts for name, counts in found.items() if name in now})
 
     def recall(self, before: Catalog, bucket: int) -> pa.Table:
-        """``VECTOR_PLACES`` of one bucket, of the row groups that are not read again."""
-        kept = files.read_table(before.places(bucket), VECTOR_PLACES)
+        """``VECTOR_LOCATIONS`` of one bucket, of the row groups that are not read again."""
+        kept = files.read_table(before.places(bucket), VECTOR_LOCATIONS)
         parts = [_renumbered(kept, modality, numbers) for modality, numbers in self._numbers.items()]
-        return pa.concat_tables([VECTOR_PLACES.empty_table(), *parts])
+        return pa.concat_tables([VECTOR_LOCATIONS.empty_table(), *parts])
 
     @cached_property
     def _numbers(self) -> dict[str, dict[int, int]]:
         """Modality to what tells a known row group to its number now."""
         found: dict[str, dict[int, int]] = {}
-        for (modality, number), told_by in self.told.items():
-            if (modality, told_by) in self.known:
-                found.setdefault(modality, {})[told_by] = number
+        for (modality, number), fingerprint in self.told.items():
+            if (modality, fingerprint) in self.known:
+                found.setdefault(modality, {})[fingerprint] = number
         return found
 
 
 def keep(catalog: Catalog, bucket: int, places: pa.Table) -> None:
-    """Keep the ``VECTOR_PLACES`` of a bucket for the next night."""
-    told = places.filter(pc.not_equal(places["scan"], pa.scalar(UNTOLD, pa.uint64())))
+    """Keep the ``VECTOR_LOCATIONS`` of a bucket for the next night."""
+    told = places.filter(pc.not_equal(places["scan"], pa.scalar(NO_FINGERPRINT, pa.uint64())))
     rows = pa.array(told["position"].to_numpy() & ROW_BITS)
-    stored = told.set_column(VECTOR_PLACES.get_field_index("position"), VECTOR_PLACES.field("position"), rows)
+    stored = told.set_column(VECTOR_LOCATIONS.get_field_index("position"), VECTOR_LOCATIONS.field("position"), rows)
     path = files.join(catalog.places(bucket), "part.parquet")
-    files.write_batches(path, VECTOR_PLACES, [stored.combine_chunks()], **VECTOR_FILE)
+    files.write_batches(path, VECTOR_LOCATIONS, [stored.combine_chunks()], **VECTOR_FILE)
 
 
-def scan_counts(modality: str, told_by: int, read: int, absent: int) -> Iterator[tuple[str, int]]:
+def scan_counts(modality: str, fingerprint: int, read: int, absent: int) -> Iterator[tuple[str, int]]:
     """Counts by which the next night knows a row group."""
-    if told_by != UNTOLD:
-        yield f"scans/{modality}/{told_by:016x}/read", read
-        yield f"scans/{modality}/{told_by:016x}/absent", absent
+    if fingerprint != NO_FINGERPRINT:
+        yield f"scans/{modality}/{fingerprint:016x}/read", read
+        yield f"scans/{modality}/{fingerprint:016x}/absent", absent
 
 
 def _known_scans(catalog: Catalog) -> dict[tuple[str, int], tuple[int, int]]:
@@ -117,7 +117,7 @@ def _renumbered(kept: pa.Table, modality: str, numbers: Mapping[int, int]) -> pa
     known = rows.filter(found.is_valid())
     fragments = np.array(list(numbers.values()), np.int64)[found.drop_null().to_numpy()]
     positions = pa.array((fragments << POSITION_SHIFT) + known["position"].to_numpy())
-    return known.set_column(VECTOR_PLACES.get_field_index("position"), VECTOR_PLACES.field("position"), positions)
+    return known.set_column(VECTOR_LOCATIONS.get_field_index("position"), VECTOR_LOCATIONS.field("position"), positions)
 
 
 def _tell(tables: Mapping[str, VectorTable]) -> Iterable[tuple[str, Fragment, int]]:
@@ -126,12 +126,12 @@ def _tell(tables: Mapping[str, VectorTable]) -> Iterable[tuple[str, Fragment, in
         found = dict(zip(paths, threads.map(_size_and_time, paths), strict=True))
     for modality, table in tables.items():
         for part in table.fragments:
-            yield modality, part, _told_by(table, part, *found[part.path])
+            yield modality, part, _fingerprint(table, part, *found[part.path])
 
 
-def _told_by(table: VectorTable, fragment: Fragment, size: int, modified: int) -> int:
+def _fingerprint(table: VectorTable, fragment: Fragment, size: int, modified: int) -> int:
     if time.time() - modified / 1e9 < SETTLED_SECONDS:
-        return UNTOLD
+        return NO_FINGERPRINT
     told = (RULE, fragment.path, size, modified, fragment.row_group, table.column, table.dim)
     return int.from_bytes(hashlib.blake2b(repr(told).encode(), digest_size=8).digest(), "big") or 1
 

@@ -28,9 +28,9 @@ from tracktokens.schemas.tables.rejects import (
     make_rejects,
 )
 from tracktokens.schemas.tables.tracks import POSITION_SHIFT, describe_position
-from tracktokens.schemas.tables.vectors import VECTOR, VECTOR_PLACES, VectorCounts
+from tracktokens.schemas.tables.vectors import VECTOR, VECTOR_LOCATIONS, VectorCounts
 from tracktokens.transforms.encoders.base import identity_hash
-from tracktokens.transforms.precomputed.scan_cache import UNTOLD, RowGroup, Scans, scan_counts
+from tracktokens.transforms.precomputed.scan_cache import NO_FINGERPRINT, RowGroup, ScanCache, scan_counts
 from tracktokens.transforms.precomputed.vector_tables import (
     VectorRows,
     VectorTable,
@@ -41,7 +41,7 @@ from tracktokens.transforms.precomputed.vector_tables import (
 )
 from tracktokens.transforms.runtime.arrow_coder import SENT_ROWS
 from tracktokens.transforms.runtime.counters import COUNTS_TAG
-from tracktokens.transforms.runtime.progress import Board
+from tracktokens.transforms.runtime.progress import ProgressReporter
 from tracktokens.transforms.runtime.rejects import tag_rejects
 from tracktokens.transforms.store.keys import (
     content_keys,
@@ -62,8 +62,8 @@ _DETAILS = {
 
 
 @dataclass(frozen=True)
-class GivenVectors:
-    """The vectors of one modality that a user has; make one with :func:`given_vectors`.
+class PrecomputedEmbeddings:
+    """The vectors of one modality that a user has; make one with :func:`open_precomputed`.
 
     Attributes:
         table: where they are.
@@ -83,7 +83,7 @@ class GivenVectors:
         return {"name": "given", "rule": RULE, "source": self.source, "dim": self.table.dim}
 
 
-def given_vectors(pattern: str, column: str = VECTOR, source: str | None = None) -> GivenVectors:
+def open_precomputed(pattern: str, column: str = VECTOR, source: str | None = None) -> PrecomputedEmbeddings:
     """Open the vectors table of a modality.
 
     Args:
@@ -93,43 +93,45 @@ def given_vectors(pattern: str, column: str = VECTOR, source: str | None = None)
             encoder. None takes a hash of the files, which are read for it.
 
     Raises:
-        UsageError, DataRefusedError: as :func:`open_vector_table` does.
+        UsageError, InvalidDataError: as :func:`open_vector_table` does.
     """
     table = open_vector_table(pattern, column)
     paths = list(dict.fromkeys(fragment.path for fragment in table.fragments))
-    return GivenVectors(table, source or f"files {column} {hash_files(paths)}")
+    return PrecomputedEmbeddings(table, source or f"files {column} {hash_files(paths)}")
 
 
 class ScanVectors(beam.DoFn):
-    """Reads row groups of vectors. Main output: ``VECTOR_PLACES`` by bucket of track; then rejects, counts.
+    """Reads row groups of vectors. Main output: ``VECTOR_LOCATIONS`` by bucket of track; then rejects, counts.
 
     Of a row group that the catalog before knows only the counts are given, and nothing is read.
     """
 
-    def __init__(self, given: Mapping[str, GivenVectors], buckets: int, scans: Scans, board: Board) -> None:
+    def __init__(
+        self, given: Mapping[str, PrecomputedEmbeddings], buckets: int, scans: ScanCache, progress: ProgressReporter
+    ) -> None:
         self._given = dict(given)
         self._buckets = buckets
         self._scans = scans
-        self._board = board
+        self._progress = progress
 
     def process(self, element: RowGroup) -> Iterator[object]:
         """Scan one fragment of one modality."""
         modality, number = element
-        told_by = self._scans.told[element]
-        known = self._scans.known.get((modality, told_by))
+        fingerprint = self._scans.told[element]
+        known = self._scans.known.get((modality, fingerprint))
         if known is None:
-            yield from self._read(modality, number, told_by)
+            yield from self._read(modality, number, fingerprint)
         else:
             read, absent = known
-            yield from self._counts(modality, told_by, {"read": read, "absent": absent, "rejected": 0})
+            yield from self._counts(modality, fingerprint, {"read": read, "absent": absent, "rejected": 0})
 
-    def _read(self, modality: str, number: int, told_by: int) -> Iterator[object]:
+    def _read(self, modality: str, number: int, fingerprint: int) -> Iterator[object]:
         """Read a fragment itself. One with faults will be read again: their rejects would be missing next time."""
         table = self._given[modality].table
         pending: list[pa.RecordBatch] = []
         read = absent = faults = 0
         for rows in read_vector_rows(table, table.fragments[number]):
-            pending.append(places(rows, modality, number, told_by))
+            pending.append(places(rows, modality, number, fingerprint))
             yield from tag_rejects(number, fault_rejects(rows, modality, number))
             faults += len(rows.faults)
             read += len(rows.absent)
@@ -139,14 +141,14 @@ class ScanVectors(beam.DoFn):
                 pending = []
         yield from self._divide(pending)
         counts = {"read": read, "absent": absent, "rejected": faults}
-        yield from self._counts(modality, UNTOLD if faults else told_by, counts)
+        yield from self._counts(modality, NO_FINGERPRINT if faults else fingerprint, counts)
 
-    def _counts(self, modality: str, told_by: int, counts: Mapping[str, int]) -> Iterator[TaggedOutput]:
+    def _counts(self, modality: str, fingerprint: int, counts: Mapping[str, int]) -> Iterator[TaggedOutput]:
         for name, count in counts.items():
             yield TaggedOutput(COUNTS_TAG, (f"vectors_{name}/{modality}", count))
-        for pair in scan_counts(modality, told_by, counts["read"], counts["absent"]):
+        for pair in scan_counts(modality, fingerprint, counts["read"], counts["absent"]):
             yield TaggedOutput(COUNTS_TAG, pair)
-        self._board.add(f"scan {modality} vectors", done=counts["read"])
+        self._progress.add(f"scan {modality} vectors", done=counts["read"])
 
     def _divide(self, found: Sequence[pa.RecordBatch]) -> Iterator[tuple[int, pa.RecordBatch]]:
         if found:
@@ -154,18 +156,18 @@ class ScanVectors(beam.DoFn):
             yield from split_by_bucket(batch, track_buckets(batch["track"].to_numpy(), self._buckets))
 
 
-def places(rows: VectorRows, modality: str, number: int, told_by: int) -> pa.RecordBatch:
-    """Say which tracks have which vectors, and where they stand: a batch of ``VECTOR_PLACES``."""
+def places(rows: VectorRows, modality: str, number: int, fingerprint: int) -> pa.RecordBatch:
+    """Say which tracks have which vectors, and where they stand: a batch of ``VECTOR_LOCATIONS``."""
     usable = rows.usable
     tracks = track_numbers(content_keys(rows.track_ids.take(pa.array(usable))))
     columns = [
         pa.array(np.full(len(usable), MODALITIES.index(modality), np.int8)),
         pa.array(tracks),
         vector_keys(rows.units[usable]),
-        pa.array(np.full(len(usable), told_by, np.uint64)),
+        pa.array(np.full(len(usable), fingerprint, np.uint64)),
         pa.array((number << POSITION_SHIFT) + rows.start + usable),
     ]
-    return pa.record_batch(columns, schema=VECTOR_PLACES)
+    return pa.record_batch(columns, schema=VECTOR_LOCATIONS)
 
 
 def fault_rejects(rows: VectorRows, modality: str, number: int) -> pa.RecordBatch:
@@ -206,7 +208,7 @@ def join_vectors(found: pa.Table, tracks: pa.Table, modality: str) -> JoinedVect
     """Give the tracks of a bucket their vectors; of several vectors of a track the first in order of files and rows.
 
     Args:
-        found: ``VECTOR_PLACES`` of the bucket, of all modalities.
+        found: ``VECTOR_LOCATIONS`` of the bucket, of all modalities.
         tracks: the bucket's accepted tracks, with ``track_id`` and ``track``.
         modality: whose vectors are wanted.
     """

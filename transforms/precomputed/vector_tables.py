@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tracktokens.schemas.errors import DataRefusedError, UsageError
+from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.schemas.tables.records import KEY, KEY_BYTES
 from tracktokens.schemas.tables.rejects import ID_MISSING, NOT_FINITE, VECTOR_DIMENSION, VECTOR_ZERO
 from tracktokens.schemas.tables.tracks import TRACK_ID
@@ -87,7 +87,7 @@ def open_vector_table(pattern: str, column: str = VECTOR) -> VectorTable:
 
     Raises:
         UsageError: there is nothing, or nothing in Parquet.
-        DataRefusedError: a file is corrupt or lacks a column, the column holds no vectors, or dimensions differ.
+        InvalidDataError: a file is corrupt or lacks a column, the column holds no vectors, or dimensions differ.
     """
     fragments = tuple(find_fragments(files.absolute(pattern), "vectors"))
     other = next((fragment.path for fragment in fragments if fragment.format != PARQUET), None)
@@ -98,13 +98,13 @@ def open_vector_table(pattern: str, column: str = VECTOR) -> VectorTable:
         dims.setdefault(_declared_dim(path, column), path)
     fixed = sorted(dims.keys() - {0})
     if len(fixed) > 1:
-        raise DataRefusedError(
+        raise InvalidDataError(
             f"{dims[fixed[0]]} has vectors of {fixed[0]} dimensions, {dims[fixed[1]]} of {fixed[1]}: "
             "vectors of one encoder have the same"
         )
     dim = fixed[0] if fixed else _first_dim(fragments, column)
     if not dim:
-        raise DataRefusedError(f"{pattern} has no vector in its column {column}; give a table with at least one")
+        raise InvalidDataError(f"{pattern} has no vector in its column {column}; give a table with at least one")
     return VectorTable(fragments, column, dim)
 
 
@@ -112,7 +112,7 @@ def read_vector_rows(table: VectorTable, fragment: Fragment) -> Iterator[VectorR
     """Read a row group in batches of at most ``BATCH_ROWS`` rows.
 
     Raises:
-        DataRefusedError: the file cannot be read.
+        InvalidDataError: the file cannot be read.
     """
     start = 0
     for batch in _batches(fragment, [TRACK_ID, table.column]):
@@ -153,13 +153,13 @@ def _declared_dim(path: str, column: str) -> int:
         schema = parquet.schema_arrow
     for name in (TRACK_ID, column):
         if schema.names.count(name) != 1:
-            raise DataRefusedError(
+            raise InvalidDataError(
                 f"{path} has {schema.names.count(name)} columns {name}, and one is needed; "
                 f"its columns are {', '.join(schema.names)}"
             )
     kind = _storage(schema.field(column).type)
     if not _is_list(kind) or not pa.types.is_floating(kind.value_type):
-        raise DataRefusedError(f"{path}: column {column} is {kind}, not a list of float16, float32 or float64")
+        raise InvalidDataError(f"{path}: column {column} is {kind}, not a list of float16, float32 or float64")
     return int(kind.list_size) if pa.types.is_fixed_size_list(kind) else 0
 
 
@@ -185,7 +185,7 @@ def _explaining_nulls(path: str) -> Iterator[None]:
     except pa.ArrowInvalid as error:
         if "Expected all lists to be of size" not in str(error):
             raise
-        raise DataRefusedError(
+        raise InvalidDataError(
             f"{path}: Arrow cannot read lists of fixed size of which some are null; "
             "write the vectors as lists of any length, or leave the rows without a vector out"
         ) from error

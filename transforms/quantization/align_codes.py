@@ -15,13 +15,18 @@ from tracktokens.codebooks.tokens.code_matrix import NONE, Codes
 from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.schemas.tables.catalog import CATALOG_TRACKS, TRACK_KEYS
 from tracktokens.schemas.tables.records import KEY
-from tracktokens.transforms.release.compare_tables import common_codes
-from tracktokens.transforms.release.write_tokens import CODED_ROWS, by_track_bucket, fill_codes, places_of
+from tracktokens.transforms.quantization.code_join import (
+    CODED_ROWS,
+    by_track_bucket,
+    common_codes,
+    fill_codes,
+    places_of,
+)
 from tracktokens.transforms.runtime.threads import thread_share
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.keys import distinct_sorted, sort_by_key
 from tracktokens.transforms.store.layout import Catalog, Store
-from tracktokens.transforms.store.records import as_matrix, catalog_keys, make_vector_facts, read_vectors
+from tracktokens.transforms.store.records import as_matrix, catalog_keys, make_vector_records, read_vectors
 from tracktokens.transforms.store.token_tables import TokenTable
 
 
@@ -59,12 +64,12 @@ def merged_rotation(parts: Iterable[tuple[int, RotationAccumulator]], dim: int) 
 
 def _stored(folder: str, keys: pa.Array, dim: int) -> pa.Table:
     """The vector facts of some keys, in order of key."""
-    found = [make_vector_facts(part, vectors) for part, vectors in read_vectors(folder, keys)]
-    empty = make_vector_facts(pa.array([], KEY.type), np.zeros((0, dim), np.float16))
+    found = [make_vector_records(part, vectors) for part, vectors in read_vectors(folder, keys)]
+    empty = make_vector_records(pa.array([], KEY.type), np.zeros((0, dim), np.float16))
     return sort_by_key(pa.Table.from_batches([empty, *found]).combine_chunks())
 
 
-class AssignAnew(beam.DoFn):
+class AssignWithNewBundle(beam.DoFn):
     """Assigns the vectors of a bucket with codebooks that are not published: ``CODED_ROWS`` by bucket of track."""
 
     def __init__(self, store: Store, catalog: Catalog, codebooks: Mapping[str, Codebook], workers: int) -> None:
@@ -86,9 +91,9 @@ class AssignAnew(beam.DoFn):
         keys = files.read_table(self._catalog.keys(modality, bucket), TRACK_KEYS)
         wanted = distinct_sorted(keys["key"].combine_chunks())
         for found, vectors in read_vectors(self._store.vectors(modality, codebook.encoder_id, bucket), wanted):
-            facts = pa.table({"key": found, "code": assign(codebook, vectors).codes})
-            places = places_of(keys, facts)
-            yield from by_track_bucket(keys, places, facts, modality, CODED_ROWS, self._catalog.buckets)
+            records = pa.table({"key": found, "code": assign(codebook, vectors).codes})
+            places = places_of(keys, records)
+            yield from by_track_bucket(keys, places, records, modality, CODED_ROWS, self._catalog.buckets)
 
 
 class PairCodes(beam.DoFn):
@@ -115,7 +120,7 @@ def pairs_by_modality(old: Codes, new: Codes) -> Iterator[tuple[str, CodePairs]]
         yield modality, count_pairs(np.ascontiguousarray(old[:, column]), np.ascontiguousarray(new[:, column]))
 
 
-class MergePairs(beam.CombineFn):
+class MergeCodePairs(beam.CombineFn):
     """Adds up pairs of codes."""
 
     def create_accumulator(self) -> list[CodePairs]:

@@ -7,10 +7,10 @@ import pyarrow as pa
 
 from tracktokens.codebooks.assign import assign
 from tracktokens.codebooks.codebook import Codebook
-from tracktokens.schemas.errors import DataRefusedError
+from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.schemas.modalities import PLAYLIST
-from tracktokens.schemas.tables.records import CODE_FACTS
-from tracktokens.transforms.runtime.progress import Board
+from tracktokens.schemas.tables.records import CODE_RECORDS
+from tracktokens.transforms.runtime.progress import ProgressReporter
 from tracktokens.transforms.runtime.threads import thread_share
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.bundles import read_codebook
@@ -28,14 +28,14 @@ class AssignCodes(beam.DoFn):
         bundle_id: str,
         encoders: Mapping[str, str],
         workers: int,
-        board: Board,
+        progress: ProgressReporter,
     ) -> None:
         self._store = store
         self._catalog = catalog
         self._bundle_id = bundle_id
         self._encoders = dict(encoders)
         self._workers = workers
-        self._board = board
+        self._progress = progress
         self._codebooks: dict[str, Codebook] = {}
 
     def setup(self) -> None:
@@ -49,14 +49,14 @@ class AssignCodes(beam.DoFn):
         modality, bucket = element
         keys = catalog_keys(self._catalog, modality, bucket)
         missing = uncoded(self._store, self._bundle_id, modality, bucket, keys)
-        facts = list(self._assign(modality, bucket, missing))
-        self._require_vectors(modality, bucket, without(missing, [batch["key"] for batch in facts]))
-        if facts:
-            name = part_name(pa.concat_arrays([batch["key"] for batch in facts]))
+        records = list(self._assign(modality, bucket, missing))
+        self._require_vectors(modality, bucket, without(missing, [batch["key"] for batch in records]))
+        if records:
+            name = part_name(pa.concat_arrays([batch["key"] for batch in records]))
             folder = self._store.codes(self._bundle_id, modality, bucket)
-            files.write_batches(files.join(folder, name), CODE_FACTS, facts, **VECTOR_FILE)
-        yield f"assigned/{modality}", sum(batch.num_rows for batch in facts)
-        self._board.add("assign codes", done=len(keys))
+            files.write_batches(files.join(folder, name), CODE_RECORDS, records, **VECTOR_FILE)
+        yield f"assigned/{modality}", sum(batch.num_rows for batch in records)
+        self._progress.add("assign codes", done=len(keys))
 
     def _require_vectors(self, modality: str, bucket: int, left: pa.Array) -> None:
         """Refuse to go on where an input has neither a vector nor a failure; a track may be in no playlist."""
@@ -65,7 +65,7 @@ class AssignCodes(beam.DoFn):
         failures = failed(self._store, self._catalog, modality, self._encoders[modality], bucket)
         lost = without(left, [failures["key"].combine_chunks()])
         if len(lost):
-            raise DataRefusedError(
+            raise InvalidDataError(
                 f"{len(lost)} {modality} inputs of the catalog have no vector: run `tracktokens embed`, "
                 "which makes those that are missing"
             )
@@ -78,7 +78,7 @@ class AssignCodes(beam.DoFn):
             found = assign(codebook, vectors)
             margins = pa.array(found.margins, from_pandas=True)  # NaN, one centroid only, becomes null
             columns = [keys, pa.array(found.codes), pa.array(found.distances), margins]
-            yield pa.record_batch(columns, schema=CODE_FACTS)
+            yield pa.record_batch(columns, schema=CODE_RECORDS)
 
     def _codebook(self, modality: str) -> Codebook:
         if modality not in self._codebooks:

@@ -7,14 +7,15 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
-from tracktokens.codebooks.codebook import Floats, Preprocessing
+from tracktokens.codebooks.codebook import Preprocessing
+from tracktokens.codebooks.numerics.arrays import Floats
 from tracktokens.codebooks.training.fit import fit_codebook
-from tracktokens.transforms.runtime.progress import Board
+from tracktokens.transforms.runtime.progress import ProgressReporter
 from tracktokens.transforms.runtime.threads import thread_share
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.keys import seeded_hash
 from tracktokens.transforms.store.layout import Catalog, Store
-from tracktokens.transforms.store.records import as_matrix, catalog_keys, make_vector_facts, read_vectors
+from tracktokens.transforms.store.records import as_matrix, catalog_keys, make_vector_records, read_vectors
 
 SLACK = 6.0
 """Standard deviations by which a bucket's share of the sample may exceed its expectation."""
@@ -62,15 +63,15 @@ class SampleVectors(beam.DoFn):
         wanted = catalog_keys(self._catalog, modality, bucket)
         chosen = wanted.filter(pa.array(seeded_hash(wanted, self._seed) <= np.uint64(self._thresholds[modality])))
         for found, vectors in read_vectors(self._store.vectors(modality, self._encoders[modality], bucket), chosen):
-            yield modality, make_vector_facts(found, vectors)
+            yield modality, make_vector_records(found, vectors)
 
 
-def smallest(facts: pa.Table, wanted: int, seed: int) -> pa.Table:
+def smallest(records: pa.Table, wanted: int, seed: int) -> pa.Table:
     """The ``wanted`` rows with the smallest seeded hash of their key: the same ones however the rows came."""
-    if facts.num_rows <= wanted:
-        return facts
-    hashes = seeded_hash(facts["key"].combine_chunks(), seed)
-    return facts.take(pa.array(np.argpartition(hashes, wanted)[:wanted]))
+    if records.num_rows <= wanted:
+        return records
+    hashes = seeded_hash(records["key"].combine_chunks(), seed)
+    return records.take(pa.array(np.argpartition(hashes, wanted)[:wanted]))
 
 
 class TrainCodebook(beam.DoFn):
@@ -86,33 +87,33 @@ class TrainCodebook(beam.DoFn):
         encoders: Mapping[str, str],
         standardized: Collection[str],
         starts: Mapping[str, Start],
-        reserved: int,
+        codebook_size: int,
         sample: int,
         seed: int,
         workers: int,
-        board: Board,
+        progress: ProgressReporter,
     ) -> None:
         self._folder = folder
         self._encoders = dict(encoders)
         self._standardized = frozenset(standardized)
         self._starts = dict(starts)
-        self._reserved = reserved
+        self._codebook_size = codebook_size
         self._sample = sample
         self._seed = seed
         self._workers = workers
-        self._board = board
+        self._progress = progress
 
     def process(self, element: tuple[str, Iterable[pa.RecordBatch]]) -> None:
         """Train one modality."""
         modality, batches = element
-        facts = smallest(pa.Table.from_batches(batches), self._sample, self._seed)
-        vectors = as_matrix(facts["vector"].combine_chunks())
+        records = smallest(pa.Table.from_batches(batches), self._sample, self._seed)
+        vectors = as_matrix(records["vector"].combine_chunks())
         start = self._starts.get(modality)
         fit = fit_codebook(
             vectors,
             modality=modality,
             encoder_id=self._encoders[modality],
-            reserved=self._reserved,
+            codebook_size=self._codebook_size,
             seed=self._seed,
             standardize=modality in self._standardized and start is None,
             preprocessing=start.preprocessing if start else None,
@@ -121,4 +122,4 @@ class TrainCodebook(beam.DoFn):
         )
         files.write_bytes(files.join(self._folder, f"{modality}.safetensors"), fit.codebook.to_bytes())
         files.write_json(files.join(self._folder, f"{modality}.json"), asdict(fit.metrics))
-        self._board.add("train codebooks", done=1)
+        self._progress.add("train codebooks", done=1)

@@ -68,7 +68,7 @@ def csv_columns(path: str) -> list[str] | None:
     """Read the names of the columns; None for a file without a row, which is empty rather than wrong.
 
     Raises:
-        DataRefusedError: when the file cannot be read.
+        InvalidDataError: when the file cannot be read.
     """
     with open_text(path) as text:
         return _names(next(csv_rows(text.lines(), delimiter_of(path)), None))
@@ -78,7 +78,7 @@ def read_csv(path: str, schema: pa.Schema, batch_rows: int) -> Iterator[Chunk]:
     """Read a file in chunks of at most ``batch_rows`` rows of ``schema``.
 
     Raises:
-        DataRefusedError: when the file as a whole cannot be read.
+        InvalidDataError: when the file as a whole cannot be read.
     """
     with open_text(path) as text:
         rows = csv_rows(text.lines(), delimiter_of(path))

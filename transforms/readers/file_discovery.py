@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
 
-from tracktokens.schemas.errors import DataRefusedError, UsageError
+from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.transforms.readers.coercion import shown
 from tracktokens.transforms.store import files
 
@@ -83,13 +83,13 @@ def refusing(path: str) -> Iterator[None]:
     """Turn what a corrupt file makes of a reader into one line that names the file.
 
     Raises:
-        DataRefusedError: in place of an error of Arrow, of the operating system or of decoding.
+        InvalidDataError: in place of an error of Arrow, of the operating system or of decoding.
     """
     try:
         yield
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         cause = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise DataRefusedError(f"{path} cannot be read: {cause}; write the file again") from error
+        raise InvalidDataError(f"{path} cannot be read: {cause}; write the file again") from error
 
 
 def _known_format(path: str) -> str | None:

@@ -55,7 +55,7 @@ def read_fragment(fragment: Fragment, schema: pa.Schema, batch_rows: int = 4096)
         batch_rows: rows of the input, malformed ones too, in a batch; a batch of very long rows ends earlier.
 
     Raises:
-        DataRefusedError: when the file as a whole cannot be read.
+        InvalidDataError: when the file as a whole cannot be read.
     """
     for chunk in _chunks(fragment, schema, batch_rows):
         yield _scan_batch(chunk, fragment, schema)

@@ -13,7 +13,7 @@ from functools import partial
 
 import pyarrow as pa
 
-from tracktokens.schemas.errors import DataRefusedError
+from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.transforms.readers.coercion import table_of
 from tracktokens.transforms.readers.csv_reader import csv_columns
 from tracktokens.transforms.readers.file_discovery import CSV, JSONL, PARQUET, find_files, format_of
@@ -53,7 +53,7 @@ def find_fragments(pattern: str, table: str) -> list[Fragment]:
 
     Raises:
         UsageError: when nothing is there, or nothing that can be read.
-        DataRefusedError: when a file is corrupt.
+        InvalidDataError: when a file is corrupt.
     """
     files = find_files(pattern, table)
     with ThreadPoolExecutor(_IO_THREADS) as threads:
@@ -81,7 +81,7 @@ def check_table(fragments: Sequence[Fragment], schema: pa.Schema) -> None:
         schema: ``TRACKS`` or ``PLAYLISTS``.
 
     Raises:
-        DataRefusedError: when a file lacks the id column (for playlists, also ``track_ids``), has a column of the
+        InvalidDataError: when a file lacks the id column (for playlists, also ``track_ids``), has a column of the
             schema twice or is corrupt, or when the table has no rows.
     """
     paths = list(dict.fromkeys(fragment.path for fragment in fragments))
@@ -89,7 +89,7 @@ def check_table(fragments: Sequence[Fragment], schema: pa.Schema) -> None:
         list(threads.map(partial(_check_file, schema=schema), paths))
     if estimate_rows(fragments) == 0:
         first = f" ({paths[0]})" if paths else ""
-        raise DataRefusedError(f"the {table_of(schema)} table has no rows{first}; give one with at least one row")
+        raise InvalidDataError(f"the {table_of(schema)} table has no rows{first}; give one with at least one row")
 
 
 def _parts(file: tuple[str, int]) -> list[tuple[int | None, int]]:

@@ -9,7 +9,7 @@ from itertools import islice
 import orjson
 import pyarrow as pa
 
-from tracktokens.schemas.errors import DataRefusedError
+from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.transforms.readers import text_stream
 from tracktokens.transforms.readers.coercion import conform_values
 from tracktokens.transforms.readers.row_chunks import Chunk, batched, ignored_columns
@@ -27,13 +27,13 @@ def json_columns(path: str) -> list[str] | None:
     """Collect the keys of the first lines; None for a file without a row.
 
     Raises:
-        DataRefusedError: when none of these lines holds an object, or the file cannot be read.
+        InvalidDataError: when none of these lines holds an object, or the file cannot be read.
     """
     with open_text(path) as text:
         lines = list(islice(json_lines(text.lines()), _CHECKED_LINES))
     objects = [parsed for parsed in map(_parse, lines) if isinstance(parsed, dict)]
     if lines and not objects:
-        raise DataRefusedError(
+        raise InvalidDataError(
             f"{path} has no JSON object in its first {len(lines)} lines; write one object a line (JSON Lines)"
         )
     return list(dict.fromkeys(key for keys in objects for key in keys)) if lines else None
@@ -43,7 +43,7 @@ def read_json_lines(path: str, schema: pa.Schema, batch_rows: int) -> Iterator[C
     """Read a file in chunks of at most ``batch_rows`` rows of ``schema``.
 
     Raises:
-        DataRefusedError: when the file as a whole cannot be read.
+        InvalidDataError: when the file as a whole cannot be read.
     """
     with open_text(path) as text:
         start = 0

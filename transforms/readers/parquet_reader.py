@@ -20,7 +20,7 @@ def count_group_rows(path: str) -> list[int]:
     """Count the rows of each row group of a file.
 
     Raises:
-        DataRefusedError: when the file is corrupt.
+        InvalidDataError: when the file is corrupt.
     """
     with open_row_groups(path) as parquet:
         return [parquet.metadata.row_group(group).num_rows for group in range(parquet.num_row_groups)]
@@ -30,7 +30,7 @@ def parquet_columns(path: str) -> list[str]:
     """Read the names of the columns.
 
     Raises:
-        DataRefusedError: when the file is corrupt.
+        InvalidDataError: when the file is corrupt.
     """
     with open_row_groups(path) as parquet:
         return list(parquet.schema_arrow.names)
@@ -40,7 +40,7 @@ def read_row_group(path: str, row_group: int, schema: pa.Schema, batch_rows: int
     """Read a row group in chunks of at most ``batch_rows`` rows of ``schema``.
 
     Raises:
-        DataRefusedError: when the file cannot be read.
+        InvalidDataError: when the file cannot be read.
     """
     with open_row_groups(path) as parquet:
         names = parquet.schema_arrow.names
@@ -58,7 +58,7 @@ def open_row_groups(path: str) -> Iterator[pq.ParquetFile]:
     """Open a file whose row groups are read one at a time.
 
     Raises:
-        DataRefusedError: when the file is corrupt, or what is read of it in the block.
+        InvalidDataError: when the file is corrupt, or what is read of it in the block.
     """
     # Without pre-buffering, and with a buffer, a row group is read piece by piece instead of all at once.
     settings = {"buffer_size": _BUFFER_BYTES, "pre_buffer": False}

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import pyarrow as pa
 
-from tracktokens.schemas.errors import DataRefusedError
+from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.transforms.readers.coercion import Conformed, encodable
 
 BATCH_BYTES = 32 << 20
@@ -53,16 +53,16 @@ def check_columns(columns: Sequence[str], path: str, schema: pa.Schema) -> None:
     """Check that the columns of a file make sense as a table.
 
     Raises:
-        DataRefusedError: when the id column is not there (for playlists, also ``track_ids``), or a column of the schema
+        InvalidDataError: when the id column is not there (for playlists, also ``track_ids``), or a column of the schema
             is there twice.
     """
     twice = [name for name, count in Counter(columns).items() if count > 1 and name in schema.names]
     if twice:
-        raise DataRefusedError(f"{path} has the column {twice[0]} more than once; rename or drop all but one")
+        raise InvalidDataError(f"{path} has the column {twice[0]} more than once; rename or drop all but one")
     for name in _required(schema):
         if name not in columns:
             there = ", ".join(encodable(column) for column in columns)
-            raise DataRefusedError(
+            raise InvalidDataError(
                 f"{path} has no column {name}; its columns are {there}; rename the one that holds it"
             )
 

@@ -39,7 +39,7 @@ def estimate_text_rows(path: str, size: int) -> int:
     """Estimate the rows of a CSV or JSON Lines file of ``size`` bytes; exact where it has less than 4 MiB of text.
 
     Raises:
-        DataRefusedError: when the file cannot be read.
+        InvalidDataError: when the file cannot be read.
     """
     measure = _measure_of(path)
     with open_text(path) as text:

@@ -8,7 +8,7 @@ from typing import IO
 
 import pyarrow as pa
 
-from tracktokens.schemas.errors import DataRefusedError
+from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.transforms.readers.coercion import shown
 from tracktokens.transforms.readers.file_discovery import codec_of, refusing
 from tracktokens.transforms.store import files
@@ -40,7 +40,7 @@ class TextFile:
         """Lines of the whole text, as :func:`split_lines` gives them.
 
         Raises:
-            DataRefusedError: when the text is UTF-16.
+            InvalidDataError: when the text is UTF-16.
         """
         return split_lines(self._without_mark())
 
@@ -62,7 +62,7 @@ class TextFile:
         blocks = self._blocks()
         first = next(blocks, b"")
         if first.startswith((b"\xff\xfe", b"\xfe\xff")):
-            raise DataRefusedError(f"{self.path} is UTF-16 text; save it as UTF-8")
+            raise InvalidDataError(f"{self.path} is UTF-16 text; save it as UTF-8")
         yield first.removeprefix(b"\xef\xbb\xbf")
         yield from blocks
 
@@ -77,7 +77,7 @@ def open_text(path: str) -> Iterator[TextFile]:
     """Open a text file, decompressed as its ending says.
 
     Raises:
-        DataRefusedError: when the file is corrupt, also while it is read.
+        InvalidDataError: when the file is corrupt, also while it is read.
     """
     with refusing(path), files.open_bytes(path) as raw:
         yield TextFile(path, raw)

@@ -7,20 +7,19 @@ from typing import Any
 import numpy as np
 
 from tracktokens.codebooks.metrics.codebook_quality import CodebookQuality, DistanceQuantiles, MarginQuantiles
-from tracktokens.codebooks.metrics.drift import CodeUse, Drift, DriftLimits, NewFit, code_use, drift, excesses
-from tracktokens.schemas.manifests.bundle import BundleManifest
-from tracktokens.schemas.manifests.bundle_use import BundleUse
+from tracktokens.codebooks.metrics.drift import CodeUsage, Drift, DriftLimits, NewTrackFit, code_usage, drift, excesses
+from tracktokens.schemas.manifests.bundle import BundleManifest, UsageBaseline
 from tracktokens.schemas.manifests.catalog import PlaylistsManifest
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.bundles import read_manifest
 from tracktokens.transforms.store.layout import Store
 
-USE_FILE = "use.json"
-NOTHING_NEW = NewFit(0, None, None)
+BASELINE_FILE = "use.json"
+NOTHING_NEW = NewTrackFit(0, None, None)
 
 
 @dataclass(frozen=True)
-class CatalogUse:
+class CatalogUsage:
     """How a catalog uses a bundle.
 
     Attributes:
@@ -28,7 +27,7 @@ class CatalogUse:
         unknown_entries: share of the playlists' entries that name no track of the catalog; None without playlists.
     """
 
-    modalities: Mapping[str, CodeUse]
+    modalities: Mapping[str, CodeUsage]
     unknown_entries: float | None
 
 
@@ -51,33 +50,33 @@ class DriftReport:
     warnings: tuple[str, ...]
 
 
-def first_use(store: Store, bundle: BundleManifest) -> BundleUse | None:
+def usage_baseline(store: Store, bundle: BundleManifest) -> UsageBaseline | None:
     """How a bundle was used when it was first published; None before that.
 
     What its codebooks that were kept from an older bundle were used for counts from that one's first release on.
 
     Raises:
-        DataRefusedError: it cannot be read.
+        InvalidDataError: it cannot be read.
     """
     path = _path(store, bundle.bundle_id)
-    return BundleUse.from_json(files.read_bytes(path), path) if files.exists(path) else None
+    return UsageBaseline.from_json(files.read_bytes(path), path) if files.exists(path) else None
 
 
-def write_first_use(store: Store, bundle: BundleManifest, release_id: str, now: CatalogUse) -> None:
+def write_usage_baseline(store: Store, bundle: BundleManifest, release_id: str, now: CatalogUsage) -> None:
     """Keep how a bundle is used by its first release."""
     modalities = {m: asdict(_inherited(store, bundle, m) or use) for m, use in now.modalities.items()}
-    use = BundleUse(release_id, modalities, now.unknown_entries)
+    use = UsageBaseline(release_id, modalities, now.unknown_entries)
     files.write_bytes(_path(store, bundle.bundle_id), use.to_json().encode())
 
 
-def modality_uses(use: BundleUse) -> dict[str, CodeUse]:
+def modality_usages(use: UsageBaseline) -> dict[str, CodeUsage]:
     """The use of each modality's codes, out of a manifest."""
-    return {modality: CodeUse(**fields) for modality, fields in use.modalities.items()}
+    return {modality: CodeUsage(**fields) for modality, fields in use.modalities.items()}
 
 
-def catalog_use(
+def catalog_usage(
     measured: Mapping[str, Mapping[str, Any]], rows: int, playlists: PlaylistsManifest | None
-) -> CatalogUse:
+) -> CatalogUsage:
     """Put together how a catalog uses a bundle.
 
     Args:
@@ -86,16 +85,18 @@ def catalog_use(
         playlists: what was read of playlists.
     """
     uses = {
-        modality: code_use(_quality(found["quality"]), np.array(found["counts"], np.int64), rows)
+        modality: code_usage(_quality(found["quality"]), np.array(found["counts"], np.int64), rows)
         for modality, found in measured.items()
     }
     read = 0 if playlists is None else playlists.entries_read
-    return CatalogUse(uses, playlists.entries_unknown / read if playlists is not None and read else None)
+    return CatalogUsage(uses, playlists.entries_unknown / read if playlists is not None and read else None)
 
 
-def drift_report(then: BundleUse, now: CatalogUse, fits: Mapping[str, NewFit], limits: DriftLimits) -> DriftReport:
+def drift_report(
+    then: UsageBaseline, now: CatalogUsage, fits: Mapping[str, NewTrackFit], limits: DriftLimits
+) -> DriftReport:
     """Compare how a catalog uses a bundle with its first release."""
-    uses = modality_uses(then)
+    uses = modality_usages(then)
     moved = {m: drift(uses[m], use, fits.get(m, NOTHING_NEW)) for m, use in now.modalities.items() if m in uses}
     warnings = [f"{modality}: {text}" for modality, found in moved.items() for text in excesses(found, limits)]
     before, after = then.unknown_entries, now.unknown_entries
@@ -104,7 +105,7 @@ def drift_report(then: BundleUse, now: CatalogUse, fits: Mapping[str, NewFit], l
     return DriftReport(then.release_id, moved, before, after, tuple(warnings))
 
 
-def advice(report: DriftReport) -> str:
+def drift_message(report: DriftReport) -> str:
     """Say when to retrain, after what was found."""
     return (
         f"since release {report.since}, " + "; ".join(report.warnings) + ": `tracktokens retrain` renews the codebooks "
@@ -112,12 +113,12 @@ def advice(report: DriftReport) -> str:
     )
 
 
-def _inherited(store: Store, bundle: BundleManifest, modality: str) -> CodeUse | None:
+def _inherited(store: Store, bundle: BundleManifest, modality: str) -> CodeUsage | None:
     parent = bundle.codebooks[modality]["kept_from"]
     if parent is None or not files.exists(_path(store, parent)):
         return None
-    use = first_use(store, read_manifest(store, parent))
-    return None if use is None else modality_uses(use).get(modality)
+    use = usage_baseline(store, read_manifest(store, parent))
+    return None if use is None else modality_usages(use).get(modality)
 
 
 def _quality(fields: Mapping[str, Any]) -> CodebookQuality:
@@ -132,4 +133,4 @@ def _quality(fields: Mapping[str, Any]) -> CodebookQuality:
 
 
 def _path(store: Store, bundle_id: str) -> str:
-    return files.join(store.bundle(bundle_id), USE_FILE)
+    return files.join(store.bundle(bundle_id), BASELINE_FILE)

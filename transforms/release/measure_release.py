@@ -15,7 +15,7 @@ from apache_beam import typehints
 from tracktokens.codebooks.assign import assign
 from tracktokens.codebooks.codebook import Codebook
 from tracktokens.codebooks.metrics.codebook_quality import CodebookQualityAccumulator
-from tracktokens.codebooks.metrics.drift import CodeUse, new_fit
+from tracktokens.codebooks.metrics.drift import CodeUsage, new_track_fit
 from tracktokens.codebooks.metrics.neighbour_recall import NeighbourRecall, NeighbourRecallAccumulator
 from tracktokens.codebooks.metrics.oracle import OracleAccumulator, tie_sizes
 from tracktokens.codebooks.metrics.token_uniqueness import UNKNOWN_SONG, TokenTableAccumulator
@@ -90,18 +90,18 @@ class Merge(beam.CombineFn, Generic[Accumulator]):
         return merged
 
 
-def measure_codes(places: pa.Array, facts: pa.Table, centroids: int) -> CodebookQualityAccumulator:
+def measure_codes(places: pa.Array, records: pa.Table, centroids: int) -> CodebookQualityAccumulator:
     """Measure the codes of one bucket of a modality.
 
     Args:
         places: for each track that has the modality the row of its code; null where it has none.
-        facts: ``CODE_FACTS`` of the bucket.
+        records: ``CODE_RECORDS`` of the bucket.
         centroids: centroids of the codebook.
     """
     measured = CodebookQualityAccumulator(centroids)
-    tracks = np.bincount(places.drop_null().to_numpy(), minlength=facts.num_rows)
+    tracks = np.bincount(places.drop_null().to_numpy(), minlength=records.num_rows)
     used = np.flatnonzero(tracks)
-    chosen = facts.take(pa.array(used))
+    chosen = records.take(pa.array(used))
     margins = pc.fill_null(chosen["margin"], np.nan).to_numpy()
     measured.update(chosen["code"].to_numpy(), chosen["distance"].to_numpy(), margins, tracks[used])
     return measured
@@ -167,8 +167,8 @@ class MeasureNeighbours(beam.DoFn):
 
         faiss.omp_set_num_threads(thread_share(self._workers))
         modality, batches = element
-        facts = sort_by_key(smallest(pa.Table.from_batches(batches), NEIGHBOUR_SAMPLE, self._seed))
-        yield modality, neighbour_recall(self._codebooks[modality], as_matrix(facts["vector"].combine_chunks()))
+        records = sort_by_key(smallest(pa.Table.from_batches(batches), NEIGHBOUR_SAMPLE, self._seed))
+        yield modality, neighbour_recall(self._codebooks[modality], as_matrix(records["vector"].combine_chunks()))
 
 
 def neighbour_recall(codebook: Codebook, vectors: npt.NDArray[np.float16]) -> NeighbourRecall:
@@ -200,10 +200,10 @@ class WriteCodebookQuality(beam.PTransform):
         files.write_json(self._path, content)
 
 
-class WriteFit(beam.PTransform):
+class WriteNewTrackFit(beam.PTransform):
     """Merges what was measured of new codes, by modality, and writes modality to how well they fit."""
 
-    def __init__(self, path: str, uses: Mapping[str, CodeUse]) -> None:
+    def __init__(self, path: str, uses: Mapping[str, CodeUsage]) -> None:
         super().__init__()
         self._path = path
         self._uses = dict(uses)
@@ -213,7 +213,7 @@ class WriteFit(beam.PTransform):
         return measured | beam.CombinePerKey(Merge()) | beam.combiners.ToDict() | beam.Map(self._write)
 
     def _write(self, measured: Mapping[str, CodebookQualityAccumulator]) -> None:
-        fits = {m: new_fit(part, self._uses[m]) for m, part in measured.items() if m in self._uses}
+        fits = {m: new_track_fit(part, self._uses[m]) for m, part in measured.items() if m in self._uses}
         files.write_json(self._path, {modality: asdict(fit) for modality, fit in fits.items()})
 
 

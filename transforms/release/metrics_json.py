@@ -38,10 +38,12 @@ def release_metrics(
         "modalities": {
             modality: {
                 **_code_use(
-                    codebooks[modality]["quality"] if modality in codebooks else _unused(bundle[modality].size),
+                    codebooks[modality]["quality"]
+                    if modality in codebooks
+                    else _unused(bundle[modality].num_centroids),
                     rows["published"],
                 ),
-                "reserved": bundle.reserved,
+                "reserved": bundle.codebook_size,
                 "neighbours": neighbours.get(modality),
             }
             for modality in MODALITIES

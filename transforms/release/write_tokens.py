@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import apache_beam as beam
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from apache_beam.pvalue import TaggedOutput
@@ -13,31 +12,30 @@ from apache_beam.pvalue import TaggedOutput
 from tracktokens.codebooks.bundle import Bundle
 from tracktokens.codebooks.tokens.code_matrix import NONE, Codes
 from tracktokens.codebooks.tokens.vocabulary import token_strings
-from tracktokens.schemas.errors import DataRefusedError
+from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.schemas.modalities import MODALITIES, PLAYLIST
 from tracktokens.schemas.tables.catalog import CATALOG_TRACKS, TRACK_KEYS
-from tracktokens.schemas.tables.records import CODE_FACTS
+from tracktokens.schemas.tables.records import CODE_RECORDS
 from tracktokens.schemas.tables.rejects import ENCODE, REJECTS, TRACKS_TABLE
 from tracktokens.schemas.tables.token_changes import CHANGES
 from tracktokens.schemas.tables.tokens import tokens_schema
-from tracktokens.transforms.catalog.key_diff import Counterparts
+from tracktokens.transforms.catalog.key_diff import RowAlignment
+from tracktokens.transforms.quantization.code_join import (
+    CODED_ROWS,
+    FAILED_ROWS,
+    by_track_bucket,
+    fill_codes,
+    places_of,
+    rows_of,
+)
 from tracktokens.transforms.release.measure_release import measure_codes, tuple_rows
 from tracktokens.transforms.release.token_changes import changes_part, count_changes, find_changes
 from tracktokens.transforms.runtime.counters import COUNTS_TAG
 from tracktokens.transforms.runtime.rejects import tag_rejects
 from tracktokens.transforms.store import files
-from tracktokens.transforms.store.keys import split_by_bucket, track_buckets
 from tracktokens.transforms.store.layout import Catalog, Store
 from tracktokens.transforms.store.records import catalog_keys, encoded, failed, without
 from tracktokens.transforms.store.token_tables import TokenTable, code_matrix, token_part
-
-CODED_ROWS = pa.schema([("modality", pa.int8()), ("track", pa.uint64()), ("code", pa.int16())])
-"""A code on its way to its track: number of the modality, number of the track."""
-
-FAILED_ROWS = pa.schema(
-    [("modality", pa.int8()), ("track", pa.uint64()), ("reason", pa.string()), ("detail", pa.string())]
-)
-"""A failed input on its way to its track."""
 
 FAILURES_TAG = "failures"
 
@@ -53,7 +51,7 @@ NEW_TAG = "new"
 
 
 @dataclass(frozen=True)
-class Predecessor:
+class PreviousRelease:
     """The release before.
 
     Attributes:
@@ -82,13 +80,13 @@ class SendCodes(beam.DoFn):
         bundle: Bundle,
         encoders: Mapping[str, str],
         learned: bool,
-        before: Predecessor | None,
+        before: PreviousRelease | None,
     ) -> None:
         self._store = store
         self._catalog = catalog
         self._before = before
         self._bundle_id = bundle.bundle_id
-        self._centroids = {codebook.modality: codebook.size for codebook in bundle.codebooks}
+        self._centroids = {codebook.modality: codebook.num_centroids for codebook in bundle.codebooks}
         self._encoders = dict(encoders)
         self._learned = learned
 
@@ -96,11 +94,13 @@ class SendCodes(beam.DoFn):
         """Join one bucket of one modality's keys with codes and failures."""
         modality, bucket = element
         keys = files.read_table(self._catalog.keys(modality, bucket), TRACK_KEYS)
-        codes = files.read_table(self._store.codes(self._bundle_id, modality, bucket), CODE_FACTS)
+        codes = files.read_table(self._store.codes(self._bundle_id, modality, bucket), CODE_RECORDS)
         failures = failed(self._store, self._catalog, modality, self._encoders[modality], bucket)
         places = places_of(keys, codes)
         uncoded = keys.filter(places.is_null())  # a failure of what has a code is an old one: a retry went well
-        self._require_codes(modality, bucket, without(_keys(uncoded), [_keys(failures)]))
+        self._require_codes(
+            modality, bucket, without(uncoded["key"].combine_chunks(), [failures["key"].combine_chunks()])
+        )
         sent = self._to_send(modality, bucket, keys)
         yield TaggedOutput(COUNTS_TAG, (BUCKETS_SENT, 1))
         yield TaggedOutput(COUNTS_TAG, (CODES_SENT, len(places.filter(sent).drop_null())))
@@ -129,7 +129,7 @@ class SendCodes(beam.DoFn):
             return pc.invert(pc.is_in(keys["track"], value_set=known.combine_chunks())).combine_chunks()
         return keys["changed"].combine_chunks()
 
-    def _new(self, before: Predecessor, modality: str, bucket: int, keys: pa.Table) -> pa.Array:
+    def _new(self, before: PreviousRelease, modality: str, bucket: int, keys: pa.Table) -> pa.Array:
         """Which keys the catalog before did not have."""
         if before.continued:
             return keys["new"].combine_chunks()
@@ -142,39 +142,10 @@ class SendCodes(beam.DoFn):
             vectors = encoded(self._store, modality, self._encoders[modality], bucket)
             uncoded = uncoded.filter(pc.is_in(uncoded, value_set=pa.chunked_array(vectors, uncoded.type)))
         if len(uncoded):
-            raise DataRefusedError(
+            raise InvalidDataError(
                 f"{len(uncoded)} tracks have no {modality} code under bundle {self._bundle_id} yet: "
                 "run `tracktokens tokenize`; nothing was published"
             )
-
-
-def _keys(facts: pa.Table) -> pa.Array:
-    return facts["key"].combine_chunks()
-
-
-def places_of(keys: pa.Table, facts: pa.Table) -> pa.Array:
-    """For each of some ``TRACK_KEYS`` the row of its fact, null where there is none."""
-    return pc.index_in(_keys(keys), value_set=_keys(facts))
-
-
-def by_track_bucket(
-    keys: pa.Table, places: pa.Array, facts: pa.Table, modality: str, schema: pa.Schema, buckets: int
-) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """Give tracks their facts, and divide them by bucket of track.
-
-    Args:
-        keys: ``TRACK_KEYS``.
-        places: for each the row of its fact, null where it has none.
-        facts: with the columns of ``schema`` but the first two.
-        modality: of the keys.
-        schema: ``CODED_ROWS`` or ``FAILED_ROWS``.
-        buckets: of the store.
-    """
-    tracks, joined = keys["track"].filter(places.is_valid()).combine_chunks(), facts.take(places.drop_null())
-    number = pa.array(np.full(len(tracks), MODALITIES.index(modality), np.int8))
-    values = {"modality": number, "track": tracks, **{n: joined[n].combine_chunks() for n in schema.names[2:]}}
-    batch = pa.record_batch([values[name] for name in schema.names], schema=schema)
-    yield from split_by_bucket(batch, track_buckets(tracks.to_numpy(), buckets))
 
 
 PUBLISHED_COLUMNS = ["track_id", "track", "title", "artist", "popularity", *MODALITIES]
@@ -188,7 +159,7 @@ class WriteTokens(beam.DoFn):
     """
 
     def __init__(
-        self, catalog: Catalog, release: str, bundle_id: str, codebook_size: int, before: Predecessor | None
+        self, catalog: Catalog, release: str, bundle_id: str, codebook_size: int, before: PreviousRelease | None
     ) -> None:
         self._catalog = catalog
         self._release = release
@@ -231,7 +202,7 @@ class WriteTokens(beam.DoFn):
             return codes
         before = self._before.table.tracks(bucket, ["track", *MODALITIES])
         old = code_matrix(old_tokens)
-        pairs = Counterparts.of(before, tracks)
+        pairs = RowAlignment.of(before, tracks)
         known = pairs.places.is_valid().to_numpy(zero_copy_only=False)
         places = pc.fill_null(pairs.places, 0).to_numpy()
         for column, modality in enumerate(MODALITIES):
@@ -246,29 +217,6 @@ class WriteTokens(beam.DoFn):
         if changes.num_rows:
             files.write_batches(changes_part(self._release, bucket), CHANGES, [changes])
         yield from (TaggedOutput(COUNTS_TAG, count) for count in count_changes(changes))
-
-
-def fill_codes(codes: Codes, coded: pa.Table, tracks: pa.ChunkedArray) -> None:
-    """Put ``CODED_ROWS`` into a code matrix.
-
-    Args:
-        codes: int16 (tracks, 5), which is changed.
-        coded: codes of some of the tracks.
-        tracks: numbers of the tracks.
-
-    Raises:
-        LookupError: one is of another track, which would be a fault of ours.
-    """
-    codes[rows_of(coded["track"], tracks), coded["modality"].to_numpy()] = coded["code"].to_numpy()
-
-
-def rows_of(wanted: pa.ChunkedArray, tracks: pa.ChunkedArray) -> npt.NDArray[np.int64]:
-    """Rows of tracks, by number, among others; see :func:`fill_codes`."""
-    rows = pc.index_in(wanted, value_set=tracks.combine_chunks())
-    if rows.null_count:
-        raise LookupError(f"{rows.null_count} codes or failures are of tracks that the catalog does not have")
-    found: npt.NDArray[np.int64] = rows.to_numpy().astype(np.int64)
-    return found
 
 
 def encoding_rejects(failed: pa.Table, tracks: pa.Table) -> pa.RecordBatch:

@@ -16,7 +16,7 @@ _counts: dict[str, dict[str, Counter[str]]] = {}
 
 
 @dataclass(frozen=True)
-class Board:
+class ProgressReporter:
     """Shared counts of work done and work known, by stage. ``folder`` is empty where nobody looks."""
 
     folder: str = ""

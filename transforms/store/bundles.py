@@ -7,7 +7,7 @@ from typing import Any
 from tracktokens.codebooks.bundle import Bundle
 from tracktokens.codebooks.codebook import Codebook
 from tracktokens.codebooks.training.fit import TrainingMetrics
-from tracktokens.schemas.errors import DataRefusedError, UsageError
+from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.schemas.manifests.bundle import BundleManifest, CodebookEntry
 from tracktokens.schemas.manifests.release import ReleaseManifest
 from tracktokens.schemas.modalities import MODALITIES
@@ -26,7 +26,7 @@ def read_codebook(store: Store, bundle_id: str, modality: str) -> Codebook:
     """Read one codebook of a bundle.
 
     Raises:
-        DataRefusedError: when the file is missing, was changed, or is something else.
+        InvalidDataError: when the file is missing, was changed, or is something else.
     """
     return read_codebook_file(codebook_path(store, bundle_id, modality))
 
@@ -34,11 +34,11 @@ def read_codebook(store: Store, bundle_id: str, modality: str) -> Codebook:
 def read_codebook_file(path: str) -> Codebook:
     """Read a codebook; see :func:`read_codebook`."""
     if not files.exists(path):
-        raise DataRefusedError(f"{path} is missing: restore it, or train a new bundle")
+        raise InvalidDataError(f"{path} is missing: restore it, or train a new bundle")
     try:
         return Codebook.from_bytes(files.read_bytes(path))
-    except DataRefusedError as error:
-        raise DataRefusedError(f"{path}: {error}; restore it, or train a new bundle") from error
+    except InvalidDataError as error:
+        raise InvalidDataError(f"{path}: {error}; restore it, or train a new bundle") from error
 
 
 def read_manifest(store: Store, bundle_id: str) -> BundleManifest:
@@ -58,19 +58,19 @@ def read_bundle(store: Store, bundle_id: str) -> Bundle:
 
     Raises:
         UsageError: when the store has no such bundle.
-        DataRefusedError: when its codebooks are not those that the name is a hash of.
+        InvalidDataError: when its codebooks are not those that the name is a hash of.
     """
     manifest = read_manifest(store, bundle_id)
     bundle = Bundle.of(read_codebook(store, bundle_id, modality) for modality in MODALITIES)
     for codebook in bundle.codebooks:
         expected = manifest.codebooks[codebook.modality]["content_hash"]
         if codebook.content_hash != expected:
-            raise DataRefusedError(
+            raise InvalidDataError(
                 f"{codebook_path(store, bundle_id, codebook.modality)} has the hash {codebook.content_hash}, "
                 f"its manifest says {expected}: restore it, or train a new bundle"
             )
     if bundle.bundle_id != bundle_id:
-        raise DataRefusedError(
+        raise InvalidDataError(
             f"{store.bundle(bundle_id)} holds bundle {bundle.bundle_id}: another bundle was put in its place; "
             "restore it, or train a new one"
         )
@@ -81,11 +81,11 @@ def read_released_bundle(store: Store, release: ReleaseManifest) -> Bundle:
     """Read the bundle of a release; see :func:`read_bundle`.
 
     Raises:
-        DataRefusedError: when it is gone, or its codebooks are not those that the name is a hash of.
+        InvalidDataError: when it is gone, or its codebooks are not those that the name is a hash of.
     """
     path = files.join(store.bundle(release.bundle_id), MANIFEST)
     if not files.exists(path):
-        raise DataRefusedError(
+        raise InvalidDataError(
             f"{path} is gone, and release {release.release_id} is of that bundle: restore it from a backup, or go "
             "back to a release of another with `tracktokens releases rollback`"
         )
@@ -115,12 +115,12 @@ def write_bundle(
             CodebookEntry(
                 encoder_id=codebook.encoder_id,
                 dim=codebook.dim,
-                centroids=codebook.size,
+                centroids=codebook.num_centroids,
                 content_hash=codebook.content_hash,
                 training=dict(training[modality]),
                 kept_from=parent if modality in kept else None,
             )
         )
-    manifest = BundleManifest(bundle.bundle_id, bundle.reserved, entries, parent)
+    manifest = BundleManifest(bundle.bundle_id, bundle.codebook_size, entries, parent)
     files.write_bytes(files.join(store.bundle(bundle.bundle_id), MANIFEST), manifest.to_json().encode())
     return manifest

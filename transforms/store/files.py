@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-from tracktokens.schemas.errors import DataRefusedError
+from tracktokens.schemas.errors import InvalidDataError
 
 Rows = TypeVar("Rows")
 AnyRows = TypeVar("AnyRows", pa.RecordBatch, pa.Table)
@@ -204,7 +204,7 @@ def read_folder(folder: str, schema: pa.Schema, columns: list[str] | None = None
     Checksums are compared, at some 4 GB/s: a code that is wrong would be published.
 
     Raises:
-        DataRefusedError: when a file cannot be read or has other columns.
+        InvalidDataError: when a file cannot be read or has other columns.
     """
     return read_each(folder, lambda path: read_batches(path, schema, columns, checked=True))
 
@@ -258,12 +258,12 @@ def _opened(path: str, schema: pa.Schema, checked: bool) -> Iterator[pq.ParquetF
             present = [field for field in schema if field.name in file.schema_arrow.names or not field.nullable]
             if not file.schema_arrow.equals(pa.schema(present)):
                 found = str(file.schema_arrow).replace("\n", ", ")
-                raise DataRefusedError(f"{path} has the columns {found}: it is not of this store; remove or restore it")
+                raise InvalidDataError(f"{path} has the columns {found}: it is not of this store; remove or restore it")
             yield file
     except FileNotFoundError:
         raise
     except (pa.ArrowException, OSError) as error:  # an OSError is what Arrow has for a damaged page
-        raise DataRefusedError(f"{path} cannot be read ({error}): remove or restore it") from error
+        raise InvalidDataError(f"{path} cannot be read ({error}): remove or restore it") from error
 
 
 def _chosen(schema: pa.Schema, columns: list[str] | None) -> pa.Schema:

@@ -29,7 +29,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from tracktokens.schemas.errors import DataRefusedError, UsageError
+from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.schemas.manifests.encoder import EncoderManifest
 from tracktokens.schemas.manifests.store import StoreManifest, buckets_for
 from tracktokens.transforms.store import files
@@ -54,12 +54,12 @@ class Store:
 
         Raises:
             UsageError: when there is none.
-            DataRefusedError: when it has another format version, or has lost its manifest.
+            InvalidDataError: when it has another format version, or has lost its manifest.
         """
         root = files.absolute(root)
         path = store_manifest(root)
         if not files.exists(path) and files.exists(files.join(root, LATEST)):
-            raise DataRefusedError(f"{path} is gone, and there is a {LATEST}: restore it from a backup")
+            raise InvalidDataError(f"{path} is gone, and there is a {LATEST}: restore it from a backup")
         if not files.exists(path):
             raise UsageError(f"{root} is not a store (it has no {MANIFEST}): give a store that `tracktokens run` made")
         return cls(root, StoreManifest.from_json(files.read_bytes(path), path).buckets)
@@ -119,11 +119,11 @@ class Store:
         """Read the description of an encoder whose vectors are here.
 
         Raises:
-            DataRefusedError: when it is gone, or cannot be read.
+            InvalidDataError: when it is gone, or cannot be read.
         """
         path = self.encoder(modality, encoder_id)
         if not files.exists(path):
-            raise DataRefusedError(f"{path} is missing: restore it from a backup, or run `tracktokens embed` again")
+            raise InvalidDataError(f"{path} is missing: restore it from a backup, or run `tracktokens embed` again")
         return EncoderManifest.from_json(files.read_bytes(path), path)
 
     def _bucket(self, *parts: str, bucket: int) -> str:

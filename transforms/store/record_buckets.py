@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from tracktokens.schemas.tables.records import CODE_FACTS, FAILURES
+from tracktokens.schemas.tables.records import CODE_RECORDS, FAILURES
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.layout import Store, bucket_folder
 from tracktokens.transforms.store.records import vector_schema
@@ -22,7 +22,7 @@ _FILE = re.compile(r"([^/]+)/([^/]+)/bucket=(\d+)/([^/]+\.parquet)")
 
 
 @dataclass(frozen=True)
-class FactBucket:
+class RecordBucket:
     """One bucket of facts.
 
     Attributes:
@@ -46,19 +46,19 @@ class FactBucket:
         """Schema that one of its files should have; vectors may be of any dimension.
 
         Raises:
-            DataRefusedError: when it cannot be read.
+            InvalidDataError: when it cannot be read.
         """
-        return vector_schema(path) if self.kind == VECTORS else {FAILED: FAILURES, CODES: CODE_FACTS}[self.kind]
+        return vector_schema(path) if self.kind == VECTORS else {FAILED: FAILURES, CODES: CODE_RECORDS}[self.kind]
 
 
-def list_fact_buckets(store: Store) -> dict[FactBucket, dict[str, int]]:
+def list_record_buckets(store: Store) -> dict[RecordBucket, dict[str, int]]:
     """All buckets that have files: the name of each, and its size in bytes."""
-    found: dict[FactBucket, dict[str, int]] = {}
+    found: dict[RecordBucket, dict[str, int]] = {}
     for kind in KINDS:
         for path, size in files.list_tree(files.join(store.root, kind)).items():
             match = _FILE.fullmatch(path)
             if match is not None:
                 above, below, number, name = match.groups()
                 owner, modality = (above, below) if kind == CODES else (below, above)
-                found.setdefault(FactBucket(kind, owner, modality, int(number)), {})[name] = size
+                found.setdefault(RecordBucket(kind, owner, modality, int(number)), {})[name] = size
     return found

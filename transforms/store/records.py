@@ -7,9 +7,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tracktokens.schemas.errors import DataRefusedError
+from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.schemas.tables.catalog import TRACK_KEYS
-from tracktokens.schemas.tables.records import CODE_FACTS, FAILURES, KEY, vector_facts
+from tracktokens.schemas.tables.records import CODE_RECORDS, FAILURES, KEY, vector_records
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.keys import distinct_sorted
 from tracktokens.transforms.store.layout import Catalog, Store, part_name
@@ -33,7 +33,7 @@ def unencoded(
 
 def uncoded(store: Store, bundle_id: str, modality: str, bucket: int, keys: pa.Array) -> pa.Array:
     """Those of a bucket's keys that have no code under a bundle."""
-    return without(keys, _keys(store.codes(bundle_id, modality, bucket), CODE_FACTS))
+    return without(keys, _keys(store.codes(bundle_id, modality, bucket), CODE_RECORDS))
 
 
 def failed(store: Store, catalog: Catalog, modality: str, encoder_id: str, bucket: int) -> pa.Table:
@@ -55,21 +55,21 @@ def without(keys: pa.Array, chunks: list[pa.Array]) -> pa.Array:
     return keys.filter(pc.invert(pc.is_in(keys, value_set=pa.concat_arrays(chunks))))
 
 
-def write_vectors(store: Store, modality: str, encoder_id: str, bucket: int, facts: pa.RecordBatch) -> None:
+def write_vectors(store: Store, modality: str, encoder_id: str, bucket: int, records: pa.RecordBatch) -> None:
     """Add vector facts of one bucket as a file of their own."""
-    path = files.join(store.vectors(modality, encoder_id, bucket), part_name(facts["key"]))
-    files.write_batches(path, facts.schema, [facts], **VECTOR_FILE)
+    path = files.join(store.vectors(modality, encoder_id, bucket), part_name(records["key"]))
+    files.write_batches(path, records.schema, [records], **VECTOR_FILE)
 
 
 VECTOR_FILE = {"compression": "none", "use_dictionary": False, "write_statistics": False}
 """Vectors and hashes are noise to a compressor: plain pages are as small, and are read without a copy."""
 
 
-def make_vector_facts(keys: pa.Array, vectors: npt.NDArray[np.float16]) -> pa.RecordBatch:
+def make_vector_records(keys: pa.Array, vectors: npt.NDArray[np.float16]) -> pa.RecordBatch:
     """Put keys and vectors of shape (keys, dim) into a batch of vector facts."""
     dim = vectors.shape[1]
     flat = pa.array(np.ascontiguousarray(vectors).reshape(-1))
-    return pa.record_batch([keys, pa.FixedSizeListArray.from_arrays(flat, dim)], schema=vector_facts(dim))
+    return pa.record_batch([keys, pa.FixedSizeListArray.from_arrays(flat, dim)], schema=vector_records(dim))
 
 
 def read_vectors(folder: str, wanted: pa.Array) -> Iterator[tuple[pa.Array, npt.NDArray[np.float16]]]:
@@ -79,7 +79,7 @@ def read_vectors(folder: str, wanted: pa.Array) -> Iterator[tuple[pa.Array, npt.
         Keys, and float16 vectors of shape (keys, dim). A key comes once, even where its fact was written twice.
 
     Raises:
-        DataRefusedError: when files differ in dimension, or one cannot be read or differs from its checksums.
+        InvalidDataError: when files differ in dimension, or one cannot be read or differs from its checksums.
     """
     dims: set[int] = set()
 
@@ -89,7 +89,7 @@ def read_vectors(folder: str, wanted: pa.Array) -> Iterator[tuple[pa.Array, npt.
         schema = vector_schema(path)
         dims.add(schema.field("vector").type.list_size)
         if len(dims) > 1:
-            raise DataRefusedError(f"{folder} has vectors of {sorted(dims)} dimensions: remove the files of one kind")
+            raise InvalidDataError(f"{folder} has vectors of {sorted(dims)} dimensions: remove the files of one kind")
         return files.read_batches(path, schema, checked=True, holding=remaining)
 
     for batch in files.read_each(folder, read, backwards=True):  # what is new first, and then what was merged
@@ -122,7 +122,7 @@ def vector_schema(path: str) -> pa.Schema:
     """Schema of a file of vector facts, whatever its dimension.
 
     Raises:
-        DataRefusedError: when it is not such a file.
+        InvalidDataError: when it is not such a file.
     """
     try:
         with files.open_parquet(path) as file:
@@ -130,8 +130,8 @@ def vector_schema(path: str) -> pa.Schema:
     except FileNotFoundError:
         raise
     except (pa.ArrowException, OSError, KeyError) as error:
-        raise DataRefusedError(f"{path} cannot be read as vectors ({error}): remove or restore it") from error
-    return vector_facts(getattr(found, "list_size", 0))
+        raise InvalidDataError(f"{path} cannot be read as vectors ({error}): remove or restore it") from error
+    return vector_records(getattr(found, "list_size", 0))
 
 
 def _vector_keys(folder: str) -> Iterator[pa.Array]:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tracktokens.codebooks.bundle import Bundle
-from tracktokens.codebooks.decoding.trie import TupleTree
+from tracktokens.codebooks.decoding.trie import TupleTrie
 from tracktokens.codebooks.matching.code_similarity import CodeSimilarity
 from tracktokens.codebooks.matching.token_index import TokenIndex
 from tracktokens.codebooks.matching.top_k import Rows
@@ -50,7 +50,7 @@ class ReleaseIndex:
 
         Raises:
             UsageError: its bundle is gone.
-            DataRefusedError: a part of it cannot be read, or is of another bundle.
+            InvalidDataError: a part of it cannot be read, or is of another bundle.
         """
         bundle = read_bundle(store, release.bundle_id)
         table = TokenTable.of(store, release)
@@ -58,7 +58,7 @@ class ReleaseIndex:
         order = pc.sort_indices(tracks, [("popularity", "descending"), ("track_id", "ascending")])
         codes = code_matrix(tracks)[order.to_numpy()]
         ids = tracks["track_id"].combine_chunks().take(order)
-        return cls(table, bundle.reserved, ids, TokenIndex(codes, similarities(bundle)))
+        return cls(table, bundle.codebook_size, ids, TokenIndex(codes, similarities(bundle)))
 
     def ids(self, rows: Rows) -> list[str]:
         """Track ids of some rows."""
@@ -71,10 +71,10 @@ class ReleaseIndex:
         found: npt.NDArray[np.bool_] = pc.is_in(self.track_ids, value_set=wanted).to_numpy(zero_copy_only=False)
         return found
 
-    def tree(self, allowed: npt.NDArray[np.bool_] | None = None) -> TupleTree:
+    def tree(self, allowed: npt.NDArray[np.bool_] | None = None) -> TupleTrie:
         """The token tuples of all rows, or of those that are allowed: what ``CatalogConstraint`` takes."""
         rows = np.arange(len(self.index)) if allowed is None else np.flatnonzero(allowed)
-        return TupleTree(self.index.codes(rows))
+        return TupleTrie(self.index.codes(rows))
 
     def names(self, track_ids: Collection[str]) -> Names:
         """Title and artist of a few tracks, from their buckets of the catalog."""

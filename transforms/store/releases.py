@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from itertools import chain
 
-from tracktokens.schemas.errors import DataRefusedError, UsageError
+from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.schemas.manifests.release import ReleaseManifest
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.layout import LATEST, Store, store_file
@@ -21,14 +21,14 @@ def latest_release(store: Store) -> ReleaseManifest | None:
     """The release that ``LATEST`` names, or None before the first.
 
     Raises:
-        DataRefusedError: when it names a release that is not complete.
+        InvalidDataError: when it names a release that is not complete.
     """
     release_id = latest_id(store.root)
     if not release_id:
         return None
     path = files.join(store.release(release_id), "manifest.json")
     if not files.exists(path):
-        raise DataRefusedError(
+        raise InvalidDataError(
             f"{files.join(store.root, LATEST)} names {release_id}, and there is no {path}: restore that, or choose "
             "another release with `tracktokens releases rollback`"
         )
@@ -40,14 +40,14 @@ def published_release(store: Store) -> ReleaseManifest:
 
     Raises:
         UsageError: there never was one.
-        DataRefusedError: it is not complete, or ``LATEST`` is gone.
+        InvalidDataError: it is not complete, or ``LATEST`` is gone.
     """
     latest = latest_release(store)
     if latest is not None:
         return latest
     if next(releases(store), None) is None:
         raise UsageError(f"{store.root} has no release yet: make the first with `tracktokens run`")
-    raise DataRefusedError(
+    raise InvalidDataError(
         f"{files.join(store.root, LATEST)} is gone, and there are releases: say which is in use with "
         "`tracktokens releases rollback`"
     )

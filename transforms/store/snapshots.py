@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tracktokens.schemas.errors import DataRefusedError, UsageError
+from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.schemas.manifests.catalog import CatalogManifest, PlaylistsManifest
 from tracktokens.schemas.manifests.release import ReleaseManifest
 from tracktokens.schemas.modalities import MODALITIES, PLAYLIST
@@ -64,11 +64,11 @@ def released_snapshot(store: Store, release: ReleaseManifest) -> Snapshot:
     """Open the catalog that a release was made of.
 
     Raises:
-        DataRefusedError: it is gone, or cannot be read.
+        InvalidDataError: it is gone, or cannot be read.
     """
     manifest = store.catalog(release.catalog_id).manifest
     if not files.exists(manifest):
-        raise DataRefusedError(
+        raise InvalidDataError(
             f"{manifest} is gone, and release {release.release_id} is of that catalog: restore it from a backup, "
             "go back to another release with `tracktokens releases rollback`, or scan anew with `tracktokens run`"
         )

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tracktokens.codebooks.tokens.code_matrix import NONE, Codes
-from tracktokens.schemas.errors import DataRefusedError
+from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.schemas.manifests.release import ReleaseManifest
 from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.schemas.tables.catalog import CATALOG_TRACKS
@@ -47,7 +47,7 @@ class TokenTable:
         """Read the rows of a bucket of tracks, sorted by ``track_id``.
 
         Raises:
-            DataRefusedError: the part is of another bundle, or cannot be read.
+            InvalidDataError: the part is of another bundle, or cannot be read.
         """
         path = token_part(self.release, bucket)
         self._check_bundle(path)
@@ -63,7 +63,7 @@ class TokenTable:
         with _opened(path) as metadata:
             found = metadata.get(BUNDLE_KEY.encode(), b"").decode()
         if found != self.bundle_id:
-            raise DataRefusedError(
+            raise InvalidDataError(
                 f"{path} holds codes of bundle {found or 'unknown'}, its release is of {self.bundle_id}: "
                 "restore it, or publish again"
             )
@@ -75,7 +75,7 @@ def _opened(path: str) -> Iterator[dict[bytes, bytes]]:
         with files.open_parquet(path) as file:
             yield file.schema_arrow.metadata or {}
     except (pa.ArrowException, OSError) as error:
-        raise DataRefusedError(f"{path} cannot be read ({error}): restore it, or publish again") from error
+        raise InvalidDataError(f"{path} cannot be read ({error}): restore it, or publish again") from error
 
 
 def code_matrix(tokens: pa.Table | pa.RecordBatch) -> Codes:

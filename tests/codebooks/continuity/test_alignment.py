@@ -19,9 +19,9 @@ from tracktokens.codebooks.continuity.alignment import (
 )
 
 
-def make_codebook(centroids, preprocessing=None, encoder_id="encoder", reserved=512):
+def make_codebook(centroids, preprocessing=None, encoder_id="encoder", codebook_size=512):
     plain = preprocessing or Preprocessing(unit_length=False)
-    return Codebook("audio", encoder_id, plain, np.asarray(centroids, np.float32), reserved)
+    return Codebook("audio", encoder_id, plain, np.asarray(centroids, np.float32), codebook_size)
 
 
 def pairs_of(table):

@@ -4,7 +4,7 @@ import pytest
 
 from tracktokens.codebooks.continuity import fold_in
 from tracktokens.codebooks.continuity.fold_in import STEPS, NeighbourSums, merge_sums, neighbour_sums
-from tracktokens.schemas.errors import DataRefusedError
+from tracktokens.schemas.errors import InvalidDataError
 
 Playlists = list[list[int]]
 
@@ -137,5 +137,5 @@ def test_a_window_without_neighbours_is_refused() -> None:
 
 
 def test_vectors_that_are_not_finite_are_refused() -> None:
-    with pytest.raises(DataRefusedError, match="finite"):
+    with pytest.raises(InvalidDataError, match="finite"):
         gather([[0, 1]], [0, -1], np.array([[np.nan, 1.0]], np.float32))

@@ -6,7 +6,7 @@ from scipy.linalg import orthogonal_procrustes
 from scipy.stats import ortho_group
 
 from tracktokens.codebooks.continuity.procrustes import RotationAccumulator, rotation
-from tracktokens.schemas.errors import DataRefusedError
+from tracktokens.schemas.errors import InvalidDataError
 
 
 def unit(vectors):
@@ -123,5 +123,5 @@ def test_vectors_that_are_not_finite_or_do_not_fit_are_refused():
     found = rotation(np.eye(3, dtype=np.float32), np.eye(3, dtype=np.float32))
     with pytest.raises(ValueError, match="rotation of 3 dimensions"):
         found.apply(np.ones((1, 2), np.float32))
-    with pytest.raises(DataRefusedError, match="not finite"):
+    with pytest.raises(InvalidDataError, match="not finite"):
         rotation(np.full((1, 2), np.nan, np.float32), np.ones((1, 2), np.float32))

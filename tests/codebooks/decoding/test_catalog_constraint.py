@@ -6,7 +6,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from tracktokens.codebooks.decoding.catalog_constraint import CatalogConstraint
-from tracktokens.codebooks.decoding.trie import TupleTree
+from tracktokens.codebooks.decoding.trie import TupleTrie
 from tracktokens.codebooks.tokens.vocabulary import TRACK_END, TRACK_START, token, vocabulary
 from tracktokens.schemas.errors import UsageError
 from tracktokens.schemas.modalities import MODALITIES
@@ -120,7 +120,7 @@ DECODING = {
 
 @pytest.mark.parametrize("name", DECODING)
 def test_every_track_that_is_written_is_in_the_catalog(model, catalog, name):
-    constraint = CatalogConstraint(TupleTree(catalog), IDS, SIZE)
+    constraint = CatalogConstraint(TupleTrie(catalog), IDS, SIZE)
     known = {tuple(row) for row in catalog.tolist()}
     found = 0
     for number, row in enumerate(generate(model, [constraint], **DECODING[name]).tolist()):
@@ -160,32 +160,32 @@ SMALL = np.array([[0, 1, -1, 3, 4], [0, 1, 2, 3, 4], [5, 1, 2, 3, -1]], np.int16
     ],
 )
 def test_the_codes_that_follow_in_some_track_are_admitted_and_nothing_else(prefix, follow):
-    constraint = CatalogConstraint(TupleTree(SMALL), IDS, SIZE)
+    constraint = CatalogConstraint(TupleTrie(SMALL), IDS, SIZE)
     expected = {ids_of(*codes)[-1] for codes in follow}
     assert admitted(constraint, [WORD, START, *ids_of(*prefix)]) == expected
     assert admitted(constraint, [START, *ids_of(*prefix)]) == expected
 
 
 def test_a_track_of_five_tokens_is_closed_and_then_the_model_is_free():
-    constraint = CatalogConstraint(TupleTree(SMALL), IDS, SIZE)
+    constraint = CatalogConstraint(TupleTrie(SMALL), IDS, SIZE)
     track = [START, *ids_of(0, 1, 2, 3, 4)]
     assert admitted(constraint, track) == {END}
     outside = set(range(VOCABULARY)) - set(CODES) - {END}
     for ids in ([*track, END], [*track, END, WORD], [WORD], [*track[1:], WORD]):
         assert admitted(constraint, ids) == outside
-    free = CatalogConstraint(TupleTree(SMALL), IDS, SIZE, codes_outside=True)
+    free = CatalogConstraint(TupleTrie(SMALL), IDS, SIZE, codes_outside=True)
     assert admitted(free, [*track, END]) == set(range(VOCABULARY))
     assert admitted(free, track) == {END}
 
 
 def test_a_track_that_the_prompt_began_and_that_does_not_exist_is_closed():
-    constraint = CatalogConstraint(TupleTree(SMALL), IDS, SIZE)
+    constraint = CatalogConstraint(TupleTrie(SMALL), IDS, SIZE)
     assert admitted(constraint, [START, *ids_of(0, 5)]) == {END}
     assert admitted(constraint, [START, *ids_of(0, 5, 5, 5, 5)]) == {END}
 
 
 def test_text_after_the_mark_is_no_track():
-    constraint = CatalogConstraint(TupleTree(SMALL), IDS, SIZE)
+    constraint = CatalogConstraint(TupleTrie(SMALL), IDS, SIZE)
     outside = set(range(VOCABULARY)) - set(CODES) - {END}
     assert admitted(constraint, [START, WORD]) == outside
     assert admitted(constraint, [START, ids_of(0, 1)[1]]) == outside  # tags first
@@ -193,14 +193,14 @@ def test_text_after_the_mark_is_no_track():
 
 
 def test_excluded_tracks_are_not_written():
-    constraint = CatalogConstraint(TupleTree(SMALL), IDS, SIZE, exclude=SMALL[[0, 2]])
+    constraint = CatalogConstraint(TupleTrie(SMALL), IDS, SIZE, exclude=SMALL[[0, 2]])
     assert admitted(constraint, [START]) == {ids_of(0)[0]}
     assert admitted(constraint, [START, *ids_of(0, 1)]) == {ids_of(0, 1, 2)[2]}
-    assert admitted(CatalogConstraint(TupleTree(SMALL), IDS, SIZE, exclude=SMALL), [START]) == {END}
+    assert admitted(CatalogConstraint(TupleTrie(SMALL), IDS, SIZE, exclude=SMALL), [START]) == {END}
 
 
 def test_tracks_of_the_chat_are_not_repeated_when_that_is_wanted():
-    constraint = CatalogConstraint(TupleTree(SMALL), IDS, SIZE, repeats=False)
+    constraint = CatalogConstraint(TupleTrie(SMALL), IDS, SIZE, repeats=False)
     first, last = [START, *ids_of(*SMALL[1]), END], [START, *ids_of(*SMALL[2]), END]
     assert admitted(constraint, [*first, WORD, START]) == {ids_of(0)[0], ids_of(5)[0]}
     assert admitted(constraint, [*first, WORD, START, *ids_of(0, 1)]) == {ids_of(0, 1, -1)[2]}
@@ -209,26 +209,26 @@ def test_tracks_of_the_chat_are_not_repeated_when_that_is_wanted():
 
 
 def test_a_model_that_may_not_repeat_itself_writes_each_track_once(model, catalog):
-    constraint = CatalogConstraint(TupleTree(catalog), IDS, SIZE, repeats=False)
+    constraint = CatalogConstraint(TupleTrie(catalog), IDS, SIZE, repeats=False)
     for row in generate(model, [constraint], **DECODING["sampling"]).tolist():
         tracks, _ = written_tracks(row)
         assert len(set(tracks)) == len(tracks)
-    repeating = generate(model, [CatalogConstraint(TupleTree(catalog), IDS, SIZE)], **DECODING["sampling"]).tolist()
+    repeating = generate(model, [CatalogConstraint(TupleTrie(catalog), IDS, SIZE)], **DECODING["sampling"]).tolist()
     assert any(len(set(tracks)) < len(tracks) for tracks, _ in map(written_tracks, repeating))
 
 
 def test_scores_are_left_as_they_were():
     scores = torch.zeros(2, VOCABULARY)
-    kept = CatalogConstraint(TupleTree(SMALL), IDS, SIZE)(torch.tensor([[WORD], [START]]), scores)
+    kept = CatalogConstraint(TupleTrie(SMALL), IDS, SIZE)(torch.tensor([[WORD], [START]]), scores)
     assert not scores.any()
     assert torch.isfinite(kept).sum(dim=1).tolist() == [VOCABULARY - len(CODES) - 1, 2]
 
 
 def test_tokens_without_ids_of_their_own_are_refused():
-    tree = TupleTree(SMALL)
+    tree = TupleTrie(SMALL)
     with pytest.raises(UsageError, match="2 of 37 tokens have no id, the first is <|track|>".replace("|", r"\|")):
         CatalogConstraint(tree, {name: found for name, found in IDS.items() if "track" not in name}, SIZE)
     with pytest.raises(UsageError, match="the same id"):
         CatalogConstraint(tree, IDS | {"<|audio_1|>": IDS["<|audio_0|>"]}, SIZE)
     with pytest.raises(UsageError, match="no tracks"):
-        CatalogConstraint(TupleTree(SMALL[:0]), IDS, SIZE)
+        CatalogConstraint(TupleTrie(SMALL[:0]), IDS, SIZE)

@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from tracktokens.codebooks.decoding.trie import Node, TupleTree
+from tracktokens.codebooks.decoding.trie import Node, TupleTrie
 
 
 def codes(*rows):
@@ -13,7 +13,7 @@ def codes(*rows):
 
 
 def test_codes_follow_a_prefix_if_some_tuple_goes_on_so():
-    tree = TupleTree(codes([1, 2, 3, 4, 5], [1, 2, 3, -1, 5], [1, 2, 3, 4, 5], [0, 2, 9, 9, 9]))
+    tree = TupleTrie(codes([1, 2, 3, 4, 5], [1, 2, 3, -1, 5], [1, 2, 3, 4, 5], [0, 2, 9, 9, 9]))
     assert len(tree) == 3
     assert tree.next_codes(tree.root).tolist() == [0, 1]
     assert tree.next_codes(tree.find([1, 2, 3])).tolist() == [-1, 4]
@@ -25,7 +25,7 @@ def test_codes_follow_a_prefix_if_some_tuple_goes_on_so():
 def test_every_prefix_has_the_codes_that_filtering_finds():
     draw = np.random.default_rng(0)
     rows = draw.integers(-1, 3, (150, 5)).astype(np.int16)
-    tree = TupleTree(rows)
+    tree = TupleTrie(rows)
     assert len(tree) == len(np.unique(rows, axis=0))
     excluded = rows[:60]
     numbers = tree.numbers(excluded)
@@ -42,13 +42,13 @@ def test_every_prefix_has_the_codes_that_filtering_finds():
 
 
 def test_numbers_leave_out_tuples_that_are_not_here():
-    tree = TupleTree(codes([1, 1, 1, 1, 1], [2, 2, 2, 2, 2], [3, 3, 3, 3, 3]))
+    tree = TupleTrie(codes([1, 1, 1, 1, 1], [2, 2, 2, 2, 2], [3, 3, 3, 3, 3]))
     assert tree.numbers(codes([3, 3, 3, 3, 3], [1, 2, 3, 4, 5], [1, 1, 1, 1, 1], [3, 3, 3, 3, 3])).tolist() == [0, 2]
     assert tree.numbers(np.zeros((0, 5), np.int16)).tolist() == []
 
 
 def test_an_empty_tree_has_no_prefix_but_the_empty_one():
-    tree = TupleTree(np.zeros((0, 5), np.int16))
+    tree = TupleTrie(np.zeros((0, 5), np.int16))
     assert len(tree) == 0
     assert tree.next_codes(tree.root).tolist() == []
     assert tree.find([0]) is None
@@ -56,4 +56,4 @@ def test_an_empty_tree_has_no_prefix_but_the_empty_one():
 
 def test_what_is_no_code_matrix_is_refused():
     with pytest.raises(ValueError, match="code matrix"):
-        TupleTree(np.zeros((3, 4), np.int16))
+        TupleTrie(np.zeros((3, 4), np.int16))

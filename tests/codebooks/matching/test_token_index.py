@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from tracktokens.codebooks.matching.code_similarity import CodeSimilarity
 from tracktokens.codebooks.matching import graded_search, inverted_index
+from tracktokens.codebooks.matching.code_similarity import CodeSimilarity
 from tracktokens.codebooks.matching.token_index import Matching, TokenIndex
 
 NOTHING = -2

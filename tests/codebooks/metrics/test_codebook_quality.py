@@ -96,12 +96,14 @@ def test_explained_variance_needs_the_variance():
 
 def test_quality_on_the_training_vectors_agrees_with_the_training_metrics():
     vectors = np.random.default_rng(2).normal(size=(2000, 8)).astype(np.float16)
-    fit = fit_codebook(vectors, modality="tags", encoder_id="encoder", reserved=64)
+    fit = fit_codebook(vectors, modality="tags", encoder_id="encoder", codebook_size=64)
     found = assign(fit.codebook, vectors)
     variance = fit.metrics.variance
     points = fit.codebook.preprocessing.apply(vectors).astype(np.float64)
     assert variance == pytest.approx(((points - points.mean(axis=0)) ** 2).sum(axis=1).mean(), rel=1e-3)
-    quality = measured(found.codes, found.distances, found.margins, centroids=fit.codebook.size, variance=variance)
+    quality = measured(
+        found.codes, found.distances, found.margins, centroids=fit.codebook.num_centroids, variance=variance
+    )
     assert quality.inertia == pytest.approx(fit.metrics.inertia, rel=1e-3)
     assert quality.explained_variance == pytest.approx(fit.metrics.explained_variance, rel=1e-3)
     assert quality.largest_code_share == pytest.approx(fit.metrics.largest_cluster / 2000, abs=2 / 2000)

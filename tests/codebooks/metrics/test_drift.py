@@ -8,17 +8,17 @@ import pytest
 
 from tracktokens.codebooks.metrics.codebook_quality import CodebookQualityAccumulator
 from tracktokens.codebooks.metrics.drift import (
-    CodeUse,
+    CodeUsage,
     DriftLimits,
-    NewFit,
-    code_use,
+    NewTrackFit,
+    code_usage,
     drift,
     excesses,
-    new_fit,
+    new_track_fit,
     stability_index,
 )
 
-NOTHING_NEW = NewFit(0, None, None)
+NOTHING_NEW = NewTrackFit(0, None, None)
 
 
 def measured(
@@ -31,8 +31,8 @@ def measured(
     return accumulator
 
 
-def use(*counts: int, coverage: float = 1.0, far: float | None = None, unsure: float | None = None) -> CodeUse:
-    return CodeUse(sum(counts), coverage, counts, far, unsure)
+def use(*counts: int, coverage: float = 1.0, far: float | None = None, unsure: float | None = None) -> CodeUsage:
+    return CodeUsage(sum(counts), coverage, counts, far, unsure)
 
 
 def test_the_stability_index_is_the_one_worked_out_by_hand() -> None:
@@ -57,11 +57,11 @@ def test_the_code_that_grew_most_is_named() -> None:
 def test_five_percent_of_tracks_like_the_old_ones_lie_far_out() -> None:
     draw = np.random.default_rng(0)
     old = measured(list(draw.gamma(4, 1, 20_000)), list(draw.gamma(2, 1, 20_000)))
-    then = code_use(old.finalize(), old.counts, 20_000)
-    same = new_fit(measured(list(draw.gamma(4, 1, 20_000)), list(draw.gamma(2, 1, 20_000))), then)
+    then = code_usage(old.finalize(), old.counts, 20_000)
+    same = new_track_fit(measured(list(draw.gamma(4, 1, 20_000)), list(draw.gamma(2, 1, 20_000))), then)
     assert same.far_share == pytest.approx(0.05, abs=0.02)
     assert same.unsure_share == pytest.approx(0.05, abs=0.02)
-    moved = new_fit(measured(list(3 * draw.gamma(4, 1, 20_000)), list(0.1 * draw.gamma(2, 1, 20_000))), then)
+    moved = new_track_fit(measured(list(3 * draw.gamma(4, 1, 20_000)), list(0.1 * draw.gamma(2, 1, 20_000))), then)
     assert moved.far_share is not None
     assert moved.far_share > 0.5
     assert moved.unsure_share is not None
@@ -70,9 +70,9 @@ def test_five_percent_of_tracks_like_the_old_ones_lie_far_out() -> None:
 
 def test_nothing_is_said_of_few_new_tracks_or_of_codes_with_few_tracks() -> None:
     old = use(500, 500, far=1.0, unsure=0.1)
-    assert new_fit(measured([9.0] * 99), old).far_share is None
-    assert new_fit(measured([9.0] * 100), old).far_share == 1.0
-    assert new_fit(measured([9.0] * 100), use(4, 3, far=1.0)).far_share is None
+    assert new_track_fit(measured([9.0] * 99), old).far_share is None
+    assert new_track_fit(measured([9.0] * 100), old).far_share == 1.0
+    assert new_track_fit(measured([9.0] * 100), use(4, 3, far=1.0)).far_share is None
 
 
 def test_codebooks_of_different_sizes_are_not_compared() -> None:
@@ -81,9 +81,9 @@ def test_codebooks_of_different_sizes_are_not_compared() -> None:
 
 
 def test_each_limit_is_a_sentence_of_its_own() -> None:
-    quiet = drift(use(100, 100), use(101, 100), NewFit(200, 0.05, 0.05))
+    quiet = drift(use(100, 100), use(101, 100), NewTrackFit(200, 0.05, 0.05))
     assert excesses(quiet, DriftLimits()) == []
-    loud = drift(use(100, 100, coverage=0.9), use(1000, 10, coverage=0.5), NewFit(200, 0.5, 0.6))
+    loud = drift(use(100, 100, coverage=0.9), use(1000, 10, coverage=0.5), NewTrackFit(200, 0.5, 0.6))
     said = excesses(loud, DriftLimits())
     assert [text.split()[0] for text in said] == ["50%", "60%", "codes", "50.0%"]
     lenient = DriftLimits(1, 1, 100, 1, 1)

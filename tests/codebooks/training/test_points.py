@@ -5,7 +5,7 @@ import pytest
 
 from tracktokens.codebooks.codebook import Preprocessing
 from tracktokens.codebooks.training.points import Points, training_points
-from tracktokens.schemas.errors import DataRefusedError
+from tracktokens.schemas.errors import InvalidDataError
 
 RAW = Preprocessing(unit_length=False)
 
@@ -79,5 +79,5 @@ def test_the_variance_of_points_that_are_close_together_keeps_its_digits():
 
 
 def test_a_value_that_float16_cannot_hold_is_refused():
-    with pytest.raises(DataRefusedError, match="larger than 65504"):
+    with pytest.raises(InvalidDataError, match="larger than 65504"):
         training_points(np.array([[1], [70_000]], np.float32), RAW, seed=0)

@@ -5,7 +5,7 @@ import pytest
 
 from tracktokens.codebooks.codebook import Preprocessing
 from tracktokens.codebooks.training.whitening import NEGLIGIBLE, SHRINKAGE, learn_whitening
-from tracktokens.schemas.errors import DataRefusedError
+from tracktokens.schemas.errors import InvalidDataError
 
 
 def test_features_of_different_units_weigh_the_same():
@@ -84,7 +84,7 @@ def test_without_any_difference_between_vectors_there_is_no_projection(vectors):
 
 
 def test_a_vector_that_is_not_finite_is_refused():
-    with pytest.raises(DataRefusedError, match="1 of 2 vectors"):
+    with pytest.raises(InvalidDataError, match="1 of 2 vectors"):
         learn_whitening(np.array([[1, 2], [np.inf, 1]], np.float16), seed=0)
 
 

@@ -13,8 +13,8 @@ from tests.pipelines.jobs.test_refresh import TRACKS, first_job, write_night
 from tests.support.vector_catalog import DIMS, GROUPS, group_vectors
 from tracktokens.pipelines.analysis.evaluate import FITTED, evaluate
 from tracktokens.pipelines.cli.main import main
-from tracktokens.pipelines.runner import Launch
-from tracktokens.schemas.errors import DataRefusedError
+from tracktokens.pipelines.runner import PipelineRunner
+from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.schemas.modalities import AUDIO, LYRICS, PLAYLIST
 
 HELD_OUT = 40
@@ -24,7 +24,7 @@ HELD_OUT = 40
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("evaluate")
     night = write_night(folder / "night", range(TRACKS), group_vectors(3, DIMS[LYRICS], TRACKS))
-    first_job(night, folder / "store").run(Launch())
+    first_job(night, folder / "store").run(PipelineRunner())
     return folder / "store"
 
 
@@ -72,7 +72,7 @@ def test_weights_are_fitted_on_one_half_and_measured_on_the_other(store: Path, h
 
 def test_playlists_of_other_tracks_are_refused(store: Path, tmp_path: Path) -> None:
     pq.write_table(pa.table({"playlist_id": ["a"], "track_ids": [["x", "y"]]}), tmp_path / "other.parquet")
-    with pytest.raises(DataRefusedError, match="holds two tracks of release"):
+    with pytest.raises(InvalidDataError, match="holds two tracks of release"):
         evaluate(str(store), str(tmp_path / "other.parquet"))
 
 

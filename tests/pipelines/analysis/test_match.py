@@ -16,8 +16,8 @@ from tracktokens.codebooks.matching.weights import MATCHING_WEIGHTS
 from tracktokens.codebooks.tokens.parsing import parse_tokens
 from tracktokens.pipelines.analysis.match import find_tracks
 from tracktokens.pipelines.cli.main import main
-from tracktokens.pipelines.jobs.run import Outcome
-from tracktokens.pipelines.runner import Launch
+from tracktokens.pipelines.jobs.run import RunResult
+from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.errors import UsageError
 from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.transforms.store.layout import Store
@@ -28,7 +28,7 @@ TRACKS = 60
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, RunResult]:
     """A store of 60 tracks in eight groups, in four buckets; the last tracks are the most popular but five unknown."""
     folder = write_catalog(tmp_path_factory.mktemp("catalog"), TRACKS)
     tracks = pq.read_table(folder / "tracks.parquet")
@@ -39,16 +39,16 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
     pq.write_table(tracks, folder / "tracks.parquet")
     (folder / "store").mkdir()
     (folder / "store" / "store.json").write_text('{"kind": "tracktokens.store", "format": 1, "buckets": 4}')
-    return folder / "store", job(folder, *MODALITIES).run(Launch())
+    return folder / "store", job(folder, *MODALITIES).run(PipelineRunner())
 
 
 @pytest.fixture
-def store(run: tuple[Path, Outcome]) -> Path:
+def store(run: tuple[Path, RunResult]) -> Path:
     return run[0]
 
 
 @pytest.fixture
-def table(run: tuple[Path, Outcome]) -> list[dict]:
+def table(run: tuple[Path, RunResult]) -> list[dict]:
     return pq.read_table(f"{run[1].release.folder}/tokens").to_pylist()
 
 
@@ -92,7 +92,7 @@ def test_found_tracks_have_their_names_and_tokens(store: Path, table: list[dict]
     assert found.release_id == latest_id(str(store))
 
 
-def test_graded_mode_takes_the_centroids_of_the_bundle(store: Path, run: tuple[Path, Outcome]) -> None:
+def test_graded_mode_takes_the_centroids_of_the_bundle(store: Path, run: tuple[Path, RunResult]) -> None:
     files = list((store / "codebooks").glob("*/audio.safetensors"))
     centroids = Codebook.from_bytes(files[0].read_bytes()).centroids.astype(float)
     found = find_tracks(str(store), "<|audio_3|>", how=Matching(graded=True), top=TRACKS)

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from tests.support.vector_catalog import job, write_catalog
 from tracktokens.pipelines.cli.main import main
 from tracktokens.pipelines.jobs.publish import PublishJob
-from tracktokens.pipelines.runner import Launch
+from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.transforms.store.writer_lock import writer
 
@@ -22,8 +22,8 @@ from tracktokens.transforms.store.writer_lock import writer
 @pytest.fixture(scope="module")
 def two_releases(tmp_path_factory: pytest.TempPathFactory) -> Path:
     catalog = write_catalog(tmp_path_factory.mktemp("catalog"), 40)
-    outcome = job(catalog, *MODALITIES).run(Launch())
-    PublishJob(str(catalog / "store"), outcome.bundle.bundle_id).run(Launch())
+    outcome = job(catalog, *MODALITIES).run(PipelineRunner())
+    PublishJob(str(catalog / "store"), outcome.bundle.bundle_id).run(PipelineRunner())
     return catalog / "store"
 
 
@@ -37,11 +37,11 @@ def call(*arguments: object) -> Result:
 
 
 def test_releases_are_listed_shown_and_rolled_back_to(store: Path) -> None:
-    listed = json.loads(call("releases", "list", "--store", store, "--json").stdout)
-    newer, older = (release["release_id"] for release in listed)
+    summarize_release = json.loads(call("releases", "list", "--store", store, "--json").stdout)
+    newer, older = (release["release_id"] for release in summarize_release)
     assert newer > older
-    assert [release["latest"] for release in listed] == [True, False]
-    assert {release["tracks"] for release in listed} == {40}
+    assert [release["latest"] for release in summarize_release] == [True, False]
+    assert {release["tracks"] for release in summarize_release} == {40}
     result = call("releases", "rollback", older, "--store", store)
     assert result.stdout.splitlines() == [f"LATEST was {newer}", f"LATEST is {older}", f"withdrawn: {newer}"]
     first, second = call("releases", "list", "--store", store).stdout.splitlines()

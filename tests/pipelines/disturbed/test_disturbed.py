@@ -25,8 +25,8 @@ from tests.pipelines.jobs.test_refresh import TRACKS, first_job, group_vectors, 
 from tests.support.vector_catalog import DIMS
 from tracktokens.pipelines.cli.main import main
 from tracktokens.pipelines.maintenance.verify import verify_store
-from tracktokens.pipelines.runner import Launch
-from tracktokens.schemas.errors import DataRefusedError
+from tracktokens.pipelines.runner import PipelineRunner
+from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.schemas.modalities import LYRICS
 from tracktokens.transforms.store import files
 
@@ -50,7 +50,7 @@ def nights(tmp_path_factory: pytest.TempPathFactory) -> Nights:
     first = write_night(folder / "first", range(TRACKS), lyrics)
     second = write_night(folder / "second", range(MORE, TRACKS + MORE), lyrics)
     store = folder / "store"
-    first_job(first, store).run(Launch())
+    first_job(first, store).run(PipelineRunner())
     undisturbed = shutil.copytree(store, folder / "undisturbed")
     assert refresh(second, undisturbed).exit_code == 0
     return Nights(first, second, store, published(undisturbed))
@@ -112,7 +112,7 @@ def test_the_refresh_after_a_kill_comes_to_what_an_undisturbed_one_does(nights: 
     command = [sys.executable, "-c", KILLED, last, "refresh", *options(nights.second, store)]
     assert subprocess.run(command, start_new_session=True, capture_output=True).returncode == -signal.SIGKILL
     assert latest(store) == before
-    assert verify_store(str(store), Launch()) == []
+    assert verify_store(str(store), PipelineRunner()) == []
     assert refresh(nights.second, store).exit_code == 0
     assert published(store) == nights.expected
 
@@ -237,7 +237,7 @@ def test_what_is_gone_and_can_be_made_again_is(nights: Nights, store: Path, patt
 def test_lost_playlists_are_found_and_no_playlist_token_is_lost_with_them(nights: Nights, store: Path) -> None:
     [path] = store.glob("catalogs/*/playlists/playlists.json")
     path.unlink()
-    [finding] = verify_store(str(store), Launch())
+    [finding] = verify_store(str(store), PipelineRunner())
     assert finding.path == str(path)
     given = options(nights.second, store)
     place = given.index("--playlists")
@@ -250,7 +250,7 @@ def test_a_lost_measure_of_drift_is_found_and_warned_of(
 ) -> None:
     [path] = store.glob("codebooks/*/use.json")
     path.unlink()
-    assert [finding.path for finding in verify_store(str(store), Launch())] == [str(path)]
+    assert [finding.path for finding in verify_store(str(store), PipelineRunner())] == [str(path)]
     with caplog.at_level(logging.WARNING):
         assert refresh(nights.second, store).exit_code == 0
     assert "drift is measured from this release on" in caplog.text
@@ -261,15 +261,15 @@ def test_a_run_without_latest_keeps_the_tokens_of_the_release_that_is_there(nigh
     [path] = store.glob("codebooks/*/manifest.json")
     before = json.loads(path.read_text())["codebooks"][LYRICS]["content_hash"]
     (store / "LATEST").unlink()
-    bundle = first_job(nights.second, store).run(Launch()).bundle
+    bundle = first_job(nights.second, store).run(PipelineRunner()).bundle
     assert bundle.codebooks[LYRICS]["content_hash"] == before
 
 
 def test_small_files_that_cannot_be_merged_are_no_reason_to_call_a_release_a_failure(
     nights: Nights, store: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def merge(store: object, launch: object) -> None:
-        raise DataRefusedError("part-a.parquet cannot be read: remove or restore it")
+    def merge(store: object, runner: object) -> None:
+        raise InvalidDataError("part-a.parquet cannot be read: remove or restore it")
 
     monkeypatch.setattr("tracktokens.pipelines.maintenance.compaction.compact_store", merge)
     with caplog.at_level(logging.WARNING):
@@ -329,7 +329,7 @@ def test_a_full_disk_is_an_error_and_with_room_again_the_refresh_is_as_ever(
         refused(refresh(nights.second, store), 1, "No space left on device", "make room and run the same command")
     assert latest(store) == before
     assert not list(store.rglob("*.partial"))
-    assert verify_store(str(store), Launch()) == []
+    assert verify_store(str(store), PipelineRunner()) == []
     assert refresh(nights.second, store).exit_code == 0
     assert published(store) == nights.expected
 
@@ -342,7 +342,7 @@ def test_a_store_that_is_read_only_can_be_verified_and_not_refreshed(nights: Nig
         pytest.skip("mounts are not allowed here")
     try:
         refused(refresh(nights.second, store), 2, "Read-only file system", "give a folder that can be")
-        assert verify_store(str(store), Launch()) == []
+        assert verify_store(str(store), PipelineRunner()) == []
     finally:
         subprocess.run(["umount", store], check=True)
     assert refresh(nights.second, store).exit_code == 0

@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import CODES, DemoRun, token_table
 from tracktokens.pipelines.encoder_config import VectorSources
 from tracktokens.pipelines.jobs.run import RunJob
-from tracktokens.pipelines.runner import Launch
+from tracktokens.pipelines.runner import PipelineRunner
 
 PATIENCE_SECONDS = 240
 
@@ -43,7 +43,7 @@ def test_the_run_after_a_kill_gives_the_undisturbed_table(
     assert not (store / "LATEST").exists()
 
     job = RunJob(str(demo.tracks), str(store), VectorSources().encoders(), str(demo.playlists), None, CODES)
-    again = token_table(job.run(Launch())).drop_columns(["audio", "tokens"])
+    again = token_table(job.run(PipelineRunner())).drop_columns(["audio", "tokens"])
     assert again.equals(token_table(demo_run.outcome).drop_columns(["audio", "tokens"]))
     assert len(pq.read_table(f"{store}/releases/{(store / 'LATEST').read_text().strip()}/tokens")) == len(again)
 

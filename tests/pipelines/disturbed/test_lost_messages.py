@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import token_table
 from tests.support.vector_catalog import job, write_catalog
-from tracktokens.pipelines.runner import Launch
+from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.errors import TracktokensError
 from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.transforms.catalog.scan_tracks import ScanTracks
@@ -40,10 +40,10 @@ def test_what_is_lost_once_is_sent_again(
 ) -> None:
     (tmp_path / "whole").mkdir()
     (tmp_path / "lossy").mkdir()
-    expected = token_table(job(write_catalog(tmp_path / "whole"), *MODALITIES).run(Launch()))
+    expected = token_table(job(write_catalog(tmp_path / "whole"), *MODALITIES).run(PipelineRunner()))
     monkeypatch.setattr(step, "process", losing(step.process, 1))
     with caplog.at_level(logging.WARNING):
-        found = token_table(job(write_catalog(tmp_path / "lossy"), *MODALITIES).run(Launch()))
+        found = token_table(job(write_catalog(tmp_path / "lossy"), *MODALITIES).run(PipelineRunner()))
     assert "once more" in caplog.text
     assert found.equals(expected)
 
@@ -55,5 +55,5 @@ def test_what_is_lost_again_is_an_error_and_nothing_is_published(
     catalog = write_catalog(tmp_path)
     monkeypatch.setattr(step, "process", losing(step.process, 1_000))
     with pytest.raises(TracktokensError, match="nothing was published"):
-        job(catalog, *MODALITIES).run(Launch())
+        job(catalog, *MODALITIES).run(PipelineRunner())
     assert not (catalog / "store" / "LATEST").exists()

@@ -13,7 +13,7 @@ from tests.conftest import DemoRun, demo_job, token_table
 from tests.support.vector_catalog import job, write_catalog, write_tracks
 from tracktokens.pipelines.maintenance.garbage_collection import GcJob
 from tracktokens.pipelines.maintenance.verify import verify_store
-from tracktokens.pipelines.runner import Launch
+from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.modalities import MODALITIES
 
 START_SECONDS = 60
@@ -61,7 +61,7 @@ def portable_options() -> Iterator[tuple[str, ...]]:
 
 
 def test_two_worker_processes_give_the_same_table(demo_run: DemoRun, tmp_path: Path) -> None:
-    outcome = demo_job(demo_run.catalog, tmp_path / "store").run(Launch(workers=2))
+    outcome = demo_job(demo_run.catalog, tmp_path / "store").run(PipelineRunner(workers=2))
     assert outcome.bundle.bundle_id == demo_run.outcome.bundle.bundle_id
     assert token_table(outcome).to_pylist() == token_table(demo_run.outcome).to_pylist()
 
@@ -69,18 +69,18 @@ def test_two_worker_processes_give_the_same_table(demo_run: DemoRun, tmp_path: P
 def test_the_portable_job_service_gives_the_same_table(
     demo_run: DemoRun, tmp_path: Path, portable_options: tuple[str, ...]
 ) -> None:
-    outcome = demo_job(demo_run.catalog, tmp_path / "store").run(Launch(beam_options=portable_options))
+    outcome = demo_job(demo_run.catalog, tmp_path / "store").run(PipelineRunner(beam_options=portable_options))
     assert outcome.bundle.bundle_id == demo_run.outcome.bundle.bundle_id
     assert token_table(outcome).to_pylist() == token_table(demo_run.outcome).to_pylist()
 
 
 def test_a_store_is_kept_on_the_portable_job_service_too(tmp_path: Path, portable_options: tuple[str, ...]) -> None:
     catalog = write_catalog(tmp_path, 40)
-    job(catalog, *MODALITIES, **dict.fromkeys(MODALITIES, "ours")).run(Launch())
+    job(catalog, *MODALITIES, **dict.fromkeys(MODALITIES, "ours")).run(PipelineRunner())
     write_tracks(catalog, 30)
-    job(catalog, *MODALITIES, **dict.fromkeys(MODALITIES, "ours")).run(Launch())
-    store, launch = str(catalog / "store"), Launch(beam_options=portable_options)
-    garbage = GcJob(store, keep=1, delete=True).run(launch)
+    job(catalog, *MODALITIES, **dict.fromkeys(MODALITIES, "ours")).run(PipelineRunner())
+    store, runner = str(catalog / "store"), PipelineRunner(beam_options=portable_options)
+    garbage = GcJob(store, keep=1, delete=True).run(runner)
     assert dict(garbage.rows) == {f"{kind}/{m}": 10 for kind in ("codes", "vectors") for m in MODALITIES}
-    assert verify_store(store, launch) == []
+    assert verify_store(store, runner) == []
     assert not list((catalog / "store").glob("working/*/*"))

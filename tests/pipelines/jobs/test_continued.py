@@ -11,11 +11,11 @@ import pytest
 
 from tests.support.fussy_encoder import ASKED, CODEC, FussyEncoder
 from tests.support.vector_catalog import DIMS, group_vectors, write_vectors
-from tracktokens.pipelines.encoder_config import VectorsChoice, VectorSources
+from tracktokens.pipelines.encoder_config import PrecomputedConfig, VectorSources
 from tracktokens.pipelines.jobs.embed import EmbedJob
 from tracktokens.pipelines.jobs.refresh import RefreshJob
-from tracktokens.pipelines.jobs.run import Outcome, RunJob
-from tracktokens.pipelines.runner import Launch
+from tracktokens.pipelines.jobs.run import RunJob, RunResult
+from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.modalities import LYRICS, MODALITIES, PLAYLIST, TAGS
 from tracktokens.schemas.tables.catalog import CATALOG_TRACKS, TRACK_KEYS
 from tracktokens.transforms.store import files
@@ -51,25 +51,27 @@ def word(number: int, night: int, draw: np.random.Generator) -> str:
     return f"{kind} {number % 60}" + (f" changed {night}" if draw.random() < 0.05 else "")
 
 
-def run_nights(folder: Path) -> Iterator[Outcome]:
+def run_nights(folder: Path) -> Iterator[RunResult]:
     for night in range(NIGHTS):
         catalog = folder / f"night{night}"
         write_night(catalog, night)
-        given = VectorSources(vectors={LYRICS: VectorsChoice(str(catalog / LYRICS), source="made")}).given()
+        given = VectorSources(vectors={LYRICS: PrecomputedConfig(str(catalog / LYRICS), source="made")}).given()
         tracks, playlists = str(catalog / "tracks.parquet"), str(catalog / "playlists.parquet")
         encoders = {TAGS: FussyEncoder(str(folder))}
         if night == WITH_CODEC:
             (folder / CODEC).touch()
         if night == 0:
             job = RunJob(tracks, str(folder / "store"), encoders, playlists, codebook_size=8, vectors=given)
-            yield job.run(Launch())
+            yield job.run(PipelineRunner())
         else:
             retry = night == WITH_CODEC
             store = str(folder / "store")
-            yield RefreshJob(tracks, store, encoders, playlists, vectors=given, retry_rejects=retry).run(Launch())
+            yield RefreshJob(tracks, store, encoders, playlists, vectors=given, retry_rejects=retry).run(
+                PipelineRunner()
+            )
 
 
-def content(outcome: Outcome) -> dict[str, Any]:
+def content(outcome: RunResult) -> dict[str, Any]:
     """All that a night leaves, but for what says how it came about."""
     store = Store.open(outcome.release.folder.rpartition("/releases/")[0])
     catalog = store.catalog(outcome.catalog.catalog_id)

@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.vector_catalog import job, write_catalog
 from tracktokens.pipelines.jobs.publish import PublishJob
-from tracktokens.pipelines.runner import Launch
+from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.errors import StoreBusyError
 from tracktokens.schemas.modalities import AUDIO, MODALITIES
 
@@ -15,7 +15,7 @@ from tracktokens.schemas.modalities import AUDIO, MODALITIES
 def test_a_run_in_which_latest_moved_publishes_nothing(tmp_path: Path) -> None:
     catalog = write_catalog(tmp_path, 40)
     store = tmp_path / "store"
-    older, newer = (job(catalog, *MODALITIES).run(Launch()).release.manifest.release_id for _ in range(2))
+    older, newer = (job(catalog, *MODALITIES).run(PipelineRunner()).release.manifest.release_id for _ in range(2))
     latest = store / "LATEST"
 
     def overtake(stage: str) -> None:
@@ -23,17 +23,17 @@ def test_a_run_in_which_latest_moved_publishes_nothing(tmp_path: Path) -> None:
             latest.write_text(f"{older}\n")
 
     with pytest.raises(StoreBusyError, match=rf"names {older} now, and {newer} when"):
-        job(catalog, *MODALITIES).run(Launch(), overtake)
+        job(catalog, *MODALITIES).run(PipelineRunner(), overtake)
     assert latest.read_text() == f"{older}\n"
     assert len(list(store.glob("releases/*/manifest.json"))) == 2
 
 
 def test_a_first_release_expects_that_there_is_none(tmp_path: Path) -> None:
     catalog = write_catalog(tmp_path, 40)
-    outcome = job(catalog, *MODALITIES).run(Launch())
+    outcome = job(catalog, *MODALITIES).run(PipelineRunner())
     publish = PublishJob(str(tmp_path / "store"), outcome.bundle.bundle_id, expected_latest="")
     with pytest.raises(StoreBusyError, match="and nothing when this job began"):
-        publish.run(Launch())
-    again = replace(publish, expected_latest=outcome.release.manifest.release_id).run(Launch())
+        publish.run(PipelineRunner())
+    again = replace(publish, expected_latest=outcome.release.manifest.release_id).run(PipelineRunner())
     assert again.manifest.bundle_id == outcome.bundle.bundle_id
     assert AUDIO in again.manifest.encoders

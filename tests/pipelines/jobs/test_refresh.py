@@ -14,11 +14,11 @@ from click.testing import CliRunner
 
 from tests.support.vector_catalog import CODES, DIMS, GROUPS, group_vectors, write_vectors
 from tracktokens.pipelines.cli.main import main
-from tracktokens.pipelines.encoder_config import VectorsChoice, VectorSources
+from tracktokens.pipelines.encoder_config import PrecomputedConfig, VectorSources
 from tracktokens.pipelines.jobs.refresh import RefreshJob
-from tracktokens.pipelines.jobs.run import Outcome, RunJob
-from tracktokens.pipelines.runner import Launch
-from tracktokens.schemas.errors import DataRefusedError, UsageError
+from tracktokens.pipelines.jobs.run import RunJob, RunResult
+from tracktokens.pipelines.runner import PipelineRunner
+from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.schemas.modalities import AUDIO, LYRICS, MODALITIES, PLAYLIST
 
 GIVEN = (LYRICS, AUDIO)
@@ -51,7 +51,7 @@ def write_playlists(folder: Path, tracks: "range") -> None:
 
 
 def first_job(night: Path, store: Path) -> RunJob:
-    sources = VectorSources(vectors={m: VectorsChoice(str(night / m), source=m) for m in GIVEN})
+    sources = VectorSources(vectors={m: PrecomputedConfig(str(night / m), source=m) for m in GIVEN})
     return RunJob(
         str(night / "tracks.parquet"),
         str(store),
@@ -67,11 +67,11 @@ def refresh_job(night: Path, store: Path) -> RefreshJob:
     return RefreshJob(first.tracks, first.store, first.encoders, first.playlists, vectors=first.vectors)
 
 
-def tokens(outcome: Outcome) -> pa.Table:
+def tokens(outcome: RunResult) -> pa.Table:
     return pq.read_table(f"{outcome.release.folder}/tokens").sort_by("track_id")
 
 
-def changes(outcome: Outcome) -> list[dict[str, object]]:
+def changes(outcome: RunResult) -> list[dict[str, object]]:
     return pq.read_table(f"{outcome.release.folder}/changes").to_pylist()
 
 
@@ -79,8 +79,8 @@ def changes(outcome: Outcome) -> list[dict[str, object]]:
 class TwoNights:
     store: Path
     nights: tuple[Path, Path]
-    first: Outcome
-    second: Outcome
+    first: RunResult
+    second: RunResult
 
 
 @pytest.fixture(scope="module")
@@ -97,8 +97,8 @@ def nights(tmp_path_factory: pytest.TempPathFactory, lyrics: tuple[np.ndarray, n
     store = folder / "store"
     one = write_night(folder / "one", range(TRACKS), lyrics[0])
     two = write_night(folder / "two", range(10, TRACKS + NEW), lyrics[1])
-    first = first_job(one, store).run(Launch())
-    return TwoNights(store, (one, two), first, refresh_job(two, store).run(Launch()))
+    first = first_job(one, store).run(PipelineRunner())
+    return TwoNights(store, (one, two), first, refresh_job(two, store).run(PipelineRunner()))
 
 
 def test_only_what_changed_is_encoded(nights: TwoNights) -> None:
@@ -150,18 +150,18 @@ def test_changes_say_what_became_of_each_token_and_why(nights: TwoNights) -> Non
 
 def test_a_refresh_without_playlists_keeps_the_playlist_tokens(nights: TwoNights, tmp_path: Path) -> None:
     job = dataclasses.replace(refresh_job(nights.nights[1], nights.store), playlists=None)
-    third = job.run(Launch())
+    third = job.run(PipelineRunner())
     assert tokens(third).equals(tokens(nights.second))
     assert changes(third) == []
 
 
 def test_other_encoders_than_the_releases_are_refused(nights: TwoNights) -> None:
     job = refresh_job(nights.nights[1], nights.store)
-    other = VectorSources(vectors={LYRICS: VectorsChoice(str(nights.nights[1] / LYRICS), source="other")}).given()
-    with pytest.raises(DataRefusedError, match=r"lyrics: release .* has vectors of encoder"):
-        dataclasses.replace(job, vectors={**job.vectors, **other}).run(Launch())
-    with pytest.raises(DataRefusedError, match=r"audio: .* this refresh has none"):
-        dataclasses.replace(job, vectors={LYRICS: job.vectors[LYRICS]}).run(Launch())
+    other = VectorSources(vectors={LYRICS: PrecomputedConfig(str(nights.nights[1] / LYRICS), source="other")}).given()
+    with pytest.raises(InvalidDataError, match=r"lyrics: release .* has vectors of encoder"):
+        dataclasses.replace(job, vectors={**job.vectors, **other}).run(PipelineRunner())
+    with pytest.raises(InvalidDataError, match=r"audio: .* this refresh has none"):
+        dataclasses.replace(job, vectors={LYRICS: job.vectors[LYRICS]}).run(PipelineRunner())
 
 
 def test_batches_travel_as_arrow_and_are_never_pickled(nights: TwoNights, tmp_path: Path) -> None:
@@ -172,15 +172,15 @@ def test_batches_travel_as_arrow_and_are_never_pickled(nights: TwoNights, tmp_pa
 
     copyreg.pickle(pa.RecordBatch, refuse)
     try:
-        first_job(nights.nights[0], tmp_path / "store").run(Launch())
-        refresh_job(nights.nights[1], tmp_path / "store").run(Launch())
+        first_job(nights.nights[0], tmp_path / "store").run(PipelineRunner())
+        refresh_job(nights.nights[1], tmp_path / "store").run(PipelineRunner())
     finally:
         del copyreg.dispatch_table[pa.RecordBatch]
 
 
 def test_a_store_without_a_release_is_an_error(tmp_path: Path, nights: TwoNights) -> None:
     with pytest.raises(UsageError, match="is not a store"):
-        refresh_job(nights.nights[1], tmp_path / "none").run(Launch())
+        refresh_job(nights.nights[1], tmp_path / "none").run(PipelineRunner())
 
 
 def options(night: Path, store: Path) -> list[str]:
@@ -202,7 +202,7 @@ def test_a_plan_counts_what_a_refresh_then_does_and_writes_nothing(
     plan = json.loads(result.stdout)
     assert plan["rows"] == {"read": 408, "rejected": 0, "new": 0, "changed": 8, "removed": 2}
     assert plan["inputs"][LYRICS] == 0  # the old lyrics of t12 to t19 are stored
-    assert refresh_job(third, store).run(Launch()).catalog.encoded[LYRICS] == 0
+    assert refresh_job(third, store).run(PipelineRunner()).catalog.encoded[LYRICS] == 0
 
 
 def test_the_command_ends_with_the_release(nights: TwoNights, tmp_path: Path) -> None:
@@ -226,6 +226,6 @@ def test_a_catalog_that_moved_is_a_warning_or_with_fail_on_drift_an_error(
     assert result.exit_code == 4, result.output
     assert "lyrics: 100% of 410 new tracks lie as far out as 5 % did at first" in result.stderr
     assert (store / "LATEST").read_text() == latest
-    published = refresh_job(moved, store).run(Launch()).release.metrics["drift"]
+    published = refresh_job(moved, store).run(PipelineRunner()).release.metrics["drift"]
     assert any(text.startswith("lyrics: 100%") for text in published["warnings"])
     assert not any(text.startswith("audio") for text in published["warnings"])

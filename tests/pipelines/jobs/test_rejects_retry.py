@@ -10,7 +10,7 @@ import pytest
 from tests.support.fussy_encoder import ASKED, CODEC, FussyEncoder
 from tracktokens.pipelines.jobs.refresh import RefreshJob
 from tracktokens.pipelines.jobs.run import RunJob
-from tracktokens.pipelines.runner import Launch
+from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.modalities import TAGS
 
 TRACKS = 60
@@ -22,7 +22,7 @@ def job(tmp_path: Path) -> RefreshJob:
     table = pa.table({"track_id": [f"t{n}" for n in range(TRACKS)], "tags": tags})
     pq.write_table(table, tmp_path / "tracks.parquet")
     encoders = {TAGS: FussyEncoder(str(tmp_path))}
-    RunJob(str(tmp_path / "tracks.parquet"), str(tmp_path / "store"), encoders, codebook_size=8).run(Launch())
+    RunJob(str(tmp_path / "tracks.parquet"), str(tmp_path / "store"), encoders, codebook_size=8).run(PipelineRunner())
     (tmp_path / ASKED).unlink()
     return RefreshJob(str(tmp_path / "tracks.parquet"), str(tmp_path / "store"), encoders)
 
@@ -34,25 +34,25 @@ def asked(folder: Path) -> list[str]:
 
 def test_a_refresh_leaves_lasting_rejects_alone(job: RefreshJob, tmp_path: Path) -> None:
     (tmp_path / CODEC).touch()
-    metrics = job.run(Launch()).release.metrics
+    metrics = job.run(PipelineRunner()).release.metrics
     assert asked(tmp_path) == []
     assert metrics["rejects"] == {"tracks": {"encoder_failed": 3}}
 
 
 def test_a_retry_encodes_the_rejected_inputs_only_and_their_tracks_get_tokens(job: RefreshJob, tmp_path: Path) -> None:
     (tmp_path / CODEC).touch()
-    outcome = replace(job, retry_rejects=True).run(Launch())
+    outcome = replace(job, retry_rejects=True).run(PipelineRunner())
     assert asked(tmp_path) == ["odd 0", "odd 20", "odd 40"]
     assert outcome.release.metrics["rejects"] == {}
     changes = pq.read_table(f"{outcome.release.folder}/changes").to_pylist()
     assert [(row["track_id"], row["modality"], row["why"]) for row in changes] == [
         (track_id, TAGS, "input changed") for track_id in ("t0", "t20", "t40")
     ]
-    again = job.run(Launch())
+    again = job.run(PipelineRunner())
     assert again.release.metrics["rejects"] == {}
 
 
 def test_what_fails_again_stays_rejected_once(job: RefreshJob, tmp_path: Path) -> None:
-    metrics = replace(job, retry_rejects=True).run(Launch()).release.metrics
+    metrics = replace(job, retry_rejects=True).run(PipelineRunner()).release.metrics
     assert asked(tmp_path) == ["odd 0", "odd 20", "odd 40"]
     assert metrics["rejects"] == {"tracks": {"encoder_failed": 3}}

@@ -16,11 +16,11 @@ from tracktokens.pipelines.jobs.embed import EmbedJob
 from tracktokens.pipelines.jobs.playlist_vectors import PlaylistsJob
 from tracktokens.pipelines.jobs.publish import PublishJob
 from tracktokens.pipelines.jobs.retrain import Retrained, RetrainJob
-from tracktokens.pipelines.jobs.run import Outcome
+from tracktokens.pipelines.jobs.run import RunResult
 from tracktokens.pipelines.jobs.tokenize import TokenizeJob
 from tracktokens.pipelines.jobs.train import TrainJob
-from tracktokens.pipelines.runner import Launch
-from tracktokens.schemas.errors import DataRefusedError, UsageError
+from tracktokens.pipelines.runner import PipelineRunner
+from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.schemas.modalities import AUDIO, METADATA, MODALITIES, PLAYLIST, TAGS
 from tracktokens.transforms.playlists.word2vec import Word2VecConfig
 from tracktokens.transforms.store.bundles import read_bundle
@@ -30,14 +30,14 @@ IDS = dict.fromkeys(MODALITIES, "made-by-us")
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, RunResult]:
     """A catalog of 360 tracks, and its first release."""
     folder = write_catalog(tmp_path_factory.mktemp("first"), 360)
-    return folder, job(folder, *MODALITIES, **IDS).run(Launch())
+    return folder, job(folder, *MODALITIES, **IDS).run(PipelineRunner())
 
 
 @pytest.fixture
-def first(made: tuple[Path, Outcome], tmp_path: Path) -> tuple[Path, Outcome]:
+def first(made: tuple[Path, RunResult], tmp_path: Path) -> tuple[Path, RunResult]:
     """A copy of it, for a test to go on from."""
     shutil.copytree(made[0], tmp_path / "catalog")
     return tmp_path / "catalog", made[1]
@@ -45,16 +45,16 @@ def first(made: tuple[Path, Outcome], tmp_path: Path) -> tuple[Path, Outcome]:
 
 def scan(folder: Path, **ids: str) -> None:
     run = job(folder, *MODALITIES, **{**IDS, **ids})
-    EmbedJob(run.tracks, run.store, run.encoders, vectors=run.vectors).run(Launch())
+    EmbedJob(run.tracks, run.store, run.encoders, vectors=run.vectors).run(PipelineRunner())
 
 
 def publish(store: Path, bundle_id: str, max_churn: float | None = None) -> str:
-    TokenizeJob(str(store), bundle_id).run(Launch())
-    return PublishJob(str(store), bundle_id, max_churn=max_churn).run(Launch()).manifest.release_id
+    TokenizeJob(str(store), bundle_id).run(PipelineRunner())
+    return PublishJob(str(store), bundle_id, max_churn=max_churn).run(PipelineRunner()).manifest.release_id
 
 
-def retrain(store: Path, outcome: Outcome) -> tuple[Retrained, Diff]:
-    retrained = RetrainJob(str(store), outcome.bundle.bundle_id).run(Launch())
+def retrain(store: Path, outcome: RunResult) -> tuple[Retrained, Diff]:
+    retrained = RetrainJob(str(store), outcome.bundle.bundle_id).run(PipelineRunner())
     release = publish(store, retrained.bundle.bundle_id)
     return retrained, diff_releases(str(store), outcome.release.manifest.release_id, release)
 
@@ -63,7 +63,7 @@ def recoded(diff: Diff) -> dict[str, float | None]:
     return {modality: churn.recoded for modality, churn in diff.churn.modalities.items()}
 
 
-def test_tokens_stay_when_a_catalog_has_grown(first: tuple[Path, Outcome]) -> None:
+def test_tokens_stay_when_a_catalog_has_grown(first: tuple[Path, RunResult]) -> None:
     folder, outcome = first
     write_catalog(folder)
     scan(folder)
@@ -82,7 +82,7 @@ def turn(vectors: np.ndarray) -> np.ndarray:
     return (vectors @ turned).astype(np.float32)
 
 
-def test_tokens_stay_though_the_encoder_is_another(first: tuple[Path, Outcome]) -> None:
+def test_tokens_stay_though_the_encoder_is_another(first: tuple[Path, RunResult]) -> None:
     folder, outcome = first
     write_vectors(folder / AUDIO / "part.parquet", turn(group_vectors(4, DIMS[AUDIO])[:360]))
     scan(folder, audio="another")
@@ -94,7 +94,7 @@ def test_tokens_stay_though_the_encoder_is_another(first: tuple[Path, Outcome]) 
     assert diff.moved[TAGS] == ()
 
 
-def test_what_the_job_says_of_kept_codes_is_what_the_releases_show(first: tuple[Path, Outcome]) -> None:
+def test_what_the_job_says_of_kept_codes_is_what_the_releases_show(first: tuple[Path, RunResult]) -> None:
     folder, outcome = first
     mixed = group_vectors(4, DIMS[AUDIO])[:360]
     mixed[::9] = group_vectors(4, DIMS[AUDIO])[1:361:9]  # every ninth track moves to the next group
@@ -116,13 +116,13 @@ def test_playlists_are_learned_anew_in_the_old_space(demo_run: DemoRun, tmp_path
     shutil.copytree(demo_run.store, store)
     lines = demo_run.catalog.playlists.read_text().splitlines()
     (tmp_path / "playlists.jsonl").write_text("\n".join(lines[:-3]) + "\n")
-    PlaylistsJob(str(tmp_path / "playlists.jsonl"), str(store)).run(Launch())
+    PlaylistsJob(str(tmp_path / "playlists.jsonl"), str(store)).run(PipelineRunner())
     retrained, diff = retrain(store, demo_run.outcome)
     entry = retrained.bundle.codebooks[PLAYLIST]
     assert entry["encoder_id"] != demo_run.outcome.bundle.encoders[PLAYLIST]
     assert entry["training"]["rotation_cosine"] > 0.8
     assert 1 - (recoded(diff)[PLAYLIST] or 0) == pytest.approx(retrained.kept[PLAYLIST])
-    plain = TrainJob(str(store), demo_run.outcome.bundle.codebook_size).run(Launch())
+    plain = TrainJob(str(store), demo_run.outcome.bundle.codebook_size).run(PipelineRunner())
     anew = diff_releases(str(store), diff.old, publish(store, plain.bundle_id))
     assert (recoded(diff)[PLAYLIST] or 0) < (recoded(anew)[PLAYLIST] or 0) / 2
 
@@ -135,7 +135,7 @@ def test_playlist_vectors_that_go_on_from_a_bundle_keep_codes_without_a_rotation
     lines = demo_run.catalog.playlists.read_text().splitlines()
     (tmp_path / "playlists.jsonl").write_text("\n".join(lines[:-3]) + "\n")
     learn = PlaylistsJob(str(tmp_path / "playlists.jsonl"), str(store), from_bundle=old.bundle_id)
-    learned = learn.run(Launch())
+    learned = learn.run(PipelineRunner())
     retrained, diff = retrain(store, demo_run.outcome)
     entry = retrained.bundle.codebooks[PLAYLIST]
     identity = Store.open(str(store)).read_encoder(PLAYLIST, learned.encoder_id).identity
@@ -143,28 +143,28 @@ def test_playlist_vectors_that_go_on_from_a_bundle_keep_codes_without_a_rotation
     assert entry["encoder_id"] == learned.encoder_id != old.encoders[PLAYLIST]
     assert "rotation_cosine" not in entry["training"]
     assert (recoded(diff)[PLAYLIST] or 0) < 0.1
-    again = learn.run(Launch())
+    again = learn.run(PipelineRunner())
     assert (again.encoder_id, again.trained) == (learned.encoder_id, False)
 
 
-def test_vectors_that_were_given_cannot_be_gone_on_from(first: tuple[Path, Outcome], demo_run: DemoRun) -> None:
+def test_vectors_that_were_given_cannot_be_gone_on_from(first: tuple[Path, RunResult], demo_run: DemoRun) -> None:
     folder, outcome = first
     tracks = [f"t{number}" for number in range(2)]
     (folder / "playlists.jsonl").write_text(json.dumps({"playlist_id": "p", "track_ids": tracks}) + "\n")
     modalities = [modality for modality in MODALITIES if modality != PLAYLIST]
     run = job(folder, *modalities, **{modality: IDS[modality] for modality in modalities})
-    EmbedJob(run.tracks, run.store, run.encoders, vectors=run.vectors).run(Launch())
+    EmbedJob(run.tracks, run.store, run.encoders, vectors=run.vectors).run(PipelineRunner())
     learn = PlaylistsJob(str(folder / "playlists.jsonl"), run.store, from_bundle=outcome.bundle.bundle_id)
     with pytest.raises(UsageError, match="were given, not learned"):
-        learn.run(Launch())
+        learn.run(PipelineRunner())
 
 
 def test_a_bundle_without_playlist_vectors_cannot_be_gone_on_from(tmp_path: Path) -> None:
     run = job(write_catalog(tmp_path, 60), TAGS, **{TAGS: IDS[TAGS]})
-    bundle_id = run.run(Launch()).bundle.bundle_id
+    bundle_id = run.run(PipelineRunner()).bundle.bundle_id
     (tmp_path / "playlists.jsonl").write_text(json.dumps({"playlist_id": "p", "track_ids": ["t1", "t2"]}) + "\n")
     with pytest.raises(UsageError, match=f"bundle {bundle_id} has no playlist vectors"):
-        PlaylistsJob(str(tmp_path / "playlists.jsonl"), run.store, from_bundle=bundle_id).run(Launch())
+        PlaylistsJob(str(tmp_path / "playlists.jsonl"), run.store, from_bundle=bundle_id).run(PipelineRunner())
 
 
 def test_vectors_of_other_dimensions_cannot_be_gone_on_from(demo_run: DemoRun) -> None:
@@ -172,24 +172,24 @@ def test_vectors_of_other_dimensions_cannot_be_gone_on_from(demo_run: DemoRun) -
     playlists = str(demo_run.catalog.playlists)
     learn = PlaylistsJob(playlists, str(demo_run.store), config=Word2VecConfig(dim=8), from_bundle=bundle_id)
     with pytest.raises(UsageError, match="have 64 dimensions, and 8 are to be learned"):
-        learn.run(Launch())
+        learn.run(PipelineRunner())
 
 
-def test_a_bundle_that_was_never_published_has_no_tokens_to_keep(first: tuple[Path, Outcome]) -> None:
+def test_a_bundle_that_was_never_published_has_no_tokens_to_keep(first: tuple[Path, RunResult]) -> None:
     folder, _ = first
-    other = TrainJob(str(folder / "store"), CODES, seed=3).run(Launch())
+    other = TrainJob(str(folder / "store"), CODES, seed=3).run(PipelineRunner())
     with pytest.raises(UsageError, match=f"neither a release {other.bundle_id} nor one of a bundle"):
-        RetrainJob(str(folder / "store"), other.bundle_id).run(Launch())
+        RetrainJob(str(folder / "store"), other.bundle_id).run(PipelineRunner())
 
 
-def test_nothing_is_published_past_the_bound_of_churn(first: tuple[Path, Outcome]) -> None:
+def test_nothing_is_published_past_the_bound_of_churn(first: tuple[Path, RunResult]) -> None:
     folder, outcome = first
     mixed = group_vectors(4, DIMS[AUDIO])[:360]
     mixed[::9] = group_vectors(4, DIMS[AUDIO])[1:361:9]
     write_vectors(folder / AUDIO / "part.parquet", mixed)
     scan(folder)
     latest = (folder / "store" / "LATEST").read_text()
-    with pytest.raises(DataRefusedError, match=r"11\.11% of the audio tokens would be another .* more than 10\.00%"):
+    with pytest.raises(InvalidDataError, match=r"11\.11% of the audio tokens would be another .* more than 10\.00%"):
         publish(folder / "store", outcome.bundle.bundle_id, max_churn=0.1)
     assert (folder / "store" / "LATEST").read_text() == latest
     with pytest.raises(UsageError, match="neither a release"):
@@ -198,46 +198,46 @@ def test_nothing_is_published_past_the_bound_of_churn(first: tuple[Path, Outcome
     assert (folder / "store" / "LATEST").read_text() != latest
 
 
-def test_a_vocabulary_of_another_size_is_past_every_bound(first: tuple[Path, Outcome]) -> None:
+def test_a_vocabulary_of_another_size_is_past_every_bound(first: tuple[Path, RunResult]) -> None:
     folder, _ = first
-    smaller = TrainJob(str(folder / "store"), CODES // 2).run(Launch())
-    with pytest.raises(DataRefusedError, match="8 codes a modality, this one 4: every token gets another id"):
+    smaller = TrainJob(str(folder / "store"), CODES // 2).run(PipelineRunner())
+    with pytest.raises(InvalidDataError, match="8 codes a modality, this one 4: every token gets another id"):
         publish(folder / "store", smaller.bundle_id, max_churn=1.0)
     release = publish(folder / "store", smaller.bundle_id)
-    with pytest.raises(DataRefusedError, match="different sizes cannot be compared"):
+    with pytest.raises(InvalidDataError, match="different sizes cannot be compared"):
         diff_releases(str(folder / "store"), first[1].release.manifest.release_id, release)
 
 
-def test_a_token_table_of_another_bundle_is_refused(first: tuple[Path, Outcome]) -> None:
+def test_a_token_table_of_another_bundle_is_refused(first: tuple[Path, RunResult]) -> None:
     folder, outcome = first
-    other = TrainJob(str(folder / "store"), CODES, seed=3).run(Launch())
+    other = TrainJob(str(folder / "store"), CODES, seed=3).run(PipelineRunner())
     release = publish(folder / "store", other.bundle_id)
     old = outcome.release.manifest.release_id
     for part in (folder / "store" / "releases" / old / "tokens").glob("*.parquet"):
         shutil.copy(part, folder / "store" / "releases" / release / "tokens" / part.name)
-    with pytest.raises(DataRefusedError, match=f"holds codes of bundle {outcome.bundle.bundle_id}, its release is of"):
+    with pytest.raises(InvalidDataError, match=f"holds codes of bundle {outcome.bundle.bundle_id}, its release is of"):
         diff_releases(str(folder / "store"), old, release)
 
 
-def test_a_retrained_codebook_of_equal_size_in_the_place_of_another_is_refused(first: tuple[Path, Outcome]) -> None:
+def test_a_retrained_codebook_of_equal_size_in_the_place_of_another_is_refused(first: tuple[Path, RunResult]) -> None:
     folder, outcome = first
     store = Store.open(str(folder / "store"))
-    other = TrainJob(store.root, CODES, seed=3).run(Launch())
+    other = TrainJob(store.root, CODES, seed=3).run(PipelineRunner())
     mine, others = Path(store.bundle(outcome.bundle.bundle_id)), Path(store.bundle(other.bundle_id))
     shutil.copy(others / "audio.safetensors", mine / "audio.safetensors")
-    with pytest.raises(DataRefusedError, match=r"audio\.safetensors has the hash .*, its manifest says"):
+    with pytest.raises(InvalidDataError, match=r"audio\.safetensors has the hash .*, its manifest says"):
         read_bundle(store, outcome.bundle.bundle_id)
     for path in others.iterdir():
         shutil.copy(path, mine / path.name)
-    with pytest.raises(DataRefusedError, match=f"holds bundle {other.bundle_id}: another bundle was put in its place"):
+    with pytest.raises(InvalidDataError, match=f"holds bundle {other.bundle_id}: another bundle was put in its place"):
         read_bundle(store, outcome.bundle.bundle_id)
 
 
-def test_vectors_of_another_encoder_revision_are_refused(first: tuple[Path, Outcome]) -> None:
+def test_vectors_of_another_encoder_revision_are_refused(first: tuple[Path, RunResult]) -> None:
     folder, outcome = first
     scan(folder, audio="revision-2")
-    with pytest.raises(DataRefusedError, match="was learned from audio encoder"):
-        TokenizeJob(str(folder / "store"), outcome.bundle.bundle_id).run(Launch())
+    with pytest.raises(InvalidDataError, match="was learned from audio encoder"):
+        TokenizeJob(str(folder / "store"), outcome.bundle.bundle_id).run(PipelineRunner())
 
 
 def call(*arguments: object) -> str:
@@ -246,7 +246,7 @@ def call(*arguments: object) -> str:
     return result.stdout
 
 
-def test_inspect_says_in_words_what_a_code_means(made: tuple[Path, Outcome]) -> None:
+def test_inspect_says_in_words_what_a_code_means(made: tuple[Path, RunResult]) -> None:
     folder, outcome = made
     store, bundle = folder / "store", outcome.bundle.bundle_id
     table = token_table(outcome).to_pylist()
@@ -257,9 +257,9 @@ def test_inspect_says_in_words_what_a_code_means(made: tuple[Path, Outcome]) -> 
     nearest = [line for line in said.splitlines() if " - artist " in line]
     assert len(nearest) == 10
     assert all(int(line.split("song ")[1].split()[0]) % GROUPS == 3 for line in nearest)
-    listed = call("inspect", bundle, METADATA, "--store", store)
-    assert all(f"group{group}" in listed for group in range(GROUPS))
-    assert "all" not in listed.replace("--store", "").split()
+    summarize_release = call("inspect", bundle, METADATA, "--store", store)
+    assert all(f"group{group}" in summarize_release for group in range(GROUPS))
+    assert "all" not in summarize_release.replace("--store", "").split()
     overview = call("inspect", bundle, "--store", store)
     assert all(modality in overview for modality in MODALITIES)
 
@@ -268,7 +268,7 @@ def test_inspect_says_in_words_what_a_code_means(made: tuple[Path, Outcome]) -> 
     ("arguments", "fault"),
     [(["sound"], "sound is none of the modalities"), ([AUDIO, "8"], "the codes 0 to 7, not 8")],
 )
-def test_inspect_refuses_what_is_not_there(made: tuple[Path, Outcome], arguments: list[str], fault: str) -> None:
+def test_inspect_refuses_what_is_not_there(made: tuple[Path, RunResult], arguments: list[str], fault: str) -> None:
     folder, outcome = made
     command = ["inspect", outcome.bundle.bundle_id, *arguments, "--store", str(folder / "store")]
     result = CliRunner().invoke(main, command)
@@ -276,7 +276,7 @@ def test_inspect_refuses_what_is_not_there(made: tuple[Path, Outcome], arguments
     assert fault in result.stderr
 
 
-def test_diff_prints_a_table_and_json(first: tuple[Path, Outcome]) -> None:
+def test_diff_prints_a_table_and_json(first: tuple[Path, RunResult]) -> None:
     folder, outcome = first
     old = outcome.release.manifest.release_id
     new = publish(folder / "store", outcome.bundle.bundle_id)
@@ -286,7 +286,7 @@ def test_diff_prints_a_table_and_json(first: tuple[Path, Outcome]) -> None:
     assert "of 360 tracks in both, 0 have another token" in call("diff", old, new, "--store", folder / "store")
 
 
-def test_a_release_says_how_good_its_tokens_are(made: tuple[Path, Outcome]) -> None:
+def test_a_release_says_how_good_its_tokens_are(made: tuple[Path, RunResult]) -> None:
     metrics = made[1].release.metrics
     assert metrics["tokens"]["tracks"] == 360
     assert metrics["tokens"]["distinct_tuples"] == GROUPS

@@ -20,8 +20,8 @@ from tracktokens.pipelines.encoder_config import VectorSources
 from tracktokens.pipelines.jobs.publish import PublishJob
 from tracktokens.pipelines.jobs.run import RunJob
 from tracktokens.pipelines.jobs.tokenize import TokenizeJob
-from tracktokens.pipelines.runner import Launch
-from tracktokens.schemas.errors import DataRefusedError
+from tracktokens.pipelines.runner import PipelineRunner
+from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.schemas.modalities import CONTENT_MODALITIES, MODALITIES
 from tracktokens.schemas.tables.rejects import REJECTS
 from tracktokens.schemas.tables.tokens import TOKENS
@@ -130,7 +130,7 @@ def test_tokens_know_what_is_true_of_the_demo(demo_run: DemoRun, modality: str, 
 
 
 def test_a_second_run_encodes_nothing_and_says_the_same(demo_run: DemoRun) -> None:
-    again = demo_job(demo_run.catalog, demo_run.store).run(Launch())
+    again = demo_job(demo_run.catalog, demo_run.store).run(PipelineRunner())
     assert dict(again.catalog.encoded) == dict.fromkeys(CONTENT_MODALITIES, 0)
     assert again.bundle.bundle_id == demo_run.outcome.bundle.bundle_id
     assert again.release.manifest.release_id != demo_run.outcome.release.manifest.release_id
@@ -151,7 +151,7 @@ def test_without_playlists_and_audio_those_tokens_are_none_and_their_codes_stay_
     demo_run: DemoRun, tmp_path: Path
 ) -> None:
     job = RunJob(str(demo_run.catalog.tracks), str(tmp_path / "store"), VectorSources().encoders(), codebook_size=CODES)
-    outcome = job.run(Launch())
+    outcome = job.run(PipelineRunner())
     table = token_table(outcome)
     for modality in ("playlist", "audio"):
         assert table[modality].null_count == table.num_rows
@@ -165,10 +165,10 @@ def test_a_run_without_audio_keeps_the_audio_codebook_for_the_next_one(demo_run:
     store = tmp_path / "store"
     shutil.copytree(demo_run.store, store)
     job = demo_job(demo_run.catalog, store)
-    silent = replace(job, encoders=VectorSources().encoders(), audio_root=None).run(Launch())
+    silent = replace(job, encoders=VectorSources().encoders(), audio_root=None).run(PipelineRunner())
     assert token_table(silent)["audio"].null_count == silent.release.manifest.rows["published"]
     assert silent.bundle.bundle_id == demo_run.outcome.bundle.bundle_id
-    assert token_table(job.run(Launch())).equals(token_table(demo_run.outcome))
+    assert token_table(job.run(PipelineRunner())).equals(token_table(demo_run.outcome))
 
 
 def test_other_playlists_change_the_playlist_codebook_and_no_other(demo_run: DemoRun, tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def test_other_playlists_change_the_playlist_codebook_and_no_other(demo_run: Dem
     shutil.copytree(demo_run.store, store)
     playlists.write_bytes(b"\n".join(demo_run.catalog.playlists.read_bytes().splitlines()[:100]))
     job = replace(demo_job(demo_run.catalog, store), playlists=str(playlists))
-    outcome = job.run(Launch())
+    outcome = job.run(PipelineRunner())
     before = demo_run.outcome.bundle
     kept = {modality for modality, entry in outcome.bundle.codebooks.items() if entry["kept_from"] == before.bundle_id}
     assert kept == set(CONTENT_MODALITIES)
@@ -196,8 +196,8 @@ def test_a_damaged_fact_is_refused_with_its_name_from_whichever_process(
     damaged.write_bytes(damaged.read_bytes()[:-9])
     job = PublishJob(str(store), demo_run.outcome.bundle.bundle_id)
     before = (store / "LATEST").read_text()
-    with pytest.raises(DataRefusedError, match=rf"{damaged.name} cannot be read.*remove or restore it$"):
-        job.run(Launch(workers=workers))
+    with pytest.raises(InvalidDataError, match=rf"{damaged.name} cannot be read.*remove or restore it$"):
+        job.run(PipelineRunner(workers=workers))
     assert (store / "LATEST").read_text() == before
 
 
@@ -207,5 +207,5 @@ def test_a_codebook_of_another_encoder_is_refused(demo_run: DemoRun, tmp_path: P
     manifest = store / "catalogs" / demo_run.outcome.catalog.catalog_id / "catalog.json"
     manifest.write_text(manifest.read_text().replace(demo_run.outcome.catalog.encoders["audio"], "0123456789ab"))
     job = TokenizeJob(str(store), demo_run.outcome.bundle.bundle_id, demo_run.outcome.catalog.catalog_id)
-    with pytest.raises(DataRefusedError, match=r"learned from audio encoder .* has vectors of 0123456789ab"):
-        job.run(Launch())
+    with pytest.raises(InvalidDataError, match=r"learned from audio encoder .* has vectors of 0123456789ab"):
+        job.run(PipelineRunner())

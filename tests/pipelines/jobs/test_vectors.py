@@ -12,9 +12,9 @@ import pytest
 
 from tests.conftest import token_table
 from tests.support.vector_catalog import GROUPS, TRACKS, group_vectors, job, write_catalog, write_vectors
-from tracktokens.pipelines.encoder_config import VectorsChoice, VectorSources
-from tracktokens.pipelines.runner import Launch
-from tracktokens.schemas.errors import DataRefusedError, UsageError
+from tracktokens.pipelines.encoder_config import PrecomputedConfig, VectorSources
+from tracktokens.pipelines.runner import PipelineRunner
+from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.schemas.modalities import AUDIO, LYRICS, METADATA, MODALITIES, PLAYLIST, TAGS
 from tracktokens.transforms.store.bundles import read_codebook
 from tracktokens.transforms.store.layout import Store
@@ -26,8 +26,8 @@ def catalog(tmp_path: Path) -> Path:
 
 
 def test_a_catalog_of_given_vectors_alone_needs_no_model_and_its_tokens_know_the_groups(catalog: Path) -> None:
-    assert VectorSources(vectors={m: VectorsChoice("") for m in MODALITIES}).encoders() == {}
-    outcome = job(catalog, *MODALITIES).run(Launch())
+    assert VectorSources(vectors={m: PrecomputedConfig("") for m in MODALITIES}).encoders() == {}
+    outcome = job(catalog, *MODALITIES).run(PipelineRunner())
     table = token_table(outcome).to_pandas()
     group = table["track_id"].str[1:].astype(int) % GROUPS
     for modality in MODALITIES:
@@ -39,7 +39,7 @@ def test_a_catalog_of_given_vectors_alone_needs_no_model_and_its_tokens_know_the
 
 
 def test_codes_are_those_of_the_nearest_centroid_to_the_given_vector(catalog: Path) -> None:
-    outcome = job(catalog, *MODALITIES).run(Launch())
+    outcome = job(catalog, *MODALITIES).run(PipelineRunner())
     book = read_codebook(Store.open(str(catalog / "store")), outcome.bundle.bundle_id, AUDIO)
     source = pq.read_table(catalog / AUDIO).to_pydict()
     vectors = np.array(source["vector"])
@@ -51,7 +51,7 @@ def test_codes_are_those_of_the_nearest_centroid_to_the_given_vector(catalog: Pa
 
 
 def test_given_vectors_go_beside_encoded_ones(catalog: Path) -> None:
-    outcome = job(catalog, AUDIO, TAGS).run(Launch())
+    outcome = job(catalog, AUDIO, TAGS).run(PipelineRunner())
     table = token_table(outcome)
     filled = {modality: TRACKS - table[modality].null_count for modality in MODALITIES}
     assert filled == {PLAYLIST: 0, TAGS: TRACKS, METADATA: TRACKS, LYRICS: 0, AUDIO: TRACKS}
@@ -64,7 +64,7 @@ def test_rows_that_cannot_be_used_cost_that_token_and_every_row_is_accounted_for
     ids = [*(f"t{n}" for n in range(TRACKS)), "t7", "nobody"]
     rows = {"track_id": ids, "vector": pa.array([*vectors, vectors[8], vectors[9]], pa.list_(pa.float32()))}
     pq.write_table(pa.table(rows), catalog / AUDIO / "part.parquet")
-    outcome = job(catalog, *MODALITIES).run(Launch())
+    outcome = job(catalog, *MODALITIES).run(PipelineRunner())
     counts = {"read": TRACKS + 2, "used": TRACKS - 3, "absent": 2, "unknown": 1, "rejected": 2}
     assert outcome.release.metrics["vectors"][AUDIO] == counts
     table = {row["track_id"]: row for row in token_table(outcome).to_pylist()}
@@ -75,15 +75,15 @@ def test_rows_that_cannot_be_used_cost_that_token_and_every_row_is_accounted_for
 
 def test_under_one_id_only_changed_vectors_are_stored_and_tokens_keep_their_meaning(catalog: Path) -> None:
     ids = dict.fromkeys(MODALITIES, "made-by-us")
-    first = job(catalog, *MODALITIES, **ids).run(Launch())
-    again = job(catalog, *MODALITIES, **ids).run(Launch())
+    first = job(catalog, *MODALITIES, **ids).run(PipelineRunner())
+    again = job(catalog, *MODALITIES, **ids).run(PipelineRunner())
     assert dict(again.catalog.encoded) == dict.fromkeys(MODALITIES, 0)
     assert token_table(again).equals(token_table(first))
 
     vectors = group_vectors(4, 32)
     vectors[5] = vectors[6] + 0.01  # now it sounds like its neighbour
     write_vectors(catalog / AUDIO / "part.parquet", vectors[::-1], [f"t{n}" for n in range(TRACKS)][::-1])
-    changed = job(catalog, *MODALITIES, **ids).run(Launch())
+    changed = job(catalog, *MODALITIES, **ids).run(PipelineRunner())
     assert dict(changed.catalog.encoded) == {**dict.fromkeys(MODALITIES, 0), AUDIO: 1}
     assert changed.bundle.bundle_id == first.bundle.bundle_id
     before, after = token_table(first), token_table(changed)
@@ -94,36 +94,36 @@ def test_under_one_id_only_changed_vectors_are_stored_and_tokens_keep_their_mean
 
 
 def test_without_an_id_other_files_are_another_encoder_and_its_codebook_is_learned_anew(catalog: Path) -> None:
-    first = job(catalog, *MODALITIES).run(Launch())
+    first = job(catalog, *MODALITIES).run(PipelineRunner())
     write_vectors(catalog / AUDIO / "part.parquet", group_vectors(9, 32))
-    second = job(catalog, *MODALITIES).run(Launch())
+    second = job(catalog, *MODALITIES).run(PipelineRunner())
     assert {m for m in MODALITIES if first.bundle.encoders[m] != second.bundle.encoders[m]} == {AUDIO}
     kept = {m for m, entry in second.bundle.codebooks.items() if entry["kept_from"] == first.bundle.bundle_id}
     assert kept == set(MODALITIES) - {AUDIO}
 
 
 def test_an_id_cannot_stand_for_vectors_of_another_dimension(catalog: Path) -> None:
-    job(catalog, *MODALITIES, audio="clap").run(Launch())
+    job(catalog, *MODALITIES, audio="clap").run(PipelineRunner())
     write_vectors(catalog / AUDIO / "part.parquet", group_vectors(4, 64))
-    with pytest.raises(DataRefusedError, match="audio vectors clap have 64 dimensions, and those in the store 32"):
-        job(catalog, *MODALITIES, audio="clap").run(Launch())
+    with pytest.raises(InvalidDataError, match="audio vectors clap have 64 dimensions, and those in the store 32"):
+        job(catalog, *MODALITIES, audio="clap").run(PipelineRunner())
 
 
 def test_vectors_of_no_track_and_too_many_bad_ones_are_refused(catalog: Path) -> None:
     write_vectors(catalog / AUDIO / "part.parquet", group_vectors(4, 32), [f"other{n}" for n in range(TRACKS)])
-    with pytest.raises(DataRefusedError, match="none of 400 rows of audio vectors is of a track of the catalog"):
-        job(catalog, *MODALITIES).run(Launch())
+    with pytest.raises(InvalidDataError, match="none of 400 rows of audio vectors is of a track of the catalog"):
+        job(catalog, *MODALITIES).run(PipelineRunner())
     write_vectors(catalog / AUDIO / "part.parquet", np.where(np.arange(TRACKS)[:, None] < 40, 0, group_vectors(4, 32)))
-    with pytest.raises(DataRefusedError, match="40 of 400 rows of audio vectors rejected"):
-        job(catalog, *MODALITIES).run(Launch())
+    with pytest.raises(InvalidDataError, match="40 of 400 rows of audio vectors rejected"):
+        job(catalog, *MODALITIES).run(PipelineRunner())
 
 
 def test_playlists_are_not_learned_beside_given_playlist_vectors(catalog: Path) -> None:
     with pytest.raises(UsageError, match="either playlists to learn from or --vectors playlist"):
-        replace(job(catalog, *MODALITIES), playlists=str(catalog / "tracks.parquet")).run(Launch())
+        replace(job(catalog, *MODALITIES), playlists=str(catalog / "tracks.parquet")).run(PipelineRunner())
 
 
 def test_worker_processes_give_the_same_tokens(catalog: Path) -> None:
-    one = token_table(job(catalog, *MODALITIES).run(Launch()))
+    one = token_table(job(catalog, *MODALITIES).run(PipelineRunner()))
     shutil.rmtree(catalog / "store")
-    assert token_table(job(catalog, *MODALITIES).run(Launch(workers=2))).equals(one)
+    assert token_table(job(catalog, *MODALITIES).run(PipelineRunner(workers=2))).equals(one)

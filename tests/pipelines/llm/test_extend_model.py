@@ -33,7 +33,7 @@ from tracktokens.pipelines.llm.extend_model import (
     new_parameters,
     read_token_release,
 )
-from tracktokens.schemas.errors import DataRefusedError, UsageError
+from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.schemas.manifests.release import ReleaseManifest
 from tracktokens.schemas.modalities import MODALITIES
 
@@ -187,20 +187,20 @@ def test_a_model_of_another_bundle_is_refused(release: TokenRelease) -> None:
     model, tokenizer = model_of(GPT2), tokenizer_of("byte-level")
     apply_vocabulary(model, tokenizer, release)
     other = TokenRelease(ReleaseManifest("r2", "bundle2", "c1", SIZE, {}, {}, {}), release.centroids)
-    with pytest.raises(DataRefusedError, match="tokens of bundle bundle1, the release is of bundle2"):
+    with pytest.raises(InvalidDataError, match="tokens of bundle bundle1, the release is of bundle2"):
         apply_vocabulary(model, tokenizer, other)
 
 
 def test_tokens_that_are_there_already_are_refused(release: TokenRelease) -> None:
     tokenizer = tokenizer_of("byte-level")
     tokenizer.add_tokens(["<|audio_5|>"])
-    with pytest.raises(DataRefusedError, match=r"has 1 of these tokens already \(<\|audio_5\|> is id"):
+    with pytest.raises(InvalidDataError, match=r"has 1 of these tokens already \(<\|audio_5\|> is id"):
         apply_vocabulary(model_of(GPT2), tokenizer, release)
 
 
 def test_the_tokenizer_of_a_larger_model_is_refused(release: TokenRelease) -> None:
     small = model_of(GPT2Config(n_embd=24, n_layer=1, n_head=2, vocab_size=50))
-    with pytest.raises(DataRefusedError, match=r"ids up to \d+, the model has 50 rows"):
+    with pytest.raises(InvalidDataError, match=r"ids up to \d+, the model has 50 rows"):
         apply_vocabulary(small, tokenizer_of("byte-level"), release)
 
 
@@ -208,7 +208,7 @@ def test_a_tokenizer_that_splits_the_tokens_is_refused(release: TokenRelease, mo
     tokenizer = tokenizer_of("byte-level")
     encode: Callable[..., list[int]] = tokenizer.encode
     monkeypatch.setattr(tokenizer, "encode", lambda text, **options: [0, *encode(text, **options)])
-    with pytest.raises(DataRefusedError, match=r"splits <\|playlist_0\|>"):
+    with pytest.raises(InvalidDataError, match=r"splits <\|playlist_0\|>"):
         apply_vocabulary(model_of(GPT2), tokenizer, release)
 
 

@@ -11,10 +11,10 @@ from tests.conftest import token_table
 from tests.support.vector_catalog import DIMS, job, write_catalog, write_tracks
 from tracktokens.pipelines.jobs.train import TrainJob
 from tracktokens.pipelines.maintenance.compaction import compact_store
-from tracktokens.pipelines.maintenance.garbage_collection import CATALOGS, Garbage, GcJob, Thing, kept_catalogs
+from tracktokens.pipelines.maintenance.garbage_collection import CATALOGS, Garbage, GcJob, StoreItem, kept_catalogs
 from tracktokens.pipelines.maintenance.verify import verify_store
-from tracktokens.pipelines.runner import Launch
-from tracktokens.schemas.errors import DataRefusedError, UsageError
+from tracktokens.pipelines.runner import PipelineRunner
+from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.schemas.manifests.release import ReleaseManifest
 from tracktokens.schemas.modalities import AUDIO, MODALITIES, TAGS
 from tracktokens.transforms.store import files
@@ -34,17 +34,17 @@ def keys_in(store: Path, pattern: str) -> set[bytes]:
 
 
 def gc(store: Path, keep: int = 1, *names: str, delete: bool = True) -> Garbage:
-    return GcJob(str(store), keep, names, delete).run(Launch())
+    return GcJob(str(store), keep, names, delete).run(PipelineRunner())
 
 
 @pytest.fixture(scope="module")
 def kept_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three releases: the second with other audio vectors and so another bundle, the third without some tracks."""
     catalog = write_catalog(tmp_path_factory.mktemp("catalog"), TRACKS)
-    job(catalog, *MODALITIES, **{**IDS, AUDIO: "old"}).run(Launch())
-    job(catalog, *MODALITIES, **IDS).run(Launch())
+    job(catalog, *MODALITIES, **{**IDS, AUDIO: "old"}).run(PipelineRunner())
+    job(catalog, *MODALITIES, **IDS).run(PipelineRunner())
     write_tracks(catalog, TRACKS - GONE)
-    job(catalog, *MODALITIES, **IDS).run(Launch())
+    job(catalog, *MODALITIES, **IDS).run(PipelineRunner())
     return catalog / "store"
 
 
@@ -67,17 +67,17 @@ def test_a_dry_run_tells_what_a_collection_removes_and_removes_nothing(store: Pa
     found = gc(store, delete=False)
     assert files_of(store) == before
     first, second, _ = releases_of(store)
-    assert [thing.name for thing in found.things["releases"]] == [first, second]
-    assert [thing.name for thing in found.things["vectors"]] == [f"audio/{audio_encoder(store, first)}"]
+    assert [thing.name for thing in found.items["releases"]] == [first, second]
+    assert [thing.name for thing in found.items["vectors"]] == [f"audio/{audio_encoder(store, first)}"]
     assert dict(found.rows) == {f"{kind}/{m}": GONE for kind in ("codes", "vectors") for m in MODALITIES}
     assert found.row_bytes["vectors/audio"] > GONE * 2 * DIMS[AUDIO]
 
     done = gc(store)
-    assert (done.things, done.rows, done.row_bytes) == (found.things, found.rows, found.row_bytes)
-    removed = {thing.path for things in done.things.values() for thing in things}
+    assert (done.items, done.rows, done.row_bytes) == (found.items, found.rows, found.row_bytes)
+    removed = {thing.path for items in done.items.values() for thing in items}
     assert not any((store / path).exists() for path in removed)
     again = gc(store)
-    assert (any(again.things.values()), dict(again.rows)) == (False, {})
+    assert (any(again.items.values()), dict(again.rows)) == (False, {})
 
 
 def test_the_vectors_of_tracks_that_were_taken_down_go(store: Path) -> None:
@@ -96,7 +96,7 @@ def test_a_run_after_a_collection_encodes_nothing_and_gives_the_same_tokens(kept
     catalog = Path(shutil.copytree(kept_store.parent, tmp_path / "catalog"))
     before = pq.read_table(next(catalog.glob(f"store/releases/{releases_of(kept_store)[-1]}/tokens")))
     gc(catalog / "store")
-    outcome = job(catalog, *MODALITIES, **IDS).run(Launch())
+    outcome = job(catalog, *MODALITIES, **IDS).run(PipelineRunner())
     assert set(outcome.catalog.encoded.values()) == {0}
     assert token_table(outcome).equals(before.sort_by("track_id"))
 
@@ -105,7 +105,7 @@ def test_facts_of_an_older_release_stay_as_long_as_it_does(store: Path) -> None:
     first, second, third = releases_of(store)
     found = gc(store, 1, second)
     assert releases_of(store) == [second, third]
-    assert [thing.name for thing in found.things["releases"]] == [first]
+    assert [thing.name for thing in found.items["releases"]] == [first]
     assert dict(found.rows) == {}
     assert [path.name for path in store.glob("vectors/audio/*")] == [audio_encoder(store, second)]
     with pytest.raises(UsageError, match=f"no release {first}"):
@@ -121,7 +121,7 @@ def test_the_latest_release_stays_though_it_is_not_among_the_newest(store: Path)
 
 
 def test_a_bundle_that_was_just_trained_stays_and_leftovers_go(store: Path) -> None:
-    trained = TrainJob(str(store), 4).run(Launch()).bundle_id
+    trained = TrainJob(str(store), 4).run(PipelineRunner()).bundle_id
     leftovers = [
         "codebooks/retraining-20260101T000000Z-ab/pairs.json",
         "codebooks/training-20260101T000000Z-ab/audio.safetensors.0123.partial",
@@ -144,7 +144,7 @@ def test_a_store_that_is_damaged_is_not_collected(store: Path) -> None:
     latest = json.loads((store / "releases" / releases_of(store)[-1] / "manifest.json").read_text())
     shutil.rmtree(store / "catalogs" / latest["catalog_id"])
     before = files_of(store)
-    with pytest.raises(DataRefusedError, match=f"is of catalog {latest['catalog_id']}, which"):
+    with pytest.raises(InvalidDataError, match=f"is of catalog {latest['catalog_id']}, which"):
         gc(store)
     assert files_of(store) == before
 
@@ -175,10 +175,10 @@ def test_a_collection_that_is_killed_leaves_a_sound_store_and_the_next_one_ends_
     with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="killed"):
         patch.setattr(files, "delete_tree", killed)
         gc(store)
-    assert verify_store(str(store), Launch()) == []
+    assert verify_store(str(store), PipelineRunner()) == []
     gc(store)
     assert len(releases_of(store)) == len(list(store.glob("releases/*"))) == len(list(store.glob("catalogs/*"))) == 1
-    assert verify_store(str(store), Launch()) == []
+    assert verify_store(str(store), PipelineRunner()) == []
 
 
 def manifest(release_id: str, catalog_id: str) -> ReleaseManifest:
@@ -195,16 +195,16 @@ def manifest(release_id: str, catalog_id: str) -> ReleaseManifest:
     ],
 )
 def test_a_catalog_that_may_become_a_release_stays(complete: str, incomplete: str, expected: str) -> None:
-    things = [Thing(f"{CATALOGS}/{name}", {"catalog.json": 1}) for name in complete]
-    things += [Thing(f"{CATALOGS}/{name}", {"counts.json": 1}) for name in incomplete]
+    items = [StoreItem(f"{CATALOGS}/{name}", {"catalog.json": 1}) for name in complete]
+    items += [StoreItem(f"{CATALOGS}/{name}", {"counts.json": 1}) for name in incomplete]
     latest = manifest("r3", "3")
-    assert kept_catalogs(things, [latest], latest) == frozenset(expected)
+    assert kept_catalogs(items, [latest], latest) == frozenset(expected)
 
 
 def test_compaction_leaves_the_same_facts_in_fewer_files(tmp_path: Path) -> None:
     catalog = write_catalog(tmp_path, TRACKS)
     store = tmp_path / "store"
-    job(catalog, *MODALITIES, **IDS).run(Launch())
+    job(catalog, *MODALITIES, **IDS).run(PipelineRunner())
     [folder] = store.glob("vectors/audio/*/bucket=0000")
     for path in list(folder.iterdir()):
         table = pq.read_table(path)
@@ -212,9 +212,9 @@ def test_compaction_leaves_the_same_facts_in_fewer_files(tmp_path: Path) -> None
             pq.write_table(table.slice(row * 3, 3), folder / f"night{row}.parquet")
         path.unlink()
     opened = Store.open(str(store))
-    done = compact_store(opened, Launch(workers=2))
+    done = compact_store(opened, PipelineRunner(workers=2))
     assert (done.buckets, done.files_before, done.files_after) == (1, 20, 1)
     assert len(list(folder.iterdir())) == 1
-    assert compact_store(opened, Launch()).buckets == 0
-    again = job(catalog, *MODALITIES, **IDS).run(Launch())
+    assert compact_store(opened, PipelineRunner()).buckets == 0
+    again = job(catalog, *MODALITIES, **IDS).run(PipelineRunner())
     assert set(again.catalog.encoded.values()) == {0}

@@ -11,8 +11,8 @@ from tracktokens.pipelines.jobs.publish import PublishJob
 from tracktokens.pipelines.jobs.tokenize import TokenizeJob
 from tracktokens.pipelines.jobs.train import TrainJob
 from tracktokens.pipelines.maintenance.rollback import RollbackJob, list_releases
-from tracktokens.pipelines.runner import Launch
-from tracktokens.schemas.errors import DataRefusedError, UsageError
+from tracktokens.pipelines.runner import PipelineRunner
+from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.transforms.store.layout import Store
 from tracktokens.transforms.store.releases import default_bundle, find_release, frozen_bundle
@@ -25,11 +25,11 @@ def three_releases(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The first and second of one bundle, the third of another with fewer codes."""
     catalog = write_catalog(tmp_path_factory.mktemp("catalog"), 40)
     root = str(catalog / "store")
-    first = job(catalog, *MODALITIES).run(Launch())
-    PublishJob(root, first.bundle.bundle_id).run(Launch())
-    other = TrainJob(root, FEW_CODES).run(Launch()).bundle_id
-    TokenizeJob(root, other).run(Launch())
-    PublishJob(root, other).run(Launch())
+    first = job(catalog, *MODALITIES).run(PipelineRunner())
+    PublishJob(root, first.bundle.bundle_id).run(PipelineRunner())
+    other = TrainJob(root, FEW_CODES).run(PipelineRunner()).bundle_id
+    TokenizeJob(root, other).run(PipelineRunner())
+    PublishJob(root, other).run(PipelineRunner())
     return catalog
 
 
@@ -82,11 +82,11 @@ def test_the_next_run_goes_on_from_the_release_that_was_chosen(catalog: Path, st
     roll_back(store, first)
     assert default_bundle(store) == bundle
     run = job(catalog, *MODALITIES)
-    assert run.run(Launch()).bundle.bundle_id == bundle
+    assert run.run(PipelineRunner()).bundle.bundle_id == bundle
     assert states(store) == "-wwL"
     # Neither does a later run with the size of the release that was given up take its codebooks.
     assert frozen_bundle(store, FEW_CODES) is None
-    again = replace(run, codebook_size=FEW_CODES).run(Launch())
+    again = replace(run, codebook_size=FEW_CODES).run(PipelineRunner())
     assert again.bundle.parent is None
     assert find_release(store, third).release_id == third
 
@@ -117,7 +117,7 @@ def test_a_release_that_is_damaged_is_not_rolled_back_to(store: Store, damage: s
     else:
         shutil.rmtree(store.catalog(find_release(store, first).catalog_id).folder)
     before = Path(store.root, "LATEST").read_text()
-    with pytest.raises(DataRefusedError, match="LATEST was not moved"):
+    with pytest.raises(InvalidDataError, match="LATEST was not moved"):
         roll_back(store, first)
     assert Path(store.root, "LATEST").read_text() == before
     assert states(store) == "--L"

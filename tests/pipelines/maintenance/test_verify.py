@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.vector_catalog import job, write_catalog
 from tracktokens.pipelines.maintenance.verify import verify_store
-from tracktokens.pipelines.runner import Launch
+from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.transforms.store.layout import Store
 
@@ -20,7 +20,7 @@ from tracktokens.transforms.store.layout import Store
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     catalog = write_catalog(tmp_path_factory.mktemp("catalog"), 40)
-    job(catalog, *MODALITIES).run(Launch())
+    job(catalog, *MODALITIES).run(PipelineRunner())
     return catalog / "store"
 
 
@@ -31,7 +31,7 @@ def store(sound: Path, tmp_path: Path) -> Path:
 
 def problems(store: Path) -> list[str]:
     """Findings, with paths below the store."""
-    found = verify_store(str(store), Launch())
+    found = verify_store(str(store), PipelineRunner())
     assert all(finding.remedy for finding in found)
     return [f"{finding.path}: {finding.problem}".replace(f"{store}/", "") for finding in found]
 

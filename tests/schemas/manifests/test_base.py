@@ -2,7 +2,7 @@
 
 import pytest
 
-from tracktokens.schemas.errors import DataRefusedError
+from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.schemas.manifests.store import StoreManifest
 
 
@@ -22,5 +22,5 @@ def test_a_manifest_comes_back_as_it_was() -> None:
     ],
 )
 def test_anything_else_is_refused_with_what_is_wrong(text: str, message: str) -> None:
-    with pytest.raises(DataRefusedError, match=message):
+    with pytest.raises(InvalidDataError, match=message):
         StoreManifest.from_json(text, "store.json")

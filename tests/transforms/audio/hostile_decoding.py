@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tracktokens.transforms.audio.errors import AudioRefusedError
+from tracktokens.transforms.audio.errors import AudioDecodeError
 
 HEAVY = {"apache_beam", "torch", "librosa", "scipy", "av", "faiss", "gensim"}
 
@@ -84,7 +84,7 @@ def suffer(path):
 
 
 def list_heavy_modules(path):
-    raise AudioRefusedError("imported", " ".join(sorted(HEAVY & sys.modules.keys())))
+    raise AudioDecodeError("imported", " ".join(sorted(HEAVY & sys.modules.keys())))
 
 
 def lock(path):

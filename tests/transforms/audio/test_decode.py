@@ -8,7 +8,7 @@ import pytest
 import soundfile as sf
 
 from tracktokens.schemas.tables import rejects
-from tracktokens.transforms.audio import AudioRefusedError, Span, Windows, read_windows
+from tracktokens.transforms.audio import AudioDecodeError, Span, Windows, read_windows
 
 RATE = 22_050
 SHORT = Windows(count=3, seconds=1.0, sample_rate=RATE)
@@ -36,8 +36,8 @@ def pitch(signal: np.ndarray, rate: int = RATE) -> float:
     return float(np.argmax(spectrum) * rate / len(signal))
 
 
-def refusal(path: str, windows: Windows = SHORT) -> AudioRefusedError:
-    with pytest.raises(AudioRefusedError) as caught:
+def refusal(path: str, windows: Windows = SHORT) -> AudioDecodeError:
+    with pytest.raises(AudioDecodeError) as caught:
         read_windows(path, windows)
     return caught.value
 

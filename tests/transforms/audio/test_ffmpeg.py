@@ -9,7 +9,7 @@ import pytest
 import soundfile as sf
 
 from tracktokens.schemas.tables import rejects
-from tracktokens.transforms.audio import AudioRefusedError, Windows, ffmpeg, read_windows
+from tracktokens.transforms.audio import AudioDecodeError, Windows, ffmpeg, read_windows
 
 RATE = 44_100
 SHORT = Windows(count=3, seconds=1.0, sample_rate=RATE)
@@ -66,8 +66,8 @@ def pitch(signal: np.ndarray) -> float:
     return float(np.argmax(spectrum) * RATE / len(signal))
 
 
-def refusal(path: Path) -> AudioRefusedError:
-    with pytest.raises(AudioRefusedError) as caught:
+def refusal(path: Path) -> AudioDecodeError:
+    with pytest.raises(AudioDecodeError) as caught:
         read_windows(str(path), SHORT)
     return caught.value
 

@@ -7,14 +7,14 @@ import pyarrow.parquet as pq
 import pytest
 from apache_beam.pvalue import TaggedOutput
 
-from tracktokens.schemas.errors import DataRefusedError
+from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.schemas.modalities import AUDIO, LYRICS, MODALITIES, TAGS
-from tracktokens.schemas.tables.catalog import KEY_CHANGES, TRACK_KEYS
+from tracktokens.schemas.tables.catalog import KEY_DIFF, TRACK_KEYS
 from tracktokens.schemas.tables.records import FAILURES, INPUTS
 from tracktokens.schemas.tables.tracks import POSITION_SHIFT
 from tracktokens.transforms.catalog.find_missing import WANTED_INPUTS, CutBatches, FindMissing, ReadInputs
 from tracktokens.transforms.readers.fragments import Fragment, find_fragments
-from tracktokens.transforms.runtime.progress import Board
+from tracktokens.transforms.runtime.progress import ProgressReporter
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.keys import content_keys
 from tracktokens.transforms.store.layout import Catalog, Store
@@ -55,7 +55,7 @@ def test_inputs_are_read_from_where_they_stand(fragments: list[Fragment]) -> Non
 
 
 def test_a_table_that_changes_while_it_is_read_is_refused(fragments: list[Fragment]) -> None:
-    with pytest.raises(DataRefusedError, match=r"tracks\.parquet changed while it was read"):
+    with pytest.raises(InvalidDataError, match=r"tracks\.parquet changed while it was read"):
         list(ReadInputs(fragments, 1).process((0, [wanted((LYRICS, "what stood here before", 0, 1))])))
 
 
@@ -76,7 +76,7 @@ def write_keys(catalog: Catalog, row: dict[str, object]) -> None:
 
 def find(store: Store, base: Catalog | None, changes: pa.RecordBatch, given: bool) -> list[TaggedOutput]:
     encoders, vectors = {TAGS: "e"}, [TAGS] if given else []
-    dofn = FindMissing(store, store.catalog("now"), base, encoders, vectors, False, Board())
+    dofn = FindMissing(store, store.catalog("now"), base, encoders, vectors, False, ProgressReporter())
     return list(dofn.process(((TAGS, 0), {"changes": [changes]}), False))
 
 
@@ -86,7 +86,7 @@ def change(text: str, track: int, position: int, removed: bool = False) -> dict[
 
 
 def changes_of(*rows: dict[str, object]) -> pa.RecordBatch:
-    return pa.RecordBatch.from_pylist(list(rows), KEY_CHANGES)
+    return pa.RecordBatch.from_pylist(list(rows), KEY_DIFF)
 
 
 def counts(found: list[TaggedOutput]) -> dict[str, int]:

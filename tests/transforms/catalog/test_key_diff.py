@@ -5,8 +5,8 @@ import pyarrow as pa
 import pytest
 
 from tracktokens.schemas.modalities import MODALITIES, TAGS
-from tracktokens.schemas.tables.catalog import CATALOG_TRACKS, KEY_CHANGES, TRACK_KEYS
-from tracktokens.transforms.catalog.key_diff import Counterparts, apply_changes, key_changes
+from tracktokens.schemas.tables.catalog import CATALOG_TRACKS, KEY_DIFF, TRACK_KEYS
+from tracktokens.transforms.catalog.key_diff import RowAlignment, apply_key_diff, diff_keys
 from tracktokens.transforms.store.keys import content_keys
 
 SCHEMA = pa.schema([CATALOG_TRACKS.field(name) for name in ("track", *MODALITIES)])
@@ -32,7 +32,7 @@ def key(text: str) -> bytes:
 def changes_between(before: dict[int, str | None], after: dict[int, str | None]) -> tuple[list[bool], set[object]]:
     then, now = tracks_of(before), tracks_of(after)
     positions = np.array(list(after), np.int64) * 10
-    differs, changes = key_changes(then, now, TAGS, Counterparts.of(then, now), positions, NOTHING)
+    differs, changes = diff_keys(then, now, TAGS, RowAlignment.of(then, now), positions, NOTHING)
     rows = changes.to_pylist()
     assert len(rows) == len({tuple(row.values()) for row in rows})
     return differs.tolist(), {(row["track"], row["key"], row["removed"]) for row in rows}
@@ -55,7 +55,7 @@ def test_what_stays_is_not_passed_on_and_what_is_new_gone_or_another_is() -> Non
 
 def test_compared_with_nothing_every_key_is_new_and_says_where_its_input_stands() -> None:
     then, now = tracks_of({}), tracks_of({3: "a", 4: None, 5: "b"})
-    _, changes = key_changes(then, now, TAGS, Counterparts.of(then, now), np.array([30, 40, 50]), NOTHING)
+    _, changes = diff_keys(then, now, TAGS, RowAlignment.of(then, now), np.array([30, 40, 50]), NOTHING)
     assert [(row["track"], row["position"], row["removed"]) for row in changes.to_pylist()] == [
         (3, 30, False),
         (5, 50, False),
@@ -65,7 +65,7 @@ def test_compared_with_nothing_every_key_is_new_and_says_where_its_input_stands(
 def test_a_key_that_is_to_be_tried_again_goes_as_a_new_one_though_nothing_changed() -> None:
     tracks = tracks_of({1: "failed", 2: "fine", 3: "failed", 4: None})
     again = content_keys(pa.array(["failed", "elsewhere"]))
-    differs, changes = key_changes(tracks, tracks, TAGS, Counterparts.of(tracks, tracks), np.arange(4), again)
+    differs, changes = diff_keys(tracks, tracks, TAGS, RowAlignment.of(tracks, tracks), np.arange(4), again)
     assert not differs.any()
     assert [(row["track"], row["removed"]) for row in changes.to_pylist()] == [(1, False), (3, False)]
 
@@ -83,9 +83,9 @@ def test_keys_that_are_brought_up_to_date_are_those_of_the_new_catalog(seed: int
     for _ in range(4):
         now = tracks_of(tonight := night())
         positions = np.zeros(now.num_rows, np.int64)
-        _, changes = key_changes(tracks, now, TAGS, Counterparts.of(tracks, now), positions, NOTHING)
+        _, changes = diff_keys(tracks, now, TAGS, RowAlignment.of(tracks, now), positions, NOTHING)
         known = set(keys["key"].to_pylist())
-        keys, tracks = apply_changes(keys, pa.Table.from_batches([changes], KEY_CHANGES)), now
+        keys, tracks = apply_key_diff(keys, pa.Table.from_batches([changes], KEY_DIFF)), now
         found = {(row["track"], row["key"]) for row in keys.to_pylist()}
         assert len(found) == keys.num_rows
         assert found == {(number, key(text)) for number, text in tonight.items() if text is not None}
@@ -96,6 +96,6 @@ def test_keys_that_are_brought_up_to_date_are_those_of_the_new_catalog(seed: int
 
 
 def test_a_change_that_is_applied_again_changes_no_keys() -> None:
-    changes = pa.Table.from_pylist([{"key": key("a"), "track": 1, "position": 0, "removed": False}], schema=KEY_CHANGES)
-    once = apply_changes(TRACK_KEYS.empty_table(), changes)
-    assert apply_changes(once, changes).drop_columns(["new"]).equals(once.drop_columns(["new"]))
+    changes = pa.Table.from_pylist([{"key": key("a"), "track": 1, "position": 0, "removed": False}], schema=KEY_DIFF)
+    once = apply_key_diff(TRACK_KEYS.empty_table(), changes)
+    assert apply_key_diff(once, changes).drop_columns(["new"]).equals(once.drop_columns(["new"]))

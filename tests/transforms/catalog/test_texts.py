@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from tracktokens.schemas.tables.tracks import TRACKS
-from tracktokens.transforms.catalog.texts import lyrics_text, metadata_text, sung_lines, tags_text
+from tracktokens.transforms.catalog.texts import clean_lyrics, lyrics_text, metadata_text, tags_text
 
 
 def tracks(*rows: dict[str, object]) -> pa.RecordBatch:
@@ -84,7 +84,7 @@ LRC = """\ufeff[ar:Someone]
 
 
 def test_lrc_loses_stamps_and_headers_and_keeps_words() -> None:
-    assert sung_lines(LRC) == "First line\nSecond line\nThird line\nFourth line\nFifth line"
+    assert clean_lyrics(LRC) == "First line\nSecond line\nThird line\nFourth line\nFifth line"
 
 
 @pytest.mark.parametrize(
@@ -101,8 +101,8 @@ def test_lrc_loses_stamps_and_headers_and_keeps_words() -> None:
     ],
 )  # fmt: skip
 def test_a_line_that_is_only_a_mark_is_dropped(mark: str) -> None:
-    assert sung_lines(f"Sing\n{mark}\nalong") == "Sing\nalong"
-    assert sung_lines(mark) is None
+    assert clean_lyrics(f"Sing\n{mark}\nalong") == "Sing\nalong"
+    assert clean_lyrics(mark) is None
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_a_line_that_is_only_a_mark_is_dropped(mark: str) -> None:
     ],
 )
 def test_words_that_look_like_marks_stay(line: str) -> None:
-    assert sung_lines(line) == line
+    assert clean_lyrics(line) == line
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_words_that_look_like_marks_stay(line: str) -> None:
     ],
 )
 def test_marks_beside_words_are_removed(lyrics: str, sung: str | None) -> None:
-    assert sung_lines(lyrics) == sung
+    assert clean_lyrics(lyrics) == sung
 
 
 def test_cleaning_clean_lyrics_changes_nothing() -> None:
@@ -160,9 +160,9 @@ def test_cleaning_clean_lyrics_changes_nothing() -> None:
     ]  # fmt: skip
     draw = random.Random(3)
     for _ in range(3000):
-        once = sung_lines("".join(draw.choices(parts, k=draw.randrange(1, 25))))
+        once = clean_lyrics("".join(draw.choices(parts, k=draw.randrange(1, 25))))
         if once is not None:
-            assert sung_lines(once) == once
+            assert clean_lyrics(once) == once
 
 
 def test_lyrics_are_cleaned_row_by_row() -> None:
@@ -174,6 +174,6 @@ def test_lyrics_are_cleaned_row_by_row() -> None:
 
 
 def test_lyrics_made_to_stall_the_cleaning_are_cleaned_in_bounded_rounds() -> None:
-    assert sung_lines("[a] " * 5000 + "end") == "[a] " * 5000 + "end"
-    assert sung_lines("go " + "x2 " * 2000) is not None
-    assert sung_lines("&" + "amp;" * 2000 + " go") is not None
+    assert clean_lyrics("[a] " * 5000 + "end") == "[a] " * 5000 + "end"
+    assert clean_lyrics("go " + "x2 " * 2000) is not None
+    assert clean_lyrics("&" + "amp;" * 2000 + " go") is not None

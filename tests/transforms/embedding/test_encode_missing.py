@@ -12,17 +12,17 @@ import pytest
 from tracktokens.schemas.errors import TracktokensError
 from tracktokens.schemas.tables.records import FAILURES, INPUTS
 from tracktokens.schemas.tables.rejects import AUDIO_MISSING, AUDIO_UNDECODABLE, NOT_FINITE
-from tracktokens.transforms.embedding.encode_missing import (
+from tracktokens.transforms.embedding.batches import (
     MAX_FILES,
     MAX_TEXT_BYTES,
     MAX_TEXTS,
-    AddFacts,
     LazyEncoder,
     encode_inputs,
     encoding_batches,
 )
+from tracktokens.transforms.embedding.encode_missing import AddRecords
 from tracktokens.transforms.encoders.base import Encoded, Encoder, Failure, LoadedEncoder, encoded
-from tracktokens.transforms.runtime.progress import Board
+from tracktokens.transforms.runtime.progress import ProgressReporter
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.keys import content_keys
 from tracktokens.transforms.store.layout import Store
@@ -84,9 +84,9 @@ def test_the_model_is_loaded_once_and_only_if_there_is_something_to_encode() -> 
 
 
 def test_failures_and_what_float16_cannot_hold_have_a_reason_instead_of_a_vector() -> None:
-    facts = encode_inputs(inputs_of("abc", AUDIO_UNDECODABLE, "huge"), LazyEncoder(LengthEncoder(), 1))
-    assert facts["reason"].to_pylist() == [None, AUDIO_UNDECODABLE, NOT_FINITE]
-    assert facts["vector"][0].as_py() == [3, 0]
+    records = encode_inputs(inputs_of("abc", AUDIO_UNDECODABLE, "huge"), LazyEncoder(LengthEncoder(), 1))
+    assert records["reason"].to_pylist() == [None, AUDIO_UNDECODABLE, NOT_FINITE]
+    assert records["vector"][0].as_py() == [3, 0]
 
 
 @pytest.fixture
@@ -96,8 +96,8 @@ def store(tmp_path: Path) -> Store:
 
 def test_vectors_and_lasting_failures_become_facts_and_a_vanished_file_is_tried_again(store: Store) -> None:
     catalog = store.catalog("c")
-    facts = encode_inputs(inputs_of("abc", AUDIO_UNDECODABLE, AUDIO_MISSING), LazyEncoder(LengthEncoder(), 1))
-    counts = dict(AddFacts(store, catalog, "audio", "e", Board()).process(facts))
+    records = encode_inputs(inputs_of("abc", AUDIO_UNDECODABLE, AUDIO_MISSING), LazyEncoder(LengthEncoder(), 1))
+    counts = dict(AddRecords(store, catalog, "audio", "e", ProgressReporter()).process(records))
     assert (counts["encoded/audio"], counts["failed/audio"]) == (1, 2)
 
     keys = content_keys(pa.array(["abc", AUDIO_UNDECODABLE, AUDIO_MISSING]))
@@ -119,8 +119,8 @@ def test_what_encoding_cost_is_counted_with_the_batch(tmp_path: Path) -> None:
             return replace(super().encode(inputs), decoding_seconds=1.5)
 
     store = Store(str(tmp_path), 1)
-    facts = encode_inputs(inputs_of("abc"), LazyEncoder(Slow(), 1))
-    counts = dict(AddFacts(store, store.catalog("c"), "audio", "e", Board()).process(facts))
+    records = encode_inputs(inputs_of("abc"), LazyEncoder(Slow(), 1))
+    counts = dict(AddRecords(store, store.catalog("c"), "audio", "e", ProgressReporter()).process(records))
     assert counts["decoding_milliseconds/audio"] == 1500
     assert 50 <= counts["encoding_milliseconds/audio"] < 1500
 

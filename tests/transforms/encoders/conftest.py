@@ -56,11 +56,11 @@ def tiny_model(tmp_path: Path) -> Path:
     pooling = {"word_embedding_dimension": 8, "pooling_mode_mean_tokens": True}
     (folder / "1_Pooling" / "config.json").write_text(json.dumps(pooling))
     modules = [("", "Transformer"), ("1_Pooling", "Pooling")]
-    listed = [
+    summarize_release = [
         {"idx": row, "name": str(row), "path": path, "type": f"sentence_transformers.models.{kind}"}
         for row, (path, kind) in enumerate(modules)
     ]
-    (folder / "modules.json").write_text(json.dumps(listed))
+    (folder / "modules.json").write_text(json.dumps(summarize_release))
     (folder / "config_sentence_transformers.json").write_text(json.dumps({"prompts": PROMPTS}))
     (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": WINDOW + 2}))
     return folder

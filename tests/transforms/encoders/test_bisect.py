@@ -9,7 +9,7 @@ import pytest
 from tracktokens.schemas.errors import UsageError
 from tracktokens.schemas.tables.rejects import AUDIO_EMPTY, ENCODER_FAILED, OUT_OF_MEMORY
 from tracktokens.transforms.encoders.base import Encoded, Failure, LoadedEncoder
-from tracktokens.transforms.encoders.bisect import encode_by_halves, is_out_of_memory, with_smaller_batches
+from tracktokens.transforms.encoders.bisect import encode_by_bisection, is_out_of_memory, with_smaller_batches
 
 
 class Fragile(LoadedEncoder):
@@ -40,14 +40,14 @@ def poison(*bad: str) -> Callable[[list[str]], Exception | None]:
 
 def test_a_batch_that_does_not_raise_is_encoded_once() -> None:
     encoder = Fragile(poison())
-    found = encode_by_halves(encoder, pa.array(["a", "bb"]))
+    found = encode_by_bisection(encoder, pa.array(["a", "bb"]))
     assert encoder.batches == [["a", "bb"]]
     np.testing.assert_array_equal(found.vectors, [[1, 1], [2, 1]])
 
 
 def test_poison_is_found_by_halving_and_fails_alone() -> None:
     encoder = Fragile(poison("ccc"))
-    found = encode_by_halves(encoder, pa.array(["a", "bb", "ccc", "dddd", ""]))
+    found = encode_by_bisection(encoder, pa.array(["a", "bb", "ccc", "dddd", ""]))
     assert encoder.batches == [["a", "bb", "ccc", "dddd", ""], ["a", "bb"], ["ccc", "dddd", ""], ["ccc"], ["dddd", ""]]
     np.testing.assert_array_equal(found.vectors, [[1, 1], [2, 1], [0, 0], [4, 1], [0, 1]])
     assert {row: failure.reason for row, failure in found.failures.items()} == {2: ENCODER_FAILED, 4: AUDIO_EMPTY}
@@ -57,13 +57,15 @@ def test_poison_is_found_by_halving_and_fails_alone() -> None:
 
 def test_memory_that_suffices_for_half_a_batch_costs_no_input() -> None:
     encoder = Fragile(lambda texts: MemoryError() if len(texts) > 2 else None)
-    found = encode_by_halves(encoder, pa.array(["a", "bb", "ccc", "dddd", "eeeee"]))
+    found = encode_by_bisection(encoder, pa.array(["a", "bb", "ccc", "dddd", "eeeee"]))
     assert not found.failures
     np.testing.assert_array_equal(found.vectors[:, 0], [1, 2, 3, 4, 5])
 
 
 def test_an_input_that_no_memory_suffices_for_says_so() -> None:
-    found = encode_by_halves(Fragile(lambda texts: MemoryError() if "huge" in texts else None), pa.array(["huge", "a"]))
+    found = encode_by_bisection(
+        Fragile(lambda texts: MemoryError() if "huge" in texts else None), pa.array(["huge", "a"])
+    )
     assert found.failures[0].reason == OUT_OF_MEMORY
     np.testing.assert_array_equal(found.vectors, [[0, 0], [1, 1]])
 
@@ -71,23 +73,23 @@ def test_an_input_that_no_memory_suffices_for_says_so() -> None:
 def test_an_encoder_that_cannot_encode_its_own_probe_is_broken_and_no_input_is_to_blame() -> None:
     encoder = Fragile(poison("a"), works=RuntimeError("device lost"))
     with pytest.raises(RuntimeError, match="device lost"):
-        encode_by_halves(encoder, pa.array(["a", "b"]))
+        encode_by_bisection(encoder, pa.array(["a", "b"]))
 
 
 def test_an_encoder_without_a_probe_that_fails_on_all_of_several_inputs_is_broken() -> None:
     broken = Fragile(lambda texts: ValueError("no weights"), works=False)
     with pytest.raises(ValueError, match="no weights"):
-        encode_by_halves(broken, pa.array(["a", "b", "c"]))
+        encode_by_bisection(broken, pa.array(["a", "b", "c"]))
 
 
 def test_an_encoder_without_a_probe_may_fail_on_some_inputs_or_on_the_only_one() -> None:
     encoder = Fragile(poison("a"), works=False)
-    assert list(encode_by_halves(encoder, pa.array(["a", "b"])).failures) == [0]
-    assert list(encode_by_halves(encoder, pa.array(["a"])).failures) == [0]
+    assert list(encode_by_bisection(encoder, pa.array(["a", "b"])).failures) == [0]
+    assert list(encode_by_bisection(encoder, pa.array(["a"])).failures) == [0]
 
 
 def test_inputs_that_all_fail_though_the_encoder_works_are_all_failures() -> None:
-    found = encode_by_halves(Fragile(poison("a", "b")), pa.array(["a", "b"]))
+    found = encode_by_bisection(Fragile(poison("a", "b")), pa.array(["a", "b"]))
     assert sorted(found.failures) == [0, 1]
     assert found.vectors.shape == (2, 1)
 
@@ -95,7 +97,7 @@ def test_inputs_that_all_fail_though_the_encoder_works_are_all_failures() -> Non
 def test_an_error_of_the_setup_is_no_inputs_fault() -> None:
     encoder = Fragile(lambda texts: UsageError("no such model"))
     with pytest.raises(UsageError, match="no such model"):
-        encode_by_halves(encoder, pa.array(["a", "b"]))
+        encode_by_bisection(encoder, pa.array(["a", "b"]))
     assert len(encoder.batches) == 1
 
 

@@ -2,13 +2,13 @@
 
 import pytest
 
-from tracktokens.schemas.errors import DataRefusedError
+from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.transforms.encoders.weights import check_fit, check_hash
 
 
 def test_another_hash_is_refused() -> None:
     check_hash("12", "12", "the model")
-    with pytest.raises(DataRefusedError, match=r"the model hashes to 12, and the job was started with 13\. Give every"):
+    with pytest.raises(InvalidDataError, match=r"the model hashes to 12, and the job was started with 13\. Give every"):
         check_hash("12", "13", "the model")
 
 
@@ -23,5 +23,5 @@ def test_another_hash_is_refused() -> None:
 def test_weights_that_do_not_fit_are_refused(found: dict[str, tuple[int, ...]], fault: str) -> None:
     wanted = {"a": (1,), "b": (2, 3)}
     check_fit(wanted, wanted, "x", "y")
-    with pytest.raises(DataRefusedError, match=f"^{fault}$"):
+    with pytest.raises(InvalidDataError, match=f"^{fault}$"):
         check_fit(found, wanted, "x", "y")

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tracktokens.schemas.errors import DataRefusedError
-from tracktokens.schemas.tables.records import CODE_FACTS, FAILURES
+from tracktokens.schemas.errors import InvalidDataError
+from tracktokens.schemas.tables.records import CODE_RECORDS, FAILURES
 from tracktokens.transforms.maintenance import compact_bucket
 from tracktokens.transforms.maintenance.compact_bucket import (
     CompactBucket,
@@ -19,13 +19,13 @@ from tracktokens.transforms.maintenance.compact_bucket import (
     rewrite,
     rows_to_keep,
 )
-from tracktokens.transforms.runtime.progress import Board
+from tracktokens.transforms.runtime.progress import ProgressReporter
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.layout import Store
-from tracktokens.transforms.store.record_buckets import CODES, FAILED, VECTORS, FactBucket, list_fact_buckets
-from tracktokens.transforms.store.records import make_vector_facts, read_vectors, write_vectors
+from tracktokens.transforms.store.record_buckets import CODES, FAILED, VECTORS, RecordBucket, list_record_buckets
+from tracktokens.transforms.store.records import make_vector_records, read_vectors, write_vectors
 
-BUCKET = FactBucket(VECTORS, "e", "lyrics", 0)
+BUCKET = RecordBucket(VECTORS, "e", "lyrics", 0)
 MIB = 1 << 20
 
 
@@ -41,7 +41,7 @@ def keys_of(*numbers: int) -> pa.Array:
 def add(store: Store, *numbers: int) -> None:
     """Add a file of vectors that say their keys."""
     vectors = np.repeat(np.array(numbers, np.float16)[:, None], 2, 1)
-    write_vectors(store, "lyrics", "e", 0, make_vector_facts(keys_of(*numbers), vectors))
+    write_vectors(store, "lyrics", "e", 0, make_vector_records(keys_of(*numbers), vectors))
 
 
 def stored(store: Store) -> list[int]:
@@ -98,7 +98,7 @@ def test_the_first_row_of_each_wanted_key_is_kept() -> None:
 def test_compaction_keeps_every_fact_once_in_one_file(store: Store) -> None:
     for number in range(9):
         add(store, number, number + 1)
-    counts = dict(CompactBucket(store, Board()).process(BUCKET))
+    counts = dict(CompactBucket(store, ProgressReporter()).process(BUCKET))
     assert stored(store) == list(range(10))
     assert len(names(store)) == 1
     assert (counts["files_before"], counts["files_after"]) == (9, 1)
@@ -112,7 +112,7 @@ def test_a_bucket_of_few_files_is_left_alone(store: Store) -> None:
     for number in range(7):
         add(store, number)
     before = names(store)
-    list(CompactBucket(store, Board()).process(BUCKET))
+    list(CompactBucket(store, ProgressReporter()).process(BUCKET))
     assert names(store) == before
 
 
@@ -120,7 +120,7 @@ def test_a_year_of_small_files_is_never_more_than_seven(store: Store) -> None:
     most = 0
     for night in range(365):
         add(store, night)
-        list(CompactBucket(store, Board()).process(BUCKET))
+        list(CompactBucket(store, ProgressReporter()).process(BUCKET))
         most = max(most, len(names(store)))
     assert most == 7
     assert stored(store) == list(range(365))
@@ -133,7 +133,7 @@ def test_a_flipped_bit_stops_the_merge_and_gets_no_new_checksum(store: Store) ->
     content = bytearray(broken.read_bytes())
     content[content.index(stored_value(broken))] ^= 1
     broken.write_bytes(content)
-    with pytest.raises(DataRefusedError, match=f"{broken.name} cannot be read .*CRC"):
+    with pytest.raises(InvalidDataError, match=f"{broken.name} cannot be read .*CRC"):
         rewrite(store, BUCKET, names(store))
     assert broken.read_bytes() == content
     assert len(names(store)) == 8
@@ -165,16 +165,16 @@ def test_unwanted_facts_go_and_a_file_of_nothing_else_goes_with_them(store: Stor
 
 def test_failures_and_codes_are_compacted_too(store: Store) -> None:
     failure = pa.record_batch([keys_of(1), ["not_finite"], [None]], schema=FAILURES)
-    code = pa.record_batch([keys_of(2), [7], [0.5], [None]], schema=CODE_FACTS)
-    failures, codes = FactBucket(FAILED, "e", "lyrics", 0), FactBucket(CODES, "b", "lyrics", 0)
+    code = pa.record_batch([keys_of(2), [7], [0.5], [None]], schema=CODE_RECORDS)
+    failures, codes = RecordBucket(FAILED, "e", "lyrics", 0), RecordBucket(CODES, "b", "lyrics", 0)
     for name in ("a.parquet", "b.parquet"):
         files.write_batches(files.join(failures.folder(store), name), FAILURES, [failure])
-        files.write_batches(files.join(codes.folder(store), name), CODE_FACTS, [code])
-    assert {bucket: sorted(found) for bucket, found in list_fact_buckets(store).items()} == {
+        files.write_batches(files.join(codes.folder(store), name), CODE_RECORDS, [code])
+    assert {bucket: sorted(found) for bucket, found in list_record_buckets(store).items()} == {
         failures: ["a.parquet", "b.parquet"],
         codes: ["a.parquet", "b.parquet"],
     }
-    for bucket, schema, row in ((failures, FAILURES, failure), (codes, CODE_FACTS, code)):
+    for bucket, schema, row in ((failures, FAILURES, failure), (codes, CODE_RECORDS, code)):
         rewrite(store, bucket, ["a.parquet", "b.parquet"])
         assert files.read_table(bucket.folder(store), schema).to_pylist() == row.to_pylist()
 
@@ -185,7 +185,7 @@ def test_a_file_that_cannot_be_read_stops_the_merge_before_anything_is_deleted(s
     broken = Path(BUCKET.folder(store), names(store)[3])
     content = broken.read_bytes()
     broken.write_bytes(content[:-9])
-    with pytest.raises(DataRefusedError, match=broken.name):
+    with pytest.raises(InvalidDataError, match=broken.name):
         rewrite(store, BUCKET, names(store))
     broken.write_bytes(content)
     assert stored(store) == list(range(8))
@@ -196,8 +196,8 @@ import os, signal, sys
 from apache_beam.io.filesystems import FileSystems
 from tracktokens.transforms.store import files
 from tracktokens.transforms.maintenance.compact_bucket import CompactBucket
-from tracktokens.transforms.store.record_buckets import FactBucket
-from tracktokens.transforms.runtime.progress import Board
+from tracktokens.transforms.store.record_buckets import RecordBucket
+from tracktokens.transforms.runtime.progress import ProgressReporter
 from tracktokens.transforms.store.layout import Store
 
 left = int(sys.argv[2])
@@ -213,7 +213,7 @@ def counted(step):
 
 FileSystems.rename = staticmethod(counted(FileSystems.rename))
 files.delete_tree = counted(files.delete_tree)
-list(CompactBucket(Store.open(sys.argv[1]), Board()).process(FactBucket("vectors", "e", "lyrics", 0)))
+list(CompactBucket(Store.open(sys.argv[1]), ProgressReporter()).process(RecordBucket("vectors", "e", "lyrics", 0)))
 """
 
 
@@ -228,5 +228,5 @@ def test_a_kill_between_any_two_steps_loses_nothing(store: Store, steps: int, le
     keys = [key for keys, _ in read_vectors(BUCKET.folder(store), keys_of(*range(8))) for key in keys.to_pylist()]
     assert sorted(keys) == keys_of(*range(8)).to_pylist()
     add(store, *range(8, 16))
-    list(CompactBucket(store, Board()).process(BUCKET))
+    list(CompactBucket(store, ProgressReporter()).process(BUCKET))
     assert sorted(set(stored(store))) == list(range(16))

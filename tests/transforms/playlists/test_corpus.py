@@ -5,7 +5,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tracktokens.schemas.errors import DataRefusedError
+from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.schemas.tables.playlists import CORPUS, SCANNED_PLAYLISTS
 from tracktokens.schemas.tables.rejects import REJECTS
 from tracktokens.transforms.playlists.corpus import (
@@ -255,5 +255,5 @@ def test_the_digest_of_a_small_corpus_is_that_of_its_bytes():
 
 def test_a_corpus_without_playlists_is_refused():
     require_playlists(pa.Table.from_batches([corpus("ab")]))
-    with pytest.raises(DataRefusedError, match="No playlist names two tracks of the catalog"):
+    with pytest.raises(InvalidDataError, match="No playlist names two tracks of the catalog"):
         require_playlists(CORPUS.empty_table())

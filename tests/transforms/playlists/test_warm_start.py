@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pytest
 
-from tracktokens.schemas.errors import DataRefusedError
+from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.schemas.tables.playlists import CORPUS
 from tracktokens.schemas.tables.records import KEY
 from tracktokens.transforms.playlists.warm_start import OldVectors, epochs_from, fold_new, started_from
@@ -72,13 +72,15 @@ def test_known_tracks_are_trained_on_and_do_not_only_stay() -> None:
 
 def test_a_new_track_stands_in_the_direction_of_its_neighbours_and_is_as_long_as_the_median_old_one() -> None:
     old = old_vectors(groups(60))
-    listed = groups(60)
-    listed[0] = [*listed[0][:5], "new", *listed[0][5:]]
+    summarize_release = groups(60)
+    summarize_release[0] = [*summarize_release[0][:5], "new", *summarize_release[0][5:]]
 
-    keys, vectors = train(corpus(listed), CONFIG, old)
+    keys, vectors = train(corpus(summarize_release), CONFIG, old)
 
     at = {found: row for row, found in enumerate(keys.to_pylist())}
-    neighbours = unit(vectors)[[at[key(name)] for name in listed[0] if name != "new"]].mean(axis=0, keepdims=True)
+    neighbours = unit(vectors)[[at[key(name)] for name in summarize_release[0] if name != "new"]].mean(
+        axis=0, keepdims=True
+    )
     np.testing.assert_allclose(unit(vectors)[at[key("new")]], unit(neighbours)[0], atol=1e-4)
     lengths = np.linalg.norm(vectors, axis=1)
     known = [row for found, row in at.items() if found != key("new")]
@@ -104,15 +106,15 @@ def test_the_same_start_gives_the_same_bytes_in_whatever_order_playlists_are_cut
 
 
 def test_playlists_without_a_known_track_are_refused() -> None:
-    with pytest.raises(DataRefusedError, match="No track in the playlists has a vector of encoder old"):
+    with pytest.raises(InvalidDataError, match="No track in the playlists has a vector of encoder old"):
         train(corpus([["x", "y"]]), CONFIG, old_vectors(groups(60)))
 
 
 def test_a_track_below_min_count_is_neither_folded_nor_a_neighbour() -> None:
     old = old_vectors([*groups(60), ["known but rare", "g0-1"]])
-    listed = [*groups(60), ["new", "known but rare"], ["new", "g0-1"], ["rare", "g0-1"]]
+    summarize_release = [*groups(60), ["new", "known but rare"], ["new", "g0-1"], ["rare", "g0-1"]]
 
-    keys, vectors = train(corpus(listed), replace(CONFIG, min_count=2), old)
+    keys, vectors = train(corpus(summarize_release), replace(CONFIG, min_count=2), old)
 
     assert not {key("rare"), key("known but rare")} & set(keys.to_pylist())
     at = {found: row for row, found in enumerate(keys.to_pylist())}

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pytest
 
-from tracktokens.schemas.errors import DataRefusedError
+from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.schemas.tables.playlists import CORPUS
 from tracktokens.transforms.playlists import word2vec
 from tracktokens.transforms.playlists.word2vec import (
@@ -137,18 +137,18 @@ def test_a_rarer_track_than_min_count_gets_no_vector():
 
 
 def test_a_min_count_that_no_track_reaches_is_refused():
-    with pytest.raises(DataRefusedError, match=r"No track has 3 entries .* at most 2"):
+    with pytest.raises(InvalidDataError, match=r"No track has 3 entries .* at most 2"):
         train(corpus([["a", "b"], ["a", "c"]]), replace(SMALL, min_count=3))
 
 
 def test_an_empty_corpus_is_refused():
-    with pytest.raises(DataRefusedError, match="nothing to learn"):
+    with pytest.raises(InvalidDataError, match="nothing to learn"):
         train(CORPUS.empty_table(), SMALL)
 
 
 def test_vectors_that_do_not_fit_float16_are_refused():
     for value in (np.nan, np.inf, 70_000.0):
-        with pytest.raises(DataRefusedError, match="diverged"):
+        with pytest.raises(InvalidDataError, match="diverged"):
             word2vec._check_range(np.array([[0.0, value]], np.float32))
 
 

@@ -11,22 +11,22 @@ import pytest
 from apache_beam.pvalue import TaggedOutput
 
 from tracktokens.schemas.modalities import AUDIO, MODALITIES, TAGS
-from tracktokens.schemas.tables.records import INPUT_PLACES
+from tracktokens.schemas.tables.records import INPUT_LOCATIONS
 from tracktokens.schemas.tables.tracks import POSITION_SHIFT
-from tracktokens.schemas.tables.vectors import VECTOR_PLACES
+from tracktokens.schemas.tables.vectors import VECTOR_LOCATIONS
 from tracktokens.transforms.precomputed import load_vectors
 from tracktokens.transforms.precomputed import scan_vectors as module
-from tracktokens.transforms.precomputed.load_vectors import FEW_TAG, TakeVectors, WriteFew, by_fragment
-from tracktokens.transforms.precomputed.scan_cache import UNTOLD, Scans, keep
+from tracktokens.transforms.precomputed.load_vectors import FEW_TAG, LoadVectors, WriteScattered, by_fragment
+from tracktokens.transforms.precomputed.scan_cache import NO_FINGERPRINT, ScanCache, keep
 from tracktokens.transforms.precomputed.scan_vectors import (
-    GivenVectors,
+    PrecomputedEmbeddings,
     ScanVectors,
-    given_vectors,
     join_vectors,
+    open_precomputed,
 )
 from tracktokens.transforms.precomputed.vector_tables import VectorTable
 from tracktokens.transforms.runtime.counters import COUNTS_TAG
-from tracktokens.transforms.runtime.progress import Board
+from tracktokens.transforms.runtime.progress import ProgressReporter
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.keys import content_keys, track_numbers
 from tracktokens.transforms.store.layout import Catalog, Store
@@ -43,7 +43,7 @@ def places_of(*rows: tuple[str, str, str, int]) -> pa.Table:
         pa.array(np.zeros(len(rows), np.uint64)),
         pa.array(positions),
     ]
-    return pa.table(columns, schema=VECTOR_PLACES)
+    return pa.table(columns, schema=VECTOR_LOCATIONS)
 
 
 def tracks_of(*ids: str) -> pa.Table:
@@ -73,13 +73,13 @@ def test_the_first_of_several_vectors_of_a_track_stays_and_the_others_are_reject
 
 
 def test_a_bucket_without_vectors_gives_no_track_one() -> None:
-    joined = join_vectors(pa.Table.from_pylist([], VECTOR_PLACES), tracks_of("a"), AUDIO)
+    joined = join_vectors(pa.Table.from_pylist([], VECTOR_LOCATIONS), tracks_of("a"), AUDIO)
     assert joined.keys.to_pylist() == [None]
 
 
 def test_places_are_divided_by_the_row_group_that_they_are_in() -> None:
     positions = pa.array([(2 << POSITION_SHIFT) + 5, 7, 2 << POSITION_SHIFT])
-    missing = pa.table([content_keys(pa.array(["a", "b", "c"])), positions], schema=INPUT_PLACES)
+    missing = pa.table([content_keys(pa.array(["a", "b", "c"])), positions], schema=INPUT_LOCATIONS)
     parts = {element: part["position"].to_pylist() for element, part in by_fragment(missing, AUDIO)}
     assert parts == {(AUDIO, 0): [7], (AUDIO, 2): [5, 0]}
 
@@ -89,7 +89,7 @@ def table(tmp_path: Path) -> VectorTable:
     vectors = np.random.default_rng(0).standard_normal((3000, 4)).astype(np.float32)
     rows = pa.table({"track_id": [f"t{n}" for n in range(3000)], "vector": list(vectors)})
     pq.write_table(rows, tmp_path / "v.parquet", row_group_size=2000)
-    return given_vectors(str(tmp_path / "v.parquet")).table
+    return open_precomputed(str(tmp_path / "v.parquet")).table
 
 
 @pytest.mark.parametrize("buffer", [1 << 27, 4000])
@@ -99,17 +99,19 @@ def test_what_a_scan_found_can_be_taken_from_the_same_places(
     monkeypatch.setattr(load_vectors, "LEAST_BUFFER", buffer)
     monkeypatch.setattr(load_vectors, "BUCKET_BUFFER", 1)
     store = Store(str(tmp_path / "store"), 4)
-    given = GivenVectors(table, "source")
-    scan = ScanVectors({AUDIO: given}, 1, Scans.of({AUDIO: table}, None), Board())
-    take = TakeVectors({AUDIO: given}, store, Board())
+    given = PrecomputedEmbeddings(table, "source")
+    scan = ScanVectors({AUDIO: given}, 1, ScanCache.of({AUDIO: table}, None), ProgressReporter())
+    take = LoadVectors({AUDIO: given}, store, ProgressReporter())
     [(_, places)] = [part for part in scan.process((AUDIO, 1)) if isinstance(part, tuple)]
     chosen = pa.array([900, 3, 501])
     keys = places["key"].take(chosen)
-    [((_, number), wanted)] = by_fragment(pa.table([keys, places["position"].take(chosen)], schema=INPUT_PLACES), AUDIO)
+    [((_, number), wanted)] = by_fragment(
+        pa.table([keys, places["position"].take(chosen)], schema=INPUT_LOCATIONS), AUDIO
+    )
     taken = list(take.process(((AUDIO, number), [wanted])))
     assert taken[-1] == ("encoded/audio", 3)
     for element in [part.value for part in taken[:-1] if part.tag == FEW_TAG]:  # so few are sent to their buckets
-        WriteFew({AUDIO: given}, store).process((element[0], [element[1]]))
+        WriteScattered({AUDIO: given}, store).process((element[0], [element[1]]))
     stored = [
         dict(zip(found.to_pylist(), vectors.tolist(), strict=True))
         for bucket in range(4)
@@ -123,22 +125,22 @@ def test_what_a_scan_found_can_be_taken_from_the_same_places(
 
 def test_vectors_have_the_id_that_the_user_names_or_one_of_the_files(table: VectorTable, tmp_path: Path) -> None:
     path = str(tmp_path / "v.parquet")
-    named, unnamed = given_vectors(path, source="clap-2024"), given_vectors(path)
-    assert named.encoder_id == GivenVectors(table, "clap-2024").encoder_id != unnamed.encoder_id
+    named, unnamed = open_precomputed(path, source="clap-2024"), open_precomputed(path)
+    assert named.encoder_id == PrecomputedEmbeddings(table, "clap-2024").encoder_id != unnamed.encoder_id
     pq.write_table(pa.table({"track_id": ["t0"], "vector": [[1.0, 2, 3, 4]]}), path)
-    assert given_vectors(path, source="clap-2024").encoder_id == named.encoder_id
-    assert given_vectors(path).encoder_id != unnamed.encoder_id
+    assert open_precomputed(path, source="clap-2024").encoder_id == named.encoder_id
+    assert open_precomputed(path).encoder_id != unnamed.encoder_id
 
 
 def scan_all(table: VectorTable, now: Catalog, before: Catalog | None) -> tuple[list[object], set[object]]:
     """Scan all fragments, keep what was found as a catalog does, and give rejects and counts, and the places."""
-    scans = Scans.of({AUDIO: table}, before)
-    scan = ScanVectors({AUDIO: GivenVectors(table, "source")}, now.buckets, scans, Board())
+    scans = ScanCache.of({AUDIO: table}, before)
+    scan = ScanVectors({AUDIO: PrecomputedEmbeddings(table, "source")}, now.buckets, scans, ProgressReporter())
     outputs = [output for part in table.fragments for output in scan.process((AUDIO, part.number))]
     found: set[object] = set()
     for bucket in range(now.buckets):
         mine = [part[1] for part in outputs if isinstance(part, tuple) and part[0] == bucket]
-        places = pa.Table.from_batches(mine, VECTOR_PLACES)
+        places = pa.Table.from_batches(mine, VECTOR_LOCATIONS)
         if before is not None:
             places = pa.concat_tables([scans.recall(before, bucket), places])
         keep(now, bucket, places)
@@ -183,10 +185,10 @@ def test_row_groups_may_be_numbered_otherwise_the_next_night(tmp_path: Path, nig
     (tmp_path / "vectors").mkdir()
     write("b", ["t1", "t2"])
     write("c", ["t3"])
-    scan_all(given_vectors(str(tmp_path / "vectors")).table, nights[0], None)
+    scan_all(open_precomputed(str(tmp_path / "vectors")).table, nights[0], None)
     (tmp_path / "vectors" / "c.parquet").unlink()
     write("a", ["t2", "t4"])
-    table = given_vectors(str(tmp_path / "vectors")).table
+    table = open_precomputed(str(tmp_path / "vectors")).table
     again, anew = scan_all(table, nights[1], nights[0]), scan_all(table, nights[2], None)
     assert again == anew
     assert len(again[1]) == 4
@@ -194,13 +196,13 @@ def test_row_groups_may_be_numbered_otherwise_the_next_night(tmp_path: Path, nig
 
 def test_a_file_that_changed_or_may_change_still_is_told_otherwise(table: VectorTable, tmp_path: Path) -> None:
     def told() -> list[int]:
-        return list(Scans.of({AUDIO: table}, None).told.values())
+        return list(ScanCache.of({AUDIO: table}, None).told.values())
 
-    assert told() == [UNTOLD, UNTOLD]  # it was written just now
+    assert told() == [NO_FINGERPRINT, NO_FINGERPRINT]  # it was written just now
     grow_old(tmp_path / "v.parquet")
     old = told()
     assert old == told()
-    assert len({*old, UNTOLD}) == 3
+    assert len({*old, NO_FINGERPRINT}) == 3
     os.utime(tmp_path / "v.parquet", (1e9, 1e9 + 1e-3))
     assert not {*told()} & {*old}
 
@@ -211,7 +213,7 @@ def test_a_row_group_with_faults_is_read_again_so_that_its_rejects_are_there(
     path = tmp_path / "faulty.parquet"
     pq.write_table(pa.table({"track_id": ["a", "b"], "vector": [[1.0, 2], [0.0, 0]]}), path)
     grow_old(path)
-    faulty = given_vectors(str(path)).table
+    faulty = open_precomputed(str(path)).table
     first = scan_all(faulty, nights[0], None)
     assert scan_all(faulty, nights[1], nights[0]) == first
     assert "vector_zero" in repr(first)
@@ -221,21 +223,21 @@ def test_a_few_vectors_out_of_many_row_groups_come_into_one_file(tmp_path: Path)
     vectors = np.random.default_rng(0).standard_normal((400, 4)).astype(np.float32)
     rows = pa.table({"track_id": [f"t{n}" for n in range(400)], "vector": list(vectors)})
     pq.write_table(rows, tmp_path / "v.parquet", row_group_size=40)
-    given, store = {AUDIO: given_vectors(str(tmp_path / "v.parquet"))}, Store(str(tmp_path / "store"), 1)
+    given, store = {AUDIO: open_precomputed(str(tmp_path / "v.parquet"))}, Store(str(tmp_path / "store"), 1)
     keys = content_keys(pa.array([str(n) for n in range(10)]))
 
     def wanted(number: int, rows: int) -> pa.RecordBatch:
         columns = [keys.slice(number, 1).take(pa.array([0] * rows)), pa.array(range(rows))]
-        return pa.record_batch(columns, schema=INPUT_PLACES)
+        return pa.record_batch(columns, schema=INPUT_LOCATIONS)
 
-    take, few = TakeVectors(given, store, Board()), []
+    take, few = LoadVectors(given, store, ProgressReporter()), []
     for number in range(10):
-        facts, count = take.process(((AUDIO, number), [wanted(number, 1)]))
+        records, count = take.process(((AUDIO, number), [wanted(number, 1)]))
         assert count == ("encoded/audio", 1)
-        few.append(facts.value[1])
+        few.append(records.value[1])
     folder = store.vectors(AUDIO, given[AUDIO].encoder_id, 0)
     assert files.list_files(folder, ".parquet") == []
-    WriteFew(given, store).process(((AUDIO, 0), few))
+    WriteScattered(given, store).process(((AUDIO, 0), few))
     assert len(files.list_files(folder, ".parquet")) == 1
     assert {key for part, _ in read_vectors(folder, keys) for key in part.to_pylist()} == {*keys.to_pylist()}
     assert list(take.process(((AUDIO, 3), [wanted(3, 5)]))) == [("encoded/audio", 5)]  # an eighth is not few

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tracktokens.schemas.errors import DataRefusedError, UsageError
+from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.transforms.precomputed.vector_tables import (
     VectorRows,
     hash_files,
@@ -85,7 +85,7 @@ def test_null_and_empty_vectors_are_absent_and_bad_ones_have_a_reason(tmp_path: 
 
 
 def test_what_arrow_cannot_read_of_null_rows_of_fixed_lists_is_explained(tmp_path: Path) -> None:
-    with pytest.raises(DataRefusedError, match="write the vectors as lists of any length"):
+    with pytest.raises(InvalidDataError, match="write the vectors as lists of any length"):
         read(write(tmp_path / "v.parquet", ["a", "b", "c"], [[1, 0], None, [0, 1]]))
 
 
@@ -117,13 +117,13 @@ def test_the_first_vector_tells_the_dimension_of_lists_of_any_length(tmp_path: P
 )
 def test_a_column_without_vectors_is_refused(tmp_path: Path, column: pa.Array, fault: str) -> None:
     pq.write_table(pa.table({"track_id": ["a"], "vector": column}), tmp_path / "v.parquet")
-    with pytest.raises(DataRefusedError, match=fault):
+    with pytest.raises(InvalidDataError, match=fault):
         open_vector_table(str(tmp_path / "v.parquet"))
 
 
 def test_a_table_without_the_columns_is_refused_and_the_columns_are_named(tmp_path: Path) -> None:
     pq.write_table(pa.table({"track_id": ["a"], "embedding": [[1.0]]}), tmp_path / "v.parquet")
-    with pytest.raises(DataRefusedError, match="0 columns vector, and one is needed; its columns are track_id, embed"):
+    with pytest.raises(InvalidDataError, match="0 columns vector, and one is needed; its columns are track_id, embed"):
         open_vector_table(str(tmp_path / "v.parquet"))
     assert open_vector_table(str(tmp_path / "v.parquet"), "embedding").dim == 1
 
@@ -131,7 +131,7 @@ def test_a_table_without_the_columns_is_refused_and_the_columns_are_named(tmp_pa
 def test_files_of_different_dimensions_are_refused(tmp_path: Path) -> None:
     write(tmp_path / "a.parquet", ["a"], [[1, 2]])
     write(tmp_path / "b.parquet", ["b"], [[1, 2, 3]], pa.list_(pa.float32(), 3))
-    with pytest.raises(DataRefusedError, match=r"a\.parquet has vectors of 2 dimensions, .*b\.parquet of 3"):
+    with pytest.raises(InvalidDataError, match=r"a\.parquet has vectors of 2 dimensions, .*b\.parquet of 3"):
         open_vector_table(str(tmp_path))
 
 

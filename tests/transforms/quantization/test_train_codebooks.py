@@ -9,15 +9,15 @@ import pytest
 
 from tracktokens.codebooks.codebook import Codebook
 from tracktokens.transforms.quantization.train_codebooks import Start, TrainCodebook, smallest, threshold
-from tracktokens.transforms.runtime.progress import Board
+from tracktokens.transforms.runtime.progress import ProgressReporter
 from tracktokens.transforms.store.bundles import read_codebook_file
 from tracktokens.transforms.store.keys import content_keys, seeded_hash
-from tracktokens.transforms.store.records import make_vector_facts
+from tracktokens.transforms.store.records import make_vector_records
 
 
 def facts_of(count: int) -> pa.Table:
     keys = content_keys(pa.array([str(number) for number in range(count)]))
-    return pa.Table.from_batches([make_vector_facts(keys, np.zeros((count, 2), np.float16))])
+    return pa.Table.from_batches([make_vector_records(keys, np.zeros((count, 2), np.float16))])
 
 
 @pytest.mark.parametrize("wanted", [1, 100, 5_000, 20_000])
@@ -33,11 +33,11 @@ def test_everything_is_taken_where_there_is_too_little() -> None:
 
 
 def test_the_sample_is_the_rows_of_smallest_hash_in_whatever_order_they_come() -> None:
-    facts = facts_of(1000)
-    shuffled = facts.take(pa.array(np.random.default_rng(0).permutation(1000)))
-    hashes = seeded_hash(facts["key"].combine_chunks(), 0)
-    expected = {facts["key"][int(row)].as_py() for row in np.argsort(hashes)[:100]}
-    for table in (facts, shuffled):
+    records = facts_of(1000)
+    shuffled = records.take(pa.array(np.random.default_rng(0).permutation(1000)))
+    hashes = seeded_hash(records["key"].combine_chunks(), 0)
+    expected = {records["key"][int(row)].as_py() for row in np.argsort(hashes)[:100]}
+    for table in (records, shuffled):
         assert set(smallest(table, 100, 0)["key"].to_pylist()) == expected
 
 
@@ -46,9 +46,9 @@ def test_the_named_modalities_are_standardised_and_others_scaled_to_unit_length(
     tmp_path: Path, standardized: list[str]
 ) -> None:
     keys = content_keys(pa.array([str(number) for number in range(100)]))
-    facts = make_vector_facts(keys, np.random.default_rng(0).normal(5, 2, (100, 3)).astype(np.float16))
-    train = TrainCodebook(str(tmp_path), {"audio": "e"}, standardized, {}, 4, 100, 0, 1, Board())
-    train.process(("audio", [facts]))
+    records = make_vector_records(keys, np.random.default_rng(0).normal(5, 2, (100, 3)).astype(np.float16))
+    train = TrainCodebook(str(tmp_path), {"audio": "e"}, standardized, {}, 4, 100, 0, 1, ProgressReporter())
+    train.process(("audio", [records]))
     learned = read_codebook_file(str(tmp_path / "audio.safetensors")).preprocessing
     assert (learned.mean is not None) == bool(standardized)
     assert learned.unit_length == (not standardized)
@@ -59,8 +59,8 @@ def test_standardised_vectors_that_go_on_from_a_codebook_stay_in_its_space(tmp_p
     draw = np.random.default_rng(0)
 
     def learn(folder: Path, vectors: npt.NDArray[np.float64], starts: dict[str, Start]) -> Codebook:
-        train = TrainCodebook(str(folder), {"audio": "e"}, ["audio"], starts, 4, 100, 0, 1, Board())
-        train.process(("audio", [make_vector_facts(keys, vectors.astype(np.float16))]))
+        train = TrainCodebook(str(folder), {"audio": "e"}, ["audio"], starts, 4, 100, 0, 1, ProgressReporter())
+        train.process(("audio", [make_vector_records(keys, vectors.astype(np.float16))]))
         return read_codebook_file(str(folder / "audio.safetensors"))
 
     first = learn(tmp_path / "first", draw.normal(5, 2, (100, 3)), {})

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from apache_beam.io.filesystem import FileMetadata, FileSystem
 
-from tracktokens.schemas.errors import DataRefusedError, UsageError
+from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.schemas.tables.playlists import PLAYLISTS, SCANNED_PLAYLISTS
 from tracktokens.schemas.tables.rejects import (
     ID_NOT_UTF8,
@@ -286,5 +286,5 @@ def test_remote_files_and_globs_are_found(bucket):
 
 def test_a_remote_file_that_is_corrupt_is_refused(bucket):
     MemoryFileSystem.files[f"{bucket}/in/t.parquet"] = b"PAR1"
-    with pytest.raises(DataRefusedError, match=r"memread://bucket/in/t\.parquet cannot be read"):
+    with pytest.raises(InvalidDataError, match=r"memread://bucket/in/t\.parquet cannot be read"):
         find_fragments(f"{bucket}/in", "tracks")

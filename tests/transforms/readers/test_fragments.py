@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tracktokens.schemas.errors import DataRefusedError
+from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.schemas.tables.playlists import PLAYLISTS
 from tracktokens.schemas.tables.tracks import TRACKS
 from tracktokens.transforms.readers.fragments import check_table, estimate_rows, find_fragments
@@ -35,20 +35,20 @@ def test_fragments_are_numbered_by_path_and_row_group(scan, tmp_path):
 )
 def test_a_table_without_its_id_column_is_refused(tmp_path, name, data):
     (tmp_path / name).write_bytes(data)
-    with pytest.raises(DataRefusedError, match=f"{name} has no column track_id; its columns are id, Track_ID; rename"):
+    with pytest.raises(InvalidDataError, match=f"{name} has no column track_id; its columns are id, Track_ID; rename"):
         check_table(find_fragments(str(tmp_path), "tracks"), TRACKS)
 
 
 def test_every_file_is_checked_and_not_only_the_first(tmp_path):
     pq.write_table(pa.table({"track_id": ["a"]}), tmp_path / "a.parquet")
     pq.write_table(pa.table({"id": ["b"]}), tmp_path / "b.parquet")
-    with pytest.raises(DataRefusedError, match=r"b\.parquet has no column track_id; its columns are id; rename"):
+    with pytest.raises(InvalidDataError, match=r"b\.parquet has no column track_id; its columns are id; rename"):
         check_table(find_fragments(str(tmp_path), "tracks"), TRACKS)
 
 
 def test_playlists_need_their_tracks_too(tmp_path):
     (tmp_path / "p.csv").write_bytes(b"playlist_id,tracks\np,a\n")
-    with pytest.raises(DataRefusedError, match="has no column track_ids; its columns are playlist_id, tracks"):
+    with pytest.raises(InvalidDataError, match="has no column track_ids; its columns are playlist_id, tracks"):
         check_table(find_fragments(str(tmp_path), "playlists"), PLAYLISTS)
 
 
@@ -56,9 +56,9 @@ def test_a_column_that_is_there_twice_is_refused_where_it_is_read(scan, tmp_path
     (tmp_path / "t.csv").write_bytes(b"track_id,title,title\na,b,c\n")
     pq.write_table(pa.table([pa.array(["a"])] * 2, ["track_id", "track_id"]), tmp_path / "t.parquet")
     for name, column in (("t.csv", "title"), ("t.parquet", "track_id")):
-        with pytest.raises(DataRefusedError, match=f"{name} has the column {column} more than once"):
+        with pytest.raises(InvalidDataError, match=f"{name} has the column {column} more than once"):
             check_table(find_fragments(str(tmp_path / name), "tracks"), TRACKS)
-        with pytest.raises(DataRefusedError, match="more than once"):
+        with pytest.raises(InvalidDataError, match="more than once"):
             scan(tmp_path / name)
     (tmp_path / "u.csv").write_bytes(b"track_id,,\na,,\n")
     check_table(find_fragments(str(tmp_path / "u.csv"), "tracks"), TRACKS)
@@ -72,14 +72,14 @@ def test_a_column_that_is_there_twice_is_refused_where_it_is_read(scan, tmp_path
 def test_a_table_without_rows_is_refused(scan, tmp_path, name, data):
     (tmp_path / name).write_bytes(data)
     assert scan(tmp_path) == []
-    with pytest.raises(DataRefusedError, match="the tracks table has no rows"):
+    with pytest.raises(InvalidDataError, match="the tracks table has no rows"):
         check_table(find_fragments(str(tmp_path), "tracks"), TRACKS)
 
 
 def test_an_empty_parquet_file_is_refused_alone_and_accepted_beside_others(scan, tmp_path):
     pq.write_table(TRACKS.empty_table(), tmp_path / "a.parquet")
     assert scan(tmp_path) == []
-    with pytest.raises(DataRefusedError, match="has no rows"):
+    with pytest.raises(InvalidDataError, match="has no rows"):
         check_table(find_fragments(str(tmp_path), "tracks"), TRACKS)
     pq.write_table(pa.table({"track_id": ["b"]}), tmp_path / "b.parquet")
     check_table(find_fragments(str(tmp_path), "tracks"), TRACKS)
@@ -92,5 +92,5 @@ def test_text_in_another_shape_is_refused_with_what_to_do(tmp_path):
         ("t.csv", "track_id\na\n".encode("utf-16"), "is UTF-16 text; save it as UTF-8"),
     ):
         (tmp_path / name).write_bytes(data)
-        with pytest.raises(DataRefusedError, match=message):
+        with pytest.raises(InvalidDataError, match=message):
             check_table(find_fragments(str(tmp_path / name), "tracks"), TRACKS)

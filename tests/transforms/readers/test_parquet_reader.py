@@ -2,7 +2,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tracktokens.schemas.errors import DataRefusedError
+from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.schemas.tables.tracks import TRACKS
 from tracktokens.transforms.readers.fragment_reader import read_fragment
 from tracktokens.transforms.readers.fragments import find_fragments
@@ -14,13 +14,13 @@ def test_a_parquet_page_that_is_damaged_is_refused(scan_bytes, tmp_path):
     )
     data = bytearray((tmp_path / "t.parquet").read_bytes())
     data[4:60] = b"\xff" * 56
-    with pytest.raises(DataRefusedError, match=r"t\.parquet cannot be read"):
+    with pytest.raises(InvalidDataError, match=r"t\.parquet cannot be read"):
         scan_bytes(tmp_path, "t.parquet", bytes(data))
 
 
 def test_a_file_that_is_no_parquet_is_refused_by_name(tmp_path):
     (tmp_path / "t.parquet").write_bytes(b"PAR1 and then nothing that belongs there")
-    with pytest.raises(DataRefusedError, match=r"t\.parquet cannot be read: .*; write the file again") as error:
+    with pytest.raises(InvalidDataError, match=r"t\.parquet cannot be read: .*; write the file again") as error:
         find_fragments(str(tmp_path), "tracks")
     assert "\n" not in str(error.value)
 

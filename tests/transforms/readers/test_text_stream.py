@@ -5,7 +5,7 @@ import random
 import pyarrow as pa
 import pytest
 
-from tracktokens.schemas.errors import DataRefusedError
+from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.transforms.readers import text_stream
 from tracktokens.transforms.readers.text_stream import open_text, split_lines
 
@@ -40,7 +40,7 @@ def test_random_bytes_in_compressed_and_parquet_files_are_refused(scan, tmp_path
     source = random.Random(9)
     for name in ("t.parquet", "t.csv.gz", "t.jsonl.bz2", "t.jsonl.zst"):
         (tmp_path / name).write_bytes(source.randbytes(500))
-        with pytest.raises(DataRefusedError, match=f"{name} cannot be read: .*; write the file again"):
+        with pytest.raises(InvalidDataError, match=f"{name} cannot be read: .*; write the file again"):
             scan(tmp_path / name)
 
 
@@ -49,5 +49,5 @@ def test_random_bytes_in_compressed_and_parquet_files_are_refused(scan, tmp_path
 )
 def test_a_compressed_file_that_was_cut_off_is_refused(scan_bytes, tmp_path, name, pack):
     text = b"".join(b'{"track_id":"%d"}\n' % random.Random(row).getrandbits(256) for row in range(2000))
-    with pytest.raises(DataRefusedError, match="cannot be read"):
+    with pytest.raises(InvalidDataError, match="cannot be read"):
         scan_bytes(tmp_path, name, pack(text)[:-30])

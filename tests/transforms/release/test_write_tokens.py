@@ -5,13 +5,8 @@ import pyarrow as pa
 import pytest
 
 from tracktokens.schemas.modalities import AUDIO, MODALITIES
-from tracktokens.transforms.release.write_tokens import (
-    CODED_ROWS,
-    FAILED_ROWS,
-    by_track_bucket,
-    encoding_rejects,
-    fill_codes,
-)
+from tracktokens.transforms.quantization.code_join import CODED_ROWS, FAILED_ROWS, by_track_bucket, fill_codes
+from tracktokens.transforms.release.write_tokens import encoding_rejects
 
 FAR = 1 << 63
 """A track in the second of two buckets."""
@@ -33,8 +28,8 @@ def test_a_code_of_a_track_that_is_not_there_is_a_fault() -> None:
 
 def test_codes_go_to_the_buckets_of_their_tracks() -> None:
     keys = pa.table({"track": pa.array([FAR, 2, 3, FAR + 1], pa.uint64())})
-    facts = pa.table({"code": pa.array([40, 50], pa.int16())})
-    sent = dict(by_track_bucket(keys, pa.array([1, None, 0, 1], pa.int32()), facts, AUDIO, CODED_ROWS, 2))
+    records = pa.table({"code": pa.array([40, 50], pa.int16())})
+    sent = dict(by_track_bucket(keys, pa.array([1, None, 0, 1], pa.int32()), records, AUDIO, CODED_ROWS, 2))
     assert {bucket: part.to_pylist() for bucket, part in sent.items()} == {
         0: [{"modality": 4, "track": 3, "code": 40}],
         1: [{"modality": 4, "track": FAR, "code": 50}, {"modality": 4, "track": FAR + 1, "code": 50}],

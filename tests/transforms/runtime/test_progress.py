@@ -2,19 +2,19 @@
 
 from pathlib import Path
 
-from tracktokens.transforms.runtime.progress import Board
+from tracktokens.transforms.runtime.progress import ProgressReporter
 
 
 def test_what_is_counted_is_added_up_by_stage(tmp_path: Path) -> None:
-    board = Board(str(tmp_path))
-    board.add("encode", total=5)
-    board.add("encode", done=2)
-    board.add("scan", done=1)
+    progress = ProgressReporter(str(tmp_path))
+    progress.add("encode", total=5)
+    progress.add("encode", done=2)
+    progress.add("scan", done=1)
     (tmp_path / "other-process.json").write_text('{"encode": {"done": 1, "total": 4}}')
-    assert board.read() == {"encode": {"done": 3, "total": 9}, "scan": {"done": 1, "total": 0}}
+    assert progress.read() == {"encode": {"done": 3, "total": 9}, "scan": {"done": 1, "total": 0}}
 
 
 def test_a_worker_that_does_not_share_the_disk_counts_for_nobody(tmp_path: Path) -> None:
-    Board(str(tmp_path / "elsewhere")).add("encode", done=1)
-    Board().add("encode", done=1)
+    ProgressReporter(str(tmp_path / "elsewhere")).add("encode", done=1)
+    ProgressReporter().add("encode", done=1)
     assert list(tmp_path.iterdir()) == []

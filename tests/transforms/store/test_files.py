@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from tracktokens.schemas.errors import DataRefusedError
+from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.transforms.store import files
 
 SCHEMA = pa.schema([("number", pa.int64())])
@@ -41,7 +41,7 @@ def test_a_folder_that_is_not_there_has_no_files(tmp_path: Path) -> None:
 def test_a_file_of_other_columns_is_refused_by_name(tmp_path: Path) -> None:
     other = pa.schema([("text", pa.string())])
     files.write_batches(str(tmp_path / "a.parquet"), other, [])
-    with pytest.raises(DataRefusedError, match=r"a\.parquet has the columns text"):
+    with pytest.raises(InvalidDataError, match=r"a\.parquet has the columns text"):
         files.read_table(str(tmp_path), SCHEMA)
 
 
@@ -49,7 +49,7 @@ def test_a_truncated_file_is_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     files.write_batches(str(path), SCHEMA, [pa.record_batch({"number": [1] * 1000})])
     path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(DataRefusedError, match=r"a\.parquet cannot be read"):
+    with pytest.raises(InvalidDataError, match=r"a\.parquet cannot be read"):
         files.read_table(str(tmp_path), SCHEMA)
 
 

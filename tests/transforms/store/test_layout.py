@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from tracktokens.schemas.errors import DataRefusedError, UsageError
+from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.schemas.manifests.encoder import EncoderManifest
 from tracktokens.schemas.manifests.store import buckets_for
 from tracktokens.transforms.store.layout import Store, part_name
@@ -45,7 +45,7 @@ def test_another_format_version_is_refused(tmp_path: Path) -> None:
     Store.open_or_create(str(tmp_path), 1)
     manifest = tmp_path / "store.json"
     manifest.write_text(manifest.read_text().replace('"format": 1', '"format": 2'))
-    with pytest.raises(DataRefusedError, match="format version 2, this tracktokens reads 1"):
+    with pytest.raises(InvalidDataError, match="format version 2, this tracktokens reads 1"):
         Store.open(str(tmp_path))
 
 
@@ -62,7 +62,7 @@ def test_equal_keys_give_equal_file_names() -> None:
 
 def test_an_encoder_is_described_beside_its_vectors(tmp_path: Path) -> None:
     store = Store.open_or_create(str(tmp_path), 1)
-    with pytest.raises(DataRefusedError, match=r"encoder\.json is missing"):
+    with pytest.raises(InvalidDataError, match=r"encoder\.json is missing"):
         store.read_encoder("audio", "e")
     described = EncoderManifest(standardize=True, identity={"name": "e"})
     (tmp_path / "vectors" / "audio" / "e").mkdir(parents=True)

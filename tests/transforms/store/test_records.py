@@ -6,14 +6,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tracktokens.schemas.errors import DataRefusedError
+from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.schemas.tables.records import FAILURES
 from tracktokens.transforms.maintenance.compact_bucket import CompactBucket
-from tracktokens.transforms.runtime.progress import Board
+from tracktokens.transforms.runtime.progress import ProgressReporter
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.layout import Store
-from tracktokens.transforms.store.record_buckets import FactBucket
-from tracktokens.transforms.store.records import make_vector_facts, read_vectors, unencoded, write_vectors
+from tracktokens.transforms.store.record_buckets import RecordBucket
+from tracktokens.transforms.store.records import make_vector_records, read_vectors, unencoded, write_vectors
 
 
 def keys_of(*numbers: int) -> pa.Array:
@@ -21,7 +21,7 @@ def keys_of(*numbers: int) -> pa.Array:
 
 
 def facts_of(*numbers: int, dim: int = 2) -> pa.RecordBatch:
-    return make_vector_facts(keys_of(*numbers), np.repeat(np.array(numbers, np.float16)[:, None], dim, 1))
+    return make_vector_records(keys_of(*numbers), np.repeat(np.array(numbers, np.float16)[:, None], dim, 1))
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_a_key_twice_in_one_file_comes_once(store: Store) -> None:
 def test_vectors_of_two_dimensions_are_refused(store: Store) -> None:
     write_vectors(store, "lyrics", "e", 0, facts_of(1))
     write_vectors(store, "lyrics", "e", 0, facts_of(2, dim=3))
-    with pytest.raises(DataRefusedError, match=r"vectors of \[2, 3\] dimensions"):
+    with pytest.raises(InvalidDataError, match=r"vectors of \[2, 3\] dimensions"):
         list(read_vectors(store.vectors("lyrics", "e", 0), keys_of(1, 2)))
 
 
@@ -68,7 +68,7 @@ def test_a_reader_finds_facts_that_were_merged_after_it_listed_the_files(store: 
     wanted = keys_of(*range(1, 9))
     reading = read_vectors(folder, wanted)
     found = [next(reading)]
-    list(CompactBucket(store, Board()).process(FactBucket("vectors", "e", "lyrics", 0)))
+    list(CompactBucket(store, ProgressReporter()).process(RecordBucket("vectors", "e", "lyrics", 0)))
     found += reading
     assert len(files.list_files(folder, ".parquet")) == 1
     assert sorted(key for keys, _ in found for key in keys.to_pylist()) == wanted.to_pylist()

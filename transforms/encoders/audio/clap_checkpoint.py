@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from tracktokens.schemas.errors import DataRefusedError, UsageError
+from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.transforms.audio import DECODING_VERSION, Signal, Windows
 from tracktokens.transforms.encoders.audio.clap_base import BATCH_SIZE, ClapNetwork, LoadedClapEncoder
 from tracktokens.transforms.encoders.audio.clap_transformers import clap_folder_encoder
@@ -107,7 +107,7 @@ class ClapEncoder(Encoder):
 
         Raises:
             UsageError: the checkpoint or the device is not on this machine, or laion-clap cannot be imported.
-            DataRefusedError: the checkpoint is another than the job was started with, or does not fit the model.
+            InvalidDataError: the checkpoint is another than the job was started with, or does not fit the model.
         """
         import torch
 
@@ -130,7 +130,7 @@ def clap_encoder(
 
     Raises:
         UsageError: there is no such checkpoint or model.
-        DataRefusedError: the checkpoint is unsafe to read and not trusted, damaged, or of another model.
+        InvalidDataError: the checkpoint is unsafe to read and not trusted, damaged, or of another model.
     """
     path = Path(checkpoint).resolve()
     if path.is_dir():
@@ -182,7 +182,7 @@ def read_audio_weights(checkpoint: Path, trusted: bool) -> dict[str, "torch.Tens
         trusted: whether it may be unpickled, which runs any code that it holds.
 
     Raises:
-        DataRefusedError: it holds more than weights and is not trusted, or cannot be read.
+        InvalidDataError: it holds more than weights and is not trusted, or cannot be read.
     """
     import torch
 
@@ -207,11 +207,11 @@ def _read_checkpoint(checkpoint: Path, trusted: bool) -> object:
     except Exception as error:  # unpickling raises whatever the file makes it raise
         unsafe = re.search(r"GLOBAL (\S+)", str(error))
         if isinstance(error, pickle.UnpicklingError) and unsafe and not trusted:
-            raise DataRefusedError(
+            raise InvalidDataError(
                 f"{checkpoint} holds more than weights ({unsafe[1]}), and reading that may run any code:"
                 " give --trust-checkpoint if you trust where it comes from"
             ) from error
-        raise DataRefusedError(f"{checkpoint} is no PyTorch checkpoint, or is damaged: get it again") from error
+        raise InvalidDataError(f"{checkpoint} is no PyTorch checkpoint, or is damaged: get it again") from error
 
 
 def _numpy_scalars() -> list[Any]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from tracktokens.schemas.errors import DataRefusedError, UsageError
+from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.transforms.audio import DECODING_VERSION, Signal, Windows
 from tracktokens.transforms.audio.errors import one_line
 from tracktokens.transforms.encoders.audio.clap_base import BATCH_SIZE, ClapNetwork, LoadedClapEncoder
@@ -84,7 +84,7 @@ class ClapFolderEncoder(Encoder):
 
         Raises:
             UsageError: the folder or the device is not on this machine.
-            DataRefusedError: the folder is another than the job was started with, or its weights do not fit.
+            InvalidDataError: the folder is another than the job was started with, or its weights do not fit.
         """
         import torch
 
@@ -98,7 +98,7 @@ def clap_folder_encoder(root: str, folder: Path, device: str | None = None) -> C
 
     Raises:
         UsageError: the folder lacks a file.
-        DataRefusedError: it holds another kind of model, or its configurations make no sense.
+        InvalidDataError: it holds another kind of model, or its configurations make no sense.
     """
     weights = folder_hash(folder)
     _read_config(folder)
@@ -139,7 +139,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise DataRefusedError(f"{path} is no JSON: {error}") from error
+        raise InvalidDataError(f"{path} is no JSON: {error}") from error
     return content if isinstance(content, dict) else {}
 
 
@@ -147,13 +147,13 @@ def _read_config(folder: Path) -> Any:
     """Read the configuration of the audio half, a ``ClapAudioConfig``."""
     kind = _read_json(folder / CONFIG).get("model_type")
     if kind != "clap":
-        raise DataRefusedError(f"{folder} is a model of type {kind}, not clap")
+        raise InvalidDataError(f"{folder} is a model of type {kind}, not clap")
     from transformers import ClapConfig
 
     try:
         return ClapConfig.from_pretrained(folder, local_files_only=True).audio_config
     except Exception as error:  # what transformers raises differs from version to version
-        raise DataRefusedError(f"{folder / CONFIG} cannot be used: {one_line(str(error))}") from error
+        raise InvalidDataError(f"{folder / CONFIG} cannot be used: {one_line(str(error))}") from error
 
 
 def _read_extractor(folder: Path) -> Any:
@@ -164,7 +164,7 @@ def _read_extractor(folder: Path) -> Any:
         extractor = ClapFeatureExtractor.from_pretrained(folder, local_files_only=True)
         _windows(extractor)
     except Exception as error:  # the same
-        raise DataRefusedError(f"the feature extractor of {folder} cannot be used: {one_line(str(error))}") from error
+        raise InvalidDataError(f"the feature extractor of {folder} cannot be used: {one_line(str(error))}") from error
     return extractor
 
 
@@ -207,7 +207,7 @@ def _load_network(encoder: ClapFolderEncoder) -> _FolderNetwork:
     _fill(model, folder)
     extractor = _read_extractor(folder)
     if model.config.enable_fusion != (extractor.truncation == "fusion"):
-        raise DataRefusedError(f"{folder}: its model and its feature extractor do not agree on enable_fusion")
+        raise InvalidDataError(f"{folder}: its model and its feature extractor do not agree on enable_fusion")
     return _FolderNetwork(model.to(device).eval(), extractor)
 
 
@@ -234,6 +234,6 @@ def _read_weights(path: Path) -> dict[str, "torch.Tensor"]:
         state = torch.load(path, map_location="cpu", weights_only=True)
         return {name: tensor for name, tensor in state.items() if name.startswith(_AUDIO_PARTS)}
     except Exception as error:  # unpickling raises whatever the file makes it raise
-        raise DataRefusedError(
+        raise InvalidDataError(
             f"{path} is damaged, or holds more than weights, which may run any code: save the model as safetensors"
         ) from error

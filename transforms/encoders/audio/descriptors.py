@@ -80,7 +80,7 @@ class DescribeFile:
         """Return the vector of a local file, and for how many seconds it was decoded.
 
         Raises:
-            AudioRefusedError: no window of it can be had, and why.
+            AudioDecodeError: no window of it can be had, and why.
         """
         start = time.monotonic()
         heard = read_windows(path, windows)

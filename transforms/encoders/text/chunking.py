@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
     from tokenizers import Encoding, Tokenizer
 
-PIECE_RULE = 1
+CHUNK_RULE = 1
 """Version of the rule above. Raise it when a change of the rule changes vectors."""
 
-MAX_PIECES = 32
+MAX_CHUNKS = 32
 """Pieces of one text that are encoded, from its start: some 8,000 word pieces at 256 a window, beyond any song."""
 
 MAX_CHARACTERS = 1 << 17
@@ -31,7 +31,7 @@ MAX_CHARACTERS = 1 << 17
 
 
 @dataclass(frozen=True)
-class Piece:
+class TextChunk:
     """A part of a text that fits into the model's window.
 
     Attributes:
@@ -45,10 +45,10 @@ class Piece:
 
 def rule_identity() -> Mapping[str, int]:
     """Return what the rule adds to the identity of an encoder."""
-    return {"version": PIECE_RULE, "max_pieces": MAX_PIECES, "max_characters": MAX_CHARACTERS}
+    return {"version": CHUNK_RULE, "max_pieces": MAX_CHUNKS, "max_characters": MAX_CHARACTERS}
 
 
-class PieceCutter:
+class Chunker:
     """The rule for one model and prompt. Not for two threads at once: a fast tokenizer refuses that.
 
     Attributes:
@@ -73,7 +73,7 @@ class PieceCutter:
         longest = sys.maxsize if length is None else int(min(length, sys.maxsize))  # some say infinity, or 10^30
         self.window = max(1, longest - self.overhead)
 
-    def cut(self, texts: Sequence[str]) -> list[list[Piece]]:
+    def cut(self, texts: Sequence[str]) -> list[list[TextChunk]]:
         """Cut each text into the pieces that are encoded for it, at least one."""
         shortened = [text[:MAX_CHARACTERS] for text in texts]
         encodings = self._encode(shortened)
@@ -91,7 +91,7 @@ class PieceCutter:
         return encodings
 
 
-def cut(text: str, encoding: "Encoding", window: int) -> list[Piece]:
+def cut(text: str, encoding: "Encoding", window: int) -> list[TextChunk]:
     """Cut a text into pieces of at most ``window`` word pieces, by the rule in this module's docstring.
 
     Args:
@@ -100,18 +100,18 @@ def cut(text: str, encoding: "Encoding", window: int) -> list[Piece]:
         window: Word pieces that fit into the model, at least 1.
     """
     if len(encoding) <= window:
-        return [Piece(text, max(1, len(encoding)))]
+        return [TextChunk(text, max(1, len(encoding)))]
     spans = np.array(encoding.offsets)
     newlines = np.flatnonzero(np.array(list(text)) == "\n")
     line_starts = _changes(np.searchsorted(newlines, spans[:, 1] - 1))
     word_starts = _changes(np.array([-1 if word is None else word for word in encoding.word_ids]))
-    pieces: list[Piece] = []
+    pieces: list[TextChunk] = []
     start = 0
-    while start < len(spans) and len(pieces) < MAX_PIECES:
+    while start < len(spans) and len(pieces) < MAX_CHUNKS:
         stop = _stop(start, len(spans), window, (line_starts, word_starts))
         after = spans[stop, 0] if stop < len(spans) else len(text)
         unread = text[spans[stop - 1, 1] : after].rstrip()  # accents, say, of which a tokenizer makes nothing
-        pieces.append(Piece(text[spans[start, 0] : spans[stop - 1, 1]] + unread, stop - start))
+        pieces.append(TextChunk(text[spans[start, 0] : spans[stop - 1, 1]] + unread, stop - start))
         start = stop
     return pieces
 
@@ -132,7 +132,7 @@ def _stop(start: int, end: int, window: int, breaks: Sequence[npt.NDArray[np.int
     return start + window
 
 
-def mean_of_pieces(vectors: npt.NDArray[np.float32], cuts: Sequence[Sequence[Piece]]) -> npt.NDArray[np.float32]:
+def mean_of_chunks(vectors: npt.NDArray[np.float32], cuts: Sequence[Sequence[TextChunk]]) -> npt.NDArray[np.float32]:
     """Average the pieces' unit vectors, weighted by their word pieces, to a unit vector a text.
 
     Args:

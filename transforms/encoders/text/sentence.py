@@ -18,12 +18,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tracktokens.schemas.errors import DataRefusedError, UsageError
+from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.schemas.tables.rejects import NOT_FINITE
 from tracktokens.transforms.encoders.base import Encoded, Encoder, Failure, LoadedEncoder, encoded
 from tracktokens.transforms.encoders.bisect import with_smaller_batches
 from tracktokens.transforms.encoders.devices import CPU, CUDA, check_device_name, find_device
-from tracktokens.transforms.encoders.text.chunking import Piece, PieceCutter, mean_of_pieces, rule_identity
+from tracktokens.transforms.encoders.text.chunking import Chunker, TextChunk, mean_of_chunks, rule_identity
 from tracktokens.transforms.encoders.text.model_files import choose_prompt, graph_hash, model_folder, model_hash
 from tracktokens.transforms.encoders.text.onnx_graphs import ONNX, OPENVINO, require_packages
 from tracktokens.transforms.encoders.weights import SharedModels
@@ -90,7 +90,7 @@ class SentenceEncoder(Encoder):
 
         Raises:
             UsageError: The model or the device is not on this machine, or one does not go with the other.
-            DataRefusedError: The model on this machine is not the one that the job was started with.
+            InvalidDataError: The model on this machine is not the one that the job was started with.
         """
         import torch
 
@@ -131,7 +131,7 @@ def sentence_encoder(
 
     Raises:
         UsageError: There is no such model, prompt or graph on this machine, or the choice makes no sense.
-        DataRefusedError: The packaged model is damaged.
+        InvalidDataError: The packaged model is damaged.
     """
     _check_choice(backend, precision, graph, device)
     folder = model_folder(model)
@@ -172,7 +172,7 @@ _models: SharedModels[_SharedModel] = SharedModels()
 def _load_model(encoder: SentenceEncoder, precision: str, device: "torch.device", threads: int) -> _SharedModel:
     folder = model_folder(encoder.model)
     if (found := model_hash(folder)) != encoder.weights:
-        raise DataRefusedError(
+        raise InvalidDataError(
             f"text model {folder}: its files hash to {found}, and the job was started with {encoder.weights}."
             " Give every worker the same model, and do not change it while a job runs"
         )
@@ -207,7 +207,7 @@ def _use_graph(
     elif graph_hash(folder, encoder.graph) == encoder.graph_weights:
         graphs.run_given(transformer, folder / encoder.graph, encoder.backend, threads)
     else:
-        raise DataRefusedError(f"{folder / encoder.graph} is another graph than the one that the job was started with")
+        raise InvalidDataError(f"{folder / encoder.graph} is another graph than the one that the job was started with")
 
 
 @contextmanager
@@ -235,7 +235,7 @@ class LoadedSentenceEncoder(LoadedEncoder):
         transformer = model.transformer
         own_prompt = transformer.prompts.get(transformer.default_prompt_name or "") or ""
         with model.lock:
-            self._cutter = PieceCutter(transformer, own_prompt if prompt is None else prompt)
+            self._cutter = Chunker(transformer, own_prompt if prompt is None else prompt)
         [probe] = self._probe()
         if not np.isfinite(probe).all():
             raise UsageError("the text model gives no finite numbers in this precision: give --text-precision float32")
@@ -259,28 +259,28 @@ class LoadedSentenceEncoder(LoadedEncoder):
         self._probe()
         return True
 
-    def pieces(self, texts: Sequence[str]) -> list[list[Piece]]:
+    def pieces(self, texts: Sequence[str]) -> list[list[TextChunk]]:
         """Cut each text into the pieces that are encoded for it, at least one."""
         with self._model.lock:
             return self._cutter.cut(texts)
 
     def _probe(self) -> npt.NDArray[np.float32]:
-        return self._forward([Piece(_PROBE, 1)])
+        return self._forward([TextChunk(_PROBE, 1)])
 
     def _vectors(self, texts: list[str]) -> npt.NDArray[np.float32]:
         """Encode texts, all their pieces in one go: the more there are, the better they are sorted by length."""
         if not texts:
             return np.zeros((0, self._dim), np.float32)
         cuts = self.pieces(texts)
-        return mean_of_pieces(self._forward([piece for pieces in cuts for piece in pieces]), cuts)
+        return mean_of_chunks(self._forward([piece for pieces in cuts for piece in pieces]), cuts)
 
-    def _forward(self, pieces: list[Piece]) -> npt.NDArray[np.float32]:
+    def _forward(self, pieces: list[TextChunk]) -> npt.NDArray[np.float32]:
         """Run the model, in smaller batches where memory runs out: one unit vector a piece, shape (pieces, dim)."""
         word_pieces = np.array([piece.word_pieces for piece in pieces]) + self._cutter.overhead
         with self._model.lock:
             return with_smaller_batches(lambda batch: self._run(pieces, word_pieces, batch), self._batch)
 
-    def _run(self, pieces: list[Piece], word_pieces: npt.NDArray[np.int64], batch: int) -> npt.NDArray[np.float32]:
+    def _run(self, pieces: list[TextChunk], word_pieces: npt.NDArray[np.int64], batch: int) -> npt.NDArray[np.float32]:
         order: list[int] = []
         parts: list[npt.NDArray[np.float32]] = []
         for rows in even_batches(word_pieces, batch):

@@ -15,7 +15,7 @@ import pytest
 import soundfile as sf
 import torch
 
-from tracktokens.schemas.errors import DataRefusedError, UsageError
+from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.schemas.tables import rejects
 from tracktokens.transforms.audio import Reading, WindowReader
 from tracktokens.transforms.encoders.audio.clap_checkpoint import (
@@ -219,7 +219,7 @@ def test_two_loads_give_the_same_vectors_and_share_the_model_while_one_is_held(
 
 
 def test_a_checkpoint_that_changes_after_the_job_began_is_refused(checkpoint: Path, root: Path) -> None:
-    with pytest.raises(DataRefusedError, match="and the job was started with 123"):
+    with pytest.raises(InvalidDataError, match="and the job was started with 123"):
         replace(clap_encoder(str(root), str(checkpoint), TINY), weights="123").load(1)
 
 
@@ -236,7 +236,7 @@ class Payload:
 def test_a_checkpoint_that_could_run_code_is_refused_until_it_is_trusted(real: Path, tmp_path: Path) -> None:
     path, mark = tmp_path / "unsafe.pt", tmp_path / "mark"
     torch.save({"state_dict": torch.load(real / "state.pt"), "args": Payload(mark)}, path)
-    with pytest.raises(DataRefusedError, match=r"holds more than weights .*--trust-checkpoint") as refused:
+    with pytest.raises(InvalidDataError, match=r"holds more than weights .*--trust-checkpoint") as refused:
         clap_encoder("audio", str(path), TINY)
     assert "\n" not in str(refused.value)
     assert not mark.exists()
@@ -248,12 +248,12 @@ def test_a_checkpoint_that_could_run_code_is_refused_until_it_is_trusted(real: P
 def test_what_is_no_checkpoint_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "weights.pt"
     path.write_bytes(content)
-    with pytest.raises(DataRefusedError, match=r"weights\.pt is no PyTorch checkpoint, or is damaged"):
+    with pytest.raises(InvalidDataError, match=r"weights\.pt is no PyTorch checkpoint, or is damaged"):
         clap_encoder("audio", str(path), TINY)
 
 
 def test_a_checkpoint_of_another_size_is_refused_before_a_job_starts(checkpoint: Path) -> None:
-    with pytest.raises(DataRefusedError, match=r"does not fit HTSAT-base: audio_projection\.0\.weight is") as refused:
+    with pytest.raises(InvalidDataError, match=r"does not fit HTSAT-base: audio_projection\.0\.weight is") as refused:
         clap_encoder("audio", str(checkpoint), "HTSAT-base")
     assert "(512, 768), not (512, 1024)" in str(refused.value)
     assert TINY in str(refused.value)
@@ -264,15 +264,15 @@ def test_a_checkpoint_of_a_fusion_model_or_of_none_is_refused(real: Path, tmp_pa
     fusion = "audio_branch.patch_embed.fusion_model.local_att.0.weight"
     torch.save({**state, fusion: torch.zeros(1)}, tmp_path / "fusion.pt")
     torch.save({"weight": torch.zeros(1)}, tmp_path / "other.pt")
-    with pytest.raises(DataRefusedError, match=r"fusion_model.* is .*, not a part of it"):
+    with pytest.raises(InvalidDataError, match=r"fusion_model.* is .*, not a part of it"):
         clap_encoder("audio", str(tmp_path / "fusion.pt"), TINY)
-    with pytest.raises(DataRefusedError, match=r"audio_projection\.0\.weight is missing"):
+    with pytest.raises(InvalidDataError, match=r"audio_projection\.0\.weight is missing"):
         clap_encoder("audio", str(tmp_path / "other.pt"), TINY)
 
 
 def test_a_checkpoint_that_differs_elsewhere_is_refused_when_it_is_loaded(checkpoint: Path, root: Path) -> None:
     encoder = clap_encoder(str(root), str(checkpoint), "HTSAT-tiny-win-1536")
-    with pytest.raises(DataRefusedError, match=r"does not fit HTSAT-tiny-win-1536: audio_branch\.\S+ is \(513, "):
+    with pytest.raises(InvalidDataError, match=r"does not fit HTSAT-tiny-win-1536: audio_branch\.\S+ is \(513, "):
         encoder.load(1)
 
 

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import ClapAudioConfig, ClapConfig, ClapFeatureExtractor, ClapModel, ClapTextConfig
 
-from tracktokens.schemas.errors import DataRefusedError, UsageError
+from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.schemas.tables import rejects
 from tracktokens.transforms.encoders.audio.clap_base import LoadedClapEncoder
 from tracktokens.transforms.encoders.audio.clap_checkpoint import clap_encoder
@@ -202,14 +202,14 @@ class Payload:
 def test_a_pickle_that_could_run_code_is_refused_and_not_run(copy: Path, root: Path, tmp_path: Path) -> None:
     torch.save({**unpack(copy), "args": Payload(tmp_path / "mark")}, copy / "pytorch_model.bin")
     encoder = clap_encoder(str(root), str(copy))
-    with pytest.raises(DataRefusedError, match=r"pytorch_model\.bin is damaged, or holds more than weights"):
+    with pytest.raises(InvalidDataError, match=r"pytorch_model\.bin is damaged, or holds more than weights"):
         encoder.load(1)
     assert not (tmp_path / "mark").exists()
 
 
 def test_a_damaged_file_of_weights_is_refused(copy: Path, root: Path) -> None:
     (copy / "model.safetensors").write_bytes(b"cut off")
-    with pytest.raises(DataRefusedError, match=r"model\.safetensors is damaged"):
+    with pytest.raises(InvalidDataError, match=r"model\.safetensors is damaged"):
         clap_encoder(str(root), str(copy)).load(1)
 
 
@@ -217,7 +217,7 @@ def test_weights_that_would_leave_a_part_as_it_was_drawn_are_refused(copy: Path,
     weights = unpack(copy)
     del weights["audio_projection.linear1.weight"]
     save_file(weights, copy / "model.safetensors")
-    with pytest.raises(DataRefusedError, match=r"audio_projection\.linear1\.weight is missing, not \(24, 64\)"):
+    with pytest.raises(InvalidDataError, match=r"audio_projection\.linear1\.weight is missing, not \(24, 64\)"):
         clap_encoder(str(root), str(copy)).load(1)
 
 
@@ -227,26 +227,26 @@ def edit(path: Path, **changes: object) -> None:
 
 def test_a_model_and_an_extractor_that_do_not_go_together_are_refused(copy: Path, root: Path) -> None:
     edit(copy / "preprocessor_config.json", truncation="fusion")
-    with pytest.raises(DataRefusedError, match="do not agree on enable_fusion"):
+    with pytest.raises(InvalidDataError, match="do not agree on enable_fusion"):
         clap_encoder(str(root), str(copy)).load(1)
 
 
 def test_a_model_of_another_kind_is_refused(copy: Path) -> None:
     edit(copy / "config.json", model_type="roberta")
-    with pytest.raises(DataRefusedError, match="is a model of type roberta, not clap"):
+    with pytest.raises(InvalidDataError, match="is a model of type roberta, not clap"):
         clap_encoder("audio", str(copy))
 
 
 @pytest.mark.parametrize("name", ["config.json", "preprocessor_config.json"])
 def test_a_configuration_that_cannot_be_read_is_refused(copy: Path, name: str) -> None:
     (copy / name).write_text("{")
-    with pytest.raises(DataRefusedError, match=r"is no JSON|cannot be used"):
+    with pytest.raises(InvalidDataError, match=r"is no JSON|cannot be used"):
         clap_encoder("audio", str(copy))
 
 
 def test_windows_that_make_no_sense_are_refused(copy: Path) -> None:
     edit(copy / "preprocessor_config.json", max_length_s=0)
-    with pytest.raises(DataRefusedError, match=r"cannot be used: .*windows need") as refused:
+    with pytest.raises(InvalidDataError, match=r"cannot be used: .*windows need") as refused:
         clap_encoder("audio", str(copy))
     assert "\n" not in str(refused.value)
 
@@ -275,5 +275,5 @@ def test_the_identity_knows_weights_and_configurations_and_not_where_they_or_the
 
 
 def test_a_folder_that_changes_after_the_job_began_is_refused(folder: Path) -> None:
-    with pytest.raises(DataRefusedError, match="and the job was started with 123"):
+    with pytest.raises(InvalidDataError, match="and the job was started with 123"):
         replace(clap_encoder("a", str(folder)), weights="123").load(1)

