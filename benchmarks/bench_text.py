@@ -159,7 +159,7 @@ def compare_backends(modality: str, texts: pa.StringArray, arguments: argparse.N
         codebook = fit_codebook(vectors[0], modality=modality, encoder_id=encoder_id, codebook_size=CODES).codebook
     tokens = [assign(codebook, found).codes for found in vectors]
     print(
-        f"{modality}, {len(texts)} texts, {codebook.num_centroids} codes, {arguments.threads} thread(s), against float32:"
+        f"{modality}, {len(texts)} texts, {codebook.num_centroids} codes, {arguments.threads} threads; against float32:"
     )
     for row, (backend, precision) in enumerate(BACKENDS):
         wall, processor = speedup(timings[row], timings[0])
