@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from tests.pipelines.jobs.test_refresh import TRACKS, first_job, write_night
+from tests.support.refreshes import TRACKS, first_job, write_catalog_version
 from tests.support.vector_catalog import DIMS, GROUPS, group_vectors
 from tracktokens.pipelines.analysis.evaluate import FITTED, evaluate
 from tracktokens.pipelines.cli.main import main
@@ -23,8 +23,8 @@ HELD_OUT = 40
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("evaluate")
-    night = write_night(folder / "night", range(TRACKS), group_vectors(3, DIMS[LYRICS], TRACKS))
-    first_job(night, folder / "store").run(PipelineRunner())
+    catalog = write_catalog_version(folder / "catalog", range(TRACKS), group_vectors(3, DIMS[LYRICS], TRACKS))
+    first_job(catalog, folder / "store").run(PipelineRunner())
     return folder / "store"
 
 

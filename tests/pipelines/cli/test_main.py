@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
-from tests.conftest import DemoRun
+from tests.support.demo_run import DemoRun
 from tracktokens.pipelines.cli.main import main
 from tracktokens.transforms.store.layout import Store
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from tests.conftest import DemoRun
+from tests.support.demo_run import DemoRun
 from tracktokens.codebooks.tokens.rendering import MENTION
 from tracktokens.pipelines.cli.main import main
 from tracktokens.pipelines.demo.conversations import WISHES, DemoConversation, invent_conversations

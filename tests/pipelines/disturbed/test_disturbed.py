@@ -21,8 +21,8 @@ import pytest
 from apache_beam.io.filesystems import FileSystems
 from click.testing import CliRunner, Result
 
-from tests.pipelines.jobs.test_refresh import TRACKS, first_job, group_vectors, options, write_night
-from tests.support.vector_catalog import DIMS
+from tests.support.refreshes import TRACKS, first_job, options, write_catalog_version
+from tests.support.vector_catalog import DIMS, group_vectors
 from tracktokens.pipelines.cli.main import main
 from tracktokens.pipelines.maintenance.verify import verify_store
 from tracktokens.pipelines.runner import PipelineRunner
@@ -34,7 +34,7 @@ MORE = 10
 
 
 @dataclass(frozen=True)
-class Nights:
+class TwoVersions:
     """Two catalogs, a store with a release of the first, and the tables of the second's release."""
 
     first: Path
@@ -44,25 +44,25 @@ class Nights:
 
 
 @pytest.fixture(scope="module")
-def nights(tmp_path_factory: pytest.TempPathFactory) -> Nights:
-    folder = tmp_path_factory.mktemp("nights")
+def versions(tmp_path_factory: pytest.TempPathFactory) -> TwoVersions:
+    folder = tmp_path_factory.mktemp("versions")
     lyrics = group_vectors(3, DIMS[LYRICS], TRACKS + MORE)
-    first = write_night(folder / "first", range(TRACKS), lyrics)
-    second = write_night(folder / "second", range(MORE, TRACKS + MORE), lyrics)
+    first = write_catalog_version(folder / "first", range(TRACKS), lyrics)
+    second = write_catalog_version(folder / "second", range(MORE, TRACKS + MORE), lyrics)
     store = folder / "store"
     first_job(first, store).run(PipelineRunner())
     undisturbed = shutil.copytree(store, folder / "undisturbed")
     assert refresh(second, undisturbed).exit_code == 0
-    return Nights(first, second, store, published(undisturbed))
+    return TwoVersions(first, second, store, published(undisturbed))
 
 
 @pytest.fixture
-def store(nights: Nights, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(nights.store, tmp_path / "store"))
+def store(versions: TwoVersions, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(versions.store, tmp_path / "store"))
 
 
-def refresh(night: Path, store: Path, *more: str) -> Result:
-    return CliRunner().invoke(main, ["refresh", *options(night, store), *more])
+def refresh(catalog: Path, store: Path, *more: str) -> Result:
+    return CliRunner().invoke(main, ["refresh", *options(catalog, store), *more])
 
 
 def latest(store: Path) -> str:
@@ -107,20 +107,20 @@ main()
 
 
 @pytest.mark.parametrize("last", ["/vectors/audio/", "/catalog.json", "/playlists.json", "/tokens/part-", "LATEST"])
-def test_the_refresh_after_a_kill_comes_to_what_an_undisturbed_one_does(nights: Nights, store: Path, last: str) -> None:
+def test_the_refresh_after_a_kill_comes_to_what_an_undisturbed_one_does(versions: TwoVersions, store: Path, last: str) -> None:
     before = latest(store)
-    command = [sys.executable, "-c", KILLED, last, "refresh", *options(nights.second, store)]
+    command = [sys.executable, "-c", KILLED, last, "refresh", *options(versions.second, store)]
     assert subprocess.run(command, start_new_session=True, capture_output=True).returncode == -signal.SIGKILL
     assert latest(store) == before
     assert verify_store(str(store), PipelineRunner()) == []
-    assert refresh(nights.second, store).exit_code == 0
-    assert published(store) == nights.expected
+    assert refresh(versions.second, store).exit_code == 0
+    assert published(store) == versions.expected
 
 
 def test_of_two_refreshes_at_once_one_is_told_who_is_at_work_and_the_other_publishes(
-    nights: Nights, store: Path
+    versions: TwoVersions, store: Path
 ) -> None:
-    command = [sys.executable, "-m", "tracktokens.pipelines.cli.main", "refresh", *options(nights.second, store)]
+    command = [sys.executable, "-m", "tracktokens.pipelines.cli.main", "refresh", *options(versions.second, store)]
     first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         while f'"pid": {first.pid}' not in (store / "writer.lock").read_text():
@@ -135,11 +135,11 @@ def test_of_two_refreshes_at_once_one_is_told_who_is_at_work_and_the_other_publi
     assert "Traceback" not in second.stderr
     assert first.wait() == 0
     assert len(complete_releases(store)) == 2
-    assert published(store) == nights.expected
+    assert published(store) == versions.expected
 
 
 def test_latest_moves_when_all_of_the_release_is_on_the_disk(
-    nights: Nights, store: Path, monkeypatch: pytest.MonkeyPatch
+    versions: TwoVersions, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = latest(store)
     synced: list[str] = []
@@ -149,7 +149,7 @@ def test_latest_moves_when_all_of_the_release_is_on_the_disk(
         synced.extend(paths)
 
     monkeypatch.setattr(files, "sync", sync)
-    assert refresh(nights.second, store).exit_code == 0
+    assert refresh(versions.second, store).exit_code == 0
     release = store / "releases" / latest(store)
     assert sorted(synced) == sorted(str(path) for path in release.rglob("*") if path.is_file())
 
@@ -189,28 +189,28 @@ REFUSED: list[tuple[str, Callable[[Path], object], str]] = [
 
 @pytest.mark.parametrize(("pattern", "spoil", "remedy"), REFUSED)
 def test_damage_is_refused_and_found(
-    nights: Nights, store: Path, pattern: str, spoil: Callable[[Path], object], remedy: str
+    versions: TwoVersions, store: Path, pattern: str, spoil: Callable[[Path], object], remedy: str
 ) -> None:
     path = min(store.glob(pattern))
     spoil(path)
     before = complete_releases(store)
-    refused(refresh(nights.second, store), 3, str(path), remedy)
+    refused(refresh(versions.second, store), 3, str(path), remedy)
     assert complete_releases(store) == before
     assert CliRunner().invoke(main, ["verify", str(store)]).exit_code == 3
 
 
 def test_what_a_flipped_bit_has_spoiled_is_not_published_and_once_it_is_removed_the_refresh_is_as_ever(
-    nights: Nights, store: Path
+    versions: TwoVersions, store: Path
 ) -> None:
     path = min(store.glob("codes/*/lyrics/*/*.parquet"))
     before = latest(store)
     flip(path)
-    refused(refresh(nights.second, store), 3, str(path), "remove or restore it")
+    refused(refresh(versions.second, store), 3, str(path), "remove or restore it")
     assert CliRunner().invoke(main, ["verify", str(store)]).exit_code == 3
     assert latest(store) == before
     path.unlink()
-    assert refresh(nights.second, store).exit_code == 0
-    assert published(store) == nights.expected
+    assert refresh(versions.second, store).exit_code == 0
+    assert published(store) == versions.expected
 
 
 REPAIRED = [
@@ -228,53 +228,53 @@ REPAIRED = [
 
 
 @pytest.mark.parametrize("pattern", REPAIRED)
-def test_what_is_gone_and_can_be_made_again_is(nights: Nights, store: Path, pattern: str) -> None:
+def test_what_is_gone_and_can_be_made_again_is(versions: TwoVersions, store: Path, pattern: str) -> None:
     min(store.glob(pattern)).unlink()
-    assert refresh(nights.second, store).exit_code == 0
-    assert published(store) == nights.expected
+    assert refresh(versions.second, store).exit_code == 0
+    assert published(store) == versions.expected
 
 
-def test_lost_playlists_are_found_and_no_playlist_token_is_lost_with_them(nights: Nights, store: Path) -> None:
+def test_lost_playlists_are_found_and_no_playlist_token_is_lost_with_them(versions: TwoVersions, store: Path) -> None:
     [path] = store.glob("catalogs/*/playlists/playlists.json")
     path.unlink()
     [finding] = verify_store(str(store), PipelineRunner())
     assert finding.path == str(path)
-    given = options(nights.second, store)
+    given = options(versions.second, store)
     place = given.index("--playlists")
     without = given[:place] + given[place + 2 :]
     refused(CliRunner().invoke(main, ["refresh", *without]), 3, str(path), "give --playlists")
 
 
 def test_a_lost_measure_of_drift_is_found_and_warned_of(
-    nights: Nights, store: Path, caplog: pytest.LogCaptureFixture
+    versions: TwoVersions, store: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     [path] = store.glob("codebooks/*/use.json")
     path.unlink()
     assert [finding.path for finding in verify_store(str(store), PipelineRunner())] == [str(path)]
     with caplog.at_level(logging.WARNING):
-        assert refresh(nights.second, store).exit_code == 0
+        assert refresh(versions.second, store).exit_code == 0
     assert "drift is measured from this release on" in caplog.text
 
 
-def test_a_run_without_latest_keeps_the_tokens_of_the_release_that_is_there(nights: Nights, store: Path) -> None:
+def test_a_run_without_latest_keeps_the_tokens_of_the_release_that_is_there(versions: TwoVersions, store: Path) -> None:
     """It would learn others if it took the store for one without a release."""
     [path] = store.glob("codebooks/*/manifest.json")
     before = json.loads(path.read_text())["codebooks"][LYRICS]["content_hash"]
     (store / "LATEST").unlink()
-    bundle = first_job(nights.second, store).run(PipelineRunner()).bundle
+    bundle = first_job(versions.second, store).run(PipelineRunner()).bundle
     assert bundle.codebooks[LYRICS]["content_hash"] == before
 
 
 def test_small_files_that_cannot_be_merged_are_no_reason_to_call_a_release_a_failure(
-    nights: Nights, store: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    versions: TwoVersions, store: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def merge(store: object, runner: object) -> None:
         raise InvalidDataError("part-a.parquet cannot be read: remove or restore it")
 
     monkeypatch.setattr("tracktokens.pipelines.maintenance.compaction.compact_store", merge)
     with caplog.at_level(logging.WARNING):
-        assert refresh(nights.second, store).exit_code == 0
-    assert published(store) == nights.expected
+        assert refresh(versions.second, store).exit_code == 0
+    assert published(store) == versions.expected
     assert "the release is published" in caplog.text
     assert "part-a.parquet cannot be read" in caplog.text
 
@@ -309,41 +309,41 @@ class Limited(io.FileIO):
 
 
 @pytest.fixture(scope="module")
-def written(nights: Nights, tmp_path_factory: pytest.TempPathFactory) -> int:
+def written(versions: TwoVersions, tmp_path_factory: pytest.TempPathFactory) -> int:
     """Bytes that a refresh writes."""
     disk = Disk(math.inf)
-    store = Path(shutil.copytree(nights.store, tmp_path_factory.mktemp("disk") / "store"))
+    store = Path(shutil.copytree(versions.store, tmp_path_factory.mktemp("disk") / "store"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(FileSystems, "create", disk.create)
-        assert refresh(nights.second, store).exit_code == 0
+        assert refresh(versions.second, store).exit_code == 0
     return disk.used
 
 
 @pytest.mark.parametrize("share", [0, 0.3, 0.7, 0.999])
 def test_a_full_disk_is_an_error_and_with_room_again_the_refresh_is_as_ever(
-    nights: Nights, store: Path, written: int, share: float
+    versions: TwoVersions, store: Path, written: int, share: float
 ) -> None:
     before = latest(store)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(FileSystems, "create", Disk(share * written).create)
-        refused(refresh(nights.second, store), 1, "No space left on device", "make room and run the same command")
+        refused(refresh(versions.second, store), 1, "No space left on device", "make room and run the same command")
     assert latest(store) == before
     assert not list(store.rglob("*.partial"))
     assert verify_store(str(store), PipelineRunner()) == []
-    assert refresh(nights.second, store).exit_code == 0
-    assert published(store) == nights.expected
+    assert refresh(versions.second, store).exit_code == 0
+    assert published(store) == versions.expected
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
-def test_a_store_that_is_read_only_can_be_verified_and_not_refreshed(nights: Nights, store: Path) -> None:
+def test_a_store_that_is_read_only_can_be_verified_and_not_refreshed(versions: TwoVersions, store: Path) -> None:
     """``chmod`` would not hold root back, and others need no more than that."""
     mounted = [["mount", "--bind", store, store], ["mount", "-o", "remount,bind,ro", store]]
     if any(subprocess.run(command, capture_output=True).returncode for command in mounted):
         pytest.skip("mounts are not allowed here")
     try:
-        refused(refresh(nights.second, store), 2, "Read-only file system", "give a folder that can be")
+        refused(refresh(versions.second, store), 2, "Read-only file system", "give a folder that can be")
         assert verify_store(str(store), PipelineRunner()) == []
     finally:
         subprocess.run(["umount", store], check=True)
-    assert refresh(nights.second, store).exit_code == 0
-    assert published(store) == nights.expected
+    assert refresh(versions.second, store).exit_code == 0
+    assert published(store) == versions.expected

@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from tests.conftest import CODES, DemoRun, token_table
+from tests.support.demo_run import CODES, DemoRun, token_table
 from tracktokens.pipelines.encoder_config import VectorSources
 from tracktokens.pipelines.jobs.run import RunJob
 from tracktokens.pipelines.runner import PipelineRunner

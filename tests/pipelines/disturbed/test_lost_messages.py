@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from tests.conftest import token_table
+from tests.support.demo_run import token_table
 from tests.support.vector_catalog import job, write_catalog
 from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.errors import TracktokensError

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import DemoRun, demo_job, token_table
+from tests.support.demo_run import DemoRun, demo_job, token_table
 from tests.support.vector_catalog import job, write_catalog, write_tracks
 from tracktokens.pipelines.maintenance.garbage_collection import GcJob
 from tracktokens.pipelines.maintenance.verify import verify_store

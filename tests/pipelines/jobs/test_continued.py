@@ -1,4 +1,4 @@
-"""A night that is compared with the one before comes to what it would come to if it were compared with nothing."""
+"""An incremental refresh and a scan from scratch give the same release."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,49 +22,49 @@ from tracktokens.transforms.store import files
 from tracktokens.transforms.store.layout import Store
 
 TRACKS = 300
-NIGHTS = 5
+VERSIONS = 5
 WITH_CODEC = 2
-"""The night from which on inputs can be encoded that failed before."""
+"""The first version whose failed inputs can be encoded."""
 
 
-def write_night(folder: Path, night: int) -> None:
-    """Write a night's catalog: some tracks come and go, some have other tags or another vector, or none."""
+def write_catalog_version(folder: Path, version: int) -> None:
+    """Write one version of the catalog: some tracks are added or removed, some have different tags, or a different vector or none."""
     folder.mkdir()
-    draw = np.random.default_rng(night)
+    draw = np.random.default_rng(version)
     numbers = [n for n in range(TRACKS) if n < 250 or draw.random() < 0.5]
     lyrics = group_vectors(3, DIMS[LYRICS], TRACKS)
     moved = draw.choice(TRACKS, 12, replace=False)
     lyrics[moved] = lyrics[(moved + 1) % TRACKS] * 1.01
     ids = [f"t{n}" for n in numbers]
-    tags = [None if draw.random() < 0.05 else [word(n, night, draw)] for n in numbers]
+    tags = [None if draw.random() < 0.05 else [word(n, version, draw)] for n in numbers]
     table = pa.table({"track_id": ids, "tags": pa.array(tags, pa.list_(pa.string()))})
     pq.write_table(table.take(draw.permutation(len(ids))), folder / "tracks.parquet", row_group_size=70)
     present = [n for n in numbers if draw.random() < 0.9]
     write_vectors(folder / LYRICS / "part.parquet", lyrics[present], [f"t{n}" for n in present])
-    lists = [[f"t{n}" for n in draw.choice(numbers, 12, replace=False)] for _ in range(40 + 20 * night)]
+    lists = [[f"t{n}" for n in draw.choice(numbers, 12, replace=False)] for _ in range(40 + 20 * version)]
     rows = {"playlist_id": [f"p{n}" for n in range(len(lists))], "track_ids": lists}
     pq.write_table(pa.table(rows), folder / "playlists.parquet")
 
 
-def word(number: int, night: int, draw: np.random.Generator) -> str:
+def word(number: int, version: int, draw: np.random.Generator) -> str:
     kind = {0: "odd", 1: "gone"}.get(number % 40, "even")
-    return f"{kind} {number % 60}" + (f" changed {night}" if draw.random() < 0.05 else "")
+    return f"{kind} {number % 60}" + (f" changed {version}" if draw.random() < 0.05 else "")
 
 
-def run_nights(folder: Path) -> Iterator[RunResult]:
-    for night in range(NIGHTS):
-        catalog = folder / f"night{night}"
-        write_night(catalog, night)
+def run_versions(folder: Path) -> Iterator[RunResult]:
+    for version in range(VERSIONS):
+        catalog = folder / f"version{version}"
+        write_catalog_version(catalog, version)
         given = VectorSources(vectors={LYRICS: PrecomputedConfig(str(catalog / LYRICS), source="made")}).given()
         tracks, playlists = str(catalog / "tracks.parquet"), str(catalog / "playlists.parquet")
         encoders = {TAGS: FussyEncoder(str(folder))}
-        if night == WITH_CODEC:
+        if version == WITH_CODEC:
             (folder / CODEC).touch()
-        if night == 0:
+        if version == 0:
             job = RunJob(tracks, str(folder / "store"), encoders, playlists, codebook_size=8, vectors=given)
             yield job.run(PipelineRunner())
         else:
-            retry = night == WITH_CODEC
+            retry = version == WITH_CODEC
             store = str(folder / "store")
             yield RefreshJob(tracks, store, encoders, playlists, vectors=given, retry_rejects=retry).run(
                 PipelineRunner()
@@ -72,7 +72,7 @@ def run_nights(folder: Path) -> Iterator[RunResult]:
 
 
 def content(outcome: RunResult) -> dict[str, Any]:
-    """All that a night leaves, but for what says how it came about."""
+    """Everything that a job leaves in the store, without its timings and ids."""
     store = Store.open(outcome.release.folder.rpartition("/releases/")[0])
     catalog = store.catalog(outcome.catalog.catalog_id)
     folders = [
@@ -98,21 +98,21 @@ def without_names(found: dict[str, Any]) -> dict[str, Any]:
     return {**found, "measured": {**found["measured"], "drift": drift and {**drift, "since": ""}}}
 
 
-def test_nights_that_are_compared_with_the_one_before_are_as_if_they_were_not(
+def test_an_incremental_refresh_equals_a_scan_from_scratch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "continued").mkdir()
-    (tmp_path / "anew").mkdir()
-    continued = list(run_nights(tmp_path / "continued"))
-    nights = [outcome.catalog.catalog_id for outcome in continued]
-    assert [outcome.catalog.base for outcome in continued] == [None, *nights[:-1]]
+    (tmp_path / "scratch").mkdir()
+    continued = list(run_versions(tmp_path / "continued"))
+    catalogs = [outcome.catalog.catalog_id for outcome in continued]
+    assert [outcome.catalog.base for outcome in continued] == [None, *catalogs[:-1]]
     monkeypatch.setattr(EmbedJob, "base", lambda self, store: None)
-    anew = list(run_nights(tmp_path / "anew"))
-    for one, other in zip(continued, anew, strict=True):
+    scratch = list(run_versions(tmp_path / "scratch"))
+    for one, other in zip(continued, scratch, strict=True):
         assert without_names(content(one)) == without_names(content(other))
-    encoded = [(tmp_path / name / ASKED).read_text().splitlines() for name in ("continued", "anew")]
+    encoded = [(tmp_path / name / ASKED).read_text().splitlines() for name in ("continued", "scratch")]
     assert sorted(encoded[0]) == sorted(encoded[1])
     tried = [text for text in encoded[0] if text.startswith("gone 1")]
-    assert len(tried) > len(set(tried))  # what failed for a while is tried each night
+    assert len(tried) > len(set(tried))  # transient failures are retried in each refresh
     why = {(row["modality"], row["why"]) for row in pq.read_table(f"{continued[2].release.folder}/changes").to_pylist()}
     assert {(TAGS, "input changed"), (LYRICS, "input changed"), (PLAYLIST, "new"), (PLAYLIST, "removed")} <= why

@@ -1,4 +1,4 @@
-"""The nightly refresh: what changed gets codes of the frozen codebooks, and all else stays as it is."""
+"""A refresh gives changed tracks codes from the frozen codebooks, and leaves all other tokens as they are."""
 
 import copyreg
 import dataclasses
@@ -8,77 +8,24 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from tests.support.vector_catalog import CODES, DIMS, GROUPS, group_vectors, write_vectors
+from tests.support.demo_run import token_table
+from tests.support.refreshes import NEW, TRACKS, changes, first_job, options, refresh_job, write_catalog_version
+from tests.support.vector_catalog import DIMS, GROUPS, group_vectors
 from tracktokens.pipelines.cli.main import main
 from tracktokens.pipelines.encoder_config import PrecomputedConfig, VectorSources
-from tracktokens.pipelines.jobs.refresh import RefreshJob
-from tracktokens.pipelines.jobs.run import RunJob, RunResult
+from tracktokens.pipelines.jobs.run import RunResult
 from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.schemas.modalities import AUDIO, LYRICS, MODALITIES, PLAYLIST
 
-GIVEN = (LYRICS, AUDIO)
-TRACKS = 400
-NEW = 20
-"""Tracks t400 to t419 come with the second night, t0 to t9 go, and t10 to t19 get the lyrics of another group."""
-
-
-def write_night(folder: Path, tracks: "range", lyrics: np.ndarray) -> Path:
-    """Write a catalog of some tracks; tags and titles are left out, so that no model is needed."""
-    folder.mkdir()
-    ids = [f"t{n}" for n in tracks]
-    pq.write_table(pa.table({"track_id": ids, "popularity": [float(n) for n in tracks]}), folder / "tracks.parquet")
-    write_vectors(folder / LYRICS / "part.parquet", lyrics[tracks.start : tracks.stop], ids)
-    audio = group_vectors(4, DIMS[AUDIO], TRACKS + NEW)
-    write_vectors(folder / AUDIO / "part.parquet", audio[tracks.start : tracks.stop], ids)
-    write_playlists(folder, tracks)
-    return folder
-
-
-def write_playlists(folder: Path, tracks: "range") -> None:
-    """Playlists of tracks of one group each, t405 to t409 in none of them."""
-    draw = np.random.default_rng(1)
-    rows = []
-    for number in range(200):
-        group = [n for n in tracks if n % GROUPS == number % GROUPS and n not in range(405, 410)]
-        rows.append([f"t{n}" for n in draw.permutation(group)[:15]])
-    table = pa.table({"playlist_id": [f"p{n}" for n in range(len(rows))], "track_ids": rows})
-    pq.write_table(table, folder / "playlists.parquet")
-
-
-def first_job(night: Path, store: Path) -> RunJob:
-    sources = VectorSources(vectors={m: PrecomputedConfig(str(night / m), source=m) for m in GIVEN})
-    return RunJob(
-        str(night / "tracks.parquet"),
-        str(store),
-        sources.encoders(),
-        str(night / "playlists.parquet"),
-        codebook_size=CODES,
-        vectors=sources.given(),
-    )
-
-
-def refresh_job(night: Path, store: Path) -> RefreshJob:
-    first = first_job(night, store)
-    return RefreshJob(first.tracks, first.store, first.encoders, first.playlists, vectors=first.vectors)
-
-
-def tokens(outcome: RunResult) -> pa.Table:
-    return pq.read_table(f"{outcome.release.folder}/tokens").sort_by("track_id")
-
-
-def changes(outcome: RunResult) -> list[dict[str, object]]:
-    return pq.read_table(f"{outcome.release.folder}/changes").to_pylist()
-
 
 @dataclasses.dataclass(frozen=True)
-class TwoNights:
+class RefreshedStore:
     store: Path
-    nights: tuple[Path, Path]
+    catalogs: tuple[Path, Path]
     first: RunResult
     second: RunResult
 
@@ -92,79 +39,79 @@ def lyrics() -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def nights(tmp_path_factory: pytest.TempPathFactory, lyrics: tuple[np.ndarray, np.ndarray]) -> TwoNights:
-    folder = tmp_path_factory.mktemp("nights")
+def refreshed(tmp_path_factory: pytest.TempPathFactory, lyrics: tuple[np.ndarray, np.ndarray]) -> RefreshedStore:
+    folder = tmp_path_factory.mktemp("refresh")
     store = folder / "store"
-    one = write_night(folder / "one", range(TRACKS), lyrics[0])
-    two = write_night(folder / "two", range(10, TRACKS + NEW), lyrics[1])
+    one = write_catalog_version(folder / "one", range(TRACKS), lyrics[0])
+    two = write_catalog_version(folder / "two", range(10, TRACKS + NEW), lyrics[1])
     first = first_job(one, store).run(PipelineRunner())
-    return TwoNights(store, (one, two), first, refresh_job(two, store).run(PipelineRunner()))
+    return RefreshedStore(store, (one, two), first, refresh_job(two, store).run(PipelineRunner()))
 
 
-def test_only_what_changed_is_encoded(nights: TwoNights) -> None:
-    assert nights.second.catalog.encoded[LYRICS] == NEW + 10
-    assert nights.second.catalog.encoded[AUDIO] == NEW
+def test_only_what_changed_is_encoded(refreshed: RefreshedStore) -> None:
+    assert refreshed.second.catalog.encoded[LYRICS] == NEW + 10
+    assert refreshed.second.catalog.encoded[AUDIO] == NEW
 
 
-def test_the_bundle_stays_and_so_does_every_token_of_an_unchanged_track(nights: TwoNights) -> None:
-    assert nights.second.bundle.bundle_id == nights.first.bundle.bundle_id
-    before = tokens(nights.first).to_pylist()
-    after = {row["track_id"]: row for row in tokens(nights.second).to_pylist()}
+def test_the_bundle_stays_and_so_does_every_token_of_an_unchanged_track(refreshed: RefreshedStore) -> None:
+    assert refreshed.second.bundle.bundle_id == refreshed.first.bundle.bundle_id
+    before = token_table(refreshed.first).to_pylist()
+    after = {row["track_id"]: row for row in token_table(refreshed.second).to_pylist()}
     same = [row for row in before if row["track_id"] not in {f"t{n}" for n in range(20)}]
     assert len(same) == TRACKS - 20
     assert all(after[row["track_id"]] == row for row in same)
 
 
-def test_tracks_that_are_gone_are_gone_and_new_ones_are_there(nights: TwoNights) -> None:
-    found = set(tokens(nights.second)["track_id"].to_pylist())
+def test_tracks_that_are_gone_are_gone_and_new_ones_are_there(refreshed: RefreshedStore) -> None:
+    found = set(token_table(refreshed.second)["track_id"].to_pylist())
     assert found == {f"t{n}" for n in range(10, TRACKS + NEW)}
 
 
-def test_new_tracks_in_playlists_get_the_code_of_those_around_them(nights: TwoNights) -> None:
-    table = {row["track_id"]: row for row in tokens(nights.second).to_pylist()}
+def test_new_tracks_in_playlists_get_the_code_of_those_around_them(refreshed: RefreshedStore) -> None:
+    table = {row["track_id"]: row for row in token_table(refreshed.second).to_pylist()}
     for number in (n for n in range(TRACKS, TRACKS + NEW) if n not in range(405, 410)):
         group = {table[f"t{n}"][PLAYLIST] for n in range(20, TRACKS) if n % GROUPS == number % GROUPS}
         assert table[f"t{number}"][PLAYLIST] in group
     assert all(table[f"t{n}"][PLAYLIST] is None for n in range(405, 410))
 
 
-def test_changes_say_what_became_of_each_token_and_why(nights: TwoNights) -> None:
-    before = {row["track_id"]: row for row in tokens(nights.first).to_pylist()}
-    after = {row["track_id"]: row for row in tokens(nights.second).to_pylist()}
+def test_changes_say_what_became_of_each_token_and_why(refreshed: RefreshedStore) -> None:
+    before = {row["track_id"]: row for row in token_table(refreshed.first).to_pylist()}
+    after = {row["track_id"]: row for row in token_table(refreshed.second).to_pylist()}
     expected = [
         (track_id, modality, before.get(track_id, {}).get(modality), after.get(track_id, {}).get(modality))
         for track_id in sorted(before.keys() | after.keys())
         for modality in MODALITIES
         if before.get(track_id, {}).get(modality) != after.get(track_id, {}).get(modality)
     ]
-    found = changes(nights.second)
+    found = changes(refreshed.second)
     assert [(r["track_id"], r["modality"], r["old_code"], r["new_code"]) for r in found] == expected
     why = {row["track_id"]: row["why"] for row in found}
     assert {why[f"t{n}"] for n in range(10)} == {"removed"}
     assert {why[f"t{n}"] for n in range(10, 20)} == {"input changed"}
     assert {why[f"t{n}"] for n in range(TRACKS, TRACKS + NEW)} == {"new"}
-    counted = nights.second.release.metrics["changes"]
+    counted = refreshed.second.release.metrics["changes"]
     assert counted[AUDIO] == {"new": NEW, "removed": 10, "input changed": 0, "codebook changed": 0}
-    assert nights.second.release.manifest.previous == nights.first.release.manifest.release_id
+    assert refreshed.second.release.manifest.previous == refreshed.first.release.manifest.release_id
 
 
-def test_a_refresh_without_playlists_keeps_the_playlist_tokens(nights: TwoNights, tmp_path: Path) -> None:
-    job = dataclasses.replace(refresh_job(nights.nights[1], nights.store), playlists=None)
+def test_a_refresh_without_playlists_keeps_the_playlist_tokens(refreshed: RefreshedStore, tmp_path: Path) -> None:
+    job = dataclasses.replace(refresh_job(refreshed.catalogs[1], refreshed.store), playlists=None)
     third = job.run(PipelineRunner())
-    assert tokens(third).equals(tokens(nights.second))
+    assert token_table(third).equals(token_table(refreshed.second))
     assert changes(third) == []
 
 
-def test_other_encoders_than_the_releases_are_refused(nights: TwoNights) -> None:
-    job = refresh_job(nights.nights[1], nights.store)
-    other = VectorSources(vectors={LYRICS: PrecomputedConfig(str(nights.nights[1] / LYRICS), source="other")}).given()
+def test_other_encoders_than_the_releases_are_refused(refreshed: RefreshedStore) -> None:
+    job = refresh_job(refreshed.catalogs[1], refreshed.store)
+    other = VectorSources(vectors={LYRICS: PrecomputedConfig(str(refreshed.catalogs[1] / LYRICS), source="other")}).given()
     with pytest.raises(InvalidDataError, match=r"lyrics: release .* has vectors of encoder"):
         dataclasses.replace(job, vectors={**job.vectors, **other}).run(PipelineRunner())
     with pytest.raises(InvalidDataError, match=r"audio: .* this refresh has none"):
         dataclasses.replace(job, vectors={LYRICS: job.vectors[LYRICS]}).run(PipelineRunner())
 
 
-def test_batches_travel_as_arrow_and_are_never_pickled(nights: TwoNights, tmp_path: Path) -> None:
+def test_batches_travel_as_arrow_and_are_never_pickled(refreshed: RefreshedStore, tmp_path: Path) -> None:
     """A pickled slice carries its whole parent: what is divided into 32 buckets would be sent 32 times."""
 
     def refuse(batch: pa.RecordBatch) -> None:
@@ -172,29 +119,23 @@ def test_batches_travel_as_arrow_and_are_never_pickled(nights: TwoNights, tmp_pa
 
     copyreg.pickle(pa.RecordBatch, refuse)
     try:
-        first_job(nights.nights[0], tmp_path / "store").run(PipelineRunner())
-        refresh_job(nights.nights[1], tmp_path / "store").run(PipelineRunner())
+        first_job(refreshed.catalogs[0], tmp_path / "store").run(PipelineRunner())
+        refresh_job(refreshed.catalogs[1], tmp_path / "store").run(PipelineRunner())
     finally:
         del copyreg.dispatch_table[pa.RecordBatch]
 
 
-def test_a_store_without_a_release_is_an_error(tmp_path: Path, nights: TwoNights) -> None:
+def test_a_store_without_a_release_is_an_error(tmp_path: Path, refreshed: RefreshedStore) -> None:
     with pytest.raises(UsageError, match="is not a store"):
-        refresh_job(nights.nights[1], tmp_path / "none").run(PipelineRunner())
-
-
-def options(night: Path, store: Path) -> list[str]:
-    vectors = [text for m in GIVEN for text in ("--vectors", f"{m}={night / m}", "--vectors-id", f"{m}={m}")]
-    tables = ["--tracks", str(night / "tracks.parquet"), "--playlists", str(night / "playlists.parquet")]
-    return [*tables, "--store", str(store), *vectors]
+        refresh_job(refreshed.catalogs[1], tmp_path / "none").run(PipelineRunner())
 
 
 def test_a_plan_counts_what_a_refresh_then_does_and_writes_nothing(
-    nights: TwoNights, lyrics: tuple[np.ndarray, np.ndarray], tmp_path: Path
+    refreshed: RefreshedStore, lyrics: tuple[np.ndarray, np.ndarray], tmp_path: Path
 ) -> None:
     store = tmp_path / "store"
-    shutil.copytree(nights.store, store)
-    third = write_night(tmp_path / "three", range(12, TRACKS + NEW), lyrics[0])
+    shutil.copytree(refreshed.store, store)
+    third = write_catalog_version(tmp_path / "three", range(12, TRACKS + NEW), lyrics[0])
     before = {path: path.stat().st_mtime_ns for path in store.rglob("*")}
     result = CliRunner().invoke(main, ["plan", *options(third, store), "--json"])
     assert result.exit_code == 0, result.output
@@ -205,22 +146,22 @@ def test_a_plan_counts_what_a_refresh_then_does_and_writes_nothing(
     assert refresh_job(third, store).run(PipelineRunner()).catalog.encoded[LYRICS] == 0
 
 
-def test_the_command_ends_with_the_release(nights: TwoNights, tmp_path: Path) -> None:
+def test_the_command_ends_with_the_release(refreshed: RefreshedStore, tmp_path: Path) -> None:
     store = tmp_path / "store"
-    shutil.copytree(nights.store, store)
-    result = CliRunner().invoke(main, ["refresh", *options(nights.nights[1], store)])
+    shutil.copytree(refreshed.store, store)
+    result = CliRunner().invoke(main, ["refresh", *options(refreshed.catalogs[1], store)])
     assert result.exit_code == 0, result.output
     release = Path(result.stdout.splitlines()[-1].removeprefix("release: "))
     assert release.name == (store / "LATEST").read_text().strip()
 
 
 def test_a_catalog_that_moved_is_a_warning_or_with_fail_on_drift_an_error(
-    nights: TwoNights, lyrics: tuple[np.ndarray, np.ndarray], tmp_path: Path
+    refreshed: RefreshedStore, lyrics: tuple[np.ndarray, np.ndarray], tmp_path: Path
 ) -> None:
     store = tmp_path / "store"
-    shutil.copytree(nights.store, store)
+    shutil.copytree(refreshed.store, store)
     elsewhere = np.random.default_rng(9).standard_normal(lyrics[1].shape).astype(np.float32)
-    moved = write_night(tmp_path / "moved", range(10, TRACKS + NEW), elsewhere)
+    moved = write_catalog_version(tmp_path / "moved", range(10, TRACKS + NEW), elsewhere)
     latest = (store / "LATEST").read_text()
     result = CliRunner().invoke(main, ["refresh", *options(moved, store), "--fail-on-drift"])
     assert result.exit_code == 4, result.output

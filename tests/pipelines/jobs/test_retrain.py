@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from tests.conftest import DemoRun, token_table
+from tests.support.demo_run import DemoRun, token_table
 from tests.support.vector_catalog import CODES, DIMS, GROUPS, group_vectors, job, write_catalog, write_vectors
 from tracktokens.pipelines.analysis.diff import Diff, diff_releases
 from tracktokens.pipelines.cli.main import main

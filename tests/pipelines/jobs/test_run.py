@@ -14,7 +14,7 @@ import pytest
 from safetensors.numpy import load_file
 from sklearn.metrics import normalized_mutual_info_score
 
-from tests.conftest import CODES, DemoRun, demo_job, token_table
+from tests.support.demo_run import CODES, DemoRun, demo_job, token_table
 from tracktokens.pipelines.analysis.examples import examples
 from tracktokens.pipelines.encoder_config import VectorSources
 from tracktokens.pipelines.jobs.publish import PublishJob

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import DemoRun
+from tests.support.demo_run import DemoRun
 from tracktokens.pipelines.jobs.train import TrainJob
 from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.errors import UsageError

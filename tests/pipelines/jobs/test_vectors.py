@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from tests.conftest import token_table
+from tests.support.demo_run import token_table
 from tests.support.vector_catalog import GROUPS, TRACKS, group_vectors, job, write_catalog, write_vectors
 from tracktokens.pipelines.encoder_config import PrecomputedConfig, VectorSources
 from tracktokens.pipelines.runner import PipelineRunner

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from tests.conftest import token_table
+from tests.support.demo_run import token_table
 from tests.support.vector_catalog import DIMS, job, write_catalog, write_tracks
 from tracktokens.pipelines.jobs.train import TrainJob
 from tracktokens.pipelines.maintenance.compaction import compact_store

@@ -1,7 +1,6 @@
 """Decoding in other processes: files that break theirs, and remote files."""
 
 import fcntl
-import importlib
 import io
 import os
 import signal
@@ -16,6 +15,7 @@ import pytest
 import soundfile as sf
 from apache_beam.io.filesystem import FileSystem
 
+from tests.support.hostile_decoding import decode
 from tracktokens.schemas.tables import rejects
 from tracktokens.transforms.audio import Limits, Reading, WindowReader, Windows, read_windows, sandbox
 from tracktokens.transforms.audio.sandbox import DecoderError, FetchError
@@ -28,10 +28,9 @@ TIGHT = Limits(seconds=1.0, memory=1 << 28)
 
 
 @pytest.fixture
-def hostile(monkeypatch):
-    """A module that the decoder processes can import too: they get this process's search path."""
-    monkeypatch.syspath_prepend(str(Path(__file__).parent))
-    return importlib.import_module("hostile_decoding").decode
+def hostile():
+    """A decoder that the decoder processes can import too: they get this process's search path."""
+    return decode
 
 
 def outcome(read: Reading) -> object:
@@ -165,7 +164,7 @@ def test_both_tries_of_a_file_that_breaks_its_decoder_are_counted(hostile):
 WORKER = """
 import sys, time
 sys.path[:0] = {path!r}
-from hostile_decoding import decode
+from tests.support.hostile_decoding import decode
 from tracktokens.transforms.audio import Limits, WindowReader, Windows
 reader = WindowReader(Windows(), 1, Limits(seconds=0.5), decode)
 print(reader.read({file!r}) if {waits} else "", flush=True)

@@ -5,14 +5,13 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
 from tracktokens.schemas.errors import UsageError
-from tracktokens.transforms.encoders.base import Encoder, LoadedEncoder
 from tracktokens.transforms.encoders.plugins import EncoderRequest, plugin_encoder
 
 README = Path(__file__).parents[3] / "README.md"
@@ -63,40 +62,13 @@ def test_the_encoder_that_the_readme_shows_tokenizes_a_catalog_in_worker_process
 
 def test_a_factory_is_given_what_the_user_asked_for(install: Install) -> None:
     source = """
-from tests.transforms.encoders.test_plugins import Echo
+from tests.support.echo_encoder import Echo
 def make(request):
     return Echo(request.modality, request.audio_root, dict(request.options))
 """
     install(source, "echo = letters:make")
     made = plugin_encoder("echo", EncoderRequest("audio", "/music", options={"bands": "12"}))
     assert made.identity() == {"modality": "audio", "root": "/music", "options": {"bands": "12"}}
-
-
-class Echo(Encoder):
-    """An encoder that is what it was made of."""
-
-    def __init__(self, modality: str, root: str | None, options: dict[str, str]) -> None:
-        self._identity = {"modality": modality, "root": root, "options": options}
-
-    def identity(self) -> Mapping[str, object]:
-        return self._identity
-
-    def load(self, threads: int) -> LoadedEncoder:
-        raise NotImplementedError
-
-
-class Fickle(Echo):
-    """Another one whenever it is sent."""
-
-    def __reduce__(self) -> tuple[type, tuple[str, None, dict[str, str]]]:
-        return Fickle, ("sent", None, {})
-
-
-class Local(Echo):
-    """It cannot be sent."""
-
-    def __reduce__(self) -> tuple[type, tuple[str, None, dict[str, str]]]:
-        raise TypeError("no copy of a device")
 
 
 @pytest.mark.parametrize(
@@ -110,7 +82,7 @@ class Local(Echo):
 )
 def test_what_is_no_encoder_is_refused_with_the_name_of_its_factory(install: Install, made: str, fault: str) -> None:
     install(
-        f"from tests.transforms.encoders.test_plugins import *\ndef make(request):\n    return {made}\n",
+        f"from tests.support.echo_encoder import *\ndef make(request):\n    return {made}\n",
         "x = letters:make",
     )
     sys.modules.pop("letters", None)

@@ -32,7 +32,7 @@ from tracktokens.transforms.encoders.base import Failure
 
 RATE = 48_000
 TINY = "HTSAT-tiny"
-REFERENCE = Path(__file__).parent / "laion_clap_reference.py"
+REFERENCE = Path(__file__).parents[3] / "support" / "laion_clap_reference.py"
 
 
 def sound(seed: int, samples: int) -> np.ndarray:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.transforms.encoders.conftest import WINDOW
+from tests.support.tiny_text_model import WINDOW
 from tracktokens.transforms.encoders.text.chunking import MAX_CHUNKS, TextChunk, cut, mean_of_chunks
 from tracktokens.transforms.encoders.text.sentence import LoadedSentenceEncoder, sentence_encoder
 

@@ -1,0 +1,1 @@
+"""Fixtures, catalogs and encoders that several test modules share."""
