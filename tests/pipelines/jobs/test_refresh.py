@@ -104,7 +104,9 @@ def test_a_refresh_without_playlists_keeps_the_playlist_tokens(refreshed: Refres
 
 def test_other_encoders_than_the_releases_are_refused(refreshed: RefreshedStore) -> None:
     job = refresh_job(refreshed.catalogs[1], refreshed.store)
-    other = VectorSources(vectors={LYRICS: PrecomputedConfig(str(refreshed.catalogs[1] / LYRICS), source="other")}).given()
+    other = VectorSources(
+        vectors={LYRICS: PrecomputedConfig(str(refreshed.catalogs[1] / LYRICS), source="other")}
+    ).given()
     with pytest.raises(InvalidDataError, match=r"lyrics: release .* has vectors of encoder"):
         dataclasses.replace(job, vectors={**job.vectors, **other}).run(PipelineRunner())
     with pytest.raises(InvalidDataError, match=r"audio: .* this refresh has none"):

@@ -98,9 +98,7 @@ def without_names(found: dict[str, Any]) -> dict[str, Any]:
     return {**found, "measured": {**found["measured"], "drift": drift and {**drift, "since": ""}}}
 
 
-def test_an_incremental_refresh_equals_a_scan_from_scratch(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_incremental_refresh_equals_a_scan_from_scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "continued").mkdir()
     (tmp_path / "scratch").mkdir()
     continued = list(run_versions(tmp_path / "continued"))
