@@ -44,6 +44,7 @@ EXTRAS = {
         "polars>=1",
         "pytest",
         "pytest-timeout",
+        "pytest-xdist",
         "ruff",
         "scikit-learn",
     ],

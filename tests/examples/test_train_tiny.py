@@ -35,6 +35,8 @@ from tracktokens.transforms.store.layout import Store
 from tracktokens.transforms.store.release_index import ReleaseIndex
 from tracktokens.transforms.store.releases import published_release
 
+pytestmark = pytest.mark.job
+
 TRACKS = 60
 TALKS = 480
 TINY = Sizes(words=300, hidden=64, layers=1, heads=2, batch=16, base_steps=5, steps=300, early=5, rate=5e-3)

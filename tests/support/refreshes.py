@@ -15,7 +15,7 @@ from tracktokens.schemas.modalities import AUDIO, LYRICS
 PRECOMPUTED = (LYRICS, AUDIO)
 TRACKS = 400
 NEW = 20
-"""Tracks t400 to t419 are new in the second version, t0 to t9 are removed, and t10 to t19 get the lyrics of another group."""
+"""The second version adds t400 to t419, removes t0 to t9, and gives t10 to t19 the lyrics of another group."""
 
 
 def write_catalog_version(folder: Path, tracks: "range", lyrics: np.ndarray) -> Path:

@@ -17,6 +17,8 @@ from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.schemas.modalities import AUDIO, LYRICS, PLAYLIST
 
+pytestmark = pytest.mark.job
+
 HELD_OUT = 40
 
 

@@ -24,6 +24,8 @@ from tracktokens.transforms.store.layout import Store
 from tracktokens.transforms.store.release_index import ReleaseIndex
 from tracktokens.transforms.store.releases import find_release, latest_id
 
+pytestmark = pytest.mark.job
+
 TRACKS = 60
 
 

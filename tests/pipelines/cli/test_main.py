@@ -15,6 +15,8 @@ from tests.support.demo_run import DemoRun
 from tracktokens.pipelines.cli.main import main
 from tracktokens.transforms.store.layout import Store
 
+pytestmark = pytest.mark.job
+
 
 @pytest.fixture
 def tracks(tmp_path: Path) -> Path:

@@ -18,6 +18,8 @@ from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.transforms.store.writer_lock import writer
 
+pytestmark = pytest.mark.job
+
 
 @pytest.fixture(scope="module")
 def two_releases(tmp_path_factory: pytest.TempPathFactory) -> Path:

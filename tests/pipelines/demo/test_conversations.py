@@ -14,6 +14,8 @@ from tracktokens.pipelines.demo.spoiled import SPOILED_CONVERSATIONS
 from tracktokens.pipelines.demo.tracks import BARE, DemoTrack, invent_tracks
 from tracktokens.pipelines.demo.words import ARTISTS, CLUSTERS
 
+pytestmark = pytest.mark.job
+
 
 @pytest.fixture(scope="module")
 def catalog() -> dict[str, DemoTrack]:

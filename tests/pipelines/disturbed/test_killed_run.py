@@ -16,6 +16,8 @@ from tracktokens.pipelines.encoder_config import VectorSources
 from tracktokens.pipelines.jobs.run import RunJob
 from tracktokens.pipelines.runner import PipelineRunner
 
+pytestmark = pytest.mark.disturbed
+
 PATIENCE_SECONDS = 240
 
 

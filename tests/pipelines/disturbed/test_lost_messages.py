@@ -16,6 +16,8 @@ from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.transforms.catalog.scan_tracks import ScanTracks
 from tracktokens.transforms.release.write_tokens import SendCodes
 
+pytestmark = pytest.mark.disturbed
+
 Process = Callable[..., Iterator[Any]]
 
 

@@ -30,6 +30,8 @@ from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.schemas.modalities import LYRICS
 from tracktokens.transforms.store import files
 
+pytestmark = pytest.mark.disturbed
+
 MORE = 10
 
 
@@ -107,9 +109,7 @@ main()
 
 
 @pytest.mark.parametrize("last", ["/vectors/audio/", "/catalog.json", "/playlists.json", "/tokens/part-", "LATEST"])
-def test_the_refresh_after_a_kill_comes_to_what_an_undisturbed_one_does(
-    versions: TwoVersions, store: Path, last: str
-) -> None:
+def test_the_refresh_after_a_kill_equals_an_undisturbed_one(versions: TwoVersions, store: Path, last: str) -> None:
     before = latest(store)
     command = [sys.executable, "-c", KILLED, last, "refresh", *options(versions.second, store)]
     assert subprocess.run(command, start_new_session=True, capture_output=True).returncode == -signal.SIGKILL

@@ -16,6 +16,8 @@ from tracktokens.pipelines.maintenance.verify import verify_store
 from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.modalities import MODALITIES
 
+pytestmark = pytest.mark.disturbed
+
 START_SECONDS = 60
 
 

@@ -11,6 +11,8 @@ from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.errors import StoreBusyError
 from tracktokens.schemas.modalities import AUDIO, MODALITIES
 
+pytestmark = pytest.mark.job
+
 
 def test_a_run_in_which_latest_moved_publishes_nothing(tmp_path: Path) -> None:
     catalog = write_catalog(tmp_path, 40)

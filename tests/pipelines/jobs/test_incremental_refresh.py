@@ -21,6 +21,8 @@ from tracktokens.schemas.tables.catalog import CATALOG_TRACKS, TRACK_KEYS
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.layout import Store
 
+pytestmark = pytest.mark.job
+
 TRACKS = 300
 VERSIONS = 5
 WITH_CODEC = 2
@@ -28,7 +30,7 @@ WITH_CODEC = 2
 
 
 def write_catalog_version(folder: Path, version: int) -> None:
-    """Write one version of the catalog: some tracks are added or removed, some have different tags, or a different vector or none."""
+    """Write a catalog; each version adds and removes tracks, and changes tags and vectors of others."""
     folder.mkdir()
     draw = np.random.default_rng(version)
     numbers = [n for n in range(TRACKS) if n < 250 or draw.random() < 0.5]

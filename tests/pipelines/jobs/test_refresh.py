@@ -21,6 +21,8 @@ from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.schemas.modalities import AUDIO, LYRICS, MODALITIES, PLAYLIST
 
+pytestmark = pytest.mark.job
+
 
 @dataclasses.dataclass(frozen=True)
 class RefreshedStore:

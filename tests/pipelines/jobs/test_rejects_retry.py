@@ -13,6 +13,8 @@ from tracktokens.pipelines.jobs.run import RunJob
 from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.modalities import TAGS
 
+pytestmark = pytest.mark.job
+
 TRACKS = 60
 
 

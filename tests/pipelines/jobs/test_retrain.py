@@ -26,6 +26,8 @@ from tracktokens.transforms.playlists.word2vec import Word2VecConfig
 from tracktokens.transforms.store.bundles import read_bundle
 from tracktokens.transforms.store.layout import Store
 
+pytestmark = pytest.mark.job
+
 IDS = dict.fromkeys(MODALITIES, "made-by-us")
 
 

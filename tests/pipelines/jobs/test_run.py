@@ -28,6 +28,8 @@ from tracktokens.schemas.tables.tokens import TOKENS
 from tracktokens.transforms.store.bundles import read_codebook
 from tracktokens.transforms.store.layout import Store
 
+pytestmark = pytest.mark.job
+
 
 def test_every_row_is_in_the_table_or_in_the_rejects(demo_run: DemoRun) -> None:
     lines = demo_run.catalog.tracks.read_bytes().splitlines()

@@ -19,6 +19,8 @@ from tracktokens.schemas.modalities import AUDIO, LYRICS, METADATA, MODALITIES, 
 from tracktokens.transforms.store.bundles import read_codebook
 from tracktokens.transforms.store.layout import Store
 
+pytestmark = pytest.mark.job
+
 
 @pytest.fixture
 def catalog(tmp_path: Path) -> Path:

@@ -10,6 +10,8 @@ from tracktokens.pipelines.jobs.train import TrainJob
 from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.errors import UsageError
 
+pytestmark = pytest.mark.job
+
 
 def test_few_vectors_give_few_centroids_and_a_warning_that_says_so(
     demo_run: DemoRun, caplog: pytest.LogCaptureFixture

@@ -37,6 +37,8 @@ from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.schemas.manifests.release import ReleaseManifest
 from tracktokens.schemas.modalities import MODALITIES
 
+pytestmark = pytest.mark.job
+
 SIZE = 32
 WORDS = 300
 TEXTS = ["play me something slow and warm for the night", "a song like the last, but older", "<| odd _ text |>"] * 40

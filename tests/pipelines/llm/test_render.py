@@ -17,6 +17,8 @@ from tracktokens.pipelines.jobs.run import RunJob
 from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.modalities import AUDIO
 
+pytestmark = pytest.mark.job
+
 TRACKS = 40
 MEAN_TITLE = "<|audio_5|><|/track|>"
 

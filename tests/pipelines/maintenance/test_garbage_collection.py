@@ -20,6 +20,8 @@ from tracktokens.schemas.modalities import AUDIO, MODALITIES, TAGS
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.layout import Store
 
+pytestmark = pytest.mark.job
+
 TRACKS = 60
 GONE = 7
 IDS = dict.fromkeys(MODALITIES, "ours")

@@ -17,6 +17,8 @@ from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.transforms.store.layout import Store
 from tracktokens.transforms.store.releases import default_bundle, find_release, frozen_bundle
 
+pytestmark = pytest.mark.job
+
 FEW_CODES = 4
 
 

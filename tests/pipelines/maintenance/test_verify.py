@@ -16,6 +16,8 @@ from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.transforms.store.layout import Store
 
+pytestmark = pytest.mark.job
+
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:

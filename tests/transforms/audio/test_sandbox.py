@@ -21,6 +21,8 @@ from tracktokens.transforms.audio import Limits, Reading, WindowReader, Windows,
 from tracktokens.transforms.audio.sandbox import DecoderError, FetchError
 from tracktokens.transforms.encoders.base import Failure
 
+pytestmark = pytest.mark.disturbed
+
 RATE = 22_050
 SHORT = Windows(count=3, seconds=1.0, sample_rate=RATE)
 TWO = Windows(count=2)

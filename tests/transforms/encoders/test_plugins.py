@@ -41,6 +41,7 @@ def shown(language: str) -> str:
     return block
 
 
+@pytest.mark.job
 def test_the_encoder_that_the_readme_shows_tokenizes_a_catalog_in_worker_processes(
     install: Install, tmp_path: Path
 ) -> None:

@@ -217,6 +217,7 @@ list(CompactBucket(Store.open(sys.argv[1]), ProgressReporter()).process(RecordBu
 """
 
 
+@pytest.mark.disturbed
 @pytest.mark.parametrize(("steps", "left"), [(0, 8), (1, 9), (2, 8), (8, 2)])
 def test_a_kill_between_any_two_steps_loses_nothing(store: Store, steps: int, left: int) -> None:
     for number in range(8):

@@ -44,6 +44,7 @@ def is_refused(root: str) -> bool:
     return bool(done.returncode)
 
 
+@pytest.mark.disturbed
 def test_a_second_process_is_turned_away_and_told_by_whom(store: str) -> None:
     owner = subprocess.Popen([sys.executable, "-c", OWNER.format(root=store)], stdout=subprocess.PIPE, text=True)
     assert owner.stdout is not None
@@ -58,6 +59,7 @@ def test_a_second_process_is_turned_away_and_told_by_whom(store: str) -> None:
         owner.wait()
 
 
+@pytest.mark.disturbed
 def test_the_lock_of_a_killed_owner_is_free_though_its_children_live(store: str) -> None:
     owner = subprocess.Popen([sys.executable, "-c", OWNER.format(root=store)], stdout=subprocess.PIPE, text=True)
     assert owner.stdout is not None
@@ -81,6 +83,7 @@ def is_alive(pid: int) -> bool:
     return True
 
 
+@pytest.mark.disturbed
 def test_a_job_may_call_jobs_and_holds_the_store_to_its_end(store: str) -> None:
     with writer(store, "run"):
         with writer(store, "embed"):
@@ -107,6 +110,7 @@ def test_another_thread_is_another_writer(store: str) -> None:
     assert raised == [StoreBusyError]
 
 
+@pytest.mark.disturbed
 def test_a_store_that_is_to_be_made_is_held_too(tmp_path: Path) -> None:
     root = str(tmp_path / "new" / "store")
     with writer(root, "run", creates=True):
@@ -148,6 +152,7 @@ def test_a_filesystem_without_locks_is_warned_of(
     assert "cannot be locked" in caplog.text
 
 
+@pytest.mark.disturbed
 def test_a_job_holds_its_store_while_it_runs(store: str) -> None:
     class Job:
         def __init__(self, store: str) -> None:

@@ -30,6 +30,8 @@ from tracktokens.transforms.encoders.audio.clap_checkpoint import (
 from tracktokens.transforms.encoders.audio.descriptors import DescriptorEncoder
 from tracktokens.transforms.encoders.base import Failure
 
+pytestmark = pytest.mark.job
+
 RATE = 48_000
 TINY = "HTSAT-tiny"
 REFERENCE = Path(__file__).parents[3] / "support" / "laion_clap_reference.py"
