@@ -1,4 +1,5 @@
 # Each target sets up what it needs: on a machine with Python 3.10 to 3.12 and make, `make demo` or `make test` is enough.
+# A target with a comment after `##` is listed by `make help`.
 
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.10 python3,$(shell command -v $(name))))
 VENV := .venv
@@ -7,16 +8,19 @@ STAMP := $(VENV)/.installed
 TYPES := build/types
 DEMO ?= demo
 
-# Jobs start many processes: compiled modules are kept, whatever the environment says, or each would compile them anew.
+# Jobs start many processes: Python keeps compiled modules, whatever the environment says, so that they start faster.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: setup demo test lint format types bench lock clean
+.PHONY: help setup demo test-fast test lint format types bench lock clean
 
-setup: $(STAMP)
+help: ## List the targets (the default)
+	@grep -hE '^[a-z-]+:.* ## ' $(MAKEFILE_LIST) | sort | awk -F ':.* ## ' '{printf "%-10s %s\n", $$1, $$2}'
+
+setup: $(STAMP) ## Install the package and its tools into .venv
 
 $(STAMP): requirements.lock setup.py
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' \
-		|| { echo "tracktokens needs Python 3.10, 3.11 or 3.12: say which with make PYTHON=python3.11"; exit 2; }
+		|| { echo "tracktokens needs Python 3.10, 3.11 or 3.12: choose one, as in make PYTHON=python3.11"; exit 2; }
 	@echo "installing into $(VENV) (6.6 GB, since PyPI's torch brings CUDA; half a minute on a fast line)"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
@@ -24,41 +28,49 @@ $(STAMP): requirements.lock setup.py
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
 
-# The catalog is made once; a second `make demo` tokenizes it again, and encodes nothing.
+# The catalog is made once; a second `make demo` tokenizes it again and encodes nothing.
 $(DEMO)/.made: | setup
-	@echo "inventing a catalog in $(DEMO)/catalog"
+	@echo "writing an invented catalog to $(DEMO)/catalog"
 	@rm -rf $(DEMO)/catalog
 	@$(BIN)/tracktokens demo $(DEMO)/catalog
 	@touch $@
 
-demo: setup $(DEMO)/.made
+demo: setup $(DEMO)/.made ## Tokenize an invented catalog into demo/store
 	@echo "tokenizing it into $(DEMO)/store"
 	@$(BIN)/tracktokens run --tracks $(DEMO)/catalog/tracks.jsonl --playlists $(DEMO)/catalog/playlists.jsonl \
 		--audio-root $(DEMO)/catalog/audio --store $(DEMO)/store --codebook-size 32
 	@$(BIN)/tracktokens show --store $(DEMO)/store
 
-test: setup
-	@$(BIN)/python -m pytest
+# The tests of a file run in one worker process, so its fixtures are made once. Three GB of memory per worker.
+WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
-lint: setup types
+test-fast: setup ## Run the unit tests, in under a minute
+	@$(PYTEST) -m "not job and not disturbed"
+
+test: setup ## Run all tests: unit tests, whole jobs, and jobs that are disturbed
+	@$(PYTEST)
+
+lint: setup types ## Check style, types and words
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@MYPYPATH=$(TYPES) $(BIN)/mypy -p tracktokens.schemas -p tracktokens.codebooks -p tracktokens.transforms -p tracktokens.pipelines
+	@$(BIN)/python .ci/check_prose.py
 
 # The folders are the packages of `tracktokens`; mypy finds them under that name through a link.
 types:
 	@mkdir -p $(TYPES) && ln -sfn ../.. $(TYPES)/tracktokens
 
-format: setup
+format: setup ## Fix style where ruff can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-# About a quarter of an hour. bench_playlists.py needs real playlists, bench_vectors.py 16 GB of disk: they are called by hand.
-bench: setup
+# bench_playlists.py needs real playlists, and bench_vectors.py needs 16 GB of disk: run them by hand.
+bench: setup ## Run the benchmarks that need no data of their own (a quarter of an hour)
 	@for stage in text audio codebooks tokenize matching; do echo "== $$stage"; $(BIN)/python benchmarks/bench_$$stage.py || exit 1; done
 
-lock: setup
+lock: setup ## Pin the dependencies in requirements.lock
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --extra offline --extra dev setup.py -o requirements.lock
 
-clean:
+clean: ## Remove the virtual environment, the demo and all caches
 	rm -rf $(VENV) build demo .mypy_cache .pytest_cache .ruff_cache *.egg-info

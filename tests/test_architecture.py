@@ -1,4 +1,4 @@
-"""The order of the packages, checked from the imports: each may import from itself and from packages above it."""
+"""The order of the packages, checked from the imports, and the layout of the tests."""
 
 import ast
 from collections.abc import Iterator
@@ -46,19 +46,24 @@ PACKAGES = (
     "pipelines.demo",
     "pipelines.cli",
 )
-"""Every package, in order. ``docs/architecture.md`` says what lives where."""
+"""Every package, in order: each may import from itself and from packages above it. See ``docs/architecture.md``."""
+
+TESTS = ROOT / "tests"
+
+TESTS_WITHOUT_PACKAGE = ("examples", "pipelines/disturbed", "support")
+"""Folders of tests that do not mirror a package: scripts, jobs that are disturbed, and what tests share."""
 
 Imports = dict[str, set[str]]
-"""Module to the modules of ours that it imports, wherever in the file."""
+"""Module to the tracktokens modules that it imports, anywhere in the file."""
 
 
 def modules() -> dict[str, Path]:
-    """Name below ``tracktokens`` to file; a package's ``__init__`` goes by the name of the package."""
-    found = {}
+    """Map names below ``tracktokens`` to files; a package's ``__init__`` has the name of the package."""
+    names = {}
     for path in (path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")):
         parts = path.relative_to(ROOT).with_suffix("").parts
-        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
-    return found
+        names[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return names
 
 
 def package_of(module: str, names: dict[str, Path]) -> str:
@@ -66,7 +71,7 @@ def package_of(module: str, names: dict[str, Path]) -> str:
 
 
 def imported(path: Path, names: dict[str, Path]) -> Iterator[str]:
-    """Modules of ours that a file imports; ``from package import module`` counts as the module."""
+    """List tracktokens modules that a file imports; ``from package import module`` counts as the module."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("tracktokens."):
             base = node.module.removeprefix("tracktokens.")
@@ -80,7 +85,7 @@ def imported(path: Path, names: dict[str, Path]) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def imports() -> Imports:
     names = modules()
-    # A package's __init__ re-exports: what it names belongs to its modules, and it is left out of the order.
+    # A package's __init__ re-exports names of its own modules: it is not part of the order.
     return {
         name: {target for target in imported(path, names) if target != name}
         for name, path in names.items()
@@ -96,16 +101,16 @@ def test_every_package_has_a_place_in_the_order() -> None:
 def test_packages_import_only_from_packages_above_them(imports: Imports) -> None:
     names = modules()
     rank = {package: number for number, package in enumerate(PACKAGES)}
-    against = [
+    violations = [
         f"{module} imports {target}"
         for module, targets in imports.items()
         for target in targets
         if rank[package_of(target, names)] > rank[package_of(module, names)]
     ]
-    assert against == []
+    assert violations == []
 
 
-def test_no_two_modules_import_each_other_in_a_circle(imports: Imports) -> None:
+def test_modules_import_each_other_without_a_circle(imports: Imports) -> None:
     graph = {module: targets & imports.keys() for module, targets in imports.items()}
     try:
         list(TopologicalSorter(graph).static_order())
@@ -117,3 +122,44 @@ def test_the_check_finds_an_import_against_the_order(tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.py"
     wrong.write_text("def late():\n    from tracktokens.pipelines import runner\n", encoding="utf-8")
     assert list(imported(wrong, modules())) == ["pipelines.runner"]
+
+
+def imports_of_tests(path: Path) -> set[str]:
+    """List modules below ``tests``, or beside the file, that a file imports."""
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    absolute = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    relative = {f".{node.module}" for node in nodes if isinstance(node, ast.ImportFrom) and node.level}
+    absolute |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level}
+    neighbours = {other.stem for other in path.parent.glob("*.py")}
+    return relative | {name for name in absolute if name.split(".")[0] in {"tests", "conftest", *neighbours}}
+
+
+def test_tests_share_code_through_tests_support_only() -> None:
+    shared = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in TESTS.rglob("*.py")
+        for name in imports_of_tests(path)
+        if not name.startswith("tests.support.")
+    ]
+    assert shared == []
+
+
+def test_the_check_finds_a_test_module_that_imports_another(tmp_path: Path) -> None:
+    (tmp_path / "test_one.py").write_text("", encoding="utf-8")
+    path = tmp_path / "test_two.py"
+    path.write_text("import test_one\nfrom .test_one import a\nfrom tests.conftest import b\n", encoding="utf-8")
+    assert imports_of_tests(path) == {"test_one", ".test_one", "tests.conftest"}
+
+
+def test_folders_of_tests_mirror_the_packages() -> None:
+    folders = {path.parent.relative_to(TESTS).as_posix() for path in TESTS.rglob("*.py")} - {
+        ".",
+        *TESTS_WITHOUT_PACKAGE,
+    }
+    assert {folder.replace("/", ".") for folder in folders} <= set(PACKAGES)
+    assert all((TESTS / folder).is_dir() for folder in TESTS_WITHOUT_PACKAGE)
+
+
+def test_modules_below_tests_are_tests_or_fixtures() -> None:
+    names = {path.name for path in TESTS.rglob("*.py") if (TESTS / "support") not in path.parents}
+    assert {name for name in names if not name.startswith("test_")} <= {"conftest.py", "__init__.py"}
