@@ -124,9 +124,10 @@ def run(
 
     BEAM_OPTIONS come after `--` and go to Beam as they are, `--runner` among them.
     """
-    from tracktokens.pipelines.analysis.report import report, seconds_table
+    from tracktokens.pipelines.analysis.report import seconds_table
     from tracktokens.pipelines.jobs.run import RunJob
     from tracktokens.pipelines.jobs.train import check_codebook_size
+    from tracktokens.transforms.release.report import release_report
 
     check_codebook_size(codebook_size)
     chosen = vector_sources(audio_root, **sources)
@@ -144,7 +145,7 @@ def run(
     )
     with progress_runner(workers, beam_options) as (runner, display):
         outcome = job.run(runner, display.enter)
-    display.console.print(report(outcome.release.metrics), seconds_table(outcome.seconds))
+    display.console.print(release_report(outcome.release.metrics), seconds_table(outcome.seconds))
     click.echo(f"release: {outcome.release.folder}")
 
 
@@ -267,12 +268,12 @@ def publish(
     beam_options: tuple[str, ...],
 ) -> None:
     """Publish a release of a tokenized catalog snapshot. Prints where it is."""
-    from tracktokens.pipelines.analysis.report import report
     from tracktokens.pipelines.jobs.publish import PublishJob
+    from tracktokens.transforms.release.report import release_report
 
     with progress_runner(workers, beam_options) as (runner, display):
         release = PublishJob(store, bundle or _default_bundle(store), catalog, max_churn).run(runner)
-    display.console.print(report(release.metrics))
+    display.console.print(release_report(release.metrics))
     click.echo(release.folder)
 
 

@@ -127,9 +127,10 @@ def _job(
 
 
 def _refresh(job: "RefreshJob", workers: int, beam_options: tuple[str, ...]) -> None:
-    from tracktokens.pipelines.analysis.report import report, seconds_table
+    from tracktokens.pipelines.analysis.report import seconds_table
+    from tracktokens.transforms.release.report import release_report
 
     with progress_runner(workers, beam_options) as (runner, display):
         outcome = job.run(runner, display.enter)
-    display.console.print(report(outcome.release.metrics), seconds_table(outcome.seconds))
+    display.console.print(release_report(outcome.release.metrics), seconds_table(outcome.seconds))
     click.echo(f"release: {outcome.release.folder}")

@@ -46,8 +46,8 @@ def show_command(release: str, store: str, as_json: bool) -> None:
     """Show what RELEASE was made of, and its report. RELEASE may be the bundle whose newest release is meant."""
     from rich.console import Console
 
-    from tracktokens.pipelines.analysis.report import report
     from tracktokens.pipelines.maintenance.rollback import summarize_release
+    from tracktokens.transforms.release.report import release_report
     from tracktokens.transforms.store import files
     from tracktokens.transforms.store.layout import Store
     from tracktokens.transforms.store.releases import find_release, latest_id
@@ -63,7 +63,7 @@ def show_command(release: str, store: str, as_json: bool) -> None:
         return
     for name, value in summary.items():
         click.echo(f"{name}: {_told(value)}")
-    Console().print(report(metrics))
+    Console().print(release_report(metrics))
 
 
 @releases_group.command(name="rollback")

@@ -15,7 +15,7 @@ from tracktokens.schemas.manifests.encoder import EncoderManifest
 from tracktokens.schemas.modalities import AUDIO, CONTENT_MODALITIES, MODALITIES
 from tracktokens.schemas.tables.tracks import TRACKS
 from tracktokens.transforms.catalog.find_missing import WANTED_TAG, CutBatches, FindMissing
-from tracktokens.transforms.catalog.reconcile import is_refused, reconcile, what_is_lost
+from tracktokens.transforms.catalog.reconcile import find_loss, reconcile_inputs, reconcile_rows
 from tracktokens.transforms.catalog.scan_catalog import ReadMissing, ScanCatalog
 from tracktokens.transforms.catalog.scan_tracks import ScanTracks
 from tracktokens.transforms.catalog.snapshot_tracks import FailureFolder, WriteSnapshotBucket
@@ -26,6 +26,7 @@ from tracktokens.transforms.precomputed.load_vectors import LOCATIONS_TAG, AddPr
 from tracktokens.transforms.precomputed.scan_cache import ScanCache
 from tracktokens.transforms.precomputed.scan_vectors import PrecomputedEmbeddings, ScanVectors, vector_counts
 from tracktokens.transforms.readers.fragments import Fragment, check_table, estimate_rows, find_fragments
+from tracktokens.transforms.release.gates import RejectRateGate, input_rows
 from tracktokens.transforms.runtime.counters import WriteCounts, read_counts
 from tracktokens.transforms.runtime.progress import ProgressReporter
 from tracktokens.transforms.runtime.rejects import WriteRejects
@@ -77,11 +78,18 @@ class EmbedJob:
         _describe_encoders(store, self.encoders, self.vectors)
         base = self.base(store)
         catalog = self._scan(store, fragments, base, runner)
-        if lost := what_is_lost(read_counts(catalog.counts), self.max_reject_rate):
+        counts = read_counts(catalog.counts)
+        lost = None if self.gate.is_exceeded(counts) else find_loss(counts)
+        if lost is not None:
             _logger.warning("%s: the catalog is scanned once more, and compared with nothing", lost)
             files.delete_tree(catalog.folder)
             base, catalog = None, self._scan(store, fragments, None, runner.in_process())
         return self._finish(catalog, base)
+
+    @property
+    def gate(self) -> RejectRateGate:
+        """The bound on the rejects of each input table."""
+        return RejectRateGate(self.max_reject_rate)
 
     @property
     def encoder_ids(self) -> dict[str, str]:
@@ -150,7 +158,7 @@ class EmbedJob:
         root = None if self.audio_root is None else files.absolute(self.audio_root)
         tracks = ScanTracks(store.buckets, root, list(self.encoders), progress)
         vectors = ScanVectors(self.vectors, store.buckets, scans, progress)
-        refused = partial(is_refused, max_reject_rate=self.max_reject_rate)
+        refused = self.gate.is_exceeded
         return ScanCatalog(store.buckets, fragments, list(scans.told), tracks, vectors, settle, find, refused)
 
     def _add_vectors(
@@ -195,7 +203,10 @@ class EmbedJob:
             vectors={modality: asdict(vector_counts(counts, modality)) for modality in self.vectors},
             ignored_columns=sorted(name.split("/", 1)[1] for name in counts if name.startswith("ignored/")),
         )
-        reconcile(manifest, counts, self.max_reject_rate)
+        reconcile_rows(manifest)
+        for rows in input_rows(manifest, counts):
+            self.gate.check(rows)
+        reconcile_inputs(counts)
         if counts["audio_without_root"] and AUDIO not in manifest.encoders:
             _logger.warning("%d tracks have audio, which needs --audio-root", counts["audio_without_root"])
         files.write_bytes(catalog.manifest, manifest.to_json().encode())

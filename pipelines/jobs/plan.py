@@ -15,7 +15,6 @@ from tracktokens.schemas.modalities import AUDIO
 from tracktokens.schemas.tables.tracks import TRACKS
 from tracktokens.transforms.catalog.dry_run import CompareTracks, CountBytes, CountMissing, OnlyAudio
 from tracktokens.transforms.catalog.find_missing import WANTED_TAG
-from tracktokens.transforms.catalog.reconcile import is_refused
 from tracktokens.transforms.catalog.scan_catalog import ReadMissing
 from tracktokens.transforms.readers.fragments import Fragment, check_table, find_fragments
 from tracktokens.transforms.runtime.arrow_coder import Count, Keyed
@@ -78,7 +77,7 @@ def plan_refresh(job: RefreshJob, runner: PipelineRunner) -> Plan:
         inputs=inputs,
         audio_bytes=counts["audio_bytes"],
         seconds=_estimate(store, inputs),
-        refused=is_refused(counts, job.max_reject_rate),
+        refused=job.embed_job().gate.is_exceeded(counts),
     )
 
 

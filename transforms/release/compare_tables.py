@@ -1,4 +1,4 @@
-"""Compare two token tables of a store, bucket by bucket: what became of the tracks that both have."""
+"""Compare two token tables of a store bucket by bucket, over the tracks that both have."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,15 +13,15 @@ _IO_THREADS = 8
 def compare(old: TokenTable, new: TokenTable, codebook_size: int) -> Churn:
     """Measure the churn between two token tables; tracks are weighted by their popularity in the new catalog.
 
-    It reads half a million tracks a second and holds a few buckets, so it takes no job of its own.
+    It reads half a million tracks per second and holds a few buckets in memory, so it needs no Beam job.
 
     Args:
-        old: the table before.
-        new: the table now, of the same store, and so of the same buckets.
-        codebook_size: codes a modality in both vocabularies.
+        old: the baseline.
+        new: a table of the same store, and so with the same buckets.
+        codebook_size: codes per modality in both vocabularies.
 
     Raises:
-        InvalidDataError: a part is of another bundle, or cannot be read.
+        InvalidDataError: a part has codes of another bundle, or cannot be read.
     """
     churn = ChurnAccumulator(codebook_size)
     with ThreadPoolExecutor(_IO_THREADS) as threads:
@@ -35,9 +35,9 @@ def compare(old: TokenTable, new: TokenTable, codebook_size: int) -> Churn:
 def _compare_bucket(old: TokenTable, new: TokenTable, codebook_size: int, bucket: int) -> ChurnAccumulator:
     columns = ["track_id", *MODALITIES]
     rows = new.read(bucket, columns)
-    found, before = common_codes(old.read(bucket, columns), rows["track_id"].combine_chunks())
-    both = rows.take(found)
-    popularity = popularity_weights(new.tracks(bucket, ["popularity"])["popularity"].take(found))
+    row_indices, old_codes = common_codes(old.read(bucket, columns), rows["track_id"].combine_chunks())
+    common = rows.take(row_indices)
+    popularity = popularity_weights(new.tracks(bucket, ["popularity"])["popularity"].take(row_indices))
     churn = ChurnAccumulator(codebook_size)
-    churn.update(both["track_id"].combine_chunks(), before, code_matrix(both), popularity)
+    churn.update(common["track_id"].combine_chunks(), old_codes, code_matrix(common), popularity)
     return churn

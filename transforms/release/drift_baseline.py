@@ -1,4 +1,4 @@
-"""How far a catalog has moved since a bundle was first published, and what to say of it."""
+"""Drift of a catalog: the usage baseline of a bundle, and the comparison of a later catalog with it."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -15,16 +15,16 @@ from tracktokens.transforms.store.bundles import read_manifest
 from tracktokens.transforms.store.layout import Store
 
 BASELINE_FILE = "use.json"
-NOTHING_NEW = NewTrackFit(0, None, None)
+NO_NEW_TRACKS = NewTrackFit(0, None, None)
 
 
 @dataclass(frozen=True)
 class CatalogUsage:
-    """How a catalog uses a bundle.
+    """Use of a bundle's codes by one catalog.
 
     Attributes:
         modalities: modality to the use of its codes.
-        unknown_entries: share of the playlists' entries that name no track of the catalog; None without playlists.
+        unknown_entries: share of the playlist entries that name no track of the catalog; None without playlists.
     """
 
     modalities: Mapping[str, CodeUsage]
@@ -33,92 +33,114 @@ class CatalogUsage:
 
 @dataclass(frozen=True)
 class DriftReport:
-    """What changed since the bundle was first published.
+    """Changes of a catalog since the usage baseline of its bundle.
 
     Attributes:
-        since: the release that it is compared with.
-        modalities: modality to how far it moved.
-        unknown_entries_then: share of the playlists' entries that named no track then; None without playlists.
-        unknown_entries_now: the same now.
-        warnings: what is past its limit, in words.
+        since: release that the baseline was measured on.
+        modalities: modality to its drift.
+        unknown_entries_baseline: ``unknown_entries`` of the baseline.
+        unknown_entries_current: ``unknown_entries`` of the catalog.
+        warnings: one sentence per limit that is exceeded.
     """
 
     since: str
     modalities: Mapping[str, Drift]
-    unknown_entries_then: float | None
-    unknown_entries_now: float | None
+    unknown_entries_baseline: float | None
+    unknown_entries_current: float | None
     warnings: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report under the keys of ``metrics.json``."""
+        return {
+            "since": self.since,
+            "modalities": {modality: asdict(moved) for modality, moved in self.modalities.items()},
+            "unknown_entries_then": self.unknown_entries_baseline,
+            "unknown_entries_now": self.unknown_entries_current,
+            "warnings": self.warnings,
+        }
 
 
 def usage_baseline(store: Store, bundle: BundleManifest) -> UsageBaseline | None:
-    """How a bundle was used when it was first published; None before that.
+    """Read the usage baseline of a bundle; None before its first release.
 
-    What its codebooks that were kept from an older bundle were used for counts from that one's first release on.
+    A codebook that was kept from an older bundle has the baseline of that bundle.
 
     Raises:
-        InvalidDataError: it cannot be read.
+        InvalidDataError: the file cannot be read.
     """
     path = _path(store, bundle.bundle_id)
     return UsageBaseline.from_json(files.read_bytes(path), path) if files.exists(path) else None
 
 
-def write_usage_baseline(store: Store, bundle: BundleManifest, release_id: str, now: CatalogUsage) -> None:
-    """Keep how a bundle is used by its first release."""
-    modalities = {m: asdict(_inherited(store, bundle, m) or use) for m, use in now.modalities.items()}
-    use = UsageBaseline(release_id, modalities, now.unknown_entries)
-    files.write_bytes(_path(store, bundle.bundle_id), use.to_json().encode())
+def write_usage_baseline(store: Store, bundle: BundleManifest, release_id: str, current: CatalogUsage) -> None:
+    """Write the usage baseline of a bundle, measured on its first release."""
+    modalities = {m: asdict(_inherited(store, bundle, m) or usage) for m, usage in current.modalities.items()}
+    baseline = UsageBaseline(release_id, modalities, current.unknown_entries)
+    files.write_bytes(_path(store, bundle.bundle_id), baseline.to_json().encode())
 
 
-def modality_usages(use: UsageBaseline) -> dict[str, CodeUsage]:
-    """The use of each modality's codes, out of a manifest."""
-    return {modality: CodeUsage(**fields) for modality, fields in use.modalities.items()}
+def modality_usages(baseline: UsageBaseline) -> dict[str, CodeUsage]:
+    """Parse the use of each modality's codes out of a baseline."""
+    return {modality: CodeUsage(**fields) for modality, fields in baseline.modalities.items()}
 
 
 def catalog_usage(
     measured: Mapping[str, Mapping[str, Any]], rows: int, playlists: PlaylistsManifest | None
 ) -> CatalogUsage:
-    """Put together how a catalog uses a bundle.
+    """Compute the use of a bundle's codes by a catalog.
 
     Args:
-        measured: modality to ``quality`` and ``counts``, as ``WriteCodebookQuality`` leaves them.
+        measured: modality to ``quality`` and ``counts``, as ``WriteCodebookQuality`` writes them.
         rows: tracks in the token table.
-        playlists: what was read of playlists.
+        playlists: counts of the playlists; None without any.
     """
-    uses = {
-        modality: code_usage(_quality(found["quality"]), np.array(found["counts"], np.int64), rows)
-        for modality, found in measured.items()
+    usages = {
+        modality: code_usage(_quality(parts["quality"]), np.array(parts["counts"], np.int64), rows)
+        for modality, parts in measured.items()
     }
     read = 0 if playlists is None else playlists.entries_read
-    return CatalogUsage(uses, playlists.entries_unknown / read if playlists is not None and read else None)
+    return CatalogUsage(usages, playlists.entries_unknown / read if playlists is not None and read else None)
 
 
 def drift_report(
-    then: UsageBaseline, now: CatalogUsage, fits: Mapping[str, NewTrackFit], limits: DriftLimits
+    baseline: UsageBaseline, current: CatalogUsage, fits: Mapping[str, NewTrackFit], limits: DriftLimits
 ) -> DriftReport:
-    """Compare how a catalog uses a bundle with its first release."""
-    uses = modality_usages(then)
-    moved = {m: drift(uses[m], use, fits.get(m, NOTHING_NEW)) for m, use in now.modalities.items() if m in uses}
+    """Compare the usage of a catalog with the baseline of its bundle.
+
+    Args:
+        baseline: usage in the bundle's first release.
+        current: usage now.
+        fits: modality to the fit of new tracks.
+        limits: bounds past which a warning is added.
+    """
+    usages = modality_usages(baseline)
+    moved = {
+        modality: drift(usages[modality], usage, fits.get(modality, NO_NEW_TRACKS))
+        for modality, usage in current.modalities.items()
+        if modality in usages
+    }
     warnings = [f"{modality}: {text}" for modality, found in moved.items() for text in excesses(found, limits)]
-    before, after = then.unknown_entries, now.unknown_entries
-    if before is not None and after is not None and after - before > limits.unknown_growth:
-        warnings.append(f"playlists: {after:.0%} of the entries name no known track, {before:.0%} did at first")
-    return DriftReport(then.release_id, moved, before, after, tuple(warnings))
+    old, new = baseline.unknown_entries, current.unknown_entries
+    if old is not None and new is not None and new - old > limits.unknown_growth:
+        warnings.append(f"playlists: {new:.0%} of the entries name no known track, {old:.0%} in the baseline")
+    return DriftReport(baseline.release_id, moved, old, new, tuple(warnings))
 
 
 def drift_message(report: DriftReport) -> str:
-    """Say when to retrain, after what was found."""
+    """Format the warnings of a report, with what to do."""
     return (
-        f"since release {report.since}, " + "; ".join(report.warnings) + ": `tracktokens retrain` renews the codebooks "
-        "and keeps what it can of the tokens' meaning; do so before the model is next trained"
+        f"drift since release {report.since}: {'; '.join(report.warnings)}: run `tracktokens retrain` before the model "
+        "is next trained; it updates the codebooks and keeps as many tokens as it can"
     )
 
 
 def _inherited(store: Store, bundle: BundleManifest, modality: str) -> CodeUsage | None:
+    """Read the baseline of a codebook that was kept from another bundle; None where there is none."""
     parent = bundle.codebooks[modality]["kept_from"]
     if parent is None or not files.exists(_path(store, parent)):
         return None
-    use = usage_baseline(store, read_manifest(store, parent))
-    return None if use is None else modality_usages(use).get(modality)
+    baseline = usage_baseline(store, read_manifest(store, parent))
+    return None if baseline is None else modality_usages(baseline).get(modality)
 
 
 def _quality(fields: Mapping[str, Any]) -> CodebookQuality:

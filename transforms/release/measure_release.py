@@ -1,8 +1,8 @@
-"""Measure a release while it is made: codebooks, the token table, the oracle, and neighbours on a sample."""
+"""Measure a release while it is written: codebooks, the token table, the oracle, and neighbours on a sample."""
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
 import apache_beam as beam
@@ -30,13 +30,13 @@ from tracktokens.transforms.store.records import as_matrix
 from tracktokens.transforms.store.token_tables import popularity_weights
 
 NEIGHBOUR_SAMPLE = 20_000
-"""Distinct vectors of each modality among which neighbours are sought."""
+"""Distinct vectors per modality among which neighbours are searched."""
 
 NEIGHBOUR_QUERIES = 500
-"""Of these, vectors whose neighbours are sought."""
+"""Vectors of the sample whose neighbours are searched."""
 
 Measured = typehints.KV[str, CodebookQualityAccumulator]
-"""A modality, and what was measured of some of its codes."""
+"""A modality, and the quality of some of its codes."""
 
 CODEBOOKS_FILE = "codebooks.json"
 FIT_FILE = "new.json"
@@ -50,35 +50,35 @@ TUPLE_ROWS = pa.schema(
         ("popularity", pa.float64()),
     ]
 )
-"""A track on its way to the tracks with the same tokens: its codes, -1 for none; a hash of its title and artist."""
+"""One track, keyed by its tokens: its codes, -1 for none, and a hash of its title and artist."""
 
 
 class Mergeable(Protocol):
-    """An accumulator that can take in another of its kind."""
+    """An accumulator that can be merged with another of its kind."""
 
     def merge(self, other: Any, /) -> None:
-        """Add what the other was given."""
+        """Add the input of another accumulator."""
 
 
 Accumulator = TypeVar("Accumulator", bound=Mergeable)
 
 
 class Merge(beam.CombineFn, Generic[Accumulator]):
-    """Merges accumulators. Theirs give the same result in any order."""
+    """Merge accumulators whose result does not depend on the order."""
 
     def create_accumulator(self) -> Accumulator | None:
-        """Nothing yet."""
+        """Start without an accumulator."""
         return None
 
     def add_input(self, merged: Accumulator | None, part: Accumulator) -> Accumulator:
-        """Merge one more; what came in stays as it is."""
+        """Merge one accumulator; the input is not changed."""
         if merged is None:
             return copy.deepcopy(part)
         merged.merge(part)
         return merged
 
     def merge_accumulators(self, parts: Iterable[Accumulator | None]) -> Accumulator | None:
-        """Merge what several workers merged."""
+        """Merge the accumulators of several workers."""
         merged: Accumulator | None = None
         for part in parts:
             if part is not None:
@@ -86,34 +86,34 @@ class Merge(beam.CombineFn, Generic[Accumulator]):
         return merged
 
     def extract_output(self, merged: Accumulator | None) -> Accumulator | None:
-        """All of them in one."""
+        """Return the merged accumulator; None without input."""
         return merged
 
 
-def measure_codes(places: pa.Array, records: pa.Table, centroids: int) -> CodebookQualityAccumulator:
+def measure_codes(row_indices: pa.Array, records: pa.Table, centroids: int) -> CodebookQualityAccumulator:
     """Measure the codes of one bucket of a modality.
 
     Args:
-        places: for each track that has the modality the row of its code; null where it has none.
+        row_indices: int (tracks,), row of each track's code in ``records``; null for a track without one.
         records: ``CODE_RECORDS`` of the bucket.
-        centroids: centroids of the codebook.
+        centroids: number of centroids in the codebook.
     """
-    measured = CodebookQualityAccumulator(centroids)
-    tracks = np.bincount(places.drop_null().to_numpy(), minlength=records.num_rows)
+    quality = CodebookQualityAccumulator(centroids)
+    tracks = np.bincount(row_indices.drop_null().to_numpy(), minlength=records.num_rows)
     used = np.flatnonzero(tracks)
     chosen = records.take(pa.array(used))
     margins = pc.fill_null(chosen["margin"], np.nan).to_numpy()
-    measured.update(chosen["code"].to_numpy(), chosen["distance"].to_numpy(), margins, tracks[used])
-    return measured
+    quality.update(chosen["code"].to_numpy(), chosen["distance"].to_numpy(), margins, tracks[used])
+    return quality
 
 
 def tuple_rows(codes: Codes, tracks: pa.Table, buckets: int) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """Divide tracks by a hash of their tokens, so that all with the same come together: batches of ``TUPLE_ROWS``.
+    """Partition tracks by a hash of their tokens, so that equal tuples share a part: batches of ``TUPLE_ROWS``.
 
     Args:
         codes: int16 (n, 5), -1 for none.
         tracks: ``title``, ``artist`` and ``popularity`` of the same tracks.
-        buckets: into how many parts.
+        buckets: number of parts.
     """
     columns = [pa.array(np.ascontiguousarray(column)) for column in codes.T]
     popularity = tracks["popularity"].combine_chunks()
@@ -122,7 +122,7 @@ def tuple_rows(codes: Codes, tracks: pa.Table, buckets: int) -> Iterator[tuple[i
 
 
 def song_hashes(tracks: pa.Table) -> npt.NDArray[np.uint64]:
-    """Name each track's song by a hash of its title and artist; ``UNKNOWN_SONG`` where one is missing."""
+    """Hash title and artist of each track into its song: uint64 (tracks,), ``UNKNOWN_SONG`` where one is missing."""
     songs = song_text(tracks["title"].combine_chunks(), tracks["artist"].combine_chunks())
     known = songs.is_valid().to_numpy(zero_copy_only=False)
     hashes = np.full(len(songs), UNKNOWN_SONG, np.uint64)
@@ -130,21 +130,21 @@ def song_hashes(tracks: pa.Table) -> npt.NDArray[np.uint64]:
     return hashes
 
 
+@dataclass(eq=False)
 class TableMeasures:
-    """What is measured of tracks with the same tokens."""
+    """Accumulators over tracks grouped by their tokens."""
 
-    def __init__(self) -> None:
-        self.table = TokenTableAccumulator()
-        self.oracle = OracleAccumulator()
+    table: TokenTableAccumulator = field(default_factory=TokenTableAccumulator)
+    oracle: OracleAccumulator = field(default_factory=OracleAccumulator)
 
     def merge(self, other: "TableMeasures") -> None:
-        """Add what another one was given: other tuples."""
+        """Add the input of another; no tuple may be in both."""
         self.table.merge(other.table)
         self.oracle.merge(other.oracle)
 
 
 def measure_tuples(batches: Iterable[pa.RecordBatch]) -> TableMeasures:
-    """Measure one part of a token table, which :func:`tuple_rows` divided."""
+    """Measure one part of a token table, as partitioned by :func:`tuple_rows`."""
     rows = pa.Table.from_batches(batches, TUPLE_ROWS).combine_chunks()
     codes = np.stack([rows[modality].to_numpy() for modality in MODALITIES], axis=1)
     measures = TableMeasures()
@@ -153,40 +153,53 @@ def measure_tuples(batches: Iterable[pa.RecordBatch]) -> TableMeasures:
     return measures
 
 
+@dataclass(eq=False)
 class MeasureNeighbours(beam.DoFn):
-    """Measures how much of the neighbourhoods of a sample the codes of a modality keep: modality and recall."""
+    """Measure the recall of neighbours through the codes, on a sample of one modality: modality and recall.
 
-    def __init__(self, codebooks: Mapping[str, Codebook], seed: int, workers: int) -> None:
-        self._codebooks = dict(codebooks)
-        self._seed = seed
-        self._workers = workers
+    Attributes:
+        codebooks: modality to codebook.
+        seed: seed of the sample.
+        workers: worker processes that share the cores of a machine.
+    """
+
+    codebooks: Mapping[str, Codebook]
+    seed: int
+    workers: int
 
     def process(self, element: tuple[str, Iterable[pa.RecordBatch]]) -> Iterator[tuple[str, NeighbourRecall]]:
         """Measure one modality."""
         import faiss
 
-        faiss.omp_set_num_threads(thread_share(self._workers))
+        faiss.omp_set_num_threads(thread_share(self.workers))
         modality, batches = element
-        records = sort_by_key(smallest(pa.Table.from_batches(batches), NEIGHBOUR_SAMPLE, self._seed))
-        yield modality, neighbour_recall(self._codebooks[modality], as_matrix(records["vector"].combine_chunks()))
+        records = sort_by_key(smallest(pa.Table.from_batches(batches), NEIGHBOUR_SAMPLE, self.seed))
+        yield modality, neighbour_recall(self.codebooks[modality], as_matrix(records["vector"].combine_chunks()))
 
 
 def neighbour_recall(codebook: Codebook, vectors: npt.NDArray[np.float16]) -> NeighbourRecall:
-    """Measure the recall of the neighbours of the first vectors among all of them, float16 (n, dim)."""
+    """Measure the recall of the neighbours of the first ``NEIGHBOUR_QUERIES`` vectors among all, float16 (n, dim)."""
     ids, codes = np.arange(len(vectors)), assign(codebook, vectors).codes
-    asked = slice(0, NEIGHBOUR_QUERIES)
-    measured = NeighbourRecallAccumulator(codebook, ids[asked], vectors[asked], codes[asked])
-    measured.update(ids, vectors, codes)
-    return measured.finalize()
+    queries = slice(0, NEIGHBOUR_QUERIES)
+    recall = NeighbourRecallAccumulator(codebook, ids[queries], vectors[queries], codes[queries])
+    recall.update(ids, vectors, codes)
+    return recall.finalize()
 
 
+@dataclass(eq=False)
 class WriteCodebookQuality(beam.PTransform):
-    """Merges what was measured of codes, by modality, and writes modality to quality and to tracks of each code."""
+    """Merge the quality of codes by modality, and write modality to ``quality`` and ``counts``, the tracks per code.
 
-    def __init__(self, path: str, variances: Mapping[str, float | None]) -> None:
+    Attributes:
+        path: JSON file to write.
+        variances: modality to the variance of the training vectors; None where it is not known.
+    """
+
+    path: str
+    variances: Mapping[str, float | None]
+
+    def __post_init__(self) -> None:
         super().__init__()
-        self._path = path
-        self._variances = dict(variances)
 
     def expand(self, measured: beam.PCollection) -> beam.PCollection:
         """Merge, gather, write."""
@@ -194,35 +207,48 @@ class WriteCodebookQuality(beam.PTransform):
 
     def _write(self, measured: Mapping[str, CodebookQualityAccumulator]) -> None:
         content = {
-            modality: {"quality": asdict(part.finalize(self._variances[modality])), "counts": part.counts.tolist()}
+            modality: {"quality": asdict(part.finalize(self.variances[modality])), "counts": part.counts.tolist()}
             for modality, part in measured.items()
         }
-        files.write_json(self._path, content)
+        files.write_json(self.path, content)
 
 
+@dataclass(eq=False)
 class WriteNewTrackFit(beam.PTransform):
-    """Merges what was measured of new codes, by modality, and writes modality to how well they fit."""
+    """Merge the quality of new codes by modality, and write modality to their fit.
 
-    def __init__(self, path: str, uses: Mapping[str, CodeUsage]) -> None:
+    Attributes:
+        path: JSON file to write.
+        baselines: modality to the usage baseline of its codes; other modalities are left out.
+    """
+
+    path: str
+    baselines: Mapping[str, CodeUsage]
+
+    def __post_init__(self) -> None:
         super().__init__()
-        self._path = path
-        self._uses = dict(uses)
 
     def expand(self, measured: beam.PCollection) -> beam.PCollection:
         """Merge, gather, write."""
         return measured | beam.CombinePerKey(Merge()) | beam.combiners.ToDict() | beam.Map(self._write)
 
     def _write(self, measured: Mapping[str, CodebookQualityAccumulator]) -> None:
-        fits = {m: new_track_fit(part, self._uses[m]) for m, part in measured.items() if m in self._uses}
-        files.write_json(self._path, {modality: asdict(fit) for modality, fit in fits.items()})
+        fits = {m: new_track_fit(part, self.baselines[m]) for m, part in measured.items() if m in self.baselines}
+        files.write_json(self.path, {modality: asdict(fit) for modality, fit in fits.items()})
 
 
+@dataclass(eq=False)
 class WriteTableQuality(beam.PTransform):
-    """Brings tracks with the same tokens together, measures them, and writes what it found."""
+    """Group tracks by their tokens, measure them, and write ``tokens`` and ``oracle``.
 
-    def __init__(self, path: str) -> None:
+    Attributes:
+        path: JSON file to write.
+    """
+
+    path: str
+
+    def __post_init__(self) -> None:
         super().__init__()
-        self._path = path
 
     def expand(self, rows: beam.PCollection) -> beam.PCollection:
         """Group by a hash of the tokens, measure, merge, write."""
@@ -235,35 +261,42 @@ class WriteTableQuality(beam.PTransform):
         )
 
     def _write(self, measured: TableMeasures | None) -> None:
-        found = measured or TableMeasures()
-        content = {"tokens": asdict(found.table.finalize()), "oracle": asdict(found.oracle.finalize())}
-        files.write_json(self._path, content)
+        measures = measured or TableMeasures()
+        content = {"tokens": asdict(measures.table.finalize()), "oracle": asdict(measures.oracle.finalize())}
+        files.write_json(self.path, content)
 
 
+@dataclass(eq=False)
 class WriteNeighbourRecall(beam.PTransform):
-    """Draws a sample of each modality's vectors, measures neighbours in it, and writes modality to recall."""
+    """Sample the vectors of each modality, measure neighbours in the sample, and write modality to recall.
 
-    def __init__(
-        self, path: str, sample: SampleVectors, buckets: list[tuple[str, int]], measure: MeasureNeighbours
-    ) -> None:
+    Attributes:
+        path: JSON file to write.
+        sample: step that samples one bucket of one modality.
+        buckets: modality and number of each bucket.
+        measure: step that measures one modality.
+    """
+
+    path: str
+    sample: SampleVectors
+    buckets: list[tuple[str, int]]
+    measure: MeasureNeighbours
+
+    def __post_init__(self) -> None:
         super().__init__()
-        self._path = path
-        self._sample = sample
-        self._buckets = buckets
-        self._measure = measure
 
     def expand(self, start: beam.pvalue.PBegin) -> beam.PCollection:
         """Sample, group, measure, gather, write."""
         return (
             start
-            | "buckets" >> beam.Create(self._buckets)
+            | "buckets" >> beam.Create(self.buckets)
             | "spread buckets" >> beam.Reshuffle()
-            | "sample" >> beam.ParDo(self._sample).with_output_types(typehints.KV[str, pa.RecordBatch])
+            | "sample" >> beam.ParDo(self.sample).with_output_types(typehints.KV[str, pa.RecordBatch])
             | "group by modality" >> beam.GroupByKey()
-            | "measure" >> beam.ParDo(self._measure)
+            | "measure" >> beam.ParDo(self.measure)
             | "gather" >> beam.combiners.ToDict()
             | "write" >> beam.Map(self._write)
         )
 
     def _write(self, recalls: Mapping[str, NeighbourRecall]) -> None:
-        files.write_json(self._path, {modality: asdict(recall) for modality, recall in recalls.items()})
+        files.write_json(self.path, {modality: asdict(recall) for modality, recall in recalls.items()})

@@ -1,4 +1,4 @@
-"""What ``metrics.json`` says of a release, put together from what its job counted and measured."""
+"""Contents of ``metrics.json``, assembled from the counts and measures of a publish job."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -20,13 +20,13 @@ from tracktokens.transforms.store.snapshots import Snapshot
 def release_metrics(
     snapshot: Snapshot, bundle: Bundle, folder: str, measures: str, rows: Mapping[str, int]
 ) -> dict[str, Any]:
-    """Put together the metrics of a release.
+    """Assemble the metrics of a release.
 
     Args:
-        snapshot: catalog that it was made from.
+        snapshot: catalog of the release.
         bundle: its codebooks.
         folder: folder of the release.
-        measures: folder with what its job measured.
+        measures: folder with the measures of its job.
         rows: rows read, published and rejected.
     """
     codebooks = files.read_json(files.join(measures, CODEBOOKS_FILE))
@@ -37,10 +37,10 @@ def release_metrics(
         "rejects": count_rejects(files.join(folder, "rejects")),
         "modalities": {
             modality: {
-                **_code_use(
+                **_code_usage(
                     codebooks[modality]["quality"]
                     if modality in codebooks
-                    else _unused(bundle[modality].num_centroids),
+                    else _unused_quality(bundle[modality].num_centroids),
                     rows["published"],
                 ),
                 "reserved": bundle.codebook_size,
@@ -63,14 +63,14 @@ def release_metrics(
 
 
 def training_variances(store: Store, bundle: Bundle) -> dict[str, float | None]:
-    """Variance of the vectors that each codebook of a bundle was learned from; None where that is not known."""
+    """Read the variance of each codebook's training vectors; None where it is not known."""
     manifest = read_manifest(store, bundle.bundle_id)
-    learned = {modality: training_metrics(manifest, modality) for modality in MODALITIES}
-    return {modality: None if found is None else found.variance for modality, found in learned.items()}
+    training = {modality: training_metrics(manifest, modality) for modality in MODALITIES}
+    return {modality: None if metrics is None else metrics.variance for modality, metrics in training.items()}
 
 
 def count_rejects(folder: str) -> dict[str, dict[str, int]]:
-    """Rejects by table and reason."""
+    """Count the rejects in a folder: table to reason to number of rows."""
     counts: dict[str, dict[str, int]] = {}
     for batch in files.read_folder(folder, REJECTS, ["table", "reason"]):
         grouped = pa.table(batch).group_by(["table", "reason"]).aggregate([([], "count_all")])
@@ -80,11 +80,11 @@ def count_rejects(folder: str) -> dict[str, dict[str, int]]:
     return {table: dict(sorted(reasons.items())) for table, reasons in sorted(counts.items())}
 
 
-def _unused(centroids: int) -> dict[str, Any]:
-    """Quality of a codebook that no track has a code of."""
+def _unused_quality(centroids: int) -> dict[str, Any]:
+    """Quality of a codebook without tracks."""
     return asdict(CodebookQualityAccumulator(centroids).finalize())
 
 
-def _code_use(quality: Mapping[str, Any], tracks: int) -> dict[str, Any]:
+def _code_usage(quality: Mapping[str, Any], tracks: int) -> dict[str, Any]:
     used = quality["centroids"] - quality["dead_codes"]
     return {"coverage": quality["tracks"] / tracks if tracks else 0.0, "codes_used": used, **quality}

@@ -9,7 +9,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from apache_beam.pvalue import TaggedOutput
 
-from tracktokens.codebooks.bundle import Bundle
 from tracktokens.codebooks.tokens.code_matrix import NONE, Codes
 from tracktokens.codebooks.tokens.vocabulary import token_strings
 from tracktokens.schemas.errors import InvalidDataError
@@ -41,23 +40,24 @@ FAILURES_TAG = "failures"
 
 BUCKETS_SENT, CODES_SENT, CODES_RECEIVED = "buckets_sent", "codes_sent", "codes_received"
 FAILURES_SENT, FAILURES_RECEIVED = "failures_sent", "failures_received"
-"""Counts of what went to the tracks and came there: a code that is lost on the way would be published as none."""
+"""Counts before and after the shuffle to the tracks: a dropped code would be published as none."""
 
 QUALITY_TAG = "quality"
-"""Output with what was measured of codes, by modality."""
+"""Output with the quality of all codes, by modality."""
 
 NEW_TAG = "new"
-"""Output with what was measured of the codes of new inputs, by modality."""
+"""Output with the quality of the codes of new inputs, by modality."""
 
 
 @dataclass(frozen=True)
 class PreviousRelease:
-    """The release before.
+    """The release before this one.
 
     Attributes:
         table: its token table.
-        recoded: modalities whose codebook is another one now.
-        continued: whether it is of the same bundle and of the catalog's base: then what did not change has its codes.
+        recoded: modalities whose codebook changed since.
+        continued: whether it has the same bundle, and its catalog is the base of this one: then an unchanged input
+            keeps its code.
     """
 
     table: TokenTable
@@ -65,168 +65,180 @@ class PreviousRelease:
     continued: bool
 
 
+@dataclass(eq=False)
 class SendCodes(beam.DoFn):
-    """Reads and measures one bucket of a modality's codes.
+    """Read and measure one bucket of a modality's codes, and send them to their tracks.
 
-    Main output: ``CODED_ROWS`` by bucket of track, of all tracks, or of those that may have another code than in the
-    release before; then ``FAILED_ROWS`` likewise of all, and by modality what was measured: of all codes, and of those
-    whose input the catalog before did not have.
+    Main output: ``CODED_ROWS`` by bucket of track, without the codes that the tracks keep from the previous release.
+    ``FAILURES_TAG``: ``FAILED_ROWS`` of all tracks by bucket of track. ``QUALITY_TAG`` and ``NEW_TAG``: the quality of
+    all codes, and of those whose input is not in the previous catalog, by modality.
+
+    Attributes:
+        store: the store.
+        catalog: the snapshot to publish.
+        bundle_id: bundle of the codes.
+        centroids: modality to number of centroids.
+        encoders: modality to encoder id.
+        playlists_learned: whether playlist vectors were learned from playlists, and not precomputed.
+        previous: None for the first release, and where the vocabulary has another size.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        catalog: Catalog,
-        bundle: Bundle,
-        encoders: Mapping[str, str],
-        learned: bool,
-        before: PreviousRelease | None,
-    ) -> None:
-        self._store = store
-        self._catalog = catalog
-        self._before = before
-        self._bundle_id = bundle.bundle_id
-        self._centroids = {codebook.modality: codebook.num_centroids for codebook in bundle.codebooks}
-        self._encoders = dict(encoders)
-        self._learned = learned
+    store: Store
+    catalog: Catalog
+    bundle_id: str
+    centroids: Mapping[str, int]
+    encoders: Mapping[str, str]
+    playlists_learned: bool
+    previous: PreviousRelease | None
 
     def process(self, element: tuple[str, int]) -> Iterator[object]:
         """Join one bucket of one modality's keys with codes and failures."""
         modality, bucket = element
-        keys = files.read_table(self._catalog.keys(modality, bucket), TRACK_KEYS)
-        codes = files.read_table(self._store.codes(self._bundle_id, modality, bucket), CODE_RECORDS)
-        failures = failed(self._store, self._catalog, modality, self._encoders[modality], bucket)
-        places = places_of(keys, codes)
-        uncoded = keys.filter(places.is_null())  # a failure of what has a code is an old one: a retry went well
+        keys = files.read_table(self.catalog.keys(modality, bucket), TRACK_KEYS)
+        codes = files.read_table(self.store.codes(self.bundle_id, modality, bucket), CODE_RECORDS)
+        failures = failed(self.store, self.catalog, modality, self.encoders[modality], bucket)
+        code_rows = places_of(keys, codes)
+        uncoded = keys.filter(code_rows.is_null())  # a key with a code may have an old failure: its retry succeeded
         self._require_codes(
             modality, bucket, without(uncoded["key"].combine_chunks(), [failures["key"].combine_chunks()])
         )
         sent = self._to_send(modality, bucket, keys)
         yield TaggedOutput(COUNTS_TAG, (BUCKETS_SENT, 1))
-        yield TaggedOutput(COUNTS_TAG, (CODES_SENT, len(places.filter(sent).drop_null())))
-        yield from by_track_bucket(keys.filter(sent), places.filter(sent), codes, modality, CODED_ROWS, self._buckets)
-        lost = places_of(uncoded, failures)
-        yield TaggedOutput(COUNTS_TAG, (FAILURES_SENT, len(lost.drop_null())))
-        for part in by_track_bucket(uncoded, lost, failures, modality, FAILED_ROWS, self._buckets):
+        yield TaggedOutput(COUNTS_TAG, (CODES_SENT, len(code_rows.filter(sent).drop_null())))
+        yield from by_track_bucket(
+            keys.filter(sent), code_rows.filter(sent), codes, modality, CODED_ROWS, self.catalog.buckets
+        )
+        failure_rows = places_of(uncoded, failures)
+        yield TaggedOutput(COUNTS_TAG, (FAILURES_SENT, len(failure_rows.drop_null())))
+        for part in by_track_bucket(uncoded, failure_rows, failures, modality, FAILED_ROWS, self.catalog.buckets):
             yield TaggedOutput(FAILURES_TAG, part)
-        yield TaggedOutput(QUALITY_TAG, (modality, measure_codes(places, codes, self._centroids[modality])))
-        if self._before is not None:
-            new = self._new(self._before, modality, bucket, keys)
-            yield TaggedOutput(NEW_TAG, (modality, measure_codes(places.filter(new), codes, self._centroids[modality])))
-
-    @property
-    def _buckets(self) -> int:
-        return self._catalog.buckets
+        centroids = self.centroids[modality]
+        yield TaggedOutput(QUALITY_TAG, (modality, measure_codes(code_rows, codes, centroids)))
+        if self.previous is not None:
+            new = self._new(self.previous, modality, bucket, keys)
+            yield TaggedOutput(NEW_TAG, (modality, measure_codes(code_rows.filter(new), codes, centroids)))
 
     def _to_send(self, modality: str, bucket: int, keys: pa.Table) -> pa.Array:
-        """Which keys' codes the release before may not have."""
-        if self._before is None or not self._before.continued:
+        """Mark the keys whose code the previous release may not have."""
+        if self.previous is None or not self.previous.continued:
             return pa.repeat(True, keys.num_rows)
-        if modality == PLAYLIST and self._learned:  # a track may have got a vector; its key is of its own bucket
-            table = self._before.table
-            has = table.read(bucket, [PLAYLIST])[PLAYLIST].is_valid()
-            known = table.tracks(bucket, ["track"])["track"].filter(has)
+        # A track may get its first playlist vector; its playlist key is in the bucket of the track.
+        if modality == PLAYLIST and self.playlists_learned:
+            table = self.previous.table
+            has_code = table.read(bucket, [PLAYLIST])[PLAYLIST].is_valid()
+            known = table.tracks(bucket, ["track"])["track"].filter(has_code)
             return pc.invert(pc.is_in(keys["track"], value_set=known.combine_chunks())).combine_chunks()
         return keys["changed"].combine_chunks()
 
-    def _new(self, before: PreviousRelease, modality: str, bucket: int, keys: pa.Table) -> pa.Array:
-        """Which keys the catalog before did not have."""
-        if before.continued:
+    def _new(self, previous: PreviousRelease, modality: str, bucket: int, keys: pa.Table) -> pa.Array:
+        """Mark the keys that the previous catalog does not have."""
+        if previous.continued:
             return keys["new"].combine_chunks()
-        old = catalog_keys(before.table.catalog, modality, bucket)
+        old = catalog_keys(previous.table.catalog, modality, bucket)
         return pc.invert(pc.is_in(keys["key"], value_set=old)).combine_chunks()
 
     def _require_codes(self, modality: str, bucket: int, uncoded: pa.Array) -> None:
-        """Refuse to publish ``none`` where a code is only missing; a track in no playlist has no vector to code."""
+        """Refuse to publish ``none`` for a vector without a code; a track in no playlist has no playlist vector."""
         if modality == PLAYLIST and len(uncoded):
-            vectors = encoded(self._store, modality, self._encoders[modality], bucket)
+            vectors = encoded(self.store, modality, self.encoders[modality], bucket)
             uncoded = uncoded.filter(pc.is_in(uncoded, value_set=pa.chunked_array(vectors, uncoded.type)))
         if len(uncoded):
             raise InvalidDataError(
-                f"{len(uncoded)} tracks have no {modality} code under bundle {self._bundle_id} yet: "
+                f"{len(uncoded)} tracks have no {modality} code under bundle {self.bundle_id}: "
                 "run `tracktokens tokenize`; nothing was published"
             )
 
 
 PUBLISHED_COLUMNS = ["track_id", "track", "title", "artist", "popularity", *MODALITIES]
-"""What is needed of a catalog's tracks."""
+"""Columns of the catalog's tracks that publishing reads."""
 
 
+@dataclass(eq=False)
 class WriteTokens(beam.DoFn):
-    """Writes the token table of one bucket of tracks, and what of it is otherwise than in the release before.
+    """Write the token table of one bucket of tracks, and its changes since the previous release.
 
-    Main output: ``TUPLE_ROWS`` by a hash of the tokens; then rejects of failed inputs, and counts.
+    Main output: ``TUPLE_ROWS`` by a hash of the tokens. Other outputs: rejects of failed inputs, and counts.
+
+    Attributes:
+        catalog: the snapshot to publish.
+        release: folder of the release.
+        bundle_id: bundle of the codes.
+        codebook_size: codes per modality in the vocabulary.
+        previous: None for the first release, and where the vocabulary has another size.
     """
 
-    def __init__(
-        self, catalog: Catalog, release: str, bundle_id: str, codebook_size: int, before: PreviousRelease | None
-    ) -> None:
-        self._catalog = catalog
-        self._release = release
-        self._schema = tokens_schema(bundle_id)
-        self._size = codebook_size
-        self._before = before
+    catalog: Catalog
+    release: str
+    bundle_id: str
+    codebook_size: int
+    previous: PreviousRelease | None
 
     def process(self, element: tuple[int, Mapping[str, Iterable[pa.RecordBatch]]]) -> Iterator[object]:
         """Join the codes of one bucket to its tracks, in order of track id."""
         bucket, parts = element
-        tracks = files.read_table(self._catalog.tracks(bucket), CATALOG_TRACKS, PUBLISHED_COLUMNS)
+        schema = tokens_schema(self.bundle_id)
+        tracks = files.read_table(self.catalog.tracks(bucket), CATALOG_TRACKS, PUBLISHED_COLUMNS)
         old = self._old_tokens(bucket)
-        codes = self._standing(bucket, tracks, old)
+        codes = self._kept_codes(bucket, tracks, old)
         coded = pa.Table.from_batches(parts["codes"], CODED_ROWS)
         failed = pa.Table.from_batches(parts["failures"], FAILED_ROWS)
         yield TaggedOutput(COUNTS_TAG, (CODES_RECEIVED, coded.num_rows))
         yield TaggedOutput(COUNTS_TAG, (FAILURES_RECEIVED, failed.num_rows))
         fill_codes(codes, coded, tracks["track"])
         columns = [pa.array(column, mask=column == NONE) for column in np.ascontiguousarray(codes.T)]
-        strings = token_strings(pa.record_batch(columns, names=list(MODALITIES)), self._size)
-        table = pa.table([tracks["track_id"], *columns, strings], schema=self._schema)
-        files.write_batches(token_part(self._release, bucket), self._schema, [table])
+        strings = token_strings(pa.record_batch(columns, names=list(MODALITIES)), self.codebook_size)
+        table = pa.table([tracks["track_id"], *columns, strings], schema=schema)
+        files.write_batches(token_part(self.release, bucket), schema, [table])
         yield TaggedOutput(COUNTS_TAG, ("rows_published", table.num_rows))
-        yield from self._compare(bucket, table, old)
-        yield from tuple_rows(codes, tracks, self._catalog.buckets)
+        yield from self._write_changes(bucket, table, old)
+        yield from tuple_rows(codes, tracks, self.catalog.buckets)
         if failed.num_rows:
             yield from tag_rejects(bucket, encoding_rejects(failed, tracks))
 
     def _old_tokens(self, bucket: int) -> pa.Table:
-        """The bucket in the release before, without a row where there is none."""
+        """Read the bucket of the previous release; empty without one."""
         columns = ["track_id", *MODALITIES]
-        if self._before is None:
-            return pa.schema([self._schema.field(name) for name in columns]).empty_table()
-        return self._before.table.read(bucket, columns)
+        if self.previous is None:
+            return pa.schema([tokens_schema(self.bundle_id).field(name) for name in columns]).empty_table()
+        return self.previous.table.read(bucket, columns)
 
-    def _standing(self, bucket: int, tracks: pa.Table, old_tokens: pa.Table) -> Codes:
-        """The codes that tracks keep, as their input is what it was: int16 (tracks, 5)."""
+    def _kept_codes(self, bucket: int, tracks: pa.Table, old_tokens: pa.Table) -> Codes:
+        """Copy the codes of tracks whose input did not change: int16 (tracks, 5), -1 elsewhere."""
         codes = np.full((tracks.num_rows, len(MODALITIES)), NONE, np.int16)
-        if self._before is None or not self._before.continued:
+        if self.previous is None or not self.previous.continued:
             return codes
-        before = self._before.table.tracks(bucket, ["track", *MODALITIES])
-        old = code_matrix(old_tokens)
-        pairs = RowAlignment.of(before, tracks)
+        old_tracks = self.previous.table.tracks(bucket, ["track", *MODALITIES])
+        old_codes = code_matrix(old_tokens)
+        pairs = RowAlignment.of(old_tracks, tracks)
         known = pairs.places.is_valid().to_numpy(zero_copy_only=False)
-        places = pc.fill_null(pairs.places, 0).to_numpy()
+        old_rows = pc.fill_null(pairs.places, 0).to_numpy()
         for column, modality in enumerate(MODALITIES):
-            same = known & pairs.same(before[modality].combine_chunks(), tracks[modality].combine_chunks())
-            codes[same, column] = old[places[same], column]
+            same = known & pairs.same(old_tracks[modality].combine_chunks(), tracks[modality].combine_chunks())
+            codes[same, column] = old_codes[old_rows[same], column]
         return codes
 
-    def _compare(self, bucket: int, table: pa.Table, old_tokens: pa.Table) -> Iterator[TaggedOutput]:
-        if self._before is None:
+    def _write_changes(self, bucket: int, table: pa.Table, old_tokens: pa.Table) -> Iterator[TaggedOutput]:
+        if self.previous is None:
             return
-        changes = find_changes(old_tokens, table, self._before.recoded)
+        changes = find_changes(old_tokens, table, self.previous.recoded)
         if changes.num_rows:
-            files.write_batches(changes_part(self._release, bucket), CHANGES, [changes])
+            files.write_batches(changes_part(self.release, bucket), CHANGES, [changes])
         yield from (TaggedOutput(COUNTS_TAG, count) for count in count_changes(changes))
 
 
 def encoding_rejects(failed: pa.Table, tracks: pa.Table) -> pa.RecordBatch:
-    """Turn ``FAILED_ROWS`` into reject rows of the tracks that lose the modality, by ``track_id`` and ``track``."""
-    rows_lost = pa.array(rows_of(failed["track"], tracks["track"]))
+    """Convert failed inputs into ``REJECTS`` rows of the tracks that lose the modality.
+
+    Args:
+        failed: ``FAILED_ROWS``.
+        tracks: ``track_id`` and ``track`` of the bucket.
+    """
+    row_indices = pa.array(rows_of(failed["track"], tracks["track"]))
     modality = pa.array(MODALITIES).take(failed["modality"].combine_chunks())
     rows = failed.num_rows
     columns = {
         "table": pa.array([TRACKS_TABLE] * rows),
-        "track_id": tracks["track_id"].take(rows_lost).combine_chunks(),
+        "track_id": tracks["track_id"].take(row_indices).combine_chunks(),
         "modality": modality,
         "stage": pa.array([ENCODE] * rows),
         "reason": failed["reason"].combine_chunks(),

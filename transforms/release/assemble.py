@@ -1,0 +1,112 @@
+"""Complete the folder of a release after its tables: rejects, changes, vocabulary, metrics, report, manifest."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from tracktokens.codebooks.bundle import Bundle
+from tracktokens.codebooks.codebook import save_sorted
+from tracktokens.codebooks.tokens.vocabulary import added_tokens_json, tokens_json
+from tracktokens.schemas.manifests.release import ReleaseManifest
+from tracktokens.schemas.tables.rejects import REJECTS
+from tracktokens.schemas.tables.token_changes import CHANGES
+from tracktokens.transforms.release.draft import ReleaseDraft
+from tracktokens.transforms.release.drift_baseline import DriftReport
+from tracktokens.transforms.release.metrics_json import release_metrics
+from tracktokens.transforms.release.report import release_report_html
+from tracktokens.transforms.release.token_changes import changes_by_modality, changes_folder
+from tracktokens.transforms.runtime.counters import read_counts, require_balance
+from tracktokens.transforms.store import files
+from tracktokens.transforms.store.snapshots import Snapshot
+
+
+def reconcile_rows(draft: ReleaseDraft) -> dict[str, int]:
+    """Check that every row of the catalog was published or rejected; return ``read``, ``published``, ``rejected``.
+
+    Raises:
+        TracktokensError: rows are unaccounted for, which is a fault of ours.
+    """
+    published = 0
+    for path in files.list_files(files.join(draft.folder, "tokens"), ".parquet"):
+        with files.open_parquet(path) as file:
+            published += file.metadata.num_rows
+    read, rejected = draft.snapshot.manifest.rows_read, draft.snapshot.manifest.rows_rejected
+    for kept in (published, read_counts(draft.counts)["rows_published"]):
+        require_balance("rows", read, kept, "in the token table", rejected)
+    return {"read": read, "published": published, "rejected": rejected}
+
+
+def assemble(draft: ReleaseDraft, rows: Mapping[str, int], drift: DriftReport | None) -> dict[str, Any]:
+    """Write all files of a release that are not its token table, and remove the working files of its job.
+
+    Args:
+        draft: the release, whose tables are written.
+        rows: rows read, published and rejected.
+        drift: drift since the usage baseline; None for the first release of a bundle.
+
+    Returns:
+        The content of ``metrics.json``.
+    """
+    _gather_rejects(draft.snapshot, files.join(draft.folder, "rejects"))
+    if draft.previous is not None:
+        _add_empty_file(changes_folder(draft.folder), CHANGES)
+    write_vocabulary(draft.bundle, files.join(draft.folder, "vocabulary"))
+    changes = None if draft.previous is None else changes_by_modality(read_counts(draft.counts))
+    metrics = {
+        **release_metrics(draft.snapshot, draft.bundle, draft.folder, draft.measures, rows),
+        "changes": changes,
+        "drift": None if drift is None else drift.to_json(),
+    }
+    files.write_json(files.join(draft.folder, "metrics.json"), metrics)
+    files.write_bytes(
+        files.join(draft.folder, "report.html"), release_report_html(metrics, f"release {draft.release_id}")
+    )
+    files.delete_tree(draft.counts)
+    files.delete_tree(draft.measures)
+    return metrics
+
+
+def release_manifest(draft: ReleaseDraft, rows: Mapping[str, int]) -> ReleaseManifest:
+    """Describe an assembled release, with the hashes of its files; it is not written."""
+    return ReleaseManifest(
+        release_id=draft.release_id,
+        bundle_id=draft.bundle.bundle_id,
+        catalog_id=draft.snapshot.manifest.catalog_id,
+        codebook_size=draft.bundle.codebook_size,
+        encoders=draft.snapshot.encoders,
+        rows=rows,
+        files=_file_hashes(draft.folder),
+        previous=None if draft.previous is None else draft.previous.release_id,
+    )
+
+
+def write_vocabulary(bundle: Bundle, folder: str) -> None:
+    """Write the vocabulary of a bundle: its tokens in order, as Hugging Face loads them, and its centroids."""
+    size = bundle.codebook_size
+    files.write_json(files.join(folder, "tokens.json"), tokens_json(bundle.bundle_id, size))
+    files.write_json(files.join(folder, "added_tokens.json"), added_tokens_json(size))
+    centroids = {book.modality: np.ascontiguousarray(book.centroids) for book in bundle.codebooks}
+    packed = save_sorted(centroids, {"bundle": bundle.bundle_id, "format": "1"})
+    files.write_bytes(files.join(folder, "centroids.safetensors"), packed)
+
+
+def _gather_rejects(snapshot: Snapshot, rejects: str) -> None:
+    """Copy the rejects of the catalog scan to those of encoding."""
+    for folder in (snapshot.catalog.rejects, snapshot.catalog.playlist_rejects):
+        files.copy_files(files.list_files(folder, ".parquet"), rejects)
+    _add_empty_file(rejects, REJECTS)
+
+
+def _add_empty_file(folder: str, schema: pa.Schema) -> None:
+    """Write a file without rows into a folder without files, so that readers find the schema."""
+    if not files.list_files(folder, ".parquet"):
+        files.write_batches(files.join(folder, "none.parquet"), schema, [])
+
+
+def _file_hashes(folder: str) -> dict[str, dict[str, Any]]:
+    return {
+        path: {"bytes": size, "sha256": files.sha256(files.join(folder, path))}
+        for path, size in files.list_tree(folder).items()
+    }

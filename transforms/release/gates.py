@@ -1,0 +1,197 @@
+"""Gates: the conditions under which a release is published. Each measures one thing against one limit.
+
+A gate holds its limit. ``find_violation`` describes what is past it, and ``check`` raises on that, so that nothing is
+published.
+"""
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Generic, TypeVar
+
+from tracktokens.codebooks.metrics.churn import Churn
+from tracktokens.schemas.errors import DriftError, InvalidDataError, TracktokensError
+from tracktokens.schemas.manifests.catalog import CatalogManifest
+from tracktokens.schemas.manifests.release import ReleaseManifest
+from tracktokens.schemas.modalities import MODALITIES
+from tracktokens.schemas.tables.vectors import VectorCounts
+from tracktokens.transforms.release.drift_baseline import DriftReport, drift_message
+
+_logger = logging.getLogger(__name__)
+
+Measured = TypeVar("Measured")
+
+
+class Gate(ABC, Generic[Measured]):
+    """One condition of a release."""
+
+    error: ClassVar[type[TracktokensError]] = InvalidDataError
+
+    @property
+    def enforced(self) -> bool:
+        """Whether a violation is an error; otherwise it is logged as a warning."""
+        return True
+
+    @abstractmethod
+    def find_violation(self, measured: Measured) -> str | None:
+        """Describe what is past the limit and what to do about it; None where nothing is."""
+
+    def check(self, measured: Measured) -> None:
+        """Check the condition.
+
+        Raises:
+            TracktokensError: it is violated and enforced; the class is ``error``.
+        """
+        violation = self.find_violation(measured)
+        if violation is None:
+            return
+        if self.enforced:
+            raise self.error(f"{violation}; nothing was published")
+        _logger.warning("%s", violation)
+
+
+@dataclass(frozen=True)
+class InputRows:
+    """Row counts of one input table.
+
+    Attributes:
+        name: name of the rows in messages.
+        read: rows read.
+        rejected: rows in the rejects.
+        unknown: rows of tracks that the catalog does not have.
+        used: rows that something was made of.
+        reasons: reject reason to number of rows.
+    """
+
+    name: str
+    read: int
+    rejected: int
+    unknown: int
+    used: int
+    reasons: Mapping[str, int]
+
+    @property
+    def detail(self) -> str:
+        """The reject reasons in brackets, for the middle of a sentence; empty without any."""
+        reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(self.reasons.items()))
+        return f" ({reasons})" if reasons else ""
+
+
+def input_rows(manifest: CatalogManifest, counts: Mapping[str, int]) -> Iterator[InputRows]:
+    """List the row counts of a scan: the tracks, then the precomputed embeddings of each modality."""
+    prefix = "rejects/"
+    reasons = {name.removeprefix(prefix): count for name, count in counts.items() if name.startswith(prefix)}
+    yield InputRows("rows", manifest.rows_read, manifest.rows_rejected, 0, manifest.rows_accepted, reasons)
+    for modality, fields in manifest.vectors.items():
+        rows = VectorCounts(**fields)
+        yield InputRows(f"rows of {modality} vectors", rows.read, rows.rejected, rows.unknown, rows.used, {})
+
+
+@dataclass(frozen=True)
+class RejectRateGate(Gate[InputRows]):
+    """Bounds the rejects of an input table.
+
+    Attributes:
+        max_reject_rate: largest share of rejected rows.
+    """
+
+    max_reject_rate: float
+
+    def find_violation(self, measured: InputRows) -> str | None:
+        """Describe a table with too many rejects, or without a row that can be used."""
+        if measured.read == measured.rejected:
+            return f"none of {measured.read} {measured.name} can be used{measured.detail}: fix the input"
+        if self._is_exceeded(measured.rejected, measured.read):
+            return (
+                f"{measured.rejected} of {measured.read} {measured.name} rejected, more than "
+                f"{self.max_reject_rate:.1%}{measured.detail}: fix the input, or raise --max-reject-rate"
+            )
+        if not measured.used:
+            return (
+                f"none of {measured.read} {measured.name} is of a track of the catalog ({measured.unknown} have "
+                "another track_id): compare their track_id with the catalog's"
+            )
+        return None
+
+    def is_exceeded(self, counts: Mapping[str, int]) -> bool:
+        """Whether a scan rejected too many rows of tracks or of a modality's precomputed embeddings.
+
+        Args:
+            counts: all that the scan counted, by name; a missing name is 0.
+        """
+        names = [("rows_rejected", "rows_read")]
+        names += [(f"vectors_rejected/{modality}", f"vectors_read/{modality}") for modality in MODALITIES]
+        return any(self._is_exceeded(counts.get(rejected, 0), counts.get(read, 0)) for rejected, read in names)
+
+    def _is_exceeded(self, rejected: int, read: int) -> bool:
+        return rejected > self.max_reject_rate * read
+
+
+@dataclass(frozen=True)
+class ReleaseChurn:
+    """Churn of a token table against the latest release.
+
+    Attributes:
+        latest: manifest of the latest release.
+        codebook_size: codes per modality in the new table.
+        churn: None where the two vocabularies differ in size, since such tables cannot be compared.
+    """
+
+    latest: ReleaseManifest
+    codebook_size: int
+    churn: Churn | None
+
+
+@dataclass(frozen=True)
+class ChurnGate(Gate[ReleaseChurn]):
+    """Bounds the share of a modality's tokens that change.
+
+    Attributes:
+        max_churn: largest share; see :func:`largest_churn`.
+    """
+
+    max_churn: float
+
+    def find_violation(self, measured: ReleaseChurn) -> str | None:
+        """Describe the modality with the most churn, or a vocabulary of another size."""
+        if measured.churn is None:
+            return (
+                f"the latest release has {measured.latest.codebook_size} codes per modality, this one "
+                f"{measured.codebook_size}: every token gets another id; publish without --max-churn if that is meant"
+            )
+        modality, share = largest_churn(measured.churn)
+        if share <= self.max_churn:
+            return None
+        return (
+            f"{share:.2%} of the {modality} tokens would change since {measured.latest.release_id}, more than "
+            f"{self.max_churn:.2%}: retrain from bundle {measured.latest.bundle_id}, or raise --max-churn"
+        )
+
+
+def largest_churn(churn: Churn) -> tuple[str, float]:
+    """Find the modality with the largest share of changed codes, over tracks that have a code in both tables."""
+    shares = {modality: found.recoded or 0.0 for modality, found in churn.modalities.items()}
+    return max(shares.items(), key=lambda item: item[1])
+
+
+@dataclass(frozen=True)
+class DriftGate(Gate[DriftReport]):
+    """Bounds the drift of a catalog; the report was measured against the limits.
+
+    Attributes:
+        fail_on_drift: whether drift past a limit is an error; otherwise it is a warning.
+    """
+
+    error: ClassVar[type[TracktokensError]] = DriftError
+
+    fail_on_drift: bool
+
+    @property
+    def enforced(self) -> bool:
+        """Whether drift is an error."""
+        return self.fail_on_drift
+
+    def find_violation(self, measured: DriftReport) -> str | None:
+        """Describe the drift past its limits."""
+        return drift_message(measured) if measured.warnings else None

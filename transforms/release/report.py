@@ -1,0 +1,128 @@
+"""Tables of a release's metrics for people: in the terminal, and as ``report.html``."""
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console, Group
+from rich.table import Table
+
+from tracktokens.schemas.modalities import MODALITIES
+from tracktokens.schemas.tables.token_changes import CODEBOOK_CHANGED, INPUT_CHANGED, NEW, REMOVED
+
+VECTOR_ROWS = {"read": "rows read", "used": "rows used", "unknown": "rows of unknown tracks"}
+"""Count of the precomputed embeddings to its name in the report."""
+
+
+def release_report(metrics: Mapping[str, Any]) -> Group:
+    """Lay out the content of ``metrics.json`` as tables."""
+    tables = [_rows(metrics), _modalities(metrics), _quality(metrics), _token_table(metrics)]
+    if metrics["changes"] is not None:
+        tables += [_changes(metrics)]
+    if metrics["drift"] is not None:
+        tables += [_drift(metrics)]
+    return Group(*tables)
+
+
+def release_report_html(metrics: Mapping[str, Any], title: str) -> bytes:
+    """Render a report as one HTML page, in UTF-8."""
+    console = Console(record=True, file=io.StringIO(), width=110)
+    console.print(title, release_report(metrics))
+    return console.export_html().encode()
+
+
+def format_number(value: float | None, form: str) -> str:
+    """Format a number by a format specification; ``-`` for None."""
+    return "-" if value is None else format(value, form)
+
+
+def _changes(metrics: Mapping[str, Any]) -> Table:
+    """Token changes since the previous release."""
+    table = Table("tokens changed", "new track", "removed track", "input changed", "codebook changed")
+    for modality, counts in (metrics["changes"] or {}).items():
+        table.add_row(modality, *(str(counts[why]) for why in (NEW, REMOVED, INPUT_CHANGED, CODEBOOK_CHANGED)))
+    return table
+
+
+def _drift(metrics: Mapping[str, Any]) -> Table:
+    """Drift since the usage baseline."""
+    drift = metrics["drift"] or {"modalities": {}}
+    table = Table(
+        "drift", "new tracks", "beyond p95 distance", "below p05 margin", "stability index", "coverage", "baseline"
+    )
+    for modality, moved in drift["modalities"].items():
+        table.add_row(
+            modality,
+            str(moved["new"]["tracks"]),
+            format_number(moved["new"]["far_share"], ".1%"),
+            format_number(moved["new"]["unsure_share"], ".1%"),
+            f"{moved['stability_index']:.3f}",
+            f"{moved['coverage_now']:.1%}",
+            f"{moved['coverage_then']:.1%}",
+        )
+    return table
+
+
+def _rows(metrics: Mapping[str, Any]) -> Table:
+    table = Table("rows", "count")
+    table.add_row("tracks read", str(metrics["rows"]["read"]))
+    table.add_row("tracks in the token table", str(metrics["rows"]["published"]))
+    table.add_row("tracks rejected", str(metrics["rows"]["rejected"]))
+    if metrics["playlists"]:
+        table.add_row("playlists read", str(metrics["playlists"]["playlists_read"]))
+        table.add_row("playlists used", str(metrics["playlists"]["playlists_used"]))
+    for modality, counts in metrics["vectors"].items():
+        for name, label in VECTOR_ROWS.items():
+            table.add_row(f"{modality} embeddings: {label}", str(counts[name]))
+    for kind, reasons in metrics["rejects"].items():
+        for reason, count in reasons.items():
+            table.add_row(f"rejects in {kind}: {reason}", str(count))
+    return table
+
+
+def _modalities(metrics: Mapping[str, Any]) -> Table:
+    table = Table("modality", "tracks", "coverage", "codes used", "codebook size", "perplexity", "inputs encoded")
+    for modality in MODALITIES:
+        usage = metrics["modalities"][modality]
+        table.add_row(
+            modality,
+            str(usage["tracks"]),
+            f"{usage['coverage']:.1%}",
+            f"{usage['codes_used']} of {usage['centroids']}",
+            str(usage["reserved"]),
+            f"{usage['perplexity']:.1f}",
+            str(metrics["inputs"]["encoded"].get(modality, "-")),
+        )
+    return table
+
+
+def _quality(metrics: Mapping[str, Any]) -> Table:
+    table = Table(
+        "modality", "inertia", "explained variance", "dead codes", "largest code", "margin p05 / p50", "recall@10"
+    )
+    for modality in MODALITIES:
+        quality = metrics["modalities"][modality]
+        margins, recall = quality["relative_margins"], quality["neighbours"]
+        table.add_row(
+            modality,
+            format_number(quality["inertia"], ".4f"),
+            format_number(quality["explained_variance"], ".1%"),
+            str(quality["dead_codes"]),
+            format_number(quality["largest_code_share"], ".2%"),
+            f"{margins['p05']:.3f} / {margins['p50']:.3f}" if margins else "-",
+            format_number(recall["recall"], ".2f") if recall else "-",
+        )
+    return table
+
+
+def _token_table(metrics: Mapping[str, Any]) -> Table:
+    tokens, oracle = metrics["tokens"], metrics["oracle"]["every_track"]
+    hits = (format_number(oracle[name], ".3f") for name in ("hit_at_1", "hit_at_10"))
+    table = Table("five tokens of a track", "")
+    table.add_row("tracks with unique tokens", format_number(tokens["uniquely_identified_track_rate"], ".1%"))
+    table.add_row("tracks that share them with another id of the same song", str(tokens["same_song_tracks"]))
+    table.add_row("tracks that share them with another song", format_number(tokens["collision_rate"], ".1%"))
+    table.add_row("most tracks with the same tokens", str(tokens["largest_set_tracks"]))
+    table.add_row("upper bound of MRR", format_number(oracle["mrr"], ".3f"))
+    table.add_row("upper bound of Hit@1, Hit@10", ", ".join(hits))
+    return table
