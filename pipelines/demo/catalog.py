@@ -30,13 +30,13 @@ from tracktokens.pipelines.demo.tracks import BARE, DemoTrack, invent_tracks
 from tracktokens.schemas.errors import UsageError
 
 FEWEST_TRACKS = BARE + 3
-"""The smallest demo: it still has the bare track and a song that came out twice."""
+"""The smallest demo: it has the bare track and a rereleased song."""
 
 PLAYLISTS_PER_TRACK = 0.75
 CONVERSATIONS_PER_TRACK = 10
 
 MOST_CONVERSATIONS = 2_000
-"""A conversation looks through all tracks, so a large demo has no more than this."""
+"""Limit on the conversations of a large demo: each one scans all tracks."""
 
 TRUTH = pa.schema(
     [
@@ -48,26 +48,26 @@ TRUTH = pa.schema(
         pa.field("cluster", pa.string(), nullable=False),
     ]
 )
-"""Columns of ``truth.parquet``: tempo in quarter notes a minute, cluster the crowd whose playlists hold the track."""
+"""Columns of ``truth.parquet``: tempo in quarter notes per minute, cluster the crowd that listens to the track."""
 
 
 @dataclass(frozen=True)
 class DemoCatalog:
-    """Where the demo lies, what it holds, and what a run over it must reject.
+    """Paths of the demo, its counts, and the rejects that a run must report.
 
     Attributes:
         folder: the demo's folder.
-        tracks: JSON Lines file of the tracks, bad rows among them.
-        playlists: JSON Lines file of the playlists, bad ones among them.
-        conversations: JSON Lines file of the conversations, bad ones among them. Only rendering reads it.
+        tracks: JSON Lines file of the tracks, including bad rows.
+        playlists: JSON Lines file of the playlists, including bad ones.
+        conversations: JSON Lines file of the conversations, including bad ones. Only rendering reads it.
         audio_root: folder to which audio paths are relative.
-        truth: Parquet file with the columns of :data:`TRUTH`, one row a good track. No job reads it.
+        truth: Parquet file with the columns of :data:`TRUTH`, one row per good track. No job reads it.
         track_count: good tracks; bad rows come on top.
         playlist_count: good playlists.
         conversation_count: good conversations.
-        audio_file_count: audio files that can be played.
+        audio_file_count: audio files that can be decoded.
         expected_rejects: every reject that a run must report, besides those of ``undecided_ids``.
-        undecided_ids: tracks of which a reader may lose either one value or the row.
+        undecided_ids: tracks whose bad value may cost a reader either the value or the row.
     """
 
     folder: Path
@@ -88,16 +88,16 @@ def make_demo(folder: str | Path, *, tracks: int = 200, seed: int = 0) -> DemoCa
     """Write the demo catalog into a new or empty folder.
 
     The same arguments give the same bytes of every table and the same samples in every audio file. (The bytes of an Ogg
-    file differ: each has a random serial number.) Six bad rows lose their track; up to about 115 tracks that is more
-    than the 5 % that jobs tolerate unless told otherwise.
+    file differ: each has a random serial number.) Six bad rows are rejected; in a demo of fewer than about 115 tracks
+    that is more than the 5 % that jobs tolerate by default.
 
     Args:
-        folder: where to write.
+        folder: destination.
         tracks: number of good tracks, at least 20.
         seed: changes everything that is invented, but not the bad rows.
 
     Raises:
-        UsageError: ``folder`` is a file or holds something, or ``tracks`` is too small.
+        UsageError: ``folder`` is a file or is not empty, or ``tracks`` is too small.
     """
     if tracks < FEWEST_TRACKS:
         raise UsageError(f"a demo of {tracks} tracks is too small: ask for at least {FEWEST_TRACKS}")
@@ -127,7 +127,7 @@ def make_demo(folder: str | Path, *, tracks: int = 200, seed: int = 0) -> DemoCa
 
 def _empty_folder(folder: Path) -> Path:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder} is not an empty folder: name a new one for the demo")
+        raise UsageError(f"{folder} is not an empty folder: choose a new folder for the demo")
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
@@ -148,7 +148,7 @@ def _conversation_lines(conversations: Sequence[DemoConversation]) -> list[bytes
 
 
 def _spread(good: list[bytes], bad: list[bytes]) -> list[bytes]:
-    """Spread bad lines evenly among the good ones, never first: a repeated id comes after the one that it repeats."""
+    """Spread bad lines evenly among the good ones, never first: a repeated id follows the one that it repeats."""
     lines = list(good)
     for number, line in reversed(list(enumerate(bad, start=1))):
         lines.insert(number * len(good) // (len(bad) + 1), line)
@@ -173,14 +173,14 @@ def _truth(tracks: Sequence[DemoTrack]) -> pa.Table:
 
 
 def _write_audio_files(audio_root: Path, tracks: Sequence[DemoTrack]) -> int:
-    """Play and write every song that has a file, and the files that are no audio. Return the number of songs.
+    """Render and write every song that has a file, and the files that are not audio. Return the number of songs.
 
     Threads help: the audio codecs and most of NumPy run without the interpreter's lock.
     """
     songs = {audio_root / str(track.row["audio_path"]): track.song for track in tracks if "audio_path" in track.row}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for _ in pool.map(_write_song, songs.keys(), songs.values()):
-            pass  # takes the results, so that an error in a thread is raised here
+            pass  # consume the results, so that an error in a thread is raised here
     for path, content in SPOILED_FILES.items():
         (audio_root / path).parent.mkdir(exist_ok=True)
         (audio_root / path).write_bytes(content)

@@ -1,4 +1,4 @@
-"""From a genre and a mood to a song, and from a song to its notes and drum hits."""
+"""Compose a song from a genre and a mood, and write out its notes and drum hits."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -14,17 +14,17 @@ SECONDS = (8.0, 10.0)
 
 @dataclass(frozen=True)
 class Song:
-    """Everything that decides how a track sounds.
+    """All parameters of a track's sound.
 
     Attributes:
         genre: name of the genre.
         scale: ``major`` or ``minor``.
-        tempo: quarter notes a minute.
+        tempo: quarter notes per minute.
         root: the tonic as a MIDI note.
         progression: chord roots as scale degrees.
-        chord_size: notes a chord.
-        bars_per_chord: bars until the harmony moves on.
-        parts: the parts that play, each with its one rhythm.
+        chord_size: notes per chord.
+        bars_per_chord: bars until the chord changes.
+        parts: the parts that play, each with one rhythm.
         beat: drums and their rhythms.
         drum_level: loudness of the drums.
         drum_tuning: factor on the drums' pitch.
@@ -35,7 +35,7 @@ class Song:
         hiss: level of the noise floor.
         seconds: length.
         channels: 1 or 2.
-        take: seed of what a player varies from note to note.
+        take: seed of the variation from note to note.
     """
 
     genre: str
@@ -115,7 +115,7 @@ def compose(genre: Genre, mood_name: str, artist_tone: float, chance: np.random.
 
 
 def notes(part: Part, song: Song) -> list[Note]:
-    """Write out what a part plays in a song, in order of time."""
+    """Write out the notes of a part in a song, in order of time."""
     chance = np.random.default_rng((song.take, song.parts.index(part)))
     melody = _walk(chance)
     played = []
@@ -133,7 +133,7 @@ def hits(pattern: str, song: Song) -> list[int]:
 
 
 def start_of(step: int, song: Song) -> float:
-    """Return when a sixteenth starts, in seconds; every second one is late by the song's swing."""
+    """Return the start of a sixteenth in seconds; every second one is delayed by the song's swing."""
     return (step + song.swing * (step % 2)) * song.step
 
 
@@ -144,7 +144,7 @@ def chord_root(song: Song, step: int, steps_per_bar: int) -> int:
 
 
 def pitch(song: Song, degree: int, octave: int) -> int:
-    """Return the MIDI note of a scale degree, which may lie outside 0 to 6, some octaves off the song's root."""
+    """Return the MIDI note of a scale degree, which may be outside 0 to 6, in an octave relative to the song's root."""
     scale = SCALES[song.scale]
     return song.root + 12 * (octave + degree // len(scale)) + scale[degree % len(scale)]
 
@@ -178,6 +178,6 @@ def _parts_that_play(genre: Genre, chance: np.random.Generator) -> list[Part]:
 
 
 def _one_rhythm(part: Part, chance: np.random.Generator) -> Part:
-    """Settle a part's rhythm and vary how it is mixed."""
+    """Choose a part's rhythm and vary its level."""
     level = round(part.level * chance.uniform(0.7, 1.3), 3)
     return replace(part, patterns=(pick(part.patterns, chance),), level=level)

@@ -1,8 +1,8 @@
 """The demo's conversations: listeners ask for music in words, and an assistant recommends tracks that fit.
 
-A listener has a track in mind, the popular ones more often, and says something of it: its genre, mood, instruments,
-artist, crowd or words, or that it should be something like it. All tracks of which the same is true fit, and the
-assistant picks one to three of these, again the popular ones more often.
+A listener has a track in mind, popular ones more often, and asks for its genre, mood, instruments, artist, occasion or
+lyrics, or for similar tracks. All tracks that match the request fit, and the assistant picks one to three of
+them, again popular ones more often.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,13 +16,13 @@ from tracktokens.pipelines.demo.tracks import DemoTrack, draw_by_popularity
 from tracktokens.pipelines.demo.words import GENRE_TAGS, INSTRUMENT_TAGS, MOOD_TAGS
 
 MOST_TRACKS = 3
-"""Tracks of an answer are one to so many."""
+"""Maximum number of tracks in an answer."""
 
 SECOND_TURN_SHARE = 0.4
-"""Share of the conversations in which the listener asks again, where something is left that fits."""
+"""Share of the conversations with a second request, if tracks are left that fit."""
 
 BESIDE_SHARE = 0.4
-"""Share of the answers that give their tracks in a list beside the text; the others name them in it."""
+"""Share of the answers that list their tracks in a field of the message; the others name them in the text."""
 
 Message = dict[str, object]
 Tracks = Sequence[DemoTrack]
@@ -38,7 +38,7 @@ class DemoConversation:
 
 @dataclass(frozen=True)
 class Wish:
-    """What a listener asks for.
+    """A listener's request.
 
     Attributes:
         message: the request.
@@ -50,7 +50,7 @@ class Wish:
 
 
 def invent_conversations(tracks: Tracks, count: int, seed: int) -> list[DemoConversation]:
-    """Invent conversations of one or two turns about the tracks of which anything is known."""
+    """Invent conversations of one or two turns about the tracks that have more than an id."""
     known = [track for track in tracks if len(track.row) > 1]
     return [_invent_conversation(number, known, seed) for number in range(count)]
 
@@ -73,7 +73,7 @@ def _recommend(wish: Wish, chance: np.random.Generator) -> list[DemoTrack]:
 
 
 def _first_wish(tracks: Tracks, chance: np.random.Generator) -> Wish:
-    """Draw a track that the listener has in mind, and ask for it in a way in which one can."""
+    """Draw the track that the listener has in mind, and a kind of request that it allows."""
     [target] = draw_by_popularity(tracks, 1, chance)
     kinds = [kind for kind in WISHES if _can_ask(kind, target, tracks)]
     kind = pick(kinds, chance)
@@ -83,7 +83,7 @@ def _first_wish(tracks: Tracks, chance: np.random.Generator) -> Wish:
 
 
 def _second_wish(first: Wish, found: Tracks, tracks: Tracks, chance: np.random.Generator) -> Wish | None:
-    """Ask for more of the same, or for what is like a track of the answer; None where nothing is left."""
+    """Ask for more of the same, or for tracks similar to one in the answer; None if nothing is left."""
     liked = pick(found, chance)
     same = chance.random() < 0.5
     wide = first.fitting if same else [track for track in tracks if track.cluster == liked.cluster]
@@ -94,7 +94,7 @@ def _second_wish(first: Wish, found: Tracks, tracks: Tracks, chance: np.random.G
 
 Fits = Callable[[DemoTrack], bool]
 Asked = tuple[dict[str, str], Fits]
-"""Words for a request, and which tracks fit."""
+"""Words for a request, and the predicate of tracks that fit."""
 
 
 def _by_genre(target: DemoTrack, chance: np.random.Generator) -> Asked:
@@ -128,8 +128,8 @@ def _by_likeness(target: DemoTrack, chance: np.random.Generator) -> Asked:
 
 
 def _by_lyrics(target: DemoTrack, chance: np.random.Generator) -> Asked:
-    line = pick(sorted(_sung_lines(target)), chance)
-    return {"line": line}, lambda track: line in _sung_lines(track)
+    line = pick(sorted(_lyric_lines(target)), chance)
+    return {"line": line}, lambda track: line in _lyric_lines(track)
 
 
 WISHES: dict[str, Callable[[DemoTrack, np.random.Generator], Asked]] = {
@@ -144,7 +144,7 @@ WISHES: dict[str, Callable[[DemoTrack, np.random.Generator], Asked]] = {
 
 
 def _can_ask(kind: str, target: DemoTrack, tracks: Tracks) -> bool:
-    """Whether the target has what this kind of request is about, and something fits."""
+    """Return True if the target has the field that this kind of request needs, and some track fits."""
     if kind == "like":
         return "title" in target.row and sum(track.cluster == target.cluster for track in tracks) > 1
     return "lyrics" in target.row if kind == "lyrics" else True
@@ -154,8 +154,8 @@ def _mood_of(target: DemoTrack, chance: np.random.Generator) -> dict[str, str]:
     return {"mood": pick(MOOD_TAGS[target.mood], chance).lower()}
 
 
-def _sung_lines(track: DemoTrack) -> set[str]:
-    """Lines of the lyrics, without time stamps, heads and section marks: all of these end with a bracket."""
+def _lyric_lines(track: DemoTrack) -> set[str]:
+    """Lines of the lyrics, without time stamps, headers and section marks: all of these end with a bracket."""
     return {line.rpartition("]")[2] for line in str(track.row.get("lyrics", "")).splitlines()} - {""}
 
 

@@ -1,7 +1,7 @@
 """The demo's genres and moods as data: instruments, rhythms, tempo ranges and harmony.
 
-Rhythms are written as people write drum grids: one character a sixteenth note, ``x`` a hit and ``.`` a rest. A pattern
-is one bar, so 16 characters are four quarters and 12 are a waltz.
+Rhythms are written as drum grids: one character per sixteenth note, ``x`` a hit and ``.`` a rest. A pattern is one bar,
+so 16 characters are four quarters and 12 are a waltz.
 """
 
 import math
@@ -14,14 +14,14 @@ Progression = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Timbre:
-    """How a pitched instrument sounds.
+    """The sound of a pitched instrument.
 
     Attributes:
         slope: partial ``h`` has amplitude ``h ** -slope``: 1 is a saw, 3 nearly a sine.
-        odd: whether only odd partials sound, as in a square wave.
-        attack: seconds until the note is fully there.
+        odd: only odd partials sound, as in a square wave.
+        attack: seconds until the note reaches full level.
         decay: seconds in which a held note falls to 1/e.
-        release: seconds that the note takes to end.
+        release: seconds from the end of the note to silence.
         damping: seconds in which the bright part of the sound falls to 1/e, as in a struck string.
         voices: detuned copies played together.
         detune: cents between the outermost copies.
@@ -41,16 +41,16 @@ class Timbre:
 
 @dataclass(frozen=True)
 class Part:
-    """What one instrument plays.
+    """The part of one instrument.
 
     Attributes:
-        role: which notes of the harmony it plays.
-        timbre: how it sounds.
-        patterns: rhythms, of which a track takes one.
+        role: its notes in the harmony.
+        timbre: its sound.
+        patterns: rhythms; a track uses one.
         octave: octave of the chord's root, relative to the song's root.
         level: loudness in the mix.
         gate: length of a note in sixteenths.
-        drive: how hard the part is distorted; 0 is clean.
+        drive: distortion; 0 is clean.
         chance: share of the tracks that have this part.
     """
 
@@ -70,7 +70,7 @@ Beat = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True)
 class Mood:
-    """What a mood does to a genre: its scale, its place in the tempo range (0 to 1), and how bright it sounds."""
+    """A mood's effect on a genre: scale, position in the tempo range (0 to 1), and factor on brightness."""
 
     name: str
     scale: Literal["major", "minor"]
@@ -106,18 +106,18 @@ JAZZ: dict[str, tuple[Progression, ...]] = {
 
 @dataclass(frozen=True)
 class Genre:
-    """A genre: everything from which its songs are composed and played.
+    """A genre: all parameters for composing and playing its songs.
 
     Attributes:
-        name: as people call it.
-        moods: the two moods in which its tracks come.
-        tempo: slowest and fastest, in quarter notes a minute.
+        name: common name.
+        moods: the two moods of its tracks.
+        tempo: slowest and fastest, in quarter notes per minute.
         parts: pitched instruments.
-        beats: drum grooves, of which a track takes one; none for music without drums.
+        beats: drum grooves; a track uses one, or none in music without drums.
         drum_level: loudness of the drums in the mix.
         progressions: chord progressions by scale.
-        chord_size: notes a chord, stacked in thirds.
-        bars_per_chord: bars until the harmony moves on.
+        chord_size: notes per chord, stacked in thirds.
+        bars_per_chord: bars until the chord changes.
         tone: frequency in Hz above which the mix gets softer.
         room: seconds in which the room's echo falls to 1/e.
         wet: share of the room in the mix.

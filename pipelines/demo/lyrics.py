@@ -12,8 +12,8 @@ _ENGLISH = "en"
 
 
 def write_title(artist: Artist, mood: str, chance: np.random.Generator) -> str:
-    """Invent a title in the artist's language. One in six says which version it is."""
-    thing = pick(items(artist, mood), chance)
+    """Invent a title in the artist's language. One title in six names a version, such as a live recording."""
+    thing = pick(subjects_of(artist, mood), chance)
     title = pick(LANGUAGES[artist.language].titles, chance).format(thing=thing)
     if artist.language == _ENGLISH:
         title = title.removeprefix("the ").title()
@@ -22,8 +22,8 @@ def write_title(artist: Artist, mood: str, chance: np.random.Generator) -> str:
 
 
 def write_lyrics(artist: Artist, mood: str, chance: np.random.Generator) -> str:
-    """Write two verses and a chorus that is sung twice, with section marks."""
-    subjects = draw(items(artist, mood), 4, chance)
+    """Write two verses, each followed by the same chorus, with section marks."""
+    subjects = draw(subjects_of(artist, mood), 4, chance)
     language = LANGUAGES[artist.language]
     chorus = ["[Chorus]", *_lines(language.chorus, _CHORUS_LINES, subjects[:2], chance)]
     verses = [[f"[Verse {n}]", *_lines(language.verse, _VERSE_LINES, subjects, chance)] for n in (1, 2)]
@@ -31,16 +31,16 @@ def write_lyrics(artist: Artist, mood: str, chance: np.random.Generator) -> str:
 
 
 def with_time_stamps(lyrics: str, title: str, artist: Artist) -> str:
-    """Turn lyrics into LRC: a head, and every sung line with the time at which it starts, without section marks."""
-    sung = [line for line in lyrics.splitlines() if line and not line.startswith("[")]
-    stamped = [f"[{_stamp(8.5 + number * _LINE_SECONDS)}]{line}" for number, line in enumerate(sung)]
+    """Convert lyrics to LRC: a header, and every line with its start time, without section marks."""
+    lines = [line for line in lyrics.splitlines() if line and not line.startswith("[")]
+    stamped = [f"[{_stamp(8.5 + number * _LINE_SECONDS)}]{line}" for number, line in enumerate(lines)]
     return "\n".join([f"[ti:{title}]", f"[ar:{artist.name}]", *stamped])
 
 
-def items(artist: Artist, mood: str) -> tuple[str, ...]:
-    """Return what an artist sings about in a mood: English by genre and mood, other languages by mood."""
+def subjects_of(artist: Artist, mood: str) -> tuple[str, ...]:
+    """List subjects of an artist's lyrics in a mood: in English by genre and mood, in other languages by mood."""
     if artist.language != _ENGLISH:
-        return LANGUAGES[artist.language].items[mood]
+        return LANGUAGES[artist.language].subjects[mood]
     return tuple(f"the {adjective} {noun}" for noun in GENRE_NOUNS[artist.genre] for adjective in MOOD_ADJECTIVES[mood])
 
 

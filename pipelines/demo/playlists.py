@@ -1,4 +1,4 @@
-"""The demo's playlists: each made by one crowd, mostly of its own music, the popular tracks more often."""
+"""The demo's playlists: one crowd makes each, mostly from its own music, and popular tracks are more frequent."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from tracktokens.pipelines.demo.words import CLUSTER_TITLES
 SHORTEST = 8
 LONGEST = 25
 STRAY_SHARE = 0.1
-"""Share of the entries that come from anywhere."""
+"""Share of the entries that are drawn from all crowds."""
 
 
 @dataclass(frozen=True)
@@ -26,27 +26,25 @@ class DemoPlaylist:
 
 
 def invent_playlists(tracks: list[DemoTrack], count: int, seed: int) -> list[DemoPlaylist]:
-    """Invent playlists of 8 to 25 different tracks, or fewer where the crowd has fewer of its own.
+    """Invent playlists of 8 to 25 different tracks, or fewer if the crowd has fewer tracks.
 
     A crowd makes playlists in proportion to its share of the tracks.
     """
-    summarize_release = [track for track in tracks if track.summarize_release]
+    listed = [track for track in tracks if track.listed]
     crowds: dict[str, list[DemoTrack]] = defaultdict(list)
-    for track in summarize_release:
+    for track in listed:
         crowds[track.cluster].append(track)
     chance = generator(seed, "crowds")
-    makers = [summarize_release[int(index)].cluster for index in chance.integers(len(summarize_release), size=count)]
-    return [
-        _invent_playlist(number, maker, crowds[maker], summarize_release, seed) for number, maker in enumerate(makers)
-    ]
+    makers = [listed[int(index)].cluster for index in chance.integers(len(listed), size=count)]
+    return [_invent_playlist(number, maker, crowds[maker], listed, seed) for number, maker in enumerate(makers)]
 
 
 def _invent_playlist(
-    number: int, cluster: str, own: list[DemoTrack], summarize_release: list[DemoTrack], seed: int
+    number: int, cluster: str, own: list[DemoTrack], listed: list[DemoTrack], seed: int
 ) -> DemoPlaylist:
     chance = generator(seed, "playlist", number)
     length = int(chance.integers(SHORTEST, LONGEST + 1))
-    strays = _draw_ids(summarize_release, int(chance.binomial(length, STRAY_SHARE)), chance)
+    strays = _draw_ids(listed, int(chance.binomial(length, STRAY_SHARE)), chance)
     chosen = strays | _draw_ids(own, length - len(strays), chance)
     ids = [str(track_id) for track_id in chance.permutation(sorted(chosen))]
     title = f"{pick(CLUSTER_TITLES[cluster], chance)} {number}"

@@ -1,6 +1,6 @@
-"""Rows and files that are wrong on purpose, each with the reason for which it must be rejected.
+"""Invalid rows and files, each with the reject reason that a job must report.
 
-The rows stand here as the lines of the file, so that a reader sees what a job gets to see.
+Rows are written as lines of the file, exactly as a job reads them.
 """
 
 import json
@@ -29,7 +29,7 @@ class ExpectedReject:
 
     Attributes:
         table: ``tracks`` or ``playlists``.
-        track_id: id of the track; None where the row has no id of its own.
+        track_id: id of the track; None if the row has no id of its own.
         reason: one of the reasons in ``schemas.rejects``.
     """
 
@@ -40,7 +40,7 @@ class ExpectedReject:
 
 @dataclass(frozen=True)
 class SpoiledLine:
-    """A line of an input file, without its end, and what becomes of it."""
+    """A line of an input file, without its newline, and its reject."""
 
     line: str
     expected: ExpectedReject
@@ -63,10 +63,10 @@ TEXT_FILE = "Broken/shopping list.ogg"
 EMPTY_FILE = "Broken/nothing [recorded].ogg"
 
 SPOILED_FILES = {TEXT_FILE: b"milk, eggs, guitar strings\n", EMPTY_FILE: b""}
-"""Files below the audio root that are no audio, with their bytes."""
+"""Files below the audio root that are not audio, with their bytes."""
 
 REPEATED_ID = "trk00000"
-"""Id of the first track, which a later row claims again."""
+"""Id of the first track, which a later row repeats."""
 
 SPOILED_TRACKS = (
     # The whole row is lost.
@@ -94,7 +94,7 @@ SPOILED_PLAYLISTS = (
     _playlist('{"playlist_id": "pl90001", "title": "just this one", "track_ids": ["trk00001"]}'),
     _playlist('{"playlist_id": "pl90002", "title": "deleted", "track_ids": ["gone1", "gone2", "gone3"]}'),
 )
-"""Playlists of which too little is left to learn from."""
+"""Playlists that are too short for training once unknown tracks are dropped."""
 
 SPOILED_CONVERSATIONS = (
     '{"id": "talk90001", "messages": [{"role": "user", "content": "Do you still have [track:gone1]?"}]}',
@@ -102,4 +102,4 @@ SPOILED_CONVERSATIONS = (
     '{"id": "talk90003", "messages": [{"role": "user", "text": "What is new?"}]}',
     '{"id": "talk90004", "messages": [{"role": "user", "cont',
 )
-"""Conversations that name tracks that are gone, or are none. Nothing but rendering reads them."""
+"""Conversations that name unknown tracks, or are malformed. Only rendering reads them."""

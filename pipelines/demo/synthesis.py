@@ -1,4 +1,4 @@
-"""From a song to samples: wavetable instruments, noise drums, a room, and the file.
+"""Render a song to samples and write them: wavetable instruments, noise drums, a room.
 
 Signals are float arrays of shape (frames,) at :data:`SAMPLE_RATE` until the mix, which is (frames, channels).
 """
@@ -19,7 +19,7 @@ Signal = npt.NDArray[np.float64]
 _TABLE = 4096
 _MOST_PARTIALS = 64
 _FFT = 262_144
-"""Frames of the mixing transform: room for the longest song and its echo, and a power of two, which transforms fast."""
+"""Frames of the mixing transform: a power of two that holds the longest song and its echo."""
 _ECHO_FRAMES = _FFT - int(SECONDS[1] * SAMPLE_RATE)
 _BLOCK_FRAMES = 8192
 _PEAK = 0.8
@@ -37,9 +37,9 @@ def render(song: Song) -> npt.NDArray[np.float32]:
 
 
 def write_audio(path: Path, samples: npt.NDArray[np.float32]) -> None:
-    """Write samples in the format that the file's suffix names (ogg, flac, wav, mp3).
+    """Write samples in the format of the file's suffix (ogg, flac, wav, mp3).
 
-    In blocks, because libsndfile overflows its stack on one long write of Vorbis.
+    Samples are written in blocks: libsndfile overflows its stack on one long write of Vorbis.
     """
     import soundfile
 
@@ -68,7 +68,7 @@ def tone(timbre: Timbre, frequency: float, length: float) -> Signal:
     bent = _bent(time, timbre.vibrato)
     sound = np.zeros(len(time))
     for voice, cents in enumerate(spread):
-        cycles = frequency * _ratio(cents) * bent + 0.37 * voice  # voices that start in step would sound hollow
+        cycles = frequency * _ratio(cents) * bent + 0.37 * voice  # voices in phase would sound hollow
         sound += _oscillate(timbre, frequency, cycles, time)
     return sound / timbre.voices * _envelope(timbre, time, length)
 
@@ -103,12 +103,12 @@ def _bent(time: Signal, vibrato: float) -> Signal:
 
 
 def _ratio(cents: float) -> float:
-    """Return the ratio of frequencies that lie some cents apart."""
+    """Return the ratio of two frequencies from their distance in cents."""
     return float(2 ** (cents / 1200))
 
 
 def _oscillate(timbre: Timbre, frequency: float, cycles: Signal, time: Signal) -> Signal:
-    """Read the timbre's wave at positions in cycles; where it is damped, its bright part dies first."""
+    """Read the timbre's wave at positions in cycles; if it is damped, its bright part decays first."""
     partials = min(_MOST_PARTIALS, int(0.45 * SAMPLE_RATE / frequency))
     index = (cycles * _TABLE).astype(np.int64) & (_TABLE - 1)
     bright = wavetable(timbre.slope, timbre.odd, partials)[index]
@@ -126,7 +126,7 @@ def _envelope(timbre: Timbre, time: Signal, length: float) -> Signal:
 
 
 def _in_room(dry: Signal, song: Song, side: int) -> Signal:
-    """Add the room's echo and soften the treble, in one trip to the frequency domain."""
+    """Add the room's echo and soften the treble, in one pass through the frequency domain."""
     spectrum = np.fft.rfft(dry, _FFT)
     frequency = np.fft.rfftfreq(_FFT, 1 / SAMPLE_RATE)
     spectrum *= (1 - song.wet + song.wet * _room(song.room, side)) / (1 + (frequency / song.tone) ** 2)
@@ -135,7 +135,7 @@ def _in_room(dry: Signal, song: Song, side: int) -> Signal:
 
 @lru_cache(maxsize=32)
 def _room(seconds: float, side: int) -> npt.NDArray[np.complex128]:
-    """Return the spectrum of a room's echo: noise that decays, of energy 1, and another one for each side."""
+    """Return the spectrum of a room's echo: decaying noise of energy 1, different for each side."""
     time = np.arange(_ECHO_FRAMES) / SAMPLE_RATE
     response = np.random.default_rng(side).standard_normal(len(time)) * np.exp(-time / seconds)
     return np.asarray(np.fft.rfft(response / np.linalg.norm(response), _FFT))
@@ -148,7 +148,7 @@ def _fades(frames: int) -> Signal:
 
 
 def _add(track: Signal, sound: Signal, start: float) -> None:
-    """Mix a sound into a track in place; what runs over the end is cut off."""
+    """Mix a sound into a track in place, cut off at the end."""
     first = _frames(start)
     room = min(len(sound), len(track) - first)
     if room > 0:
@@ -171,7 +171,7 @@ def _swept(start: float, end: float, glide: float, decay: float) -> Signal:
 
 
 def _noise(decay: float, chance: np.random.Generator, treble: int = 0) -> Signal:
-    """Noise burst. Every ``treble`` takes away bass by one differentiation."""
+    """Noise burst. Each ``treble`` step removes bass by one differentiation."""
     time = _time(5 * decay)
     burst = chance.standard_normal(len(time) + treble) * 0.35
     return np.asarray(np.diff(burst, n=treble) / 2 ** (treble / 2) * np.exp(-time / decay))
@@ -228,7 +228,7 @@ def _blip(tuning: float, chance: np.random.Generator) -> Signal:
 
 
 def _burst(tuning: float, chance: np.random.Generator) -> Signal:
-    """Noise as the old sound chips made it: two levels, held for a few samples."""
+    """Noise of early sound chips: two levels, held for a few samples."""
     coarse = np.repeat(chance.choice((-0.5, 0.5), 420), 4)
     return np.asarray(coarse * np.linspace(1, 0, len(coarse)))
 

@@ -1,4 +1,4 @@
-"""The demo's tracks: who made them, what they are called, how they sound, and what is missing of them."""
+"""The demo's tracks: artists, titles, songs, and columns that some tracks lack."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -31,23 +31,23 @@ LRC_SHARE = 0.25
 """Share of the sung tracks whose lyrics have time stamps."""
 
 NOISE_TAG_SHARE = 0.35
-"""Share of the tagged tracks with a tag that says nothing about the music."""
+"""Share of the tagged tracks with a tag that is unrelated to the music."""
 
 SKEW = 0.8
 """A track is drawn in proportion to its popularity to this power."""
 
 BARE = 17
-"""Number of the track of which nothing is known but its id. It is in no playlist either."""
+"""Number of the track that has only an id. It is in no playlist either."""
 
 UNLISTED = (29, 3)
-"""Tracks in no playlist: those whose number leaves the second after division by the first."""
+"""Tracks in no playlist: those whose number has this modulus and remainder."""
 
 GAPS = (
     ((25, 7), ("audio_path", "audio_version")),
     ((23, 5), ("tags",)),
     ((37, 2), ("title", "artist", "album", "year")),
 )
-"""Columns that some tracks lack, likewise by number."""
+"""Columns that some tracks lack, by modulus and remainder of their number."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +55,13 @@ class DemoTrack:
     """A track with its truth.
 
     Attributes:
-        number: its place in the catalog, from 0.
-        artist: who made it.
+        number: its index in the catalog, from 0.
+        artist: its artist.
         mood: its true mood.
-        song: how it sounds, also where the catalog has no audio of it.
-        popularity: how often it is played.
+        song: its composition, even if the catalog has no audio for it.
+        popularity: number of plays.
         listed: whether playlists may hold it.
-        row: its row in the catalog; a column that it lacks is not there.
+        row: its row in the catalog, without the columns that it lacks.
     """
 
     number: int
@@ -69,7 +69,7 @@ class DemoTrack:
     mood: str
     song: Song
     popularity: float
-    summarize_release: bool
+    listed: bool
     row: dict[str, object]
 
     @property
@@ -85,7 +85,7 @@ class DemoTrack:
 
 @dataclass(frozen=True)
 class Album:
-    """An album and the year in which it came out."""
+    """An album and its release year."""
 
     title: str
     year: int
@@ -99,8 +99,8 @@ def track_id(number: int) -> str:
 def invent_tracks(count: int, seed: int) -> list[DemoTrack]:
     """Invent ``count`` tracks, genre by genre in turn.
 
-    The last one is the first song with lyrics, out again on another album. Any other track depends on its number and
-    the seed alone, so a larger catalog begins with the smaller one's tracks.
+    The last track is a rerelease of the first song that has lyrics and audio. Every other track depends only on its
+    number and the seed, so a larger catalog begins with the tracks of a smaller one.
     """
     tracks = [_invent_track(number, seed) for number in range(count - 1)]
     original = next(track for track in tracks if "lyrics" in track.row and "audio_path" in track.row)
@@ -108,7 +108,7 @@ def invent_tracks(count: int, seed: int) -> list[DemoTrack]:
 
 
 def draw_by_popularity(tracks: Sequence[DemoTrack], count: int, chance: np.random.Generator) -> list[DemoTrack]:
-    """Draw different tracks, popular ones more often; all where there are fewer than ``count``."""
+    """Draw different tracks, popular ones more often; all if there are fewer than ``count``."""
     weight = np.array([track.popularity for track in tracks]) ** SKEW
     chosen = chance.choice(len(tracks), min(count, len(tracks)), replace=False, p=weight / weight.sum())
     return [tracks[int(index)] for index in chosen]
@@ -127,21 +127,21 @@ def _invent_track(number: int, seed: int) -> DemoTrack:
         **_audio(number, title, artist, song, chance),
         "popularity": popularity,
     }
-    summarize_release = number != BARE and not _falls_on(number, UNLISTED)
-    return DemoTrack(number, artist, mood, song, popularity, summarize_release, _with_gaps(row, number))
+    listed = number != BARE and not _falls_on(number, UNLISTED)
+    return DemoTrack(number, artist, mood, song, popularity, listed, _with_gaps(row, number))
 
 
 def _with_gaps(row: dict[str, object], number: int) -> dict[str, object]:
-    """Head a row with its id and take out the columns that this track lacks."""
+    """Add the id to a row and drop the columns that this track lacks."""
     gaps = {column for rule, columns in GAPS if _falls_on(number, rule) for column in columns}
     known = {} if number == BARE else {column: value for column, value in row.items() if column not in gaps}
     return {"track_id": track_id(number), **known}
 
 
 def _rerelease(original: DemoTrack, number: int) -> DemoTrack:
-    """Return the same song under another id: same lyrics, same file, another album."""
+    """Return the same song with a new id and album: lyrics and file are the same."""
     row = original.row | {"track_id": track_id(number), "album": "The Early Years (Deluxe Edition)"}
-    return replace(original, number=number, row=row, summarize_release=True)
+    return replace(original, number=number, row=row, listed=True)
 
 
 def _pick_artist(genre: Genre, chance: np.random.Generator) -> Artist:
@@ -152,7 +152,7 @@ def _pick_artist(genre: Genre, chance: np.random.Generator) -> Artist:
 
 
 def _tone_of(artist: Artist, seed: int) -> float:
-    """Return how much brighter than its genre an artist sounds."""
+    """Return the factor on the genre's brightness for an artist."""
     return float(generator(seed, "tone", artist.name).uniform(0.85, 1.2))
 
 
@@ -170,7 +170,7 @@ def _albums(artist: Artist, genre: Genre, seed: int) -> list[Album]:
 
 
 def _tags(genre: Genre, mood: str, chance: np.random.Generator) -> dict[str, object]:
-    """Draw what listeners wrote: most of it apt, some of it noise, in no order."""
+    """Draw listeners' tags in random order: most are apt, some are noise."""
     tags = draw(GENRE_TAGS[genre.name], int(chance.integers(1, 4)), chance)
     tags += draw(MOOD_TAGS[mood], int(chance.integers(1, 3)), chance)
     tags += draw(INSTRUMENT_TAGS[genre.name], int(chance.integers(0, 3)), chance)
@@ -187,7 +187,7 @@ def _lyrics(title: str, artist: Artist, genre: Genre, mood: str, chance: np.rand
 
 
 def _audio(number: int, title: str, artist: Artist, song: Song, chance: np.random.Generator) -> dict[str, object]:
-    """Name the audio file, and its version: a hash of the song, so that nothing hangs on when the file was written."""
+    """Name the audio file and its version: a hash of the song, so that the version does not depend on file times."""
     suffix = str(chance.choice(list(FORMATS), p=list(FORMATS.values())))
     version = identity_hash({"rendering": RENDERING, "song": asdict(song), "format": suffix})
     return {"audio_path": f"{artist.name}/{number:04d} {title}.{suffix}", "audio_version": version}

@@ -183,7 +183,7 @@ def test_the_catalog_has_every_genre_mood_format_and_language(catalog):
 def test_some_tracks_lack_each_modality_and_one_has_nothing_but_its_id(catalog):
     for column in ("tags", "title", "lyrics", "audio_path"):
         assert 0 < sum(column not in track.row for track in catalog) < 120
-    assert 0 < sum(not track.summarize_release for track in catalog) < 20
+    assert 0 < sum(not track.listed for track in catalog) < 20
     assert set(catalog[BARE].row) == {"track_id"}
 
 
@@ -233,12 +233,12 @@ def test_playlists_hold_different_tracks_mostly_of_one_crowd(catalog):
 
 def test_unlisted_tracks_are_in_no_playlist(catalog):
     held = {track_id for playlist in invent_playlists(catalog, 150, 0) for track_id in playlist.track_ids}
-    assert held.isdisjoint(track.track_id for track in catalog if not track.summarize_release)
+    assert held.isdisjoint(track.track_id for track in catalog if not track.listed)
 
 
 def test_popular_tracks_are_in_more_playlists(catalog):
     held = Counter(track_id for playlist in invent_playlists(catalog, 150, 0) for track_id in playlist.track_ids)
-    ranked = sorted((track for track in catalog if track.summarize_release), key=lambda track: track.popularity)
+    ranked = sorted((track for track in catalog if track.listed), key=lambda track: track.popularity)
     quarter = len(ranked) // 4
     rare, popular = ranked[:quarter], ranked[-quarter:]
     assert sum(held[t.track_id] for t in popular) > 2 * sum(held[t.track_id] for t in rare)
