@@ -1,4 +1,4 @@
-"""Text models to test with: the packaged MiniLM, and a tiny one that is made here."""
+"""Text models for tests: the packaged MiniLM, and a tiny model built here."""
 
 import json
 from collections.abc import Iterator
@@ -48,7 +48,7 @@ def tiny_model(tmp_path: Path) -> Path:
     tokenizer.normalizer = normalizers.BertNormalizer()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
-    tokenizer.enable_padding(length=5)  # MiniLM's brings such settings, too: nothing may depend on them
+    tokenizer.enable_padding(length=5)  # MiniLM's tokenizer has such settings too: nothing may depend on them
     tokenizer.enable_truncation(3)
     special = {"unk_token": "[UNK]", "pad_token": "[PAD]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special).save_pretrained(folder)
@@ -56,11 +56,11 @@ def tiny_model(tmp_path: Path) -> Path:
     pooling = {"word_embedding_dimension": 8, "pooling_mode_mean_tokens": True}
     (folder / "1_Pooling" / "config.json").write_text(json.dumps(pooling))
     modules = [("", "Transformer"), ("1_Pooling", "Pooling")]
-    summarize_release = [
+    module_list = [
         {"idx": row, "name": str(row), "path": path, "type": f"sentence_transformers.models.{kind}"}
         for row, (path, kind) in enumerate(modules)
     ]
-    (folder / "modules.json").write_text(json.dumps(summarize_release))
+    (folder / "modules.json").write_text(json.dumps(module_list))
     (folder / "config_sentence_transformers.json").write_text(json.dumps({"prompts": PROMPTS}))
     (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": WINDOW + 2}))
     return folder
