@@ -1,4 +1,4 @@
-"""What tokens are worth, measured on playlists that were held out."""
+"""Evaluation of tokens on held-out playlists."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Retraining: what a token means stays, and what does not is told."""
+"""Retraining: tokens keep their meaning, and the report shows which do not."""
 
 import json
 import shutil
@@ -40,7 +40,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, RunResult]:
 
 @pytest.fixture
 def first(made: tuple[Path, RunResult], tmp_path: Path) -> tuple[Path, RunResult]:
-    """A copy of it, for a test to go on from."""
+    """A copy of the catalog and store, which a test may change."""
     shutil.copytree(made[0], tmp_path / "catalog")
     return tmp_path / "catalog", made[1]
 
@@ -253,15 +253,15 @@ def test_inspect_says_in_words_what_a_code_means(made: tuple[Path, RunResult]) -
     store, bundle = folder / "store", outcome.bundle.bundle_id
     table = token_table(outcome).to_pylist()
     code = next(row[METADATA] for row in table if row["track_id"] == "t3")
-    said = call("inspect", bundle, METADATA, code, "--store", store)
-    assert f"<|metadata_{code}|>: {360 // GROUPS} tracks, 12.50% of those with this modality" in said
-    assert "most distinctive terms: group3" in said
-    nearest = [line for line in said.splitlines() if " - artist " in line]
+    report = call("inspect", bundle, METADATA, code, "--store", store)
+    assert f"<|metadata_{code}|>: {360 // GROUPS} tracks, 12.50% of those with this modality" in report
+    assert "most distinctive terms: group3" in report
+    nearest = [line for line in report.splitlines() if " - artist " in line]
     assert len(nearest) == 10
     assert all(int(line.split("song ")[1].split()[0]) % GROUPS == 3 for line in nearest)
-    summarize_release = call("inspect", bundle, METADATA, "--store", store)
-    assert all(f"group{group}" in summarize_release for group in range(GROUPS))
-    assert "all" not in summarize_release.replace("--store", "").split()
+    codes = call("inspect", bundle, METADATA, "--store", store)
+    assert all(f"group{group}" in codes for group in range(GROUPS))
+    assert "all" not in codes.replace("--store", "").split()
     overview = call("inspect", bundle, "--store", store)
     assert all(modality in overview for modality in MODALITIES)
 

@@ -138,8 +138,8 @@ def test_damage_is_found_where_it_is(
     spoil(path)
     found = problems(store)
     assert len(found) == len(expected), found
-    for told in expected:
-        assert any(all(part in problem for part in told.split("*")) for problem in found), (told, found)
+    for text in expected:
+        assert any(all(part in problem for part in text.split("*")) for problem in found), (text, found)
 
 
 def test_what_a_killed_run_left_is_no_damage(store: Path) -> None:
