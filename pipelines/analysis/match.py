@@ -15,7 +15,7 @@ from tracktokens.transforms.store.releases import release_or_latest
 
 
 @dataclass(frozen=True)
-class FoundTrack:
+class MatchedTrack:
     """One matching track.
 
     Attributes:
@@ -48,7 +48,7 @@ class MatchResult:
 
     release_id: str
     shares: dict[str, float]
-    tracks: tuple[FoundTrack, ...]
+    tracks: tuple[MatchedTrack, ...]
 
     def to_json(self) -> dict[str, Any]:
         """Return all fields as JSON values."""
@@ -80,12 +80,12 @@ def find_tracks(
     return MatchResult(manifest.release_id, shares, tuple(_tracks(index, matches)))
 
 
-def _tracks(index: ReleaseIndex, matches: Matches) -> Iterator[FoundTrack]:
+def _tracks(index: ReleaseIndex, matches: Matches) -> Iterator[MatchedTrack]:
     ids = index.ids(matches.rows)
     names = index.names(ids)
     parts = zip(ids, _tokens(index, matches.rows), matches.scores.tolist(), matches.similarities.tolist(), strict=True)
     for track_id, tokens, score, similarities in parts:
-        yield FoundTrack(track_id, *names[track_id], tokens, score, _by_modality(matches, similarities))
+        yield MatchedTrack(track_id, *names[track_id], tokens, score, _by_modality(matches, similarities))
 
 
 def _tokens(index: ReleaseIndex, rows: Rows) -> list[str]:

@@ -42,7 +42,7 @@ from tracktokens.transforms.store.writer_lock import writes
 
 
 @dataclass(frozen=True)
-class Retrained:
+class RetrainResult:
     """A bundle that continues another.
 
     Attributes:
@@ -73,7 +73,7 @@ class RetrainJob:
     catalog_id: str | None = None
 
     @writes("retrain")
-    def run(self, runner: PipelineRunner) -> Retrained:
+    def run(self, runner: PipelineRunner) -> RetrainResult:
         """Run the job.
 
         Raises:
@@ -114,7 +114,7 @@ class RetrainJob:
         trained: Mapping[str, TrainedCodebook],
         pairs: Mapping[str, CodePairs],
         rotation: Rotation | None,
-    ) -> Retrained:
+    ) -> RetrainResult:
         """Renumber the codes, and write the codebooks as one bundle."""
         codebooks: dict[str, Codebook] = {}
         training: dict[str, Mapping[str, Any]] = {}
@@ -133,7 +133,7 @@ class RetrainJob:
             training[PLAYLIST] = {**training[PLAYLIST], "rotation_cosine": rotation.cosine}
         bundle = Bundle.of(codebooks.values())
         manifest = write_bundle(store, bundle, training, kept, self.from_bundle)
-        return Retrained(
+        return RetrainResult(
             bundle=manifest,
             kept={modality: _share(found.kept, found.weight) for modality, found in alignments.items()},
             kept_without={modality: _share(found.kept_without, found.weight) for modality, found in alignments.items()},

@@ -15,7 +15,7 @@ from tracktokens.pipelines.cli.main import main
 from tracktokens.pipelines.jobs.embed import EmbedJob
 from tracktokens.pipelines.jobs.playlist_vectors import PlaylistsJob
 from tracktokens.pipelines.jobs.publish import PublishJob
-from tracktokens.pipelines.jobs.retrain import Retrained, RetrainJob
+from tracktokens.pipelines.jobs.retrain import RetrainResult, RetrainJob
 from tracktokens.pipelines.jobs.run import RunResult
 from tracktokens.pipelines.jobs.tokenize import TokenizeJob
 from tracktokens.pipelines.jobs.train import TrainJob
@@ -55,7 +55,7 @@ def publish(store: Path, bundle_id: str, max_churn: float | None = None) -> str:
     return PublishJob(str(store), bundle_id, max_churn=max_churn).run(PipelineRunner()).manifest.release_id
 
 
-def retrain(store: Path, outcome: RunResult) -> tuple[Retrained, Diff]:
+def retrain(store: Path, outcome: RunResult) -> tuple[RetrainResult, Diff]:
     retrained = RetrainJob(str(store), outcome.bundle.bundle_id).run(PipelineRunner())
     release = publish(store, retrained.bundle.bundle_id)
     return retrained, diff_releases(str(store), outcome.release.manifest.release_id, release)
