@@ -1,4 +1,4 @@
-"""What changed between two releases of a store."""
+"""Diff of two releases of a store."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
@@ -24,16 +24,16 @@ SHOWN_CODES = 5
 
 @dataclass(frozen=True)
 class Diff:
-    """What changed between two releases.
+    """Changes between two releases.
 
     Attributes:
         old: id of the older release.
-        new: id of the newer one.
-        old_bundle: bundle of the older one.
-        new_bundle: bundle of the newer one.
-        churn: what became of the tokens of the tracks of both.
-        moved: modality to the codes whose centroid moved furthest; None where the codebooks have no space in common.
-        names: of the worst affected tracks, id to title and artist.
+        new: id of the newer release.
+        old_bundle: bundle of the older release.
+        new_bundle: bundle of the newer release.
+        churn: token changes of the tracks that both releases have.
+        moved: modality to the codes whose centroid moved furthest; None where the codebooks share no space.
+        names: track id to title and artist, of the most affected tracks.
     """
 
     old: str
@@ -45,37 +45,45 @@ class Diff:
     names: Mapping[str, str]
 
     def to_json(self) -> dict[str, Any]:
-        """All of it, as JSON values."""
+        """Return all fields as JSON values."""
         return asdict(self)
 
 
 def diff_releases(root: str, old_id: str, new_id: str) -> Diff:
-    """Compare two releases of the store at ``root``, each named by its id, or by a bundle, whose newest is meant.
+    """Compare two releases of the store at ``root``, each named by its id, or by the bundle that it is the newest of.
 
     Raises:
-        UsageError: there is no such store or release.
-        InvalidDataError: the vocabularies have different sizes, or a token table is of another bundle.
+        UsageError: the store or a release does not exist.
+        InvalidDataError: the vocabularies differ in size, or a token table has codes of another bundle.
     """
     store = Store.open(root)
     old, new = find_release(store, old_id), find_release(store, new_id)
     if old.codebook_size != new.codebook_size:
         raise InvalidDataError(
-            f"{old.release_id} has {old.codebook_size} codes a modality, {new.release_id} {new.codebook_size}: "
-            "tokens of vocabularies of different sizes cannot be compared"
+            f"{old.release_id} has {old.codebook_size} codes per modality, {new.release_id} {new.codebook_size}: "
+            "vocabularies of different sizes cannot be compared"
         )
     table = TokenTable.of(store, new)
     churn = compare(TokenTable.of(store, old), table, new.codebook_size)
     books = read_bundle(store, old.bundle_id), read_bundle(store, new.bundle_id)
     moved = {modality: moved_codes(books[0][modality], books[1][modality]) for modality in MODALITIES}
     names = _names(table, {track.track_id for track in churn.worst})
-    return Diff(old.release_id, new.release_id, old.bundle_id, new.bundle_id, churn, moved, names)
+    return Diff(
+        old=old.release_id,
+        new=new.release_id,
+        old_bundle=old.bundle_id,
+        new_bundle=new.bundle_id,
+        churn=churn,
+        moved=moved,
+        names=names,
+    )
 
 
 def diff_report(diff: Diff) -> Group:
-    """Show a diff to people: churn of each modality, codes that moved, and the worst affected tracks."""
+    """Build the tables of a diff: churn per modality, codes that moved, and the most affected tracks."""
     return Group(
         f"{diff.old} (bundle {diff.old_bundle}) to {diff.new} (bundle {diff.new_bundle}):",
-        f"of {diff.churn.tracks} tracks in both, {diff.churn.changed_tracks} have another token",
+        f"{diff.churn.changed_tracks} of {diff.churn.tracks} common tracks have changed tokens",
         _modality_table(diff.churn),
         _code_table(diff.moved),
         _track_table(diff),
@@ -83,7 +91,7 @@ def diff_report(diff: Diff) -> Group:
 
 
 def _names(table: TokenTable, track_ids: Collection[str]) -> dict[str, str]:
-    """Title and artist of a few tracks."""
+    """Read title and artist of a few tracks: id to text."""
     names: dict[str, str] = {}
     wanted = pa.array(sorted(track_ids), pa.string())
     for bucket in range(table.catalog.buckets):
@@ -96,34 +104,43 @@ def _names(table: TokenTable, track_ids: Collection[str]) -> dict[str, str]:
 
 
 def _modality_table(churn: Churn) -> Table:
-    table = Table("modality", "another code", "gained", "lost", "churn", "by popularity", "codes gone", "codes new")
-    for modality, found in churn.modalities.items():
+    table = Table(
+        "modality",
+        "code changed",
+        "code gained",
+        "code lost",
+        "churn",
+        "churn by popularity",
+        "codes no longer used",
+        "codes newly used",
+    )
+    for modality, change in churn.modalities.items():
         table.add_row(
             modality,
-            f"{found.changed} ({_share(found.recoded)})",
-            str(found.gained),
-            str(found.lost),
-            _share(found.churn),
-            _share(found.churn_by_popularity),
-            str(len(found.codes_gone)),
-            str(len(found.codes_new)),
+            f"{change.changed} ({_share(change.recoded)})",
+            str(change.gained),
+            str(change.lost),
+            _share(change.churn),
+            _share(change.churn_by_popularity),
+            str(len(change.codes_gone)),
+            str(len(change.codes_new)),
         )
     table.add_row("any", "", "", "", _share(churn.churn), _share(churn.churn_by_popularity), "", "")
     return table
 
 
 def _code_table(moved: Mapping[str, tuple[CodeMove, ...] | None]) -> Table:
-    table = Table("codes moved furthest", "squared distance", "now nearest to what was")
+    table = Table("codes moved furthest", "squared distance", "nearest old code")
     for modality, moves in moved.items():
         if moves is None:
-            table.add_row(f"{modality}: no space in common", "", "")
+            table.add_row(f"{modality}: no common space", "", "")
         for move in (moves or ())[:SHOWN_CODES]:
             table.add_row(f"{modality} {move.code}", f"{move.distance:.4f}", str(move.nearest))
     return table
 
 
 def _track_table(diff: Diff) -> Table:
-    table = Table("most affected tracks", "", "other tokens")
+    table = Table("most affected tracks", "title and artist", "changed tokens")
     for track in diff.churn.worst[:SHOWN_TRACKS]:
         table.add_row(track.track_id, diff.names.get(track.track_id, ""), ", ".join(track.modalities))
     return table

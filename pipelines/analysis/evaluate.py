@@ -1,6 +1,6 @@
-"""What a release's tokens are worth: continue playlists that were held out of training with nothing but tokens.
+"""Evaluation of a release: continue held-out playlists from the tokens of their first tracks alone.
 
-Beside it stand the same with the full vectors, with one modality at a time, with popularity, and with random scores.
+The baselines continue them from the full vectors, from one modality at a time, by popularity, and at random.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,6 +26,7 @@ from tracktokens.codebooks.metrics.playlist_continuation import (
     fit_weights,
     measure,
 )
+from tracktokens.codebooks.tokens.code_matrix import Codes
 from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.schemas.manifests.release import ReleaseManifest
 from tracktokens.schemas.modalities import MODALITIES
@@ -44,20 +45,20 @@ from tracktokens.transforms.store.snapshots import Snapshot, open_snapshot
 
 DEFAULT_SEEDS = 5
 TRAINING_SHARE = 0.5
-"""Share of the held-out playlists that weights are fitted on; the others are measured on."""
+"""Share of the held-out playlists on which weights are fitted; the rest is measured."""
 
 FITTED = "tokens, fitted weights"
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How well playlists were continued.
+    """Quality of playlist continuation.
 
     Attributes:
         release_id: the release.
-        seeds: tracks of each playlist that were known, at most.
-        fitted: weights that continue the training split best, by modality; None where none were fitted.
-        qualities: what was tried to how well it did.
+        seeds: most known tracks per playlist.
+        fitted: modality to the weight that continues the training split best; None without fitting.
+        qualities: scorer to its quality.
     """
 
     release_id: str
@@ -66,75 +67,90 @@ class Evaluation:
     qualities: Mapping[str, ContinuationQuality]
 
     def to_json(self) -> dict[str, Any]:
-        """All of it, as JSON values."""
+        """Return all fields as JSON values."""
         return asdict(self)
 
 
-def evaluate(
-    root: str,
-    playlists: str,
-    release: str | None = None,
-    seeds: int = DEFAULT_SEEDS,
-    weights: Sequence[float] = MATCHING_WEIGHTS,
-    fit: bool = False,
-    vectors: bool = True,
-    seed: int = 0,
-) -> Evaluation:
+@dataclass(frozen=True, kw_only=True)
+class EvaluationOptions:
+    """Options of an evaluation.
+
+    Attributes:
+        release: id of a release, or of a bundle, for its newest release; None for the latest.
+        seeds: known tracks per playlist, from its first on; at most all but one.
+        weights: weight per modality, in token order.
+        fit: whether to fit weights on half of the playlists, and measure on the other half.
+        vectors: whether to measure full vectors too.
+        seed: seed of the split and of random scores.
+    """
+
+    release: str | None = None
+    seeds: int = DEFAULT_SEEDS
+    weights: Sequence[float] = MATCHING_WEIGHTS
+    fit: bool = False
+    vectors: bool = True
+    seed: int = 0
+
+
+def evaluate(root: str, playlists: str, options: EvaluationOptions | None = None) -> Evaluation:
     """Continue playlists with the tokens of a release.
 
-    It holds the token table, and with ``vectors`` 4 bytes a value of all the vectors of its tracks.
+    It holds the token table in memory, and with ``vectors`` also the vectors of its tracks, 4 bytes per value.
 
     Args:
         root: the store.
-        playlists: file, folder or glob of playlists that the release was not trained on.
-        release: id of a release, or of a bundle whose newest is meant; the latest where it is None.
-        seeds: tracks that are known, from the first on; one less than a playlist has at most.
-        weights: of the modalities, in token order.
-        fit: whether weights are fitted, on half of the playlists; the other half is measured then.
-        vectors: whether full vectors are tried too.
-        seed: of the split, and of random scores.
+        playlists: file, folder or glob of playlists that were not used for training.
+        options: the defaults where it is None.
 
     Raises:
-        UsageError: there is no such store, release or table.
-        InvalidDataError: no playlist holds two tracks of the release.
+        UsageError: the store, the release or the table does not exist.
+        InvalidDataError: no playlist has two tracks of the release.
     """
+    options = options or EvaluationOptions()
     store = Store.open(root)
-    manifest = release_or_latest(store, release)
+    manifest = release_or_latest(store, options.release)
     index = ReleaseIndex.read(store, manifest)
     codes = index.index.codes(np.arange(len(index.index)))
-    held_out = list(_continuations(playlists, index.track_ids, seeds))
+    held_out = list(_continuations(playlists, index.track_ids, options.seeds))
     if not held_out:
         raise InvalidDataError(
-            f"no playlist of {playlists} holds two tracks of release {manifest.release_id}: compare their track ids"
+            f"no playlist of {playlists} has two tracks of release {manifest.release_id}: compare their track ids"
         )
-    training, measured = _split(held_out, seed) if fit else ([], held_out)
-    fitted = fit_weights(codes, training, weights, seed) if training else None
+    training, test = _split(held_out, options.seed) if options.fit else ([], held_out)
+    fitted = fit_weights(codes, training, options.weights, options.seed) if training else None
+    scorers = _token_scorers(codes, options.weights, fitted)
+    snapshot = open_snapshot(store, manifest.catalog_id)
+    if options.vectors:
+        scorers |= _vector_scorers(snapshot, manifest, index, options.weights)
+    scorers["popularity"] = FixedScorer(_playlist_counts(snapshot, index.track_ids))
+    scorers["random"] = FixedScorer(np.random.default_rng(options.seed).random(len(codes)))
+    qualities = {name: measure(scorer, test) for name, scorer in scorers.items()}
+    weights = None if fitted is None else by_modality(fitted)
+    return Evaluation(manifest.release_id, options.seeds, weights, qualities)
+
+
+def _token_scorers(codes: Codes, weights: Sequence[float], fitted: Sequence[float] | None) -> dict[str, Scorer]:
+    """Build scorers of the tokens: all modalities with each set of weights, and each modality with codes alone."""
     scorers: dict[str, Scorer] = {"tokens": TokenScorer(codes, weights)}
     if fitted is not None:
         scorers[FITTED] = TokenScorer(codes, fitted)
     for number, modality in enumerate(MODALITIES):
         if (codes[:, number] >= 0).any():
             scorers[f"tokens, {modality} alone"] = TokenScorer(codes, np.eye(len(MODALITIES))[number].tolist())
-    snapshot = open_snapshot(store, manifest.catalog_id)
-    if vectors:
-        scorers |= _vector_scorers(snapshot, manifest, index, weights)
-    scorers["popularity"] = FixedScorer(_playlist_counts(snapshot, index.track_ids))
-    scorers["random"] = FixedScorer(np.random.default_rng(seed).random(len(codes)))
-    qualities = {name: measure(scorer, measured) for name, scorer in scorers.items()}
-    return Evaluation(manifest.release_id, seeds, None if fitted is None else by_modality(fitted), qualities)
+    return scorers
 
 
-def evaluation_report(found: Evaluation) -> Table:
-    """Show an evaluation to people."""
-    table = Table("continued by", "playlists", "MRR", "Hit@1", "Hit@10", "Hit@100", "nDCG@20")
-    for name, quality in found.qualities.items():
+def evaluation_report(evaluation: Evaluation) -> Table:
+    """Build the table of an evaluation, one row per scorer."""
+    table = Table("scorer", "playlists", "MRR", "Hit@1", "Hit@10", "Hit@100", "nDCG@20")
+    for name, quality in evaluation.qualities.items():
         values = (quality.mrr, quality.hit_at_1, quality.hit_at_10, quality.hit_at_100, quality.ndcg_at_20)
         table.add_row(name, str(quality.playlists), *(f"{value:.4f}" for value in values))
     return table
 
 
 def _continuations(playlists: str, track_ids: pa.LargeStringArray, seeds: int) -> Iterator[Continuation]:
-    """Playlists of at least two known tracks, as rows; a track that stands twice counts where it stands first."""
+    """Read the playlists of at least two known tracks, as row indices; only the first copy of a track counts."""
     fragments = find_fragments(files.absolute(playlists), "playlists")
     check_table(fragments, PLAYLISTS)
     for fragment in fragments:
@@ -164,23 +180,22 @@ def _split(playlists: list[Continuation], seed: int) -> tuple[list[Continuation]
 def _vector_scorers(
     snapshot: Snapshot, release: ReleaseManifest, index: ReleaseIndex, weights: Sequence[float]
 ) -> dict[str, Scorer]:
-    """Full vectors with the weights of the tokens, and of each modality alone."""
+    """Build scorers of the full vectors: all modalities with the weights of the tokens, and each alone."""
     tracks = pa.array(track_numbers(content_keys(index.track_ids.cast(pa.string()))))
     vectors = {}
     for modality in snapshot.encoders:
         codebook = read_codebook(snapshot.store, release.bundle_id, modality)
         if codebook.num_centroids:
             vectors[modality] = _modality_vectors(snapshot, codebook, tracks)
-    named = by_modality(weights)
-    scorers: dict[str, Scorer] = {"vectors": VectorScorer(vectors, named)}
+    scorers: dict[str, Scorer] = {"vectors": VectorScorer(vectors, by_modality(weights))}
     for modality, rows in vectors.items():
         scorers[f"vectors, {modality} alone"] = VectorScorer({modality: rows}, {modality: 1.0})
     return scorers
 
 
 def _modality_vectors(snapshot: Snapshot, codebook: Codebook, tracks: pa.UInt64Array) -> npt.NDArray[np.float32]:
-    """A unit vector for each of some tracks by number, zero where one has none: float32 (tracks, components)."""
-    found = np.zeros((len(tracks), codebook.preprocessing.components(codebook.dim)), np.float32)
+    """Read one unit vector per track number, zero where a track has none: float32 (tracks, components)."""
+    unit_vectors = np.zeros((len(tracks), codebook.preprocessing.components(codebook.dim)), np.float32)
     unit = Preprocessing(unit_length=True)
     for bucket in range(snapshot.store.buckets):
         keys = files.read_table(snapshot.catalog.keys(codebook.modality, bucket), TRACK_KEYS)
@@ -190,12 +205,12 @@ def _modality_vectors(snapshot: Snapshot, codebook: Codebook, tracks: pa.UInt64A
             owners = pc.index_in(wanted, value_set=present)
             rows = pc.index_in(keys["track"].filter(owners.is_valid()), value_set=tracks)
             points = unit.apply(codebook.preprocessing.apply(vectors))
-            found[rows.to_numpy()] = points[owners.drop_null().to_numpy()]
-    return found
+            unit_vectors[rows.to_numpy()] = points[owners.drop_null().to_numpy()]
+    return unit_vectors
 
 
 def _playlist_counts(snapshot: Snapshot, track_ids: pa.LargeStringArray) -> npt.NDArray[np.float64]:
-    """In how many of the playlists that were learned from each track stands: float64 (tracks,)."""
+    """Count the training playlists that contain each track: float64 (tracks,)."""
     keys = content_keys(track_ids.cast(pa.string()))
     counts = np.zeros(len(keys))
     for batch in files.read_folder(snapshot.catalog.corpus, CORPUS):

@@ -1,4 +1,4 @@
-"""Show tracks of a release with their tokens: some as they come, and some that only sound alike."""
+"""Pick example tracks of a release: some with all their tokens, and some that share only the audio token."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -11,18 +11,18 @@ from tracktokens.transforms.store.releases import release_or_latest
 from tracktokens.transforms.store.token_tables import TokenTable
 
 SEARCHED_TRACKS = 50_000
-"""Tracks that are looked through, out of the first buckets."""
+"""Most tracks that are searched, from the first buckets."""
 
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Tracks of a release, as rows of the token table with ``title`` and ``artist``.
+    """Example tracks, as rows of the token table with ``title`` and ``artist``.
 
     Attributes:
-        complete: tracks with as many tokens as any, by different artists.
-        sound_alike: tracks with nothing in common but their audio token; fewer than asked where there are none.
+        complete: tracks with the most tokens, by different artists.
+        sound_alike: tracks that share their audio token and nothing else; may be fewer than requested.
     """
 
     complete: list[Row]
@@ -30,30 +30,34 @@ class Examples:
 
 
 def examples(store: Store, count: int = 3) -> Examples:
-    """Pick examples out of the latest release.
+    """Pick examples from the latest release.
+
+    Args:
+        store: the store.
+        count: tracks per kind of example.
 
     Raises:
-        UsageError: when nothing was published.
+        UsageError: nothing was published.
     """
     rows = read_rows(store, release_or_latest(store, None), SEARCHED_TRACKS)
     return Examples(complete_tracks(rows, count), sound_alike(rows, count))
 
 
 def read_rows(store: Store, release: ReleaseManifest, limit: int) -> list[Row]:
-    """Read the first rows of a token table, with titles and artists, which the catalog has in the same order."""
+    """Read the first ``limit`` rows of a token table, with titles and artists of its catalog."""
     rows: list[Row] = []
     table = TokenTable.of(store, release)
     for bucket in range(store.buckets):
         if len(rows) >= limit:
             break
-        tokens, names = table.read(bucket), table.tracks(bucket, ["title", "artist"])
-        named = tokens.append_column("title", names["title"]).append_column("artist", names["artist"])
-        rows += named.slice(0, limit - len(rows)).to_pylist()
+        tokens, names = table.read(bucket), table.tracks(bucket, ["title", "artist"])  # both in the same order
+        joined = tokens.append_column("title", names["title"]).append_column("artist", names["artist"])
+        rows += joined.slice(0, limit - len(rows)).to_pylist()
     return rows
 
 
 def complete_tracks(rows: list[Row], count: int) -> list[Row]:
-    """Tracks with the most tokens, an artist at most once."""
+    """Choose tracks with the most tokens, at most one per artist."""
     chosen: dict[str | None, Row] = {}
     for row in sorted(rows, key=lambda row: sum(row[modality] is None for modality in MODALITIES)):
         chosen.setdefault(row["artist"], row)
@@ -61,7 +65,7 @@ def complete_tracks(rows: list[Row], count: int) -> list[Row]:
 
 
 def sound_alike(rows: list[Row], count: int) -> list[Row]:
-    """Tracks that share an audio token, of which no two share another token or the artist."""
+    """Choose tracks that share an audio token, where no two share another token or the artist."""
     groups: dict[int, list[Row]] = defaultdict(list)
     for row in rows:
         if row[AUDIO] is not None:
@@ -77,5 +81,5 @@ def sound_alike(rows: list[Row], count: int) -> list[Row]:
 
 
 def nothing_else_in_common(left: Row, right: Row) -> bool:
-    """Whether two tracks differ in every token but audio, and in the artist; what both lack counts as common."""
+    """Return whether two tracks differ in every token but audio, and in the artist; two missing tokens are equal."""
     return all(left[name] != right[name] for name in (*MODALITIES[:-1], "artist"))

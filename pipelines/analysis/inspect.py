@@ -1,4 +1,4 @@
-"""Show what a bundle's codes mean, in words that people understand: the tags, words and tracks behind them."""
+"""Describe the codes of a bundle by the tags, words and tracks that have them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ from tracktokens.transforms.store.releases import find_release
 from tracktokens.transforms.store.token_tables import TokenTable
 
 READ_TRACKS = 2_000_000
-"""Tracks that are looked at, out of the first buckets: a random part of a larger catalog."""
+"""Most tracks that are read, from the first buckets: a random sample of a larger catalog."""
 
 TERMS, TRACKS, CODES = 12, 10, 5
 TERMS_IN_LIST = 4
@@ -36,7 +36,13 @@ TERMS_IN_LIST = 4
 
 @dataclass(frozen=True)
 class CodeSummary:
-    """One code of a modality: how many tracks have it, and the terms that tell them from all others, best first."""
+    """One code of a modality.
+
+    Attributes:
+        code: the code.
+        tracks: number of tracks that have it.
+        terms: terms that distinguish them from all other tracks, the best first.
+    """
 
     code: int
     tracks: int
@@ -45,7 +51,7 @@ class CodeSummary:
 
 @dataclass(frozen=True)
 class NearTrack:
-    """A track near a centroid: squared distance, and what it is called."""
+    """A track near a centroid: its id, title and artist, and squared distance."""
 
     track_id: str
     name: str
@@ -54,13 +60,13 @@ class NearTrack:
 
 @dataclass(frozen=True)
 class CodeView:
-    """What there is to say of one code.
+    """Details of one code.
 
     Attributes:
         summary: its tracks and terms.
-        share: its part of the tracks that have the modality.
-        nearest_tracks: the tracks nearest to its centroid, nearest first; equal inputs are listed once.
-        nearest_codes: the codes whose centroids are nearest to its own, with their terms.
+        share: its share of the tracks that have the modality.
+        nearest_tracks: tracks nearest to its centroid, nearest first; equal inputs are listed once.
+        nearest_codes: codes with the nearest centroids, and their terms.
     """
 
     summary: CodeSummary
@@ -70,36 +76,36 @@ class CodeView:
 
 
 class Inspector:
-    """Looks at one modality of a bundle by the bundle's newest release."""
+    """One modality of a bundle, seen in the bundle's newest release."""
 
     def __init__(self, store: Store, bundle_id: str, modality: str) -> None:
         """Read the tracks.
 
         Raises:
-            UsageError: there is no such bundle or modality, the modality has no codes, or nothing was published.
+            UsageError: the bundle or modality does not exist, the modality has no codes, or nothing was published.
         """
         if modality not in MODALITIES:
-            raise UsageError(f"{modality} is none of the modalities {', '.join(MODALITIES)}")
+            raise UsageError(f"{modality} is not one of the modalities {', '.join(MODALITIES)}")
         self._store = store
         self._modality = modality
         self._codebook = read_bundle(store, bundle_id)[modality]
         if not self._codebook.num_centroids:
-            raise UsageError(f"bundle {bundle_id} has no {modality} codes: there were no vectors to learn from")
+            raise UsageError(f"bundle {bundle_id} has no {modality} codes: its catalog had no {modality} vectors")
         self._table = TokenTable.of(store, find_release(store, bundle_id))
-        self._buckets = _few_buckets(store, self._table)
+        self._buckets = _sample_buckets(store, self._table)
         self._bundle_id = bundle_id
         self._terms, self._counts, self._sizes = self._count_terms()
         self._everywhere = self._counts.sum(axis=0)
 
     def codes(self) -> list[CodeSummary]:
-        """All codes, those with the most tracks first."""
+        """Summarize all codes, those with the most tracks first."""
         return [self._summary(int(code), TERMS_IN_LIST) for code in np.argsort(-self._sizes, kind="stable")]
 
     def code(self, code: int) -> CodeView:
-        """One code.
+        """Describe one code.
 
         Raises:
-            UsageError: there is no such code.
+            UsageError: the code does not exist.
         """
         if not 0 <= code < self._codebook.num_centroids:
             raise UsageError(f"{self._modality} has the codes 0 to {self._codebook.num_centroids - 1}, not {code}")
@@ -114,20 +120,22 @@ class Inspector:
         )
 
     def _count_terms(self) -> tuple[pa.Array, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Distinct terms, how many tracks of each code have each, and how many tracks have each code."""
+        """Count terms: the distinct terms, int64 (codes + 1, terms) tracks, and int64 (codes,) tracks per code.
+
+        The last row of the second counts tracks without the modality.
+        """
         columns = [self._modality]
         codes = pa.concat_tables([self._table.read(bucket, columns) for bucket in self._buckets])[self._modality]
         tracks = pa.concat_tables(
             [self._table.tracks(bucket, ["title", "artist", "tag_names"]) for bucket in self._buckets]
         )
         coded = pc.fill_null(codes, NONE).to_numpy().astype(np.int64)
-        groups = np.where(coded == NONE, self._codebook.num_centroids, coded)  # tracks without the modality come last
+        groups = np.where(coded == NONE, self._codebook.num_centroids, coded)
         terms, counts = term_counts(track_terms(tracks), groups, self._codebook.num_centroids + 1)
         return terms, counts, np.bincount(groups, minlength=self._codebook.num_centroids + 1)[:-1]
 
     def _summary(self, code: int, most: int) -> CodeSummary:
-        everywhere = self._counts.sum(axis=0)
-        scores = distinctiveness(self._counts[code], everywhere)
+        scores = distinctiveness(self._counts[code], self._everywhere)
         best = [row for row in np.argsort(-scores, kind="stable")[:most] if self._counts[code, row] and scores[row] > 0]
         return CodeSummary(
             code, int(self._sizes[code]), tuple(self._terms.take(pa.array(best, pa.int64())).to_pylist())
@@ -137,7 +145,7 @@ class Inspector:
         records = pa.concat_tables([self._records_of(code, bucket) for bucket in self._buckets])
         nearest = records.sort_by([("distance", "ascending"), ("key", "ascending")]).slice(0, TRACKS)
         tracks: dict[int, pa.Table] = {}
-        found = []
+        near_tracks = []
         for row in nearest.to_pylist():
             [bucket] = track_buckets(np.array([row["track"]], np.uint64), self._store.buckets).tolist()
             if bucket not in tracks:
@@ -147,22 +155,22 @@ class Inspector:
                 .filter(pc.equal(tracks[bucket]["track"], pa.scalar(row["track"], pa.uint64())))
                 .to_pylist()
             )
-            found.append(_near_track(track, row["distance"]))
-        return tuple(found)
+            near_tracks.append(_near_track(track, row["distance"]))
+        return tuple(near_tracks)
 
     def _records_of(self, code: int, bucket: int) -> pa.Table:
-        """The catalog's keys with this code in one bucket of keys, with their distance and one of their tracks."""
+        """Read the catalog's keys with this code in one bucket, with their distance and one of their tracks."""
         records = files.read_table(self._store.codes(self._bundle_id, self._modality, bucket), CODE_RECORDS)
         keys = files.read_table(self._table.catalog.keys(self._modality, bucket), TRACK_KEYS)
-        mine = records.filter(pc.equal(records["code"], code))
-        places = pc.index_in(mine["key"].combine_chunks(), value_set=keys["key"].combine_chunks())
-        known = mine.filter(places.is_valid())
-        owners = keys["track"].take(places.drop_null())
+        with_code = records.filter(pc.equal(records["code"], code))
+        key_rows = pc.index_in(with_code["key"].combine_chunks(), value_set=keys["key"].combine_chunks())
+        known = with_code.filter(key_rows.is_valid())
+        owners = keys["track"].take(key_rows.drop_null())
         return pa.table([known["key"].cast(pa.binary()), known["distance"], owners], names=["key", "distance", "track"])
 
 
-def _few_buckets(store: Store, table: TokenTable) -> Sequence[int]:
-    """The first buckets, up to so many tracks."""
+def _sample_buckets(store: Store, table: TokenTable) -> Sequence[int]:
+    """Choose the first buckets that hold ``READ_TRACKS`` tracks, or all."""
     read = 0
     for bucket in range(store.buckets):
         read += table.read(bucket, ["track_id"]).num_rows
@@ -177,11 +185,11 @@ def _near_track(track: dict[str, str | None], distance: float) -> NearTrack:
 
 
 def bundle_report(store: Store, bundle_id: str) -> Group:
-    """Show a bundle's codebooks.
+    """Build the table of a bundle's codebooks.
 
     Raises:
-        UsageError: there is no such bundle.
-        InvalidDataError: it was changed.
+        UsageError: the bundle does not exist.
+        InvalidDataError: a file of it was changed.
     """
     read_bundle(store, bundle_id)  # checks every file
     manifest = read_manifest(store, bundle_id)
@@ -189,22 +197,22 @@ def bundle_report(store: Store, bundle_id: str) -> Group:
 
 
 def codes_report(codes: Sequence[CodeSummary]) -> Table:
-    """Show the codes of a modality, a line each."""
-    table = Table("code", "tracks", "most distinctive")
+    """Build the table of a modality's codes, one row per code."""
+    table = Table("code", "tracks", "most distinctive terms")
     for summary in codes:
         table.add_row(str(summary.code), str(summary.tracks), ", ".join(summary.terms))
     return table
 
 
 def code_report(modality: str, view: CodeView) -> Group:
-    """Show one code."""
-    tracks = Table("nearest tracks", "", "squared distance")
+    """Build the report of one code."""
+    tracks = Table("nearest tracks", "title and artist", "squared distance")
     for track in view.nearest_tracks:
         tracks.add_row(track.track_id, track.name, f"{track.distance:.4f}")
     return Group(
         f"{token(modality, view.summary.code)}: {view.summary.tracks} tracks, "
         f"{view.share:.2%} of those with this modality",
-        f"most distinctive: {', '.join(view.summary.terms) or '-'}",
+        f"most distinctive terms: {', '.join(view.summary.terms) or '-'}",
         tracks,
         "nearest codes:",
         codes_report(view.nearest_codes),
@@ -213,17 +221,26 @@ def code_report(modality: str, view: CodeView) -> Group:
 
 def _origin(manifest: BundleManifest) -> str:
     parent = f", from bundle {manifest.parent}" if manifest.parent else ""
-    return f"bundle {manifest.bundle_id}, {manifest.codebook_size} codes a modality{parent}"
+    return f"bundle {manifest.bundle_id}, {manifest.codebook_size} codes per modality{parent}"
 
 
 def _codebook_table(manifest: BundleManifest) -> Table:
-    table = Table("modality", "encoder", "dimensions", "centroids", "inertia", "explained", "smallest", "largest code")
+    table = Table(
+        "modality",
+        "encoder",
+        "dimensions",
+        "centroids",
+        "inertia",
+        "explained variance",
+        "smallest cluster",
+        "largest cluster",
+    )
     for modality, entry in manifest.codebooks.items():
         training = entry["training"]
-        measured = (
+        metrics = (
             (f"{training['inertia']:.4f}", f"{training['explained_variance']:.1%}",
              str(training["smallest_cluster"]), str(training["largest_cluster"]))
             if training else ("-",) * 4
         )  # fmt: skip
-        table.add_row(modality, entry["encoder_id"] or "-", str(entry["dim"]), str(entry["centroids"]), *measured)
+        table.add_row(modality, entry["encoder_id"] or "-", str(entry["dim"]), str(entry["centroids"]), *metrics)
     return table

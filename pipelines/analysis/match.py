@@ -1,4 +1,4 @@
-"""Find the tracks of a release that fit written tokens best."""
+"""Find the tracks of a release that match given tokens best."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -15,17 +15,17 @@ from tracktokens.transforms.store.releases import release_or_latest
 
 
 @dataclass(frozen=True)
-class FoundTrack:
-    """A track that fits.
+class MatchedTrack:
+    """One matching track.
 
     Attributes:
         track_id: its id.
-        title: None where it is not known.
-        artist: None where it is not known.
-        tokens: its own five tokens.
+        title: its title; None where it is not known.
+        artist: its artist; None where it is not known.
+        tokens: its five tokens.
         score: above 0, at most 1.
-        similarities: for each modality that was written, and weighs something, what its token is to the written one: 1
-            where they are equal, and else 0, or in graded mode the similarity of their centroids.
+        similarities: modality to the similarity of its token to the query's, over modalities of the query with a
+            weight above 0: 1 for equal codes; otherwise 0, or in graded mode the similarity of their centroids.
     """
 
     track_id: str
@@ -38,54 +38,54 @@ class FoundTrack:
 
 @dataclass(frozen=True)
 class MatchResult:
-    """What a search came to.
+    """Result of a search.
 
     Attributes:
-        release_id: the release that was searched.
-        shares: what each modality counts for in the score, those that were written; they sum to 1.
-        tracks: the best first.
+        release_id: release that was searched.
+        shares: modality of the query to its share of the score; they sum to 1.
+        tracks: matching tracks, the best first.
     """
 
     release_id: str
     shares: dict[str, float]
-    tracks: tuple[FoundTrack, ...]
+    tracks: tuple[MatchedTrack, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """All of it, as JSON values."""
+        """Return all fields as JSON values."""
         return asdict(self)
 
 
 def find_tracks(
-    root: str, text: str, release: str | None = None, how: Matching | None = None, top: int = 10
+    root: str, text: str, release: str | None = None, matching: Matching | None = None, top: int = 10
 ) -> MatchResult:
-    """Find the tracks that fit tokens best.
+    """Find the tracks that match tokens best.
 
     Args:
         root: the store.
         text: tokens of some modalities, in any order.
-        release: id of a release, or of a bundle whose newest is meant; the latest where it is None.
-        how: exact, with the usual weights, where it is None.
-        top: most tracks to find.
+        release: id of a release, or of a bundle, for its newest release; None for the latest.
+        matching: mode and weights; None for exact mode with the default weights.
+        top: most tracks to return.
 
     Raises:
-        UsageError: there is no such store or release, or the text cannot be read.
+        UsageError: the store or release does not exist, or the text cannot be parsed.
         InvalidDataError: the release is damaged.
     """
     store = Store.open(root)
     manifest = release_or_latest(store, release)
     query = parse_tokens(text, manifest.codebook_size)
     index = ReleaseIndex.read(store, manifest)
-    matches = index.index.match(query, top, how)
+    matches = index.index.match(query, top, matching)
     shares = _by_modality(matches, matches.shares.tolist())
     return MatchResult(manifest.release_id, shares, tuple(_tracks(index, matches)))
 
 
-def _tracks(index: ReleaseIndex, matches: Matches) -> Iterator[FoundTrack]:
+def _tracks(index: ReleaseIndex, matches: Matches) -> Iterator[MatchedTrack]:
     ids = index.ids(matches.rows)
     names = index.names(ids)
     parts = zip(ids, _tokens(index, matches.rows), matches.scores.tolist(), matches.similarities.tolist(), strict=True)
     for track_id, tokens, score, similarities in parts:
-        yield FoundTrack(track_id, *names[track_id], tokens, score, _by_modality(matches, similarities))
+        yield MatchedTrack(track_id, *names[track_id], tokens, score, _by_modality(matches, similarities))
 
 
 def _tokens(index: ReleaseIndex, rows: Rows) -> list[str]:
@@ -93,6 +93,6 @@ def _tokens(index: ReleaseIndex, rows: Rows) -> list[str]:
 
 
 def _by_modality(matches: Matches, values: list[float]) -> dict[str, float]:
-    """Values of the modalities that count."""
+    """Map the modalities with a share above 0 to values, which are in token order."""
     pairs = zip(MODALITIES, values, matches.shares.tolist(), strict=True)
     return {modality: value for modality, value, share in pairs if share}

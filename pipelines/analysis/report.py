@@ -8,7 +8,7 @@ from tracktokens.transforms.release.report import format_number
 
 
 def seconds_table(seconds: Mapping[str, float]) -> Table:
-    """Lay out the wall time of each stage."""
+    """Build a table of the wall time of each stage."""
     table = Table("stage", "seconds")
     for stage, spent in seconds.items():
         table.add_row(stage, f"{spent:.1f}")
@@ -17,7 +17,7 @@ def seconds_table(seconds: Mapping[str, float]) -> Table:
 
 
 def kept_table(kept: Mapping[str, float | None], without: Mapping[str, float | None]) -> Table:
-    """Lay out the share of tracks that keep their code through a retraining, with and without renumbering."""
+    """Build a table of the share of tracks that keep their code, with and without renumbering."""
     table = Table("modality", "tracks that keep their code", "without renumbering")
     for modality, share in kept.items():
         table.add_row(modality, format_number(share, ".2%"), format_number(without[modality], ".2%"))

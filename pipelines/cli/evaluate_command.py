@@ -47,9 +47,17 @@ def evaluate_command(
     from rich.console import Console
 
     from tracktokens.codebooks.matching.weights import MATCHING_WEIGHTS
-    from tracktokens.pipelines.analysis.evaluate import evaluate, evaluation_report
+    from tracktokens.pipelines.analysis.evaluate import EvaluationOptions, evaluate, evaluation_report
 
-    found = evaluate(store, playlists, release, seeds, weights or MATCHING_WEIGHTS, fit, not tokens_only, seed)
+    options = EvaluationOptions(
+        release=release,
+        seeds=seeds,
+        weights=weights or MATCHING_WEIGHTS,
+        fit=fit,
+        vectors=not tokens_only,
+        seed=seed,
+    )
+    found = evaluate(store, playlists, options)
     if as_json:
         click.echo(json.dumps(found.to_json(), indent=2))
         return

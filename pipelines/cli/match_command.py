@@ -8,7 +8,7 @@ import click
 from tracktokens.pipelines.cli.options import NonEmptyStr, json_option, store_option, weights_option
 
 if TYPE_CHECKING:
-    from tracktokens.pipelines.analysis.match import FoundTrack, MatchResult
+    from tracktokens.pipelines.analysis.match import MatchedTrack, MatchResult
 
 
 @click.command()
@@ -59,7 +59,7 @@ def _print_found(found: "MatchResult") -> None:
         click.echo(f"no track of {found.release_id} fits")
 
 
-def _matched(track: "FoundTrack") -> str:
+def _matched(track: "MatchedTrack") -> str:
     """The modalities that add to the score, with their similarity where it is not 1."""
     return ", ".join(
         modality if similarity == 1 else f"{modality} {similarity:.2f}"

@@ -74,8 +74,8 @@ def rollback_command(release: str, store: str) -> None:
     from tracktokens.pipelines.maintenance.rollback import RollbackJob
 
     done = RollbackJob(store, release).run()
-    click.echo(f"LATEST was {done.was or 'not there'}")
-    click.echo(f"LATEST is {done.now}")
+    click.echo(f"LATEST was {done.previous or 'not there'}")
+    click.echo(f"LATEST is {done.current}")
     for withdrawn in done.withdrawn:
         click.echo(f"withdrawn: {withdrawn}")
 

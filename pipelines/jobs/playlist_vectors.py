@@ -1,4 +1,4 @@
-"""The playlists job: clean the playlists against a catalog, and learn their tracks' vectors, or fold new ones in."""
+"""The playlists job: clean playlists against a catalog, and train track vectors on them, or fold new tracks in."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -36,35 +36,41 @@ COUNTS_FILE = "counts.json"
 RESULT_FILE = "encoder.json"
 
 
+@dataclass(eq=False)
 class _OnWholeCorpus(beam.PTransform):
-    """Gives all files of the corpus to one worker at once: word2vec learns from them together."""
+    """Send all files of the corpus to one worker: word2vec trains on them together.
 
-    def __init__(self, learn: beam.DoFn) -> None:
+    Attributes:
+        train: step that makes vectors from the paths of all files.
+    """
+
+    train: beam.DoFn
+
+    def __post_init__(self) -> None:
         super().__init__()
-        self._learn = learn
 
     def expand(self, paths: beam.PCollection) -> beam.PCollection:
         return (
             paths
             | "to one worker" >> beam.WithKeys(0).with_output_types(beam.typehints.KV[int, str])
             | "whole corpus" >> beam.GroupByKey()
-            | "learn" >> beam.ParDo(self._learn)
+            | "train" >> beam.ParDo(self.train)
         )
 
 
 @dataclass(frozen=True)
 class PlaylistsJob:
-    """Learn playlist vectors for a catalog snapshot.
+    """Make playlist vectors for a catalog snapshot.
 
     Attributes:
         playlists: file, folder or glob of the playlists table.
         store: root of the store.
         catalog_id: the snapshot; the newest complete one when it is None.
-        config: how word2vec is trained.
-        from_bundle: bundle whose playlist vectors the training goes on from, in their space; from nothing when it is
-            None.
-        frozen: release whose playlist vectors stay as they are: nothing is trained, and new tracks are folded into
-            their space. None trains.
+        config: parameters of word2vec.
+        from_bundle: bundle whose playlist vectors the training continues from, in their space; None trains from
+            scratch.
+        frozen: release whose playlist vectors are kept: nothing is trained, and new tracks are folded into their
+            space. None trains.
     """
 
     playlists: str
@@ -76,35 +82,35 @@ class PlaylistsJob:
 
     @writes("playlists")
     def run(self, runner: PipelineRunner) -> PlaylistsManifest:
-        """Run the job and return the manifest that it left with the snapshot.
+        """Run the job and return the manifest that it wrote to the snapshot.
 
         Raises:
-            UsageError: when an input is not there, the store has no catalog, playlist vectors were given with it, or
-                the bundle has none that can be gone on from.
-            InvalidDataError: when the playlists cannot be used, or none of their tracks has an old vector.
+            UsageError: an input is missing, the store has no catalog, the catalog has precomputed playlist embeddings,
+                or the bundle has no playlist vectors that training can continue from.
+            InvalidDataError: the playlists cannot be used, or none of their tracks has an old vector.
         """
         fragments = find_fragments(files.absolute(self.playlists), "playlists")
         check_table(fragments, PLAYLISTS)
         snapshot = open_snapshot(Store.open(self.store), self.catalog_id)
         refuse_two_sources(snapshot.manifest.vectors)
-        learn = self._learner(snapshot, runner)
-        files.delete_tree(snapshot.catalog.playlists)  # of an earlier try with other playlists
+        train = self._trainer(snapshot, runner)
+        files.delete_tree(snapshot.catalog.playlists)  # left by an earlier attempt
         runner.progress.add("scan playlists", total=estimate_rows(fragments))
-        runner.run(partial(self._build, snapshot, fragments, learn, runner))
+        runner.run(partial(self._build, snapshot, fragments, train, runner))
         return self._finish(snapshot)
 
     def _start_from(self, store: Store, bundle_id: str) -> str:
-        """The encoder of a bundle's playlist vectors, if word2vec can go on from them."""
+        """Find the encoder id of a bundle's playlist vectors, and check that word2vec can continue from them."""
         encoder_id = read_manifest(store, bundle_id).encoders.get(PLAYLIST)
         if encoder_id is None:
-            raise UsageError(f"bundle {bundle_id} has no playlist vectors to go on from: leave --from out")
+            raise UsageError(f"bundle {bundle_id} has no playlist vectors to continue from: omit --from-bundle")
         identity = store.read_encoder(PLAYLIST, encoder_id).identity
         if identity["name"] != NAME:
-            raise UsageError(f"the playlist vectors of bundle {bundle_id} were given, not learned: leave --from out")
+            raise UsageError(f"playlist vectors of bundle {bundle_id} are precomputed embeddings: omit --from-bundle")
         if identity["dim"] != self.config.dim:
             raise UsageError(
-                f"the playlist vectors of bundle {bundle_id} have {identity['dim']} dimensions, and {self.config.dim} "
-                "are to be learned: leave --from out"
+                f"the playlist vectors of bundle {bundle_id} have {identity['dim']} dimensions, new ones "
+                f"{self.config.dim}: omit --from-bundle"
             )
         return encoder_id
 
@@ -112,7 +118,7 @@ class PlaylistsJob:
         self,
         snapshot: Snapshot,
         fragments: list[Fragment],
-        learn: beam.DoFn,
+        train: beam.DoFn,
         runner: PipelineRunner,
         pipeline: beam.Pipeline,
     ) -> None:
@@ -142,7 +148,7 @@ class PlaylistsJob:
             .with_output_types(str, **{REJECTS_TAG: Keyed, COUNTS_TAG: Count})
             .with_outputs(REJECTS_TAG, COUNTS_TAG, main="main")
         )
-        written.main | "learn" >> _OnWholeCorpus(learn)
+        written.main | "train" >> _OnWholeCorpus(train)
         for name, rejected in (("scan", scanned[REJECTS_TAG]), ("corpus", written[REJECTS_TAG])):
             rejected | f"write {name} rejects" >> WriteRejects(catalog.playlist_rejects, f"playlists-{name}")
         counts = [scanned[COUNTS_TAG], known[COUNTS_TAG], written[COUNTS_TAG]]
@@ -152,15 +158,15 @@ class PlaylistsJob:
             | "write counts" >> WriteCounts(files.join(catalog.playlists, COUNTS_FILE))
         )
 
-    def _learner(self, snapshot: Snapshot, runner: PipelineRunner) -> beam.DoFn:
-        """What makes vectors of the corpus."""
+    def _trainer(self, snapshot: Snapshot, runner: PipelineRunner) -> beam.DoFn:
+        """Create the step that makes vectors from the corpus: by training, or by folding in."""
         store, result = snapshot.store, files.join(snapshot.catalog.playlists, RESULT_FILE)
         if self.frozen is None:
             start_from = None if self.from_bundle is None else self._start_from(store, self.from_bundle)
             return TrainPlaylists(store, self.config, result, runner.progress, start_from)
-        published, encoder_id = TokenTable.of(store, self.frozen), self.frozen.encoders[PLAYLIST]
+        table, encoder_id = TokenTable.of(store, self.frozen), self.frozen.encoders[PLAYLIST]
         window = int(store.read_encoder(PLAYLIST, encoder_id).identity["window"])
-        return FoldPlaylists(store, encoder_id, window, published, result, runner.progress)
+        return FoldPlaylists(store, encoder_id, window, table, result, runner.progress)
 
     def _finish(self, snapshot: Snapshot) -> PlaylistsManifest:
         catalog = snapshot.catalog
@@ -169,7 +175,7 @@ class PlaylistsJob:
         require_balance("playlists", read, used, "used", rejected)
         if not used:
             raise InvalidDataError(
-                f"no playlist in {self.playlists} holds two tracks of the catalog ({counts['entries_unknown']} of "
+                f"no playlist in {self.playlists} has two tracks of the catalog ({counts['entries_unknown']} of "
                 f"{counts['entries_read']} track ids are unknown): compare its track_ids with the catalog's track_id"
             )
         result = files.read_json(files.join(catalog.playlists, RESULT_FILE))

@@ -1,9 +1,9 @@
-"""The retrain job: new codebooks that go on from old ones, so that as many tracks as possible keep their tokens.
+"""The retrain job: train codebooks that continue old ones, so that as many tracks as possible keep their tokens.
 
-Each codebook starts from the centroids of the old one where both lie in one space: where the encoder is the same, or
-went on from the old one's vectors. Playlist vectors that were learned from nothing lie in a space that is turned at
-will: they are turned back onto the old one first. Then the codes are numbered so that as many tracks as possible keep
-theirs, which works even where the encoder is another.
+A codebook starts from the centroids of the old one where both have the same vector space: the encoder is the same, or
+its training continued from the old vectors. The space of playlist vectors trained from scratch is rotated arbitrarily;
+they are first rotated back onto the old ones. Finally, codes are renumbered so that as many tracks as possible keep
+theirs. That works for a different encoder too.
 """
 
 from collections.abc import Mapping
@@ -42,13 +42,13 @@ from tracktokens.transforms.store.writer_lock import writes
 
 
 @dataclass(frozen=True)
-class Retrained:
+class RetrainResult:
     """A bundle that continues another.
 
     Attributes:
         bundle: its manifest.
-        kept: modality to the share of common tracks whose code stays; None where there are none.
-        kept_without: the same, had the codes not been numbered after the old ones.
+        kept: modality to the share of common tracks that keep their code; None without common tracks.
+        kept_without: modality to the share that would keep it without renumbering.
     """
 
     bundle: BundleManifest
@@ -58,12 +58,12 @@ class Retrained:
 
 @dataclass(frozen=True)
 class RetrainJob:
-    """Learn a bundle from a catalog snapshot that goes on from another.
+    """Train a bundle on a catalog snapshot that continues an older bundle.
 
     Attributes:
         store: root of the store.
-        from_bundle: the older bundle; its newest release says which track had which code.
-        seed: chooses the sample.
+        from_bundle: the older bundle; its newest release has the old code of each track.
+        seed: seed of the sample.
         catalog_id: the snapshot; the newest complete one when it is None.
     """
 
@@ -73,7 +73,7 @@ class RetrainJob:
     catalog_id: str | None = None
 
     @writes("retrain")
-    def run(self, runner: PipelineRunner) -> Retrained:
+    def run(self, runner: PipelineRunner) -> RetrainResult:
         """Run the job.
 
         Raises:
@@ -87,13 +87,13 @@ class RetrainJob:
         working = files.join(store.root, "codebooks", f"retraining-{new_id()}")
         rotation = self._rotation(old[PLAYLIST], snapshot, working, runner)
         starts = _starts(old, snapshot, rotation)
-        learned = CodebookTraining(snapshot, snapshot.encoders, old.codebook_size, self.seed, starts).run(runner)
-        pairs = _count_pairs(snapshot, learned, table, working, runner)
+        trained = CodebookTraining(snapshot, snapshot.encoders, old.codebook_size, self.seed, starts).run(runner)
+        pairs = _count_pairs(snapshot, trained, table, working, runner)
         files.delete_tree(working)
-        return self._finish(store, old, learned, pairs, rotation)
+        return self._finish(store, old, trained, pairs, rotation)
 
     def _rotation(self, old: Codebook, snapshot: Snapshot, working: str, runner: PipelineRunner) -> Rotation | None:
-        """How learned playlist vectors are turned onto the old ones; None where there is nothing to turn."""
+        """Find the rotation of new playlist vectors onto the old ones; None where none is needed or possible."""
         new = snapshot.encoders.get(PLAYLIST)
         if new is None or new == old.encoder_id or not old.num_centroids or snapshot.playlists is None:
             return None
@@ -103,64 +103,64 @@ class RetrainJob:
         path = files.join(working, "rotation.json")
         compare = CompareSpaces(snapshot.store, snapshot.catalog, PLAYLIST, old.encoder_id, new, old.dim)
         runner.run(partial(_build_rotation, snapshot.store.buckets, compare, old.dim, path))
-        found = files.read_json(path)
-        rotation = Rotation(**{**found, "matrix": np.array(found["matrix"], np.float32)})
+        fields = files.read_json(path)
+        rotation = Rotation(**{**fields, "matrix": np.array(fields["matrix"], np.float32)})
         return rotation if rotation.tracks else None
 
     def _finish(
         self,
         store: Store,
         old: Bundle,
-        learned: Mapping[str, TrainedCodebook],
+        trained: Mapping[str, TrainedCodebook],
         pairs: Mapping[str, CodePairs],
         rotation: Rotation | None,
-    ) -> Retrained:
-        """Number the codes, put the codebooks together, and name them."""
+    ) -> RetrainResult:
+        """Renumber the codes, and write the codebooks as one bundle."""
         codebooks: dict[str, Codebook] = {}
         training: dict[str, Mapping[str, Any]] = {}
         alignments: dict[str, Alignment] = {}
-        kept = frozenset(MODALITIES) - learned.keys()
+        kept = frozenset(MODALITIES) - trained.keys()
         for modality in MODALITIES:
             if modality in kept:
                 codebooks[modality], training[modality] = old[modality], {}
                 continue
-            warn_of_few(learned[modality])
-            new = learned[modality].codebook
+            warn_of_few(trained[modality])
+            new = trained[modality].codebook
             alignments[modality] = align(old[modality], new, pairs[modality])
             codebooks[modality] = relabel(new, alignments[modality].mapping)
-            training[modality] = {**learned[modality].training, **_told(alignments[modality])}
+            training[modality] = {**trained[modality].training, **_alignment_metrics(alignments[modality])}
         if rotation is not None:
             training[PLAYLIST] = {**training[PLAYLIST], "rotation_cosine": rotation.cosine}
         bundle = Bundle.of(codebooks.values())
         manifest = write_bundle(store, bundle, training, kept, self.from_bundle)
-        return Retrained(
-            manifest,
-            {modality: _share(found.kept, found.weight) for modality, found in alignments.items()},
-            {modality: _share(found.kept_without, found.weight) for modality, found in alignments.items()},
+        return RetrainResult(
+            bundle=manifest,
+            kept={modality: _share(found.kept, found.weight) for modality, found in alignments.items()},
+            kept_without={modality: _share(found.kept_without, found.weight) for modality, found in alignments.items()},
         )
 
 
 def _starts(old: Bundle, snapshot: Snapshot, rotation: Rotation | None) -> dict[str, Start]:
-    """Where the training of each modality begins: at the old centroids, where the vectors are in their space."""
+    """Choose the start of each modality: the old centroids, if the vectors share their space or can be rotated."""
     starts = {}
     for modality, encoder_id in snapshot.encoders.items():
         book = old[modality]
         if book.num_centroids and _in_space_of(snapshot.store, modality, book.encoder_id, encoder_id):
             starts[modality] = Start(book.preprocessing, book.centroids)
         elif modality == PLAYLIST and rotation is not None:
-            starts[modality] = Start(_turned(book.preprocessing, rotation), book.centroids)
+            starts[modality] = Start(_rotated(book.preprocessing, rotation), book.centroids)
     return starts
 
 
 def _in_space_of(store: Store, modality: str, old: str, new: str) -> bool:
-    """Whether an encoder's vectors lie in the space of another's."""
+    """Return whether an encoder's vectors share the space of another's."""
     return new == old or (modality == PLAYLIST and started_from(store.read_encoder(PLAYLIST, new).identity) == old)
 
 
-def _turned(preprocessing: Preprocessing, rotation: Rotation) -> Preprocessing:
-    """Preprocess vectors that are turned first; the old ones may have been turned themselves."""
-    before = preprocessing.projection
-    return replace(preprocessing, projection=rotation.matrix if before is None else rotation.matrix @ before)
+def _rotated(preprocessing: Preprocessing, rotation: Rotation) -> Preprocessing:
+    """Rotate vectors before a preprocessing, which may have a rotation of its own."""
+    old = preprocessing.projection
+    return replace(preprocessing, projection=rotation.matrix if old is None else rotation.matrix @ old)
 
 
 def _build_rotation(buckets: int, compare: CompareSpaces, dim: int, path: str, pipeline: beam.Pipeline) -> None:
@@ -175,34 +175,34 @@ def _build_rotation(buckets: int, compare: CompareSpaces, dim: int, path: str, p
 
 
 def _write_rotation(parts: list[tuple[int, RotationAccumulator]], dim: int, path: str) -> None:
-    found = merged_rotation(parts, dim)
-    files.write_json(path, {**asdict(found), "matrix": found.matrix.tolist()})
+    rotation = merged_rotation(parts, dim)
+    files.write_json(path, {**asdict(rotation), "matrix": rotation.matrix.tolist()})
 
 
 def _count_pairs(
-    snapshot: Snapshot, learned: Mapping[str, TrainedCodebook], old: TokenTable, working: str, runner: PipelineRunner
+    snapshot: Snapshot, trained: Mapping[str, TrainedCodebook], old: TokenTable, working: str, runner: PipelineRunner
 ) -> dict[str, CodePairs]:
-    """Count the pairs of old and new code over the tracks of both catalogs."""
+    """Count the pairs of codes, old and new, over common tracks: modality to pairs."""
     path = files.join(working, "pairs.json")
-    runner.run(partial(_build_pairs, snapshot, learned, old, path, runner.workers))
-    return {modality: _pairs(found) for modality, found in files.read_json(path).items()}
+    runner.run(partial(_build_pairs, snapshot, trained, old, path, runner.workers))
+    return {modality: _pairs(fields) for modality, fields in files.read_json(path).items()}
 
 
 def _build_pairs(
     snapshot: Snapshot,
-    learned: Mapping[str, TrainedCodebook],
+    trained: Mapping[str, TrainedCodebook],
     old: TokenTable,
     path: str,
     workers: int,
     pipeline: beam.Pipeline,
 ) -> None:
-    codebooks = {modality: found.codebook for modality, found in learned.items()}
-    anew = AssignWithNewBundle(snapshot.store, snapshot.catalog, codebooks, workers)
+    codebooks = {modality: result.codebook for modality, result in trained.items()}
+    assign = AssignWithNewBundle(snapshot.store, snapshot.catalog, codebooks, workers)
     (
         pipeline
         | "key buckets" >> beam.Create([part for part in snapshot.buckets() if codebooks[part[0]].num_centroids])
         | "spread key buckets" >> beam.Reshuffle()
-        | "assign anew" >> beam.ParDo(anew).with_output_types(Keyed)
+        | "assign new codes" >> beam.ParDo(assign).with_output_types(Keyed)
         | "group by track bucket" >> beam.GroupByKey()
         | "pair codes" >> beam.ParDo(PairCodes(snapshot.catalog, old))
         | "add up" >> beam.CombinePerKey(MergeCodePairs())
@@ -212,20 +212,20 @@ def _build_pairs(
 
 
 def _write_pairs(pairs: Mapping[str, CodePairs], path: str) -> None:
-    summarize_release = {
-        modality: {"old": found.old.tolist(), "new": found.new.tolist(), "weights": found.weights.tolist()}
-        for modality, found in pairs.items()
+    content = {
+        modality: {"old": counted.old.tolist(), "new": counted.new.tolist(), "weights": counted.weights.tolist()}
+        for modality, counted in pairs.items()
     }
-    files.write_json(path, summarize_release)
+    files.write_json(path, content)
 
 
-def _pairs(summarize_release: Mapping[str, list[int]]) -> CodePairs:
-    old, new = np.array(summarize_release["old"], np.int16), np.array(summarize_release["new"], np.int16)
-    return CodePairs(old, new, np.array(summarize_release["weights"], np.int64))
+def _pairs(fields: Mapping[str, list[int]]) -> CodePairs:
+    old, new = np.array(fields["old"], np.int16), np.array(fields["new"], np.int16)
+    return CodePairs(old, new, np.array(fields["weights"], np.int64))
 
 
-def _told(alignment: Alignment) -> dict[str, Any]:
-    """What the bundle's manifest says of an alignment."""
+def _alignment_metrics(alignment: Alignment) -> dict[str, Any]:
+    """Format an alignment as training metrics of the bundle's manifest."""
     return {f"aligned_{name}": value for name, value in asdict(alignment).items() if name != "mapping"}
 
 

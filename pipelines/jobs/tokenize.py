@@ -1,4 +1,4 @@
-"""The tokenize job: give every vector of a catalog its code under a bundle."""
+"""The tokenize job: assign a code of a bundle to every vector of a catalog."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -36,11 +36,11 @@ class TokenizeJob:
 
     @writes("tokenize")
     def run(self, runner: PipelineRunner) -> Mapping[str, int]:
-        """Run the job and return how many codes it added, by modality; none where all were there.
+        """Run the job and return modality to the number of codes added; 0 where all were stored.
 
         Raises:
-            UsageError: when the store lacks the bundle or a catalog.
-            InvalidDataError: when the bundle was learned from other encoders, or its files were changed.
+            UsageError: the store lacks the bundle or a catalog.
+            InvalidDataError: the bundle was trained on other encoders, or its files were changed.
         """
         snapshot, _ = open_with_bundle(self.store, self.bundle_id, self.catalog_id)
         runner.progress.add("assign codes", total=sum(snapshot.inputs(modality) for modality in snapshot.encoders))
@@ -63,11 +63,11 @@ class TokenizeJob:
 
 
 def open_with_bundle(root: str, bundle_id: str, catalog_id: str | None) -> tuple[Snapshot, Bundle]:
-    """Open a catalog snapshot of a store, and a bundle that divides its vectors.
+    """Open a catalog snapshot of a store, and a bundle for its vectors.
 
     Raises:
-        UsageError: when the store lacks the bundle or a catalog.
-        InvalidDataError: when they do not belong together, or a codebook was changed.
+        UsageError: the store lacks the bundle or a catalog.
+        InvalidDataError: bundle and snapshot have different encoders, or a codebook was changed.
     """
     store = Store.open(root)
     snapshot = open_snapshot(store, catalog_id)
@@ -77,15 +77,16 @@ def open_with_bundle(root: str, bundle_id: str, catalog_id: str | None) -> tuple
 
 
 def check_encoders(snapshot: Snapshot, bundle: BundleManifest) -> None:
-    """Check that a bundle divides the vectors that a catalog has.
+    """Check that a bundle was trained on vectors of the encoders of a catalog.
 
     Raises:
-        InvalidDataError: when the encoder of a modality is another one.
+        InvalidDataError: the encoder of a modality differs.
     """
     for modality, encoder_id in snapshot.encoders.items():
-        learned = bundle.encoders.get(modality)
-        if learned != encoder_id:
+        trained = bundle.encoders.get(modality)
+        if trained != encoder_id:
             raise InvalidDataError(
-                f"bundle {bundle.bundle_id} was learned from {modality} encoder {learned or 'none'}, catalog "
-                f"{snapshot.manifest.catalog_id} has vectors of {encoder_id}: encode with the same model, or train anew"
+                f"bundle {bundle.bundle_id} was trained on {modality} encoder {trained or 'none'}, catalog "
+                f"{snapshot.manifest.catalog_id} has vectors of {encoder_id}: encode with the same model, or train a "
+                "new bundle"
             )

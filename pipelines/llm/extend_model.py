@@ -1,8 +1,8 @@
-"""Add a release's tokens to a language model: each becomes one id of the tokenizer, and a row of the embeddings.
+"""Add the tokens of a release to a language model: each becomes one id of the tokenizer, and one embedding row.
 
-What is known to go wrong is looked at: tokens that the tokenizer splits or decodes with a space before them, ids that
-are taken, rows that the model keeps beyond its tokenizer, heads that are tied or are not, and rows of new tokens that
-are unlike the old ones (``codebooks.embedding_rows``).
+It handles the known pitfalls: tokens that the tokenizer splits or decodes with a leading space, ids that are taken,
+padding rows beyond the tokenizer's ids, tied and untied output heads, and new rows whose distribution differs from the
+old ones (``codebooks.tokens.embedding_init``).
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ MEAN, CENTROID = "mean", "centroid"
 INITS = (MEAN, CENTROID)
 
 CONFIG_KEY = "tracktokens"
-"""Key of the model's ``config.json`` that names the release and its bundle."""
+"""Key of the model's ``config.json`` with the release and its bundle."""
 
 IDS_FILE = "tokens_to_ids.json"
 
 
 @dataclass(frozen=True)
 class TokenRelease:
-    """What a model needs of a release.
+    """Tokens and centroids of a release.
 
     Attributes:
-        manifest: of the release.
+        manifest: manifest of the release.
         centroids: modality to float32 (codes, components).
     """
 
@@ -49,20 +49,20 @@ class TokenRelease:
 
     @property
     def entries(self) -> list[Entry]:
-        """All tokens, in their frozen order."""
+        """Return all tokens, in the order of the vocabulary."""
         return vocabulary(self.manifest.codebook_size)
 
 
 @dataclass(frozen=True)
 class ExtensionResult:
-    """What became of a model.
+    """Outcome of adding tokens to a model.
 
     Attributes:
         ids: token to id.
-        rows_before: rows of the embeddings before.
-        rows_after: rows now.
+        rows_before: embedding rows before.
+        rows_after: embedding rows after.
         tied: whether the output head shares its weights with the input embeddings.
-        unchanged: whether the model had the tokens of this bundle already.
+        unchanged: whether the model already had the tokens of this bundle.
     """
 
     ids: Mapping[str, int]
@@ -76,17 +76,18 @@ def read_token_release(folder: str) -> TokenRelease:
     """Read the folder of a release.
 
     Raises:
-        UsageError: it is not one.
-        InvalidDataError: its files do not belong together.
+        UsageError: the folder is not a release.
+        InvalidDataError: its vocabulary is of another bundle.
     """
     path, vectors = files.join(folder, "manifest.json"), files.join(folder, "vocabulary", "centroids.safetensors")
     if not files.exists(path) or not files.exists(vectors):
-        raise UsageError(f"{folder} is not a release: it has no manifest.json with a vocabulary beside it")
+        raise UsageError(f"{folder} is not a release: it needs a manifest.json and a vocabulary")
     manifest = ReleaseManifest.from_json(files.read_bytes(path), path)
-    named = files.read_json(files.join(folder, "vocabulary", "tokens.json"))["bundle"]
-    if named != manifest.bundle_id:
-        raise InvalidDataError(f"{folder} is of bundle {manifest.bundle_id}, its vocabulary of {named}: restore it")
-    return TokenRelease(manifest, {m: found.astype(np.float32) for m, found in load(files.read_bytes(vectors)).items()})
+    bundle = files.read_json(files.join(folder, "vocabulary", "tokens.json"))["bundle"]
+    if bundle != manifest.bundle_id:
+        raise InvalidDataError(f"{folder} is of bundle {manifest.bundle_id}, its vocabulary of {bundle}: restore it")
+    centroids = load(files.read_bytes(vectors))
+    return TokenRelease(manifest, {modality: rows.astype(np.float32) for modality, rows in centroids.items()})
 
 
 def apply_vocabulary(
@@ -97,52 +98,61 @@ def apply_vocabulary(
     pad_to_multiple_of: int = 64,
     seed: int = 0,
 ) -> ExtensionResult:
-    """Add the tokens of a release to a tokenizer and a model, which are changed.
+    """Add the tokens of a release to a tokenizer and a model, in place.
 
-    New tokens follow those that the tokenizer has, in their frozen order. Rows that the model has beyond its tokenizer
-    are used first, then it grows to a multiple of ``pad_to_multiple_of``. It never shrinks.
+    New tokens get the ids after the tokenizer's last, in the order of the vocabulary. They fill the model's padding
+    rows first; then the model grows to a multiple of ``pad_to_multiple_of`` rows. It never shrinks.
 
     Args:
         model: any causal language model of transformers.
         tokenizer: its tokenizer.
-        release: the tokens, and the centroids behind them.
-        init: ``"mean"`` or ``"centroid"``; see ``codebooks.embedding_rows``.
+        release: the tokens and their centroids.
+        init: ``"mean"`` or ``"centroid"``; see ``codebooks.tokens.embedding_init``.
         pad_to_multiple_of: at least 1.
-        seed: of the noise, or of the rotation.
+        seed: seed of the noise, or of the rotation.
 
     Raises:
-        UsageError: ``init`` or the padding is not possible.
-        InvalidDataError: the model has tokens of another bundle, or of no bundle that it names; or the tokenizer is
-            not the model's, or cannot have these tokens.
+        UsageError: ``init`` or the padding is invalid.
+        InvalidDataError: the model has tokens of another or an unknown bundle, the tokenizer does not belong to the
+            model, or it cannot represent these tokens.
     """
     if init not in INITS or pad_to_multiple_of < 1:
-        raise UsageError(f"init {init} and padding to {pad_to_multiple_of}: give one of {INITS}, and at least 1")
+        raise UsageError(
+            f"init {init} and padding to {pad_to_multiple_of}: init must be one of {INITS}, the padding at least 1"
+        )
     names = [entry.token for entry in release.entries]
-    before = _rows(model)
+    rows_before = _rows(model)
     tied = _tied(model)
     if _has_tokens(model, tokenizer, release, names):
-        return ExtensionResult(_ids_of(tokenizer, names), before, before, tied, unchanged=True)
+        return ExtensionResult(_ids_of(tokenizer, names), rows_before, rows_before, tied, unchanged=True)
     old_ids = np.unique(list(tokenizer.get_vocab().values()))
-    if old_ids[-1] >= before:
+    if old_ids[-1] >= rows_before:
         raise InvalidDataError(
-            f"the tokenizer has ids up to {old_ids[-1]}, the model has {before} rows: give the tokenizer of this model"
+            f"the tokenizer has ids up to {old_ids[-1]}, the model has {rows_before} rows: "
+            "use the tokenizer of this model"
         )
     ids = _add_tokens(tokenizer, names, {int(number) for number in old_ids})
     check_tokens(tokenizer, ids)
-    _grow(model, max(before, -(-(max(ids.values()) + 1) // pad_to_multiple_of) * pad_to_multiple_of))
+    _grow(model, max(rows_before, -(-(max(ids.values()) + 1) // pad_to_multiple_of) * pad_to_multiple_of))
     for weight in _weights(model, tied):
         old = RowStatistics(_numbers(weight[old_ids.tolist()]))
-        _fill(weight, before, old, _new_rows(old, release, ids, init, seed))
-    _fill_bias(model, before, old_ids, ids)
+        _fill(weight, rows_before, old, _new_rows(old, release, ids, init, seed))
+    _fill_bias(model, rows_before, old_ids, ids)
     model.config.update({CONFIG_KEY: {"bundle": release.manifest.bundle_id, "release": release.manifest.release_id}})
-    return ExtensionResult(ids, before, _rows(model), tied, unchanged=False)
+    return ExtensionResult(ids, rows_before, _rows(model), tied, unchanged=False)
 
 
 def apply_to_folder(source: str, target: str, release: TokenRelease, **settings: Any) -> ExtensionResult:
-    """Read a model's folder, add the tokens of a release, and write another folder; see :func:`apply_vocabulary`.
+    """Read a model's folder, add the tokens of a release, and write a new folder; see :func:`apply_vocabulary`.
+
+    Args:
+        source: folder of the model and its tokenizer.
+        target: folder to write, new or empty.
+        release: the tokens and their centroids.
+        settings: keyword arguments of :func:`apply_vocabulary`.
 
     Raises:
-        UsageError: there is no model, or the other folder is not empty.
+        UsageError: ``source`` has no model, or ``target`` is not empty.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -155,63 +165,63 @@ def apply_to_folder(source: str, target: str, release: TokenRelease, **settings:
         raise UsageError(
             f"{source} has no causal language model with a tokenizer: {str(error).splitlines()[0]}"
         ) from error
-    applied = apply_vocabulary(model, tokenizer, release, **settings)
+    result = apply_vocabulary(model, tokenizer, release, **settings)
     model.save_pretrained(target)
     tokenizer.save_pretrained(target)
     content = {"format": 1, "bundle": release.manifest.bundle_id, "release": release.manifest.release_id}
-    files.write_json(files.join(target, IDS_FILE), {**content, "tokens": dict(applied.ids)})
-    return applied
+    files.write_json(files.join(target, IDS_FILE), {**content, "tokens": dict(result.ids)})
+    return result
 
 
 def check_tokens(tokenizer: PreTrainedTokenizerBase, ids: Mapping[str, int]) -> None:
-    """Check that each token is one id, alone and among others, and comes back as it was, with no space beside it.
+    """Check that each token is one id, alone and among others, and decodes to itself without a space beside it.
 
     Raises:
-        InvalidDataError: when one is split, or written otherwise.
+        InvalidDataError: a token is split, or decodes to a different text.
     """
     names, numbers = list(ids), list(ids.values())
     for text, expected in (("".join(names), numbers), *((name, [number]) for name, number in ids.items())):
-        found = tokenizer.encode(text, add_special_tokens=False)
-        if found != expected:
-            wrong = next(
-                place for place, number in enumerate([*found, None]) if [number] != expected[place : place + 1]
-            )
+        encoded = tokenizer.encode(text, add_special_tokens=False)
+        if encoded != expected:
+            wrong = next(n for n, number in enumerate([*encoded, None]) if [number] != expected[n : n + 1])
             raise InvalidDataError(
-                f"the tokenizer splits {names[min(wrong, len(names) - 1)]} (ids {found[wrong : wrong + 5]}): "
-                "it cannot have these tokens"
+                f"the tokenizer splits {names[min(wrong, len(names) - 1)]} (ids {encoded[wrong : wrong + 5]}): "
+                "it cannot represent these tokens"
             )
-    written = tokenizer.decode(numbers, skip_special_tokens=False, clean_up_tokenization_spaces=False)
-    if written != "".join(names):
-        raise InvalidDataError(f"the tokenizer writes {written[:60]!r} for {''.join(names)[:60]!r}")
+    decoded = tokenizer.decode(numbers, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    if decoded != "".join(names):
+        raise InvalidDataError(
+            f"the tokenizer decodes {''.join(names)[:60]!r} to {decoded[:60]!r}: it cannot represent these tokens"
+        )
 
 
-def new_parameters(model: PreTrainedModel, codes: int) -> int:
-    """Parameters that so many new tokens add to a model: a row in each matrix that has one a token."""
-    return codes * sum(int(weight.shape[1]) for weight in _weights(model, _tied(model)))
+def new_parameters(model: PreTrainedModel, tokens: int) -> int:
+    """Count the parameters that new tokens add to a model: one row per token in each embedding matrix."""
+    return tokens * sum(int(weight.shape[1]) for weight in _weights(model, _tied(model)))
 
 
 def _has_tokens(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, release: TokenRelease, names: list[str]
 ) -> bool:
-    """Whether the model has the tokens of this bundle already."""
+    """Return whether the model has the tokens of this bundle already."""
     known, taken = getattr(model.config, CONFIG_KEY, None), tokenizer.get_vocab()
     present = [name for name in names if name in taken]
     if known is None and present:
         raise InvalidDataError(
             f"the tokenizer has {len(present)} of these tokens already ({present[0]} is id {taken[present[0]]}), and "
-            "the model names no bundle that they are of: give the model as it was before they were added"
+            "the model does not name their bundle: use the model from before they were added"
         )
     if known is None:
         return False
     if known["bundle"] != release.manifest.bundle_id:
         raise InvalidDataError(
             f"the model has tokens of bundle {known['bundle']}, the release is of {release.manifest.bundle_id}: its "
-            "codes may mean something else; give the model as it was before, or see `tracktokens diff`"
+            "codes may have other meanings; use the model without these tokens, or see `tracktokens diff`"
         )
     if len(present) < len(names):
         raise InvalidDataError(
             f"the model names bundle {known['bundle']}, and its tokenizer has {len(present)} of "
-            f"{len(names)} tokens: give the tokenizer that was saved with it"
+            f"{len(names)} tokens: use the tokenizer that was saved with it"
         )
     return True
 
@@ -219,12 +229,12 @@ def _has_tokens(
 def _add_tokens(tokenizer: PreTrainedTokenizerBase, names: list[str], taken: set[int]) -> dict[str, int]:
     from transformers import AddedToken
 
-    # Not special: what a model writes would vanish where special tokens are skipped.
+    # Not special: decoding with skip_special_tokens would drop them.
     tokenizer.add_tokens([AddedToken(name, normalized=False, special=False) for name in names])
     _write_without_spaces(tokenizer)
     ids = _ids_of(tokenizer, names)
     if len(set(ids.values())) < len(names) or taken & set(ids.values()):
-        raise InvalidDataError("the tokenizer gives new tokens ids that are taken: it cannot have these tokens")
+        raise InvalidDataError("the tokenizer assigns taken ids to new tokens: it cannot represent these tokens")
     return ids
 
 
@@ -234,7 +244,7 @@ def _ids_of(tokenizer: PreTrainedTokenizerBase, names: list[str]) -> dict[str, i
 
 
 def _write_without_spaces(tokenizer: PreTrainedTokenizerBase) -> None:
-    """Take out the space that a WordPiece decoder writes before each token that begins no word piece."""
+    """Remove the space that a WordPiece decoder writes before each token."""
     from tokenizers import decoders
 
     backend = getattr(tokenizer, "backend_tokenizer", None)
@@ -245,7 +255,7 @@ def _write_without_spaces(tokenizer: PreTrainedTokenizerBase) -> None:
 
 
 def _head(model: PreTrainedModel) -> Any:
-    """The output layer; None where a model has none of its own."""
+    """Return the output layer; None for a model without one."""
     return model.get_output_embeddings()  # type: ignore[no-untyped-call]
 
 
@@ -263,7 +273,7 @@ def _tied(model: PreTrainedModel) -> bool:
 
 
 def _weights(model: PreTrainedModel, tied: bool) -> list[Tensor]:
-    """The matrices that have a row a token."""
+    """List the matrices with one row per token."""
     return [_inputs(model)] if tied else [_inputs(model), _head(model).weight]
 
 
@@ -275,26 +285,26 @@ def _grow(model: PreTrainedModel, rows: int) -> None:
 def _new_rows(
     old: RowStatistics, release: TokenRelease, ids: Mapping[str, int], init: str, seed: int
 ) -> dict[int, Floats]:
-    """A row for each id."""
+    """Initialize the new rows: id to row."""
     rows = dict(zip(ids.values(), mean_rows(old, len(ids), seed), strict=True))
     if init == CENTROID:
-        made = centroid_rows(old, release.centroids, seed)
+        by_code = centroid_rows(old, release.centroids, seed)
         for entry in release.entries:
-            if entry.modality is not None and entry.code is not None and entry.code < len(made[entry.modality]):
-                rows[ids[entry.token]] = made[entry.modality][entry.code]
+            if entry.modality is not None and entry.code is not None and entry.code < len(by_code[entry.modality]):
+                rows[ids[entry.token]] = by_code[entry.modality][entry.code]
     return rows
 
 
-def _fill(weight: Tensor, before: int, old: RowStatistics, rows: Mapping[int, Floats]) -> None:
-    """Write new rows, and into rows that are there for padding alone the mean of the old ones."""
+def _fill(weight: Tensor, rows_before: int, old: RowStatistics, rows: Mapping[int, Floats]) -> None:
+    """Write new rows, and the mean of the old ones into padding rows."""
     import torch
 
     with torch.no_grad():
-        weight[before:] = torch.from_numpy(old.mean).to(weight)
+        weight[rows_before:] = torch.from_numpy(old.mean).to(weight)
         weight[list(rows)] = torch.from_numpy(np.stack(list(rows.values()))).to(weight)
 
 
-def _fill_bias(model: PreTrainedModel, before: int, old_ids: Any, ids: Mapping[str, int]) -> None:
+def _fill_bias(model: PreTrainedModel, rows_before: int, old_ids: Any, ids: Mapping[str, int]) -> None:
     import torch
 
     bias = getattr(_head(model), "bias", None)
@@ -302,17 +312,17 @@ def _fill_bias(model: PreTrainedModel, before: int, old_ids: Any, ids: Mapping[s
         return
     with torch.no_grad():
         mean = bias[old_ids.tolist()].float().mean().to(bias)
-        bias[before:] = mean
+        bias[rows_before:] = mean
         bias[list(ids.values())] = mean
 
 
 def _numbers(weight: Tensor) -> Floats:
-    found: Floats = weight.detach().float().cpu().numpy()
-    return found
+    numbers: Floats = weight.detach().float().cpu().numpy()
+    return numbers
 
 
-def extension_report(applied: ExtensionResult) -> dict[str, Any]:
-    """What the command prints."""
-    told = asdict(applied)
-    ids = told.pop("ids")
-    return {"tokens": len(ids), "first id": min(ids.values()), "last id": max(ids.values()), **told}
+def extension_report(result: ExtensionResult) -> dict[str, Any]:
+    """Summarize a result: label to value."""
+    fields = asdict(result)
+    ids = fields.pop("ids")
+    return {"tokens": len(ids), "first id": min(ids.values()), "last id": max(ids.values()), **fields}

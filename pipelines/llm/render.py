@@ -1,4 +1,4 @@
-"""Write training texts as JSON Lines: tracks and their tokens, and conversations in which tracks are named."""
+"""Write training texts as JSON Lines: tracks with their tokens, and conversations that name tracks."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ from tracktokens.transforms.store.token_tables import TokenTable
 
 @dataclass(frozen=True)
 class RenderStats:
-    """What was written.
+    """Counts of a rendering.
 
     Attributes:
-        read: tracks or conversations that were read.
-        written: lines.
-        rejected: conversations that could not be used, each with a line in the rejects.
+        read: tracks or conversations read.
+        written: lines written.
+        rejected: conversations rejected, each with a line in the rejects.
     """
 
     read: int
@@ -33,10 +33,10 @@ class RenderStats:
 
 
 def render_tracks(root: str, out: str, release: str | None = None) -> RenderStats:
-    """Write a line a track: ``track_id``, ``text`` (title and artist) and ``tokens``.
+    """Write one line per track: ``track_id``, ``text`` (title and artist) and ``tokens``.
 
     Raises:
-        UsageError: there is no such store or release.
+        UsageError: the store or release does not exist.
         InvalidDataError: the token table cannot be read.
     """
     store = Store.open(root)
@@ -48,51 +48,52 @@ def render_tracks(root: str, out: str, release: str | None = None) -> RenderStat
 def render_conversations(root: str, conversations: str, out: str, release: str | None = None) -> RenderStats:
     """Write conversations with the tokens of their tracks.
 
-    A line of the input is an object with ``messages``, a list of objects with ``role`` and ``content``. A track is
-    named in a content as ``[track:ID]``, or in a list ``tracks`` beside it. A line of the output is the same object,
-    each content with tokens, and without the lists. Conversations that name a track that the release does not have, or
-    are no conversations, go to ``out`` with ``.rejects`` at its end, each with its line and reason.
+    A line of the input is an object with ``messages``, a list of objects with ``role`` and ``content``. A content names
+    a track as ``[track:ID]``, or in a list ``tracks`` beside it. A line of the output is the same object, with tokens
+    in the contents and without the lists. Lines that are not conversations, or name a track that the release does not
+    have, are rejected: ``<out>.rejects`` lists their number and reason.
 
     Raises:
-        UsageError: there is no such store, release or file.
-        InvalidDataError: none of the conversations can be used.
+        UsageError: the store, release or file does not exist.
+        InvalidDataError: all conversations were rejected.
     """
     store = Store.open(root)
     table = TokenTable.of(store, release_or_latest(store, release))
     lines = {n: line for n, line in enumerate(files.read_bytes(conversations).splitlines(), 1) if line.strip()}
     parsed = [_parse(line) for line in lines.values()]
-    tokens = _tokens_of(table, {track_id for one in parsed if isinstance(one, dict) for track_id in _named(one)})
-    rendered = [_render(one, tokens) if isinstance(one, dict) else one for one in parsed]
-    good = [one for one in rendered if isinstance(one, dict)]
-    bad = [{"line": n, "reason": one} for n, one in zip(lines, rendered, strict=True) if isinstance(one, str)]
-    _write_lines(f"{out}.rejects", bad)
-    if lines and not good:
-        raise InvalidDataError(f"none of {len(lines)} conversations can be used; {out}.rejects says why")
-    return RenderStats(len(lines), _write_lines(out, good), len(bad))
+    track_ids = {track_id for line in parsed if isinstance(line, dict) for track_id in _track_ids(line)}
+    tokens = _tokens_of(table, track_ids)
+    rendered = [_render(line, tokens) if isinstance(line, dict) else line for line in parsed]
+    accepted = [line for line in rendered if isinstance(line, dict)]
+    rejects = [{"line": n, "reason": line} for n, line in zip(lines, rendered, strict=True) if isinstance(line, str)]
+    _write_lines(f"{out}.rejects", rejects)
+    if lines and not accepted:
+        raise InvalidDataError(f"none of {len(lines)} conversations can be used: see the reasons in {out}.rejects")
+    return RenderStats(read=len(lines), written=_write_lines(out, accepted), rejected=len(rejects))
 
 
 def _track_lines(table: TokenTable) -> Iterator[dict[str, str]]:
     for bucket in range(table.catalog.buckets):
         tokens = table.read(bucket, ["track_id", "tokens"])["tokens"].to_pylist()
         tracks = table.tracks(bucket, ["track_id", "title", "artist"]).to_pylist()
-        for track, written in zip(tracks, tokens, strict=True):
+        for track, track_tokens in zip(tracks, tokens, strict=True):
             yield {
                 "track_id": track["track_id"],
                 "text": neutralised(describe(track)),
-                "tokens": track_text(written),
+                "tokens": track_text(track_tokens),
             }
 
 
 def _parse(line: bytes) -> dict[str, Any] | str:
-    """Read a conversation; what is wrong with it, where it is none."""
+    """Parse a conversation; return the reject reason of a line that is not one."""
     try:
-        found = orjson.loads(line)
+        value = orjson.loads(line)
     except orjson.JSONDecodeError as error:
-        return f"no JSON: {error}"
-    messages = found.get("messages") if isinstance(found, dict) else None
+        return f"invalid JSON: {error}"
+    messages = value.get("messages") if isinstance(value, dict) else None
     if not isinstance(messages, list) or not all(map(_is_message, messages)):
-        return "no list of messages with role, content and, where there are some, tracks"
-    conversation: dict[str, Any] = found
+        return "not an object with a list of messages, each with role, content and optionally tracks"
+    conversation: dict[str, Any] = value
     return conversation
 
 
@@ -100,16 +101,16 @@ def _is_message(message: object) -> bool:
     if not isinstance(message, dict) or not isinstance(message.get("role"), str):
         return False
     tracks = message.get("tracks", [])
-    known = isinstance(tracks, list) and all(isinstance(track_id, str) for track_id in tracks)
-    return known and isinstance(message.get("content"), str)
+    valid = isinstance(tracks, list) and all(isinstance(track_id, str) for track_id in tracks)
+    return valid and isinstance(message.get("content"), str)
 
 
-def _named(conversation: Mapping[str, Any]) -> set[str]:
-    """Ids of the tracks that a conversation names."""
-    found: set[str] = set()
+def _track_ids(conversation: Mapping[str, Any]) -> set[str]:
+    """Collect the ids of the tracks that a conversation names."""
+    track_ids: set[str] = set()
     for message in conversation["messages"]:
-        found |= set(render(message["content"], message.get("tracks", []), lambda _: None).unknown)
-    return found
+        track_ids |= set(render(message["content"], message.get("tracks", []), lambda _: None).unknown)
+    return track_ids
 
 
 def _render(conversation: Mapping[str, Any], tokens: Mapping[str, str]) -> dict[str, Any] | str:
@@ -125,14 +126,14 @@ def _render(conversation: Mapping[str, Any], tokens: Mapping[str, str]) -> dict[
 
 
 def _tokens_of(table: TokenTable, track_ids: Iterable[str]) -> dict[str, str]:
-    """The tokens of some tracks, from their buckets of the token table."""
+    """Read the tokens of some tracks from their buckets of the token table: id to tokens."""
     wanted = pa.array(sorted(track_ids), pa.string())
-    found: dict[str, str] = {}
+    tokens: dict[str, str] = {}
     for bucket in sorted(set(bucket_numbers(content_keys(wanted), table.catalog.buckets).tolist())):
         rows = table.read(bucket, ["track_id", "tokens"])
         chosen = rows.filter(pc.is_in(rows["track_id"], value_set=wanted))
-        found |= dict(zip(chosen["track_id"].to_pylist(), chosen["tokens"].to_pylist(), strict=True))
-    return found
+        tokens |= dict(zip(chosen["track_id"].to_pylist(), chosen["tokens"].to_pylist(), strict=True))
+    return tokens
 
 
 def _write_lines(path: str, lines: Iterable[Mapping[str, Any]]) -> int:

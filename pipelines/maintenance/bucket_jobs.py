@@ -1,4 +1,4 @@
-"""What the jobs that keep a store in order share: a folder for results, and a pipeline over buckets of facts."""
+"""Shared parts of the maintenance jobs: a folder for results, and a pipeline over buckets of records."""
 
 import shutil
 import tempfile
@@ -18,7 +18,10 @@ from tracktokens.transforms.store.record_buckets import RecordBucket
 
 @contextmanager
 def working_folder(store: Store, runner: PipelineRunner) -> Iterator[str]:
-    """A folder in which workers leave results, for the length of a block: in the store when they may be elsewhere."""
+    """Create a folder for the results of workers, and delete it at the end of the block.
+
+    It is in the store where the workers may run on other machines.
+    """
     local = not runner.names_runner
     folder = tempfile.mkdtemp(prefix="tracktokens-") if local else files.join(store.root, WORKING, new_id())
     try:
@@ -31,9 +34,17 @@ def working_folder(store: Store, runner: PipelineRunner) -> Iterator[str]:
 
 
 def count_in_buckets(
-    store: Store, stage: str, buckets: Collection[RecordBucket], work: beam.DoFn, runner: PipelineRunner
+    store: Store, stage: str, buckets: Collection[RecordBucket], count: beam.DoFn, runner: PipelineRunner
 ) -> Counter[str]:
-    """Do something to buckets of facts, wherever workers are, and add up what it counts. It counts as ``stage``."""
+    """Process buckets of records in a pipeline, and sum the counts.
+
+    Args:
+        store: the store.
+        stage: name of the stage in the progress.
+        buckets: the buckets; without any, no pipeline runs.
+        count: step that processes one bucket and outputs pairs of name and count.
+        runner: runner of the pipeline.
+    """
     if not buckets:
         return Counter()
     runner.progress.add(stage, total=len(buckets))
@@ -43,9 +54,9 @@ def count_in_buckets(
         def build(pipeline: beam.Pipeline) -> None:
             (
                 pipeline
-                | "fact buckets" >> beam.Create(list(buckets))
-                | "spread fact buckets" >> beam.Reshuffle()  # Create gives them to one worker
-                | "work" >> beam.ParDo(work).with_output_types(Count)
+                | "record buckets" >> beam.Create(list(buckets))
+                | "spread record buckets" >> beam.Reshuffle()  # Create gives them to one worker
+                | "process" >> beam.ParDo(count).with_output_types(Count)
                 | "write counts" >> WriteCounts(path)
             )
 

@@ -1,4 +1,4 @@
-"""Compaction: merge the small files that nights leave in a store's buckets of facts."""
+"""Compaction: merge the small files that refreshes leave in a store's buckets of records."""
 
 import logging
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Compaction:
-    """What a compaction did, in the buckets that needed it.
+    """Counts of a compaction, over the buckets whose files were merged.
 
     Attributes:
-        buckets: buckets whose files were merged.
-        files_before: files in them.
-        files_after: files in them now.
-        bytes_before: size of these files.
-        bytes_after: the same, now; less where a fact had been written twice.
+        buckets: number of these buckets.
+        files_before: files in them before.
+        files_after: files in them after.
+        bytes_before: size of the files before.
+        bytes_after: size of the files after; smaller where a record was stored twice.
     """
 
     buckets: int = 0
@@ -34,23 +34,23 @@ class Compaction:
 
 
 def compact_store(store: Store, runner: PipelineRunner) -> Compaction:
-    """Merge the small files of facts, in every bucket that has many; see :func:`due_files`.
+    """Merge the small record files in every bucket that has many; see :func:`due_files`.
 
-    A store that needs none costs one listing of its files.
+    Where no bucket has many, it costs one listing of the store.
 
     Raises:
         StoreBusyError: another job writes the store.
-        InvalidDataError: a file cannot be read; it and those beside it are left as they are.
+        InvalidDataError: a file cannot be read; the files of its bucket are not changed.
     """
     with writer(store.root, "compact"):
         due = [bucket for bucket, sizes in list_record_buckets(store).items() if due_files(sizes)]
-        work = CompactBucket(store, runner.progress)
-        return Compaction(len(due), **count_in_buckets(store, COMPACT, due, work, runner))
+        compact = CompactBucket(store, runner.progress)
+        return Compaction(len(due), **count_in_buckets(store, COMPACT, due, compact, runner))
 
 
 def compact_after(store: Store, runner: PipelineRunner) -> None:
-    """Merge small files after a release is out: what goes wrong then is a warning."""
+    """Merge small files after a release is published; an error is logged as a warning."""
     try:
         compact_store(store, runner)
     except (TracktokensError, OSError) as error:
-        _logger.warning("the release is published, but its store could not be compacted: %s", error)
+        _logger.warning("the release is published, but compacting its store failed: %s", error)

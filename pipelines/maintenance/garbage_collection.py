@@ -1,8 +1,8 @@
-"""Garbage collection: remove the releases that are not kept, and all that no kept release needs.
+"""Garbage collection: delete the releases that are not kept, and everything that no kept release needs.
 
-What is kept is decided from manifests alone, and what goes is deleted from the top: a release before its catalog, a
-catalog before the facts of its keys, codes before their bundle. A folder loses its manifest first, so that a killed
-collection leaves incomplete folders, which the next one takes, and never a manifest that names what is gone.
+Manifests alone decide what is kept. Deletion runs from the top: a release before its catalog, a catalog before the
+records of its keys, codes before their bundle. The manifest of a folder is deleted first. A killed collection therefore
+leaves incomplete folders, which the next one deletes, and never a manifest that names deleted data.
 """
 
 import logging
@@ -31,10 +31,10 @@ BUNDLES = "codebooks"
 LEFTOVERS = "leftovers"
 
 DEPTHS = {RELEASES: 1, CATALOGS: 1, CODES: 1, BUNDLES: 1, FAILED: 2, VECTORS: 2, WORKING: 1}
-"""Top folders in the order in which they are cleared, and how many names below them name a thing."""
+"""Top folder to the number of path parts below it that name one item, in the order of deletion."""
 
 MANIFESTS = {RELEASES: "manifest.json", CATALOGS: "catalog.json", BUNDLES: "manifest.json", VECTORS: "encoder.json"}
-"""The file that makes a thing complete."""
+"""Top folder to the file that makes an item complete."""
 
 Encoder = tuple[str, str]
 """Modality and encoder id."""
@@ -42,10 +42,10 @@ Encoder = tuple[str, str]
 
 @dataclass(frozen=True)
 class StoreItem:
-    """Something that is kept or removed as a whole.
+    """One folder or file of a store that is kept or deleted as a whole.
 
     Attributes:
-        path: folder or file, relative to the store.
+        path: its path, relative to the store.
         sizes: path below it to size in bytes.
     """
 
@@ -54,19 +54,19 @@ class StoreItem:
 
     @property
     def name(self) -> str:
-        """Its path below its top folder."""
+        """Path below the top folder."""
         return self.path.partition("/")[2] or self.path
 
 
 @dataclass(frozen=True)
 class RetentionSet:
-    """What a collection leaves, by name.
+    """Names that a collection keeps.
 
     Attributes:
-        releases: releases to keep.
-        catalogs: the catalogs of these, and one that may become a release.
-        bundles: the bundles of these, and those that were made since the latest release.
-        encoders: those of kept releases, catalogs and bundles, and those that were described since then.
+        releases: release ids.
+        catalogs: catalogs of these releases, and unpublished snapshots that may become a release.
+        bundles: bundles of these releases, and those created since the latest release.
+        encoders: encoders of kept releases, catalogs and bundles, and those described since the latest release.
     """
 
     releases: frozenset[str]
@@ -75,13 +75,13 @@ class RetentionSet:
     encoders: frozenset[Encoder]
 
     def owns(self, bucket: RecordBucket) -> bool:
-        """Whether the encoder or bundle of a bucket of facts stays."""
+        """Return whether the encoder or bundle of a bucket of records is kept."""
         if bucket.kind == CODES:
             return bucket.owner in self.bundles
         return (bucket.modality, bucket.owner) in self.encoders
 
     def names(self) -> dict[str, frozenset[str]]:
-        """Top folder to the names in it that stay."""
+        """Return top folder to the names that are kept in it."""
         encoders = frozenset("/".join(encoder) for encoder in self.encoders)
         return {
             RELEASES: self.releases,
@@ -96,14 +96,15 @@ class RetentionSet:
 
 @dataclass(frozen=True)
 class Garbage:
-    """What a collection found, and whether it is gone.
+    """Result of a collection.
 
     Attributes:
-        deleted: whether it was deleted, and not only looked for.
-        kept: what stays.
-        things: kind to what was removed as a whole; kinds are the folders of the store, and ``leftovers``.
-        rows: kind and modality to the facts in kept folders whose key no kept catalog holds.
-        row_bytes: the same to about how many bytes they take.
+        deleted: whether the garbage was deleted; otherwise it was only counted.
+        kept: names that are kept.
+        items: kind to the items that are deleted as a whole; kinds are the top folders of the store, and
+            ``leftovers``.
+        rows: kind and modality to the number of records in kept folders whose key no kept catalog has.
+        row_bytes: kind and modality to their approximate size in bytes.
     """
 
     deleted: bool
@@ -115,13 +116,13 @@ class Garbage:
 
 @dataclass(frozen=True)
 class GcJob:
-    """Remove what no kept release needs.
+    """Delete everything that no kept release needs.
 
     Attributes:
         store: root of the store.
-        keep: how many of the newest releases stay; the one that ``LATEST`` names always does.
-        keep_releases: ids of others that stay.
-        delete: whether to delete; otherwise it is only counted.
+        keep: number of newest releases to keep; the one that ``LATEST`` names is always kept.
+        keep_releases: ids of other releases to keep.
+        delete: whether to delete the garbage; otherwise it is only counted.
     """
 
     store: str
@@ -131,23 +132,23 @@ class GcJob:
 
     @writes("gc")
     def run(self, runner: PipelineRunner) -> Garbage:
-        """Look for garbage, and delete it when that is asked for. The store is held meanwhile: no job is in flight.
+        """Find garbage, and delete it if ``delete``. The store is locked meanwhile, so that no other job writes it.
 
         Raises:
-            UsageError: there is no such store, no release of a name that is given, or nothing that would be kept.
-            InvalidDataError: a kept release lacks its catalog or bundle, or a file of facts cannot be read.
+            UsageError: the store or a named release does not exist, or nothing would be kept.
+            InvalidDataError: a kept release lacks its catalog or bundle, or a file of records cannot be read.
             StoreBusyError: another job writes the store.
         """
         store = Store.open(self.store)
         if self.delete and files.is_remote(store.root):
-            _logger.warning("%s has no lock: see to it that no job writes it now", store.root)
+            _logger.warning("%s is remote and cannot be locked: make sure that no other job writes it now", store.root)
         items = _items(store)
         kept = choose_retained(store, items, self._kept_releases(store))
         garbage = _garbage(items, kept)
         if self.delete:
-            for kind, found in garbage.items():
-                for thing in found:
-                    _delete(store, kind, thing)
+            for kind, unused in garbage.items():
+                for item in unused:
+                    _delete(store, kind, item)
         drop = PurgeRecords(store, kept.catalogs, self.delete, runner.progress)
         buckets = [bucket for bucket in list_record_buckets(store) if kept.owns(bucket)]
         counts = count_in_buckets(store, DROP, buckets, drop, runner)
@@ -155,19 +156,19 @@ class GcJob:
 
     def _kept_releases(self, store: Store) -> list[ReleaseManifest]:
         complete = list(releases(store))
-        named = {*self.keep_releases, latest_id(store.root)}
+        chosen = {*self.keep_releases, latest_id(store.root)}
         unknown = set(self.keep_releases) - {release.release_id for release in complete}
         if unknown:
             raise UsageError(f"{store.root} has no release {', '.join(unknown)}: see `tracktokens releases list`")
-        return [release for n, release in enumerate(complete) if n < self.keep or release.release_id in named]
+        return [release for n, release in enumerate(complete) if n < self.keep or release.release_id in chosen]
 
 
 def choose_retained(store: Store, items: Mapping[str, list[StoreItem]], kept: list[ReleaseManifest]) -> RetentionSet:
-    """Choose what stays beside the releases that are kept.
+    """Choose the catalogs, bundles and encoders to keep with the kept releases.
 
     Raises:
-        UsageError: no complete catalog would stay.
-        InvalidDataError: a kept release lacks its catalog or bundle, or ``LATEST`` names a release that is not there.
+        UsageError: no complete catalog would be kept.
+        InvalidDataError: a kept release lacks its catalog or bundle, or ``LATEST`` names a missing release.
     """
     catalogs, bundles = _complete(items, CATALOGS), _complete(items, BUNDLES)
     _require(store, kept, catalogs, bundles)
@@ -175,7 +176,7 @@ def choose_retained(store: Store, items: Mapping[str, list[StoreItem]], kept: li
     kept_ids = kept_catalogs(items[CATALOGS], kept, latest)
     snapshots = [open_snapshot(store, name) for name in kept_ids & catalogs]
     if not snapshots:
-        raise UsageError(f"{store.root} has no complete catalog, so nothing in it would be kept: delete it yourself")
+        raise UsageError(f"{store.root} has no complete catalog, so nothing would be kept: delete the folder yourself")
     since = made_at(latest.release_id) if latest else 0.0
     bundle_ids = {release.bundle_id for release in kept} | _newer(store, items, BUNDLES, since)
     encoders = _encoders([*kept, *snapshots, *(read_manifest(store, name) for name in sorted(bundle_ids))])
@@ -187,49 +188,49 @@ def choose_retained(store: Store, items: Mapping[str, list[StoreItem]], kept: li
 def kept_catalogs(
     catalogs: Iterable[StoreItem], kept: Iterable[ReleaseManifest], latest: ReleaseManifest | None
 ) -> frozenset[str]:
-    """Choose the catalogs that stay: those of kept releases, and the newest when it may become a release.
+    """Choose the catalogs to keep: those of kept releases, and unpublished ones that may become a release.
 
-    The newest complete one may, when it is newer than the latest release's. So may one that is newer still and not
-    complete: a killed run left it, and the next one goes on from the facts of its keys.
+    These are the newest complete catalog, where it is newer than the latest release's, and an incomplete one that is
+    newer still: a killed run left it, and the next run continues from the records of its keys.
     """
-    found = {release.catalog_id for release in kept}
+    names = {release.catalog_id for release in kept}
     newest = {True: "", False: ""}
-    for thing in catalogs:
-        complete = MANIFESTS[CATALOGS] in thing.sizes
-        newest[complete] = max(newest[complete], thing.name)
+    for item in catalogs:
+        complete = MANIFESTS[CATALOGS] in item.sizes
+        newest[complete] = max(newest[complete], item.name)
     if newest[True] > (latest.catalog_id if latest else ""):
-        found.add(newest[True])
+        names.add(newest[True])
     if newest[False] > newest[True]:
-        found.add(newest[False])
-    return frozenset(found)
+        names.add(newest[False])
+    return frozenset(names)
 
 
 def _items(store: Store) -> dict[str, list[StoreItem]]:
-    """All that lies in a store, by top folder; files that a killed job was writing are leftovers."""
-    found: dict[str, dict[str, dict[str, int]]] = {kind: {} for kind in (*DEPTHS, LEFTOVERS)}
+    """List the items of a store by top folder; partial files of killed jobs are leftovers."""
+    sizes_of: dict[str, dict[str, dict[str, int]]] = {kind: {} for kind in (*DEPTHS, LEFTOVERS)}
     for path, size in files.list_all(store.root).items():
         kind, *names = path.split("/")
         depth = DEPTHS.get(kind, len(names))
         if path.endswith(files.PARTIAL):
-            found[LEFTOVERS][path] = {"": size}
+            sizes_of[LEFTOVERS][path] = {"": size}
         elif len(names) > depth:
-            thing = found[kind].setdefault("/".join([kind, *names[:depth]]), {})
-            thing["/".join(names[depth:])] = size
-    return {kind: [StoreItem(path, sizes) for path, sizes in items.items()] for kind, items in found.items()}
+            sizes = sizes_of[kind].setdefault("/".join([kind, *names[:depth]]), {})
+            sizes["/".join(names[depth:])] = size
+    return {kind: [StoreItem(path, sizes) for path, sizes in items.items()] for kind, items in sizes_of.items()}
 
 
 def _garbage(items: Mapping[str, list[StoreItem]], kept: RetentionSet) -> dict[str, tuple[StoreItem, ...]]:
-    """What is not kept, in the order in which it is deleted; a kept folder may hold leftovers."""
+    """List the items to delete, in the order of deletion; a kept folder may contain leftovers."""
     names = kept.names()
-    gone = {kind: tuple(thing for thing in items[kind] if thing.name not in names[kind]) for kind in DEPTHS}
-    return {**gone, LEFTOVERS: tuple(items[LEFTOVERS])}
+    unused = {kind: tuple(item for item in items[kind] if item.name not in names[kind]) for kind in DEPTHS}
+    return {**unused, LEFTOVERS: tuple(items[LEFTOVERS])}
 
 
-def _delete(store: Store, kind: str, thing: StoreItem) -> None:
-    path = files.join(store.root, thing.path)
+def _delete(store: Store, kind: str, item: StoreItem) -> None:
+    path = files.join(store.root, item.path)
     manifest = MANIFESTS.get(kind)
-    if kind == VECTORS:  # facts without their encoder are damage, and an encoder without facts is not
-        for folder in {name.partition("/")[0] for name in thing.sizes} - {manifest}:
+    if kind == VECTORS:  # records without their encoder.json are damage, an encoder.json without records is not
+        for folder in {name.partition("/")[0] for name in item.sizes} - {manifest}:
             files.delete_tree(files.join(path, folder))
     elif manifest is not None:
         files.delete_tree(files.join(path, manifest))
@@ -237,24 +238,24 @@ def _delete(store: Store, kind: str, thing: StoreItem) -> None:
 
 
 def _complete(items: Mapping[str, list[StoreItem]], kind: str) -> set[str]:
-    """Names of the things that have their manifest."""
-    return {thing.name for thing in items[kind] if MANIFESTS[kind] in thing.sizes}
+    """List the names of items with a manifest."""
+    return {item.name for item in items[kind] if MANIFESTS[kind] in item.sizes}
 
 
 def _newer(store: Store, items: Mapping[str, list[StoreItem]], kind: str, since: float) -> set[str]:
-    """Names of complete things that were made since a time: they may be just trained, and not published yet."""
+    """List the names of complete items modified after a time: they may be trained and not published yet."""
     paths = {name: files.join(store.root, kind, *name.split("/"), MANIFESTS[kind]) for name in _complete(items, kind)}
     return {name for name, path in paths.items() if files.modified(path) > since}
 
 
 def _require(store: Store, kept: Iterable[ReleaseManifest], catalogs: set[str], bundles: set[str]) -> None:
-    """Refuse to judge by what is damaged."""
+    """Refuse to collect where a kept release is damaged."""
     for release in kept:
-        for kind, name, there in (("catalog", release.catalog_id, catalogs), ("bundle", release.bundle_id, bundles)):
-            if name not in there:
+        for kind, name, names in (("catalog", release.catalog_id, catalogs), ("bundle", release.bundle_id, bundles)):
+            if name not in names:
                 raise InvalidDataError(
                     f"{store.release(release.release_id)} is of {kind} {name}, which {store.root} does not have: "
-                    "restore it, or remove the release; see `tracktokens verify`"
+                    "restore it, or delete the release; see `tracktokens verify`"
                 )
 
 

@@ -1,4 +1,4 @@
-"""List the releases of a store, and go back to one of them."""
+"""List the releases of a store, and roll back to one of them."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -16,16 +16,16 @@ from tracktokens.transforms.store.writer_lock import writes
 
 @dataclass(frozen=True)
 class ReleaseSummary:
-    """A release in a list.
+    """One release in a list.
 
     Attributes:
-        release_id: its name.
-        time: when its publishing began, ISO 8601 in UTC.
+        release_id: its id.
+        time: start of its publish job, ISO 8601 in UTC.
         bundle_id: its codebooks.
-        catalog_id: the catalog snapshot that it was made from.
+        catalog_id: its catalog snapshot.
         tracks: rows of its token table.
         latest: whether ``LATEST`` names it.
-        withdrawn: whether a rollback has gone behind it.
+        withdrawn: whether a rollback went to an older release.
     """
 
     release_id: str
@@ -37,46 +37,52 @@ class ReleaseSummary:
     withdrawn: bool
 
     def to_json(self) -> dict[str, Any]:
-        """All of it, as JSON values."""
+        """Return all fields as JSON values."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class RollbackResult:
-    """What a rollback did: release ids that ``LATEST`` named and names, and of those that are withdrawn now."""
+    """Outcome of a rollback, as release ids.
 
-    was: str
-    now: str
+    Attributes:
+        previous: release that ``LATEST`` named before; empty where it did not exist.
+        current: release that it names now.
+        withdrawn: newer releases, now marked as withdrawn.
+    """
+
+    previous: str
+    current: str
     withdrawn: tuple[str, ...]
 
 
 def list_releases(store: Store) -> Iterator[ReleaseSummary]:
-    """All complete releases, the newest first."""
+    """List the complete releases, the newest first."""
     latest = latest_id(store.root)
     for release in releases(store):
         yield summarize_release(store, release, latest)
 
 
 def summarize_release(store: Store, release: ReleaseManifest, latest: str) -> ReleaseSummary:
-    """Sum up a release."""
+    """Summarize a release; ``latest`` is the id that ``LATEST`` names."""
     made = datetime.fromtimestamp(made_at(release.release_id), timezone.utc)
     return ReleaseSummary(
-        release.release_id,
-        made.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        release.bundle_id,
-        release.catalog_id,
-        release.rows["published"],
-        release.release_id == latest,
-        is_withdrawn(store, release.release_id),
+        release_id=release.release_id,
+        time=made.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        bundle_id=release.bundle_id,
+        catalog_id=release.catalog_id,
+        tracks=release.rows["published"],
+        latest=release.release_id == latest,
+        withdrawn=is_withdrawn(store, release.release_id),
     )
 
 
 @dataclass(frozen=True)
 class RollbackJob:
-    """Make ``LATEST`` name another release, from which the next run goes on.
+    """Make ``LATEST`` name another release, which the next run continues from.
 
-    Releases that are newer are marked as withdrawn: no job takes a bundle from them, or compares with them, unless they
-    are named. They stay, and one of them can be rolled back to, which takes its mark away.
+    Newer releases are marked as withdrawn: no job uses them unless it names them. They are not deleted. A rollback to a
+    withdrawn release removes its mark.
 
     Attributes:
         store: root of the store.
@@ -88,24 +94,24 @@ class RollbackJob:
 
     @writes("rollback")
     def run(self) -> RollbackResult:
-        """Check the release, mark those after it, and move ``LATEST``.
+        """Check the release, mark newer ones, and move ``LATEST``.
 
         Raises:
-            UsageError: there is no such store or release.
-            InvalidDataError: a file of the release is missing or was changed; then nothing is moved.
+            UsageError: the store or the release does not exist.
+            InvalidDataError: a file of the release is missing or was changed; then ``LATEST`` is not moved.
             StoreBusyError: another job writes the store.
         """
         store = Store.open(self.store)
         release = find_release(store, self.release_id)
         if release.release_id != self.release_id:
-            raise UsageError(f"{self.release_id} is a bundle: give a release, see `tracktokens releases list`")
+            raise UsageError(f"{self.release_id} is a bundle: give a release id, see `tracktokens releases list`")
         damaged = next(check_release_files(store, release), None)
         if damaged is not None:
             raise InvalidDataError(f"{damaged.path} {damaged.problem}: {damaged.remedy}; LATEST was not moved")
-        was = latest_id(store.root)
+        previous = latest_id(store.root)
         newer = tuple(other.release_id for other in releases(store) if other.release_id > self.release_id)
         for other in newer:
             files.write_bytes(withdrawn_path(store, other), Withdrawn(self.release_id).to_json().encode())
         files.write_bytes(files.join(store.root, LATEST), f"{self.release_id}\n".encode())
         files.delete_tree(withdrawn_path(store, self.release_id))
-        return RollbackResult(was, self.release_id, newer)
+        return RollbackResult(previous, self.release_id, newer)

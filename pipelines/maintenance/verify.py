@@ -1,4 +1,4 @@
-"""The verify job: look through all that a store holds for what is damaged, missing or impossible."""
+"""The verify job: check a whole store for damaged, missing or inconsistent data."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -38,21 +38,21 @@ from tracktokens.transforms.store.releases import latest_id
 from tracktokens.transforms.store.snapshots import open_snapshot
 
 CHECK = "check"
-"""Stage of the progress."""
+"""Name of the stage in the progress."""
 
 RESTORE = "restore it from a backup"
 
 
 @dataclass(frozen=True)
 class Manifests:
-    """The manifests of a store that can be read, each by its name."""
+    """Readable manifests of a store, by name."""
 
     releases: Mapping[str, ReleaseManifest]
     catalogs: Mapping[str, CatalogManifest]
     bundles: Mapping[str, BundleManifest]
 
     def centroids(self) -> dict[str, dict[str, int]]:
-        """Bundle to modality to number of centroids."""
+        """Return bundle to modality to number of centroids."""
         return {
             name: {modality: entry["centroids"] for modality, entry in bundle.codebooks.items()}
             for name, bundle in self.bundles.items()
@@ -61,14 +61,14 @@ class Manifests:
 
 @dataclass(frozen=True)
 class Check:
-    """Something that is looked through at a time: a bucket of facts, or a part of a release or catalog.
+    """One unit of work: a bucket of records, or a part of a release or catalog.
 
     Attributes:
-        kind: "facts", "file", "rejects", "tokens", "catalog", or "keys".
-        name: release or catalog.
+        kind: "records", "file", "rejects", "tokens", "catalog", or "keys".
+        name: id of the release or catalog.
         path: file of the release.
-        bucket: part of the release or catalog.
-        facts: the bucket of facts.
+        bucket: bucket of the release or catalog.
+        records: the bucket of records; None for other kinds.
     """
 
     kind: str
@@ -78,43 +78,53 @@ class Check:
     records: RecordBucket | None = None
 
 
+@dataclass(eq=False)
 class RunCheck(beam.DoFn):
-    """Does one check. Outputs: findings; counts of rows."""
+    """Run one check. Main output: findings. ``COUNTS_TAG``: counts of rows.
 
-    def __init__(self, store: Store, manifests: Manifests, progress: ProgressReporter) -> None:
-        self._store = store
-        self._progress = progress
-        self._releases = dict(manifests.releases)
-        self._centroids = manifests.centroids()
+    Attributes:
+        store: the store.
+        releases: release id to manifest.
+        centroids: bundle to modality to number of centroids.
+        progress: reporter of finished checks.
+    """
+
+    store: Store
+    releases: Mapping[str, ReleaseManifest]
+    centroids: Mapping[str, Mapping[str, int]]
+    progress: ProgressReporter
 
     def process(self, check: Check) -> Iterator[object]:
         """Check one file of a release, one part of a table, or one bucket."""
-        for found in self._found(check):
-            yield found if isinstance(found, Finding) else TaggedOutput(COUNTS_TAG, found)
-        self._progress.add(CHECK, done=1)
+        for result in self._run(check):
+            yield result if isinstance(result, Finding) else TaggedOutput(COUNTS_TAG, result)
+        self.progress.add(CHECK, done=1)
 
-    def _found(self, check: Check) -> Iterator[Finding | tuple[str, int]]:
+    def _run(self, check: Check) -> Iterator[Finding | tuple[str, int]]:
         if check.records is not None:
-            return check_records(self._store, check.records, self._centroids)
+            return check_records(self.store, check.records, self.centroids)
         if check.kind == "catalog":
-            return check_catalog(self._store, check.name)
+            return check_catalog(self.store, check.name)
         if check.kind == "keys":
-            return check_catalog_bucket(self._store, check.name, check.bucket)
-        release = self._releases[check.name]
-        folder = self._store.release(check.name)
+            return check_catalog_bucket(self.store, check.name, check.bucket)
+        release = self.releases[check.name]
+        folder = self.store.release(check.name)
         if check.kind == "file":
             return check_file(folder, check.path, release.files[check.path])
         if check.kind == "rejects":
             return check_folder(files.join(folder, "rejects"), REJECTS, REPUBLISH)
-        return check_token_part(self._store, release, self._centroids.get(release.bundle_id), check.bucket)
+        return check_token_part(self.store, release, self.centroids.get(release.bundle_id), check.bucket)
 
 
 def verify_store(root: str, runner: PipelineRunner) -> list[Finding]:
-    """Look through the store at ``root``; it is only read, and may be in use.
+    """Check the store at ``root``. It is only read, and may be in use.
+
+    Returns:
+        Findings, sorted by path and problem.
 
     Raises:
-        UsageError: there is no store.
-        InvalidDataError: its ``store.json`` cannot be read, so that nothing else can be.
+        UsageError: the store does not exist.
+        InvalidDataError: its ``store.json`` cannot be read, without which nothing else can be.
     """
     store = Store.open(root)
     findings: list[Finding] = []
@@ -134,7 +144,7 @@ def verify_store(root: str, runner: PipelineRunner) -> list[Finding]:
 
 
 def _checks(store: Store, manifests: Manifests, records: Iterable[RecordBucket]) -> Iterator[Check]:
-    """All that is to be looked through."""
+    """List the checks of a store."""
     buckets = range(store.buckets)
     for name, release in manifests.releases.items():
         yield Check("rejects", name)
@@ -143,7 +153,7 @@ def _checks(store: Store, manifests: Manifests, records: Iterable[RecordBucket])
     for name in manifests.catalogs:
         yield Check("catalog", name)
         yield from (Check("keys", name, bucket=bucket) for bucket in buckets)
-    yield from (Check("facts", records=bucket) for bucket in records)
+    yield from (Check("records", records=bucket) for bucket in records)
 
 
 def _run(store: Store, manifests: Manifests, checks: list[Check], folder: str, runner: PipelineRunner) -> None:
@@ -156,7 +166,7 @@ def _run(store: Store, manifests: Manifests, checks: list[Check], folder: str, r
             | "checks" >> beam.Create(checks)
             | "spread checks" >> beam.Reshuffle()  # Create gives them to one worker
             | "check"
-            >> beam.ParDo(RunCheck(store, manifests, runner.progress))
+            >> beam.ParDo(RunCheck(store, manifests.releases, manifests.centroids(), runner.progress))
             .with_output_types(Finding, **{COUNTS_TAG: Count})
             .with_outputs(COUNTS_TAG, main="main")
         )
@@ -168,18 +178,18 @@ def _run(store: Store, manifests: Manifests, checks: list[Check], folder: str, r
 
 
 def _read_manifests(store: Store, findings: list[Finding]) -> Manifests:
-    """Read the manifests of all that is complete; one that cannot be read is a finding."""
+    """Read all manifests; one that cannot be read becomes a finding."""
 
     def read_all(kind: type[AnyManifest], folder: str, name: str) -> dict[str, AnyManifest]:
-        found = {}
+        manifests = {}
         for path in files.list_tree(files.join(store.root, folder)):
             if path.count("/") == 1 and path.endswith(f"/{name}"):
                 full = files.join(store.root, folder, path)
                 try:
-                    found[path.split("/")[0]] = kind.from_json(files.read_bytes(full), full)
+                    manifests[path.split("/")[0]] = kind.from_json(files.read_bytes(full), full)
                 except TracktokensError as error:
                     findings.append(_finding(full, error))
-        return found
+        return manifests
 
     return Manifests(
         read_all(ReleaseManifest, "releases", "manifest.json"),
@@ -192,7 +202,7 @@ def _check_latest(store: Store, manifests: Manifests) -> Iterator[Finding]:
     latest = latest_id(store.root)
     if latest in manifests.releases or not (latest or manifests.releases):
         return
-    problem = f"names {latest}, which is no complete release" if latest else "is gone, and there are releases"
+    problem = f"names {latest}, which is not a complete release" if latest else "is missing, but there are releases"
     yield Finding(files.join(store.root, LATEST), problem, "choose one with `tracktokens releases rollback`")
 
 
@@ -207,9 +217,9 @@ def _check_bundles(store: Store, manifests: Manifests) -> Iterator[Finding]:
 
 
 def _check_baseline(store: Store, bundle: BundleManifest) -> Iterator[Finding]:
-    """Check that it is known how a published bundle was used at first."""
+    """Check the usage baseline of a published bundle."""
     path = files.join(store.bundle(bundle.bundle_id), BASELINE_FILE)
-    remedy = "restore it from a backup, or remove it: the next release is what drift is measured against then"
+    remedy = "restore it from a backup, or remove it: then the next release becomes the baseline of drift"
     try:
         if usage_baseline(store, bundle) is None:
             yield Finding(path, "is missing", remedy)
@@ -218,21 +228,21 @@ def _check_baseline(store: Store, bundle: BundleManifest) -> Iterator[Finding]:
 
 
 def _check_codes(store: Store, records: Iterable[RecordBucket], manifests: Manifests) -> Iterator[Finding]:
-    """Check that codes are of a bundle that is there."""
+    """Check that the bundle of all codes exists."""
     for owner in sorted({bucket.owner for bucket in records if bucket.kind == CODES} - set(manifests.bundles)):
         remedy = "restore the bundle from a backup, or remove these codes with `tracktokens gc`"
-        yield Finding(files.join(store.root, CODES, owner), "has codes of a bundle that is not there", remedy)
+        yield Finding(files.join(store.root, CODES, owner), "has codes of a bundle that does not exist", remedy)
 
 
 def _check_encoders(store: Store, manifests: Manifests) -> Iterator[Finding]:
-    """Check that the encoders of catalogs are described. Others may not be: a killed run left their vectors."""
-    named: set[tuple[str, str]] = set()
+    """Check that the encoders of catalogs are described. A killed run may leave vectors of others."""
+    encoders: set[tuple[str, str]] = set()
     for name in manifests.catalogs:
         try:
-            named |= set(open_snapshot(store, name).encoders.items())
+            encoders |= set(open_snapshot(store, name).encoders.items())
         except TracktokensError as error:
             yield _finding(store.catalog(name).playlists_manifest, error)
-    for modality, encoder_id in sorted(named):
+    for modality, encoder_id in sorted(encoders):
         try:
             store.read_encoder(modality, encoder_id)
         except TracktokensError as error:
@@ -240,6 +250,7 @@ def _check_encoders(store: Store, manifests: Manifests) -> Iterator[Finding]:
 
 
 def _finding(path: str, error: Exception) -> Finding:
-    said = str(error).removeprefix(f"{path} ").removeprefix(f"{path}: ")
-    problem, parted, remedy = said.rpartition(": ")
-    return Finding(path, problem, remedy) if parted else Finding(path, said, RESTORE)
+    """Convert an error into a finding: the text after its last colon is the remedy."""
+    message = str(error).removeprefix(f"{path} ").removeprefix(f"{path}: ")
+    problem, separator, remedy = message.rpartition(": ")
+    return Finding(path, problem, remedy) if separator else Finding(path, message, RESTORE)

@@ -54,11 +54,13 @@ class BundleManifest(Manifest):
 
 @dataclass(frozen=True)
 class UsageBaseline(Manifest):
-    """How the codes of a bundle were used when it was first published. It is no part of what names the bundle.
+    """Usage baseline of a bundle, ``use.json``: the use of its codes in its first release.
+
+    It is not part of the bundle's hash.
 
     Attributes:
-        release_id: that release.
-        modalities: modality to the fields of ``codebooks.drift.CodeUsage``.
+        release_id: the first release.
+        modalities: modality to the fields of ``codebooks.metrics.drift.CodeUsage``.
         unknown_entries: share of the playlists' entries that name no track of the catalog; null without playlists.
     """
 

@@ -30,7 +30,7 @@ class Gate(ABC, Generic[Measured]):
 
     @property
     def enforced(self) -> bool:
-        """Whether a violation is an error; otherwise it is logged as a warning."""
+        """Return whether a violation is an error; otherwise it is logged as a warning."""
         return True
 
     @abstractmethod
@@ -115,7 +115,7 @@ class RejectRateGate(Gate[InputRows]):
         return None
 
     def is_exceeded(self, counts: Mapping[str, int]) -> bool:
-        """Whether a scan rejected too many rows of tracks or of a modality's precomputed embeddings.
+        """Return whether a scan rejected too many rows of tracks or of a modality's precomputed embeddings.
 
         Args:
             counts: all that the scan counted, by name; a missing name is 0.
@@ -189,7 +189,7 @@ class DriftGate(Gate[DriftReport]):
 
     @property
     def enforced(self) -> bool:
-        """Whether drift is an error."""
+        """Return whether drift is an error."""
         return self.fail_on_drift
 
     def find_violation(self, measured: DriftReport) -> str | None:

@@ -15,7 +15,7 @@ VECTOR_ROWS = {"read": "rows read", "used": "rows used", "unknown": "rows of unk
 
 
 def release_report(metrics: Mapping[str, Any]) -> Group:
-    """Lay out the content of ``metrics.json`` as tables."""
+    """Build the tables of the content of ``metrics.json``."""
     tables = [_rows(metrics), _modalities(metrics), _quality(metrics), _token_table(metrics)]
     if metrics["changes"] is not None:
         tables += [_changes(metrics)]

@@ -1,4 +1,4 @@
-"""What tokens are worth, measured on playlists that were held out."""
+"""Evaluation of tokens on held-out playlists."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from tests.support.refreshes import TRACKS, first_job, write_catalog_version
 from tests.support.vector_catalog import DIMS, GROUPS, group_vectors
-from tracktokens.pipelines.analysis.evaluate import FITTED, evaluate
+from tracktokens.pipelines.analysis.evaluate import FITTED, EvaluationOptions, evaluate
 from tracktokens.pipelines.cli.main import main
 from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.errors import InvalidDataError
@@ -53,7 +53,7 @@ def test_tokens_and_vectors_that_know_the_groups_continue_better_than_popularity
 
 
 def test_modalities_without_codes_are_not_tried(store: Path, held_out: Path) -> None:
-    found = evaluate(str(store), str(held_out), vectors=False).qualities
+    found = evaluate(str(store), str(held_out), EvaluationOptions(vectors=False)).qualities
     assert list(found) == [
         "tokens",
         "tokens, playlist alone",
@@ -65,16 +65,16 @@ def test_modalities_without_codes_are_not_tried(store: Path, held_out: Path) -> 
 
 
 def test_weights_are_fitted_on_one_half_and_measured_on_the_other(store: Path, held_out: Path) -> None:
-    found = evaluate(str(store), str(held_out), fit=True, vectors=False)
+    found = evaluate(str(store), str(held_out), EvaluationOptions(fit=True, vectors=False))
     assert found.fitted is not None
     assert max(found.fitted.values()) == 1
     assert found.qualities[FITTED].playlists == HELD_OUT // 2
-    assert found == evaluate(str(store), str(held_out), fit=True, vectors=False)
+    assert found == evaluate(str(store), str(held_out), EvaluationOptions(fit=True, vectors=False))
 
 
 def test_playlists_of_other_tracks_are_refused(store: Path, tmp_path: Path) -> None:
     pq.write_table(pa.table({"playlist_id": ["a"], "track_ids": [["x", "y"]]}), tmp_path / "other.parquet")
-    with pytest.raises(InvalidDataError, match="holds two tracks of release"):
+    with pytest.raises(InvalidDataError, match="has two tracks of release"):
         evaluate(str(store), str(tmp_path / "other.parquet"))
 
 

@@ -97,7 +97,7 @@ def test_found_tracks_have_their_names_and_tokens(store: Path, table: list[dict]
 def test_graded_mode_takes_the_centroids_of_the_bundle(store: Path, run: tuple[Path, RunResult]) -> None:
     files = list((store / "codebooks").glob("*/audio.safetensors"))
     centroids = Codebook.from_bytes(files[0].read_bytes()).centroids.astype(float)
-    found = find_tracks(str(store), "<|audio_3|>", how=Matching(graded=True), top=TRACKS)
+    found = find_tracks(str(store), "<|audio_3|>", matching=Matching(graded=True), top=TRACKS)
     distances = ((centroids - centroids[3]) ** 2).sum(axis=1)
     pairs = ((centroids[:, np.newaxis] - centroids) ** 2).sum(axis=2)
     expected = np.maximum(0, 1 - distances / (pairs.sum() / (CODES * (CODES - 1))))

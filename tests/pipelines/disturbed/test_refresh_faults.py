@@ -82,7 +82,7 @@ def published(store: Path) -> dict[str, Any]:
 
 
 def refused(result: Result, code: int, *parts: str) -> None:
-    """Ended with one line that says all of this, and without a traceback."""
+    """Check that a command ended with one line that contains all of this, and without a traceback."""
     assert result.exit_code == code, result.output
     assert isinstance(result.exception, SystemExit)
     assert "Traceback" not in result.stderr

@@ -1,4 +1,4 @@
-"""Retraining: what a token means stays, and what does not is told."""
+"""Retraining: tokens keep their meaning, and the report shows which do not."""
 
 import json
 import shutil
@@ -15,7 +15,7 @@ from tracktokens.pipelines.cli.main import main
 from tracktokens.pipelines.jobs.embed import EmbedJob
 from tracktokens.pipelines.jobs.playlist_vectors import PlaylistsJob
 from tracktokens.pipelines.jobs.publish import PublishJob
-from tracktokens.pipelines.jobs.retrain import Retrained, RetrainJob
+from tracktokens.pipelines.jobs.retrain import RetrainResult, RetrainJob
 from tracktokens.pipelines.jobs.run import RunResult
 from tracktokens.pipelines.jobs.tokenize import TokenizeJob
 from tracktokens.pipelines.jobs.train import TrainJob
@@ -40,7 +40,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, RunResult]:
 
 @pytest.fixture
 def first(made: tuple[Path, RunResult], tmp_path: Path) -> tuple[Path, RunResult]:
-    """A copy of it, for a test to go on from."""
+    """A copy of the catalog and store, which a test may change."""
     shutil.copytree(made[0], tmp_path / "catalog")
     return tmp_path / "catalog", made[1]
 
@@ -55,7 +55,7 @@ def publish(store: Path, bundle_id: str, max_churn: float | None = None) -> str:
     return PublishJob(str(store), bundle_id, max_churn=max_churn).run(PipelineRunner()).manifest.release_id
 
 
-def retrain(store: Path, outcome: RunResult) -> tuple[Retrained, Diff]:
+def retrain(store: Path, outcome: RunResult) -> tuple[RetrainResult, Diff]:
     retrained = RetrainJob(str(store), outcome.bundle.bundle_id).run(PipelineRunner())
     release = publish(store, retrained.bundle.bundle_id)
     return retrained, diff_releases(str(store), outcome.release.manifest.release_id, release)
@@ -157,7 +157,7 @@ def test_vectors_that_were_given_cannot_be_gone_on_from(first: tuple[Path, RunRe
     run = job(folder, *modalities, **{modality: IDS[modality] for modality in modalities})
     EmbedJob(run.tracks, run.store, run.encoders, vectors=run.vectors).run(PipelineRunner())
     learn = PlaylistsJob(str(folder / "playlists.jsonl"), run.store, from_bundle=outcome.bundle.bundle_id)
-    with pytest.raises(UsageError, match="were given, not learned"):
+    with pytest.raises(UsageError, match="are precomputed embeddings"):
         learn.run(PipelineRunner())
 
 
@@ -173,7 +173,7 @@ def test_vectors_of_other_dimensions_cannot_be_gone_on_from(demo_run: DemoRun) -
     bundle_id = demo_run.outcome.bundle.bundle_id
     playlists = str(demo_run.catalog.playlists)
     learn = PlaylistsJob(playlists, str(demo_run.store), config=Word2VecConfig(dim=8), from_bundle=bundle_id)
-    with pytest.raises(UsageError, match="have 64 dimensions, and 8 are to be learned"):
+    with pytest.raises(UsageError, match="have 64 dimensions, new ones 8"):
         learn.run(PipelineRunner())
 
 
@@ -203,7 +203,7 @@ def test_nothing_is_published_past_the_bound_of_churn(first: tuple[Path, RunResu
 def test_a_vocabulary_of_another_size_is_past_every_bound(first: tuple[Path, RunResult]) -> None:
     folder, _ = first
     smaller = TrainJob(str(folder / "store"), CODES // 2).run(PipelineRunner())
-    with pytest.raises(InvalidDataError, match="8 codes a modality, this one 4: every token gets another id"):
+    with pytest.raises(InvalidDataError, match="8 codes per modality, this one 4: every token gets another id"):
         publish(folder / "store", smaller.bundle_id, max_churn=1.0)
     release = publish(folder / "store", smaller.bundle_id)
     with pytest.raises(InvalidDataError, match="different sizes cannot be compared"):
@@ -238,7 +238,7 @@ def test_a_retrained_codebook_of_equal_size_in_the_place_of_another_is_refused(f
 def test_vectors_of_another_encoder_revision_are_refused(first: tuple[Path, RunResult]) -> None:
     folder, outcome = first
     scan(folder, audio="revision-2")
-    with pytest.raises(InvalidDataError, match="was learned from audio encoder"):
+    with pytest.raises(InvalidDataError, match="was trained on audio encoder"):
         TokenizeJob(str(folder / "store"), outcome.bundle.bundle_id).run(PipelineRunner())
 
 
@@ -253,22 +253,22 @@ def test_inspect_says_in_words_what_a_code_means(made: tuple[Path, RunResult]) -
     store, bundle = folder / "store", outcome.bundle.bundle_id
     table = token_table(outcome).to_pylist()
     code = next(row[METADATA] for row in table if row["track_id"] == "t3")
-    said = call("inspect", bundle, METADATA, code, "--store", store)
-    assert f"<|metadata_{code}|>: {360 // GROUPS} tracks, 12.50% of those with this modality" in said
-    assert "most distinctive: group3" in said
-    nearest = [line for line in said.splitlines() if " - artist " in line]
+    report = call("inspect", bundle, METADATA, code, "--store", store)
+    assert f"<|metadata_{code}|>: {360 // GROUPS} tracks, 12.50% of those with this modality" in report
+    assert "most distinctive terms: group3" in report
+    nearest = [line for line in report.splitlines() if " - artist " in line]
     assert len(nearest) == 10
     assert all(int(line.split("song ")[1].split()[0]) % GROUPS == 3 for line in nearest)
-    summarize_release = call("inspect", bundle, METADATA, "--store", store)
-    assert all(f"group{group}" in summarize_release for group in range(GROUPS))
-    assert "all" not in summarize_release.replace("--store", "").split()
+    codes = call("inspect", bundle, METADATA, "--store", store)
+    assert all(f"group{group}" in codes for group in range(GROUPS))
+    assert "all" not in codes.replace("--store", "").split()
     overview = call("inspect", bundle, "--store", store)
     assert all(modality in overview for modality in MODALITIES)
 
 
 @pytest.mark.parametrize(
     ("arguments", "fault"),
-    [(["sound"], "sound is none of the modalities"), ([AUDIO, "8"], "the codes 0 to 7, not 8")],
+    [(["sound"], "sound is not one of the modalities"), ([AUDIO, "8"], "the codes 0 to 7, not 8")],
 )
 def test_inspect_refuses_what_is_not_there(made: tuple[Path, RunResult], arguments: list[str], fault: str) -> None:
     folder, outcome = made
@@ -285,7 +285,7 @@ def test_diff_prints_a_table_and_json(first: tuple[Path, RunResult]) -> None:
     found = json.loads(call("diff", old, new, "--store", folder / "store", "--json"))
     assert found["churn"]["tracks"] == 360
     assert found["churn"]["changed_tracks"] == 0
-    assert "of 360 tracks in both, 0 have another token" in call("diff", old, new, "--store", folder / "store")
+    assert "0 of 360 common tracks have changed tokens" in call("diff", old, new, "--store", folder / "store")
 
 
 def test_a_release_says_how_good_its_tokens_are(made: tuple[Path, RunResult]) -> None:

@@ -209,5 +209,5 @@ def test_a_codebook_of_another_encoder_is_refused(demo_run: DemoRun, tmp_path: P
     manifest = store / "catalogs" / demo_run.outcome.catalog.catalog_id / "catalog.json"
     manifest.write_text(manifest.read_text().replace(demo_run.outcome.catalog.encoders["audio"], "0123456789ab"))
     job = TokenizeJob(str(store), demo_run.outcome.bundle.bundle_id, demo_run.outcome.catalog.catalog_id)
-    with pytest.raises(InvalidDataError, match=r"learned from audio encoder .* has vectors of 0123456789ab"):
+    with pytest.raises(InvalidDataError, match=r"trained on audio encoder .* has vectors of 0123456789ab"):
         job.run(PipelineRunner())

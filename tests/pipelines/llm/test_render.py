@@ -84,8 +84,8 @@ def test_conversations_name_tracks_by_their_tokens_and_bad_ones_are_rejected(sto
     }
     reasons = {line["line"]: str(line["reason"]) for line in lines(tmp_path / "out.jsonl.rejects")}
     assert reasons[4] == "the release does not have nobody"
-    assert reasons[3].startswith("no JSON")
-    assert reasons[5].startswith("no list of messages")
+    assert reasons[3].startswith("invalid JSON")
+    assert reasons[5].startswith("not an object with a list of messages")
 
 
 def test_a_file_without_any_usable_conversation_is_refused(store: Path, tmp_path: Path) -> None:

@@ -69,14 +69,14 @@ def test_a_dry_run_tells_what_a_collection_removes_and_removes_nothing(store: Pa
     found = gc(store, delete=False)
     assert files_of(store) == before
     first, second, _ = releases_of(store)
-    assert [thing.name for thing in found.items["releases"]] == [first, second]
-    assert [thing.name for thing in found.items["vectors"]] == [f"audio/{audio_encoder(store, first)}"]
+    assert [item.name for item in found.items["releases"]] == [first, second]
+    assert [item.name for item in found.items["vectors"]] == [f"audio/{audio_encoder(store, first)}"]
     assert dict(found.rows) == {f"{kind}/{m}": GONE for kind in ("codes", "vectors") for m in MODALITIES}
     assert found.row_bytes["vectors/audio"] > GONE * 2 * DIMS[AUDIO]
 
     done = gc(store)
     assert (done.items, done.rows, done.row_bytes) == (found.items, found.rows, found.row_bytes)
-    removed = {thing.path for items in done.items.values() for thing in items}
+    removed = {item.path for items in done.items.values() for item in items}
     assert not any((store / path).exists() for path in removed)
     again = gc(store)
     assert (any(again.items.values()), dict(again.rows)) == (False, {})
@@ -107,7 +107,7 @@ def test_facts_of_an_older_release_stay_as_long_as_it_does(store: Path) -> None:
     first, second, third = releases_of(store)
     found = gc(store, 1, second)
     assert releases_of(store) == [second, third]
-    assert [thing.name for thing in found.items["releases"]] == [first]
+    assert [item.name for item in found.items["releases"]] == [first]
     assert dict(found.rows) == {}
     assert [path.name for path in store.glob("vectors/audio/*")] == [audio_encoder(store, second)]
     with pytest.raises(UsageError, match=f"no release {first}"):
@@ -191,7 +191,7 @@ def manifest(release_id: str, catalog_id: str) -> ReleaseManifest:
     ("complete", "incomplete", "expected"),
     [
         ("135", "", "35"),  # 5 may become a release
-        ("13", "2", "3"),  # older than the latest release's: nothing goes on from it
+        ("13", "2", "3"),  # older than the latest release's: no run continues from it
         ("13", "4", "34"),  # a run was killed
         ("135", "4", "35"),  # and ran again
     ],

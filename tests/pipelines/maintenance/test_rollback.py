@@ -63,7 +63,7 @@ def test_latest_names_what_was_chosen_and_those_after_it_are_withdrawn(store: St
     first, second, third = ids(store)
     assert states(store) == "--L"
     done = RollbackJob(store.root, first).run()
-    assert (done.was, done.now, set(done.withdrawn)) == (third, first, {second, third})
+    assert (done.previous, done.current, set(done.withdrawn)) == (third, first, {second, third})
     assert Path(store.root, "LATEST").read_text() == f"{first}\n"
     assert states(store) == "Lww"
 
@@ -128,5 +128,5 @@ def test_a_release_that_is_damaged_is_not_rolled_back_to(store: Store, damage: s
 def test_a_release_that_is_not_there_is_wrong_usage(store: Store) -> None:
     with pytest.raises(UsageError, match="neither a release nobody"):
         roll_back(store, "nobody")
-    with pytest.raises(UsageError, match="is a bundle: give a release"):
+    with pytest.raises(UsageError, match="is a bundle: give a release id"):
         roll_back(store, default_bundle(store))

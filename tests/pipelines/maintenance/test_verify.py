@@ -101,11 +101,11 @@ DAMAGE: list[tuple[str, Callable[[Path], object], list[str]]] = [
         ],
     ),
     ("releases/*/manifest.json", truncate, ["LATEST: names", "releases/*/manifest.json: is not JSON"]),
-    ("LATEST", lambda path: path.write_text("nobody\n"), ["LATEST: names nobody, which is no complete release"]),
+    ("LATEST", lambda path: path.write_text("nobody\n"), ["LATEST: names nobody, which is not a complete release"]),
     (
         "codebooks/*/manifest.json",
         Path.unlink,
-        ["codes/*: has codes of a bundle that is not there", "releases/*/manifest.json: names bundle"],
+        ["codes/*: has codes of a bundle that does not exist", "releases/*/manifest.json: names bundle"],
     ),
     ("codebooks/*/audio.safetensors", change, ["codebooks/*"]),
     ("catalogs/*/keys/audio/*/*.parquet", truncate, ["catalogs/*/catalog.json: says 40", "catalogs/*.parquet: cannot"]),
@@ -138,8 +138,8 @@ def test_damage_is_found_where_it_is(
     spoil(path)
     found = problems(store)
     assert len(found) == len(expected), found
-    for told in expected:
-        assert any(all(part in problem for part in told.split("*")) for problem in found), (told, found)
+    for text in expected:
+        assert any(all(part in problem for part in text.split("*")) for problem in found), (text, found)
 
 
 def test_what_a_killed_run_left_is_no_damage(store: Path) -> None:
