@@ -204,7 +204,7 @@ def test_word_banks_fit_together():
     assert {artist.genre for artist in ARTISTS} == {genre.name for genre in GENRES}
     assert set(CLUSTERS) == {(genre.name, mood) for genre in GENRES for mood in genre.moods}
     assert set(CLUSTERS.values()) == set(CLUSTER_TITLES)
-    assert all(set(language.items) == set(MOODS) for code, language in LANGUAGES.items() if code != "en")
+    assert all(set(language.subjects) == set(MOODS) for code, language in LANGUAGES.items() if code != "en")
 
 
 def test_lyrics_sing_the_same_chorus_twice_between_two_verses():
