@@ -3,8 +3,9 @@
     python benchmarks/bench_codebooks.py [--store STORE] [--rounds 1]
 
 Two sets of vectors: 262,144 x 384 synthetic ones, around 3,000 centres with power-law sizes; and, with ``--store``, the
-metadata vectors of a store. All sides start from the same float16 vectors and convert them: ours also merges equal ones. Inertia is the mean squared distance of all vectors, scaled to unit length, to their centroid. The
-last lines compare ``assign`` with the bare product of the same float32 vectors and centroids.
+metadata vectors of a store. All sides start from the same float16 vectors and convert them: ours also merges equal
+ones. Inertia is the mean squared distance of all vectors, scaled to unit length, to their centroid. The last lines
+compare ``assign`` with the bare product of the same float32 vectors and centroids.
 """
 
 import argparse

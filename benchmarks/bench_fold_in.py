@@ -55,7 +55,7 @@ def folded(playlists: Playlists, rows: npt.NDArray[np.int64], vectors: Floats, w
 
 
 def ranks(unit: Floats, hidden: npt.NDArray[np.bool_], held_out: Playlists) -> Iterator[npt.NDArray[np.int64]]:
-    """Return, per held-out playlist, the ranks from 1 of the hidden tracks in its second half among all hidden tracks."""
+    """Rank, per held-out playlist, the hidden tracks of its second half among all hidden tracks, from 1."""
     for playlist in held_out:
         first, second = (half[half >= 0] for half in np.split(playlist, [len(playlist) // 2]))
         known, wanted = np.unique(first[~hidden[first]]), np.setdiff1d(second[hidden[second]], first)

@@ -130,7 +130,7 @@ def report(kind: str, taken: dict[str, list[float]]) -> None:
 
 
 def polars_side(codes: Codes) -> Callable[[Codes], npt.NDArray[np.float64]]:
-    """Build the exact mode's score as an expression over a table whose missing codes are -1, without nulls to handle."""
+    """Build the exact mode's score as an expression over a table whose missing codes are -1, so without nulls."""
     import polars as pl
 
     table = pl.DataFrame({modality: np.ascontiguousarray(codes[:, m]) for m, modality in enumerate(MODALITIES)})

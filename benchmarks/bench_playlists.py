@@ -2,11 +2,11 @@
 
     python benchmarks/bench_playlists.py PLAYLISTS.parquet [--set epochs=20 --set dim=64 ...]
 
-A fifth of the playlists is held out. Of each, the vectors of the first half's tracks, scaled to length 1, are
-averaged, and all other trained tracks are ranked by cosine. ``hit`` is the share of playlists with a track of the second
-half among the first 100, ``next`` the share with the very next track among them. A held-out playlist counts as a miss if
-one half has no trained track. ``popular`` is ``hit`` of the 100 most frequent other tracks. ``rare`` is the share of
-tracks with one entry whose nearest track is in the same playlist.
+A fifth of the playlists is held out. Of each, the vectors of the first half's tracks, scaled to length 1, are averaged,
+and all other trained tracks are ranked by cosine. ``hit`` is the share of playlists with a track of the second half
+among the first 100, ``next`` the share with the very next track among them. A held-out playlist counts as a miss if one
+half has no trained track. ``popular`` is ``hit`` of the 100 most frequent other tracks. ``rare`` is the share of tracks
+with one entry whose nearest track is in the same playlist.
 """
 
 import argparse

@@ -8,8 +8,8 @@ process: ``refresh``, and ``gc`` with ``--delete``. ``--keep 0`` leaves out ``gc
 compaction bounds the number of record files.
 
 During the first ``--keep`` refreshes the store fills up with the releases to keep; they are left out of the summary.
-Prints one line per refresh, the means of the first and last ten, and the slope of a fitted line, in per cent of the mean
-per refresh. Compaction has a period of seven refreshes. On a shared machine, compare processor seconds.
+Prints one line per refresh, the means of the first and last ten, and the slope of a fitted line, in per cent of the
+mean per refresh. Compaction has a period of seven refreshes. On a shared machine, compare processor seconds.
 """
 
 import argparse
