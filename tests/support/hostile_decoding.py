@@ -1,4 +1,4 @@
-"""Decodes files by what their names ask for; runs in decoder processes."""
+"""A decoder that behaves as the file's name asks; it runs in decoder processes."""
 
 import fcntl
 import os
@@ -56,7 +56,7 @@ def want(path):
 
 
 def churn(path):
-    """Count the page faults of arrays that come and go, once as many have been there."""
+    """Count page faults of arrays that are allocated and freed again, after a first round of the same size."""
     faults = [faults_of(lambda: [np.ones(1 << 18, np.float32) for _ in range(16)]) for _ in range(10)]
     return [np.array(faults[1:], np.float32)]
 

@@ -1,4 +1,4 @@
-"""Run by test_clap.py in a process of its own: what the real laion-clap makes of some windows, with random weights.
+"""Script that ``test_clap_checkpoint.py`` runs: vectors of the real laion-clap, with random weights, for some windows.
 
 Its import and its ``CLAP_Module`` read three tokenizers and a text model from the Hugging Face cache, which is found
 through the environment; tiny ones are put there first.
@@ -20,7 +20,7 @@ BYTE_PAIRS = {
 
 
 def fill_cache() -> None:
-    """Put tiny tokenizers, and a text model of one narrow layer, under the names that laion-clap asks for."""
+    """Write tiny tokenizers, and a text model of one narrow layer, under the names that laion-clap loads."""
     cached("bert-base-uncased", "bert", {"vocab.txt": "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n"})
     cached("facebook/bart-base", "bart", BYTE_PAIRS)
     config = RobertaConfig(vocab_size=8, num_hidden_layers=1, intermediate_size=8, max_position_embeddings=8)

@@ -1,4 +1,4 @@
-"""Retraining: what a token means stays, and what does not is told."""
+"""Retraining keeps the meaning of tokens, and reports those that change."""
 
 import json
 import shutil
@@ -40,7 +40,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, RunResult]:
 
 @pytest.fixture
 def first(made: tuple[Path, RunResult], tmp_path: Path) -> tuple[Path, RunResult]:
-    """A copy of it, for a test to go on from."""
+    """A copy of the store, for a test to change."""
     shutil.copytree(made[0], tmp_path / "catalog")
     return tmp_path / "catalog", made[1]
 
@@ -78,7 +78,7 @@ def test_tokens_stay_when_a_catalog_has_grown(first: tuple[Path, RunResult]) -> 
 
 
 def turn(vectors: np.ndarray) -> np.ndarray:
-    """Another encoder: the same neighbourhoods in a space turned at will."""
+    """A different encoder: the same neighbourhoods in a randomly rotated space."""
     dim = vectors.shape[1]
     turned, _ = np.linalg.qr(np.random.default_rng(5).standard_normal((dim, dim)))
     return (vectors @ turned).astype(np.float32)
@@ -259,9 +259,9 @@ def test_inspect_says_in_words_what_a_code_means(made: tuple[Path, RunResult]) -
     nearest = [line for line in said.splitlines() if " - artist " in line]
     assert len(nearest) == 10
     assert all(int(line.split("song ")[1].split()[0]) % GROUPS == 3 for line in nearest)
-    summarize_release = call("inspect", bundle, METADATA, "--store", store)
-    assert all(f"group{group}" in summarize_release for group in range(GROUPS))
-    assert "all" not in summarize_release.replace("--store", "").split()
+    output = call("inspect", bundle, METADATA, "--store", store)
+    assert all(f"group{group}" in output for group in range(GROUPS))
+    assert "all" not in output.replace("--store", "").split()
     overview = call("inspect", bundle, "--store", store)
     assert all(modality in overview for modality in MODALITIES)
 

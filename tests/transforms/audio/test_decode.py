@@ -25,7 +25,7 @@ def write(path: Path, samples: np.ndarray, rate: int = RATE, **options: object) 
 
 
 def chirp(seconds: float, rate: int = RATE) -> np.ndarray:
-    """A tone that climbs, so that every moment of it is different."""
+    """A rising tone, so that no two moments are equal."""
     t = np.arange(round(seconds * rate)) / rate
     return (0.5 * np.sin(2 * np.pi * (200 * t + 40 * t**2))).astype(np.float32)
 

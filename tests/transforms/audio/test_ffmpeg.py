@@ -28,13 +28,13 @@ CODECS = {
 
 
 def chirp(seconds: float, rate: int = RATE) -> np.ndarray:
-    """A tone that climbs by 80 Hz a second from 200 Hz."""
+    """A tone that rises from 200 Hz by 80 Hz per second."""
     t = np.arange(round(seconds * rate)) / rate
     return (0.5 * np.sin(2 * np.pi * (200 * t + 40 * t**2))).astype(np.float32)
 
 
 def write(path: Path, channels: np.ndarray, codec: str, rate: int = RATE, picture: bool = False) -> Path:
-    """Encode sound of shape (channels, samples), after a video stream if there is to be a picture."""
+    """Encode sound of shape (channels, samples), after a video stream if a picture is wanted."""
     layout = {1: "mono", 2: "stereo", 6: "5.1"}[len(channels)]
     with av.open(str(path), "w", format="adts" if path.suffix == ".aac" else None) as container:
         video = container.add_stream("mpeg4", rate=5, width=64, height=64, pix_fmt="yuv420p") if picture else None

@@ -1,4 +1,4 @@
-"""Odd and damaged files that other people collected, where they are at hand: vectors or reasons, by what decodes."""
+"""Odd and damaged files from public collections, if present: each has a vector, or a reason that fits its decoders."""
 
 import csv
 from collections import Counter
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(not (SHARED / "audio_odd").is_dir(), reason="the
 
 @pytest.fixture(scope="module")
 def seconds() -> dict[str, float]:
-    """How many seconds of each file libsndfile or FFmpeg decodes, the better of the two; -1 where neither opens it."""
+    """Seconds of each file that libsndfile or FFmpeg decodes, the larger of both; -1 if neither opens it."""
     with (SHARED / "audio_odd" / "manifest.csv").open(encoding="utf-8", newline="") as lines:
         return {
             row["file"]: max(float(row["soundfile_seconds"] or -1), float(row["ffmpeg_seconds"] or -1))
@@ -30,7 +30,7 @@ def seconds() -> dict[str, float]:
 
 
 def check(outcomes: dict[str, str], seconds: dict[str, float]) -> None:
-    """Hold what became of each file, ``vector`` or a reason, against what decodes of it."""
+    """Compare the outcome of each file, ``vector`` or a reason, with its decodable seconds."""
     assert {name for name, outcome in outcomes.items() if outcome == "vector"} == {
         name for name, decoded in seconds.items() if decoded >= 0.1
     }

@@ -1,4 +1,4 @@
-"""Decoding in other processes: files that break theirs, and remote files."""
+"""Decoding in other processes: files that break their decoder, and remote files."""
 
 import fcntl
 import io
@@ -31,7 +31,7 @@ TIGHT = Limits(seconds=1.0, memory=1 << 28)
 
 @pytest.fixture
 def hostile():
-    """A decoder that the decoder processes can import too: they get this process's search path."""
+    """A decoder that the decoder processes can import: they get this process's search path."""
     return decode
 
 
@@ -197,7 +197,7 @@ def test_a_decoder_ends_when_its_reader_is_closed(hostile, tmp_path):
 
 
 def is_locked(file: Path) -> bool:
-    """A process that is alive holds the file's lock; one that is only not buried yet does not."""
+    """True if a live process holds the file's lock; a zombie does not."""
     with file.open("a") as lines:
         try:
             fcntl.flock(lines, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""Encoding what is missing, with an encoder that is made here."""
+"""Encoding of missing inputs, with a small encoder."""
 
 import time
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ from tracktokens.transforms.store.records import read_vectors, unencoded
 
 @dataclass(frozen=True)
 class LengthEncoder(Encoder):
-    """Encodes a text as its length; fails on texts that say so."""
+    """Encode a text as its length; fail on texts that ask for it."""
 
     loads: list[int] = field(default_factory=list)
 

@@ -1,4 +1,4 @@
-"""Text models to test with: the packaged MiniLM, and a tiny one with random weights."""
+"""Text models for tests: the packaged MiniLM, and a tiny one with random weights."""
 
 from collections.abc import Iterator
 from importlib.util import find_spec

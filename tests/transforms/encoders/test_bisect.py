@@ -1,4 +1,4 @@
-"""Batches that break an encoder, with encoders that are made here."""
+"""Batches that break an encoder, with small encoders."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ from tracktokens.transforms.encoders.bisect import encode_by_bisection, is_out_o
 
 
 class Fragile(LoadedEncoder):
-    """Encodes a text as its length; raises on batches as ``breaks`` says, and remembers what it was given."""
+    """Encode a text as its length; raise on batches for which ``breaks`` is true, and record all inputs."""
 
     def __init__(self, breaks: Callable[[list[str]], Exception | None], works: bool | Exception = True) -> None:
         self._breaks = breaks

@@ -1,4 +1,4 @@
-"""Devices: what this machine has, and what others would have."""
+"""Devices of this machine, and of simulated ones."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from tracktokens.transforms.encoders.devices import check_device_name, exact_dev
 
 @pytest.fixture
 def gpus(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    """Let torch say that this machine has so many CUDA devices, and nothing else but a CPU."""
+    """Let torch report a number of CUDA devices, and otherwise only a CPU."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: request.param > 0)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: request.param)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)

@@ -1,4 +1,4 @@
-"""Encoders of third parties: the one that the README shows, and those that are no good."""
+"""Third-party encoders: the one in the README, and invalid ones."""
 
 import json
 import os
@@ -21,7 +21,7 @@ Install = Callable[[str, str], None]
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
-    """Install a module of some source with an entry point, as a package on the path."""
+    """Install a module with an entry point, as a package on the path."""
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
 
     def write(source: str, entry_points: str) -> None:
@@ -35,7 +35,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
 
 
 def shown(language: str) -> str:
-    """The block of the README that shows an encoder in this language."""
+    """The README's code block of an encoder in this language."""
     blocks: list[str] = re.findall(rf"```{language}\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
     [block] = [block for block in blocks if "letters" in block]
     return block

@@ -1,4 +1,4 @@
-"""What encoders with weights share."""
+"""Code that encoders with weights share."""
 
 import pytest
 

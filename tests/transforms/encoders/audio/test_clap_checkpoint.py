@@ -58,7 +58,7 @@ WINDOWS = {
 
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of what the real library left: its weights (state.pt), and its vectors of the windows (vectors.npz)."""
+    """Folder with the real library's weights (state.pt) and vectors of the windows (vectors.npz)."""
     folder = tmp_path_factory.mktemp("clap")
     np.savez(folder / "windows.npz", **WINDOWS)
     environment = {**os.environ, "HF_HUB_CACHE": str(folder / "hub"), "HF_HUB_OFFLINE": "1"}
@@ -81,7 +81,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def checkpoint(real: Path) -> Path:
-    """A checkpoint as the published ones are: wrapped, with a prefix, a NumPy number, and position_ids."""
+    """A checkpoint like the published ones: wrapped, with a prefix, a NumPy number, and position_ids."""
     path = real / "published.pt"
     state = {f"module.{name}": value for name, value in torch.load(real / "state.pt").items()}
     state["module.text_branch.embeddings.position_ids"] = torch.arange(8)[None]
@@ -91,7 +91,7 @@ def checkpoint(real: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def loaded(checkpoint: Path, root: Path) -> LoadedClapEncoder:
-    """The encoder, loaded where no connection can be made and without laion-clap's tokenizers."""
+    """The encoder, loaded without network access and without laion-clap's tokenizers."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(socket.socket, "connect", None)
         encoder = clap_encoder(str(root), str(checkpoint), TINY).load(2)
@@ -110,7 +110,7 @@ def test_a_window_has_the_vector_that_laion_clap_gives_it(loaded: LoadedClapEnco
     ours = encode(loaded, *(f"{name}.wav" for name in WINDOWS))
     np.testing.assert_allclose(ours, np.stack([theirs[name] for name in WINDOWS]), rtol=0, atol=1e-5)
     gaps = [np.abs(ours[i] - ours[j]).max() for i in range(len(ours)) for j in range(i)]
-    assert min(gaps) > 1e-3  # or the line above would say nothing
+    assert min(gaps) > 1e-3  # or the check above would be trivial
 
 
 def test_a_long_file_has_the_mean_of_its_windows_vectors_at_unit_length(loaded: LoadedClapEncoder, real: Path) -> None:

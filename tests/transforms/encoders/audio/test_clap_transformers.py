@@ -58,14 +58,14 @@ def save_model(folder: Path, fusion: bool = False) -> Path:
     model = ClapModel(ClapConfig(text_config=text, audio_config=audio, projection_dim=DIM)).eval()
     for parameter in model.audio_model.parameters():
         if parameter.dim() > 1:
-            parameter.data.mul_(3)  # or every sound would get nearly the same vector
+            parameter.data.mul_(3)  # larger weights, or all sounds would get nearly the same vector
     model.save_pretrained(folder)
     ClapFeatureExtractor(truncation="fusion" if fusion else "rand_trunc").save_pretrained(folder)
     return folder
 
 
 def theirs(folder: Path, window: np.ndarray) -> np.ndarray:
-    """What transformers makes of a window that it is told is not part of something longer."""
+    """Vector that transformers computes of a window with ``is_longer`` false."""
     features = ClapFeatureExtractor.from_pretrained(folder)(window, sampling_rate=RATE, return_tensors="pt")
     with torch.inference_mode():
         given = (
@@ -100,7 +100,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def loaded(folder: Path, root: Path) -> LoadedClapEncoder:
-    """The encoder, loaded where no connection can be made."""
+    """The encoder, loaded without network access."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(socket.socket, "connect", None)
         return clap_encoder(str(root), str(folder)).load(2)
@@ -117,7 +117,7 @@ def test_a_window_has_the_vector_that_transformers_gives_it(loaded: LoadedClapEn
     assert ours.shape == (len(WINDOWS), DIM)
     np.testing.assert_allclose(ours, [theirs(folder, window) for window in WINDOWS.values()], rtol=0, atol=1e-5)
     gaps = [np.abs(ours[i] - ours[j]).max() for i in range(len(ours)) for j in range(i)]
-    assert min(gaps) > 1e-3  # or the line above would say nothing
+    assert min(gaps) > 1e-3  # or the check above would be trivial
 
 
 def test_a_fused_model_is_told_that_windows_are_not_longer(tmp_path: Path, root: Path) -> None:

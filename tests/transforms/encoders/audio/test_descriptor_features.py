@@ -19,7 +19,7 @@ RATE = 22_050
 
 
 def block(vector: np.ndarray, name: str) -> np.ndarray:
-    """A block of the vector in its own unit."""
+    """A block of the vector, in its unit."""
     start = sum(b.size for b in LAYOUT[: [b.name for b in LAYOUT].index(name)])
     found = next(b for b in LAYOUT if b.name == name)
     return vector[start : start + found.size] * found.scale

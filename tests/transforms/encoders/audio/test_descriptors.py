@@ -19,7 +19,7 @@ RATE = 22_050
 
 
 def pad(seed: int, seconds: float = 12.0) -> np.ndarray:
-    """A sine chord that swells at 70 beats a minute."""
+    """A sine chord that swells at 70 beats per minute."""
     rng = np.random.default_rng(seed)
     t = np.arange(round(seconds * RATE)) / RATE
     root = 110 * 2 ** (rng.integers(12) / 12)
@@ -29,7 +29,7 @@ def pad(seed: int, seconds: float = 12.0) -> np.ndarray:
 
 
 def percussion(seed: int, seconds: float = 12.0) -> np.ndarray:
-    """Noise bursts at 140 beats a minute."""
+    """Noise bursts at 140 beats per minute."""
     rng = np.random.default_rng(seed)
     t = np.arange(round(seconds * RATE)) / RATE
     since_beat = ((t + rng.random()) * 140 / 60) % 1 * 60 / 140

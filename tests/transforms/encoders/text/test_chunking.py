@@ -1,4 +1,4 @@
-"""The piece rule, on the tokenizer of a tiny model whose window is 6 word pieces."""
+"""The chunking rule, on the tokenizer of a tiny model with a window of 6 word pieces."""
 
 import sys
 from pathlib import Path

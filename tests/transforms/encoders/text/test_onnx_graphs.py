@@ -106,7 +106,7 @@ GRAPH = "onnx/model.onnx"
 
 @pytest.fixture
 def own_graph(tiny_model: Path, backend: str, empty_cache: Path) -> Path:
-    """The tiny model's folder brings a graph."""
+    """The tiny model's folder, with a graph in it."""
     sentence_encoder(str(tiny_model), backend=backend).load(threads=1)
     [exported] = empty_cache.glob("graphs/*/model.onnx")
     (tiny_model / "onnx").mkdir()

@@ -315,7 +315,7 @@ def test_out_of_memory_goes_on_with_smaller_batches(tiny_model: Path, monkeypatc
 
 @pytest.fixture
 def spoil(tiny: LoadedSentenceEncoder, monkeypatch: pytest.MonkeyPatch) -> Spoil:
-    """Run every text past a function first, which may raise; its result multiplies the text's vector."""
+    """Call a function with every text first, which may raise; its result multiplies the text's vector."""
 
     def with_effect(effect: Callable[[str], float]) -> None:
         transformer = tiny.transformer
