@@ -65,7 +65,7 @@ format: setup ## Fix style where ruff can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-# bench_playlists.py needs real playlists, and bench_vectors.py needs 16 GB of disk: run them by hand.
+# bench_playlists.py needs real playlists, and bench_precomputed.py needs 16 GB of disk: run them by hand.
 bench: setup ## Run the benchmarks that need no data of their own (a quarter of an hour)
 	@for stage in text audio codebooks tokenize matching; do echo "== $$stage"; $(BIN)/python benchmarks/bench_$$stage.py || exit 1; done
 

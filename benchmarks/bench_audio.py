@@ -1,13 +1,13 @@
-"""How many tracks a second the audio stage encodes, against a plain loop over the same files in the same run.
+"""Compare the audio stage with a plain loop over the same files: tracks per second.
 
     python benchmarks/bench_audio.py                 24 synthesised files of three minutes: FLAC, Ogg Vorbis and MP3
-    python benchmarks/bench_audio.py --files 200     so many of them
+    python benchmarks/bench_audio.py --files 200     as many such files
     python benchmarks/bench_audio.py FOLDER          every audio file under FOLDER
-    python benchmarks/bench_audio.py --clap          CLAP of random weights, HTSAT-tiny; there is no plain loop of it
+    python benchmarks/bench_audio.py --clap          CLAP with random weights, HTSAT-tiny; without a plain loop
 
-Each contestant is a process that may use so many CPUs and no other, its decoders included (on Linux). They take turns
-over all the files, and each one's best round counts: on a shared machine that is the round that was disturbed least.
-CPU time is that of the process and its decoders: it tells what is possible where others take the cores.
+Each contestant is a process that is pinned, with its decoders, to a number of CPUs (on Linux). They take turns over all
+files, and the best round of each counts: on a shared machine that is the least disturbed one. CPU time is that of the
+process and its decoders: it shows the possible speed where other work takes the cores.
 """
 
 import argparse
@@ -43,7 +43,7 @@ AUDIO_SUFFIXES = {*SUFFIXES, ".wav", ".opus", ".aiff"}
 CLAP_MODEL = "HTSAT-tiny"
 
 Loop = Callable[[Sequence[str]], None]
-"""Encodes the files of these names."""
+"""Function that encodes the named files."""
 
 
 def main() -> None:
@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def found(folder: Path) -> list[str]:
-    """Name the audio files below a folder."""
+    """List the audio files below a folder."""
     return [str(p.relative_to(folder)) for p in folder.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES]
 
 
@@ -85,7 +85,7 @@ def write_song(path: Path, rng: np.random.Generator, rate: int = 44_100) -> None
 
 
 def plain_descriptors(y: npt.NDArray[np.float32], sr: int) -> npt.NDArray[np.float64]:
-    """Compute the descriptors as one writes them with librosa, sharing one spectrogram."""
+    """Compute the descriptors with librosa calls that share one spectrogram."""
     magnitude = np.abs(librosa.stft(y, n_fft=N_FFT, hop_length=HOP))
     mel = librosa.power_to_db(librosa.feature.melspectrogram(S=magnitude**2, sr=sr, n_mels=N_MELS))
     mfcc = librosa.feature.mfcc(S=mel, n_mfcc=20)
@@ -116,7 +116,7 @@ def describe_whole(y: npt.NDArray[np.float32], sr: int) -> npt.NDArray[np.float3
 
 
 def plain_loop(describe_file: Callable[[npt.NDArray[np.float32], int], object], root: str, cpus: int) -> Loop:
-    """Load whole files with librosa, one after the other."""
+    """Load whole files with librosa, one by one."""
 
     def loop(names: Sequence[str]) -> None:
         for name in names:
@@ -127,7 +127,7 @@ def plain_loop(describe_file: Callable[[npt.NDArray[np.float32], int], object], 
 
 
 def stage(encoder: Callable[[str], Encoder], root: str, cpus: int) -> Loop:
-    """Do what a worker of the job does, on as many threads as it has CPUs."""
+    """Encode as a worker of the job does, with one thread per CPU."""
     loaded = encoder(root).load(cpus)
 
     def loop(names: Sequence[str]) -> None:
@@ -144,7 +144,7 @@ def clap(checkpoint: str, root: str) -> Encoder:
 
 @dataclass(frozen=True)
 class Contestant:
-    """A way to encode files, and how many CPUs it may use."""
+    """A way to encode files, and its number of CPUs."""
 
     label: str
     start: Callable[[str, int], Loop]
@@ -176,14 +176,14 @@ def clap_contestants(scratch: Path) -> list[Contestant]:
 
 
 class Time(NamedTuple):
-    """What a round took, in seconds: by the clock, and of CPUs."""
+    """Seconds of a round: wall time and CPU time."""
 
     wall: float
     cpu: float
 
 
 def measure(contestants: list[Contestant], root: str, names: list[str], rounds: int) -> dict[Contestant, Time]:
-    """Let contestants take turns; return what each one's best round took."""
+    """Let contestants take turns; return the best round of each."""
     connections = {contestant: started(contestant, root) for contestant in contestants}
     best = dict.fromkeys(contestants, Time(float("inf"), float("inf")))
     for round_names in [names[:2], *[names] * rounds]:  # imports, compilation and the start of decoders do not count
@@ -220,7 +220,7 @@ def serve(connection: "Connection[Time, list[str]]", contestant: Contestant, roo
 
 
 def cpu_seconds() -> float:
-    """CPU time of this process and of its children, as far as the system tells: Linux does, in /proc."""
+    """CPU time of this process and its children, where the system reports it: Linux does, in /proc."""
     children = [pid for task in Path("/proc/self/task").glob("*/children") for pid in task.read_text().split()]
     fields = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in children]
     ticks = sum(int(user) + int(system) for user, system in (stat[11:13] for stat in fields))

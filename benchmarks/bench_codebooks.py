@@ -1,11 +1,11 @@
-"""Learn a codebook of 1,024 codes by our fit, scikit-learn's mini-batches and faiss: inertia and time, in turn.
+"""Compare our fit of 1,024 codes with scikit-learn's mini-batches and faiss: inertia and time.
 
     python benchmarks/bench_codebooks.py [--store STORE] [--rounds 1]
 
-Two sets of vectors: 262,144 x 384 made ones, around 3,000 centres with power-law sizes; and the metadata vectors of a
-store, where one is given. Every side begins with the same float16 vectors and makes of them what it needs: ours merges
-equal ones as well. Inertia is the mean squared distance of all vectors, scaled to unit length, to their centroid. The
-last lines time ``assign`` over the bare product of the same float32 vectors and centroids.
+Two sets of vectors: 262,144 x 384 synthetic ones, around 3,000 centres with power-law sizes; and, with ``--store``, the
+metadata vectors of a store. All sides start from the same float16 vectors and convert them: ours also merges equal
+ones. Inertia is the mean squared distance of all vectors, scaled to unit length, to their centroid. The last lines
+compare ``assign`` with the bare product of the same float32 vectors and centroids.
 """
 
 import argparse
@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--store", type=Path, help="a store with metadata vectors")
     parser.add_argument("--rounds", type=int, default=1)
     arguments = parser.parse_args()
-    warnings.simplefilter("ignore")  # faiss would like more points, scikit-learn tells of its threads
+    warnings.simplefilter("ignore")  # faiss asks for more points, scikit-learn warns about threads
     sets = {"made": make_vectors()}
     if arguments.store:
         sets["metadata"] = read_vectors(arguments.store)
@@ -67,7 +67,7 @@ def make_vectors(seed: int = 0) -> Halves:
 
 
 def read_vectors(store: Path) -> Halves:
-    """All metadata vectors of a store."""
+    """Read all metadata vectors of a store."""
     paths = sorted(store.glob("vectors/metadata/*/bucket=*/*.parquet"))
     return np.concatenate([as_matrix(pq.read_table(path)["vector"].combine_chunks()) for path in paths])
 
@@ -115,7 +115,7 @@ def unit_length(vectors: npt.NDArray[np.floating]) -> Floats:
 
 
 def inertia(centroids: Floats, vectors: Halves) -> float:
-    """Mean squared distance to the nearest centroid, the same way for all sides."""
+    """Mean squared distance to the nearest centroid, computed alike for all sides."""
     index = faiss.IndexFlatL2(vectors.shape[1])
     index.add(np.ascontiguousarray(centroids, np.float32))
     blocks = (vectors[start : start + PRODUCT_ROWS] for start in range(0, len(vectors), PRODUCT_ROWS))
@@ -123,7 +123,7 @@ def inertia(centroids: Floats, vectors: Halves) -> float:
 
 
 def compare_assign(name: str, vectors: Halves) -> None:
-    """Time assignment of stored vectors against the product that it cannot do without."""
+    """Time the assignment of stored vectors and the matrix product that it needs at least."""
     centroids = unit_length(vectors[:CODES])
     codebook = Codebook("metadata", "", Preprocessing(unit_length=True), centroids, CODES)
     points, ratios = unit_length(vectors), []

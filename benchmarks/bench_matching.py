@@ -1,17 +1,17 @@
-"""From tokens back to tracks: the best 100 of 1,000,000 by tokens, by a polars expression, and by faiss; in one thread.
+"""Find the best 100 of 1,000,000 tracks by tokens, by a polars expression, and by faiss; in one thread.
 
     python benchmarks/bench_matching.py [--tracks 1000000 ...] [--queries 40] [--hnsw-tracks 100000]
 
-Made tracks: 3,000 clusters with power-law sizes. A track's vector has 384 dimensions; half of its codes are its
-cluster's, the others those of another track. Queries are the tokens, and the vectors, of tracks: all five tokens;
+Synthetic tracks: 3,000 clusters with power-law sizes. A track's vector has 384 dimensions; half of its codes are its
+cluster's, the others are those of another track. Queries are the tokens, and the vectors, of tracks: all five tokens;
 playlist and audio; and all but playlist. The sides take turns. polars computes the exact mode's
 score of every row and keeps the largest; it must find the same scores. faiss finds tracks by their vectors, which is
 another ranking: only its time is compared.
 
-Times of searches and steps are CPU time, of which other work on the machine takes nothing away.
+Times of searches and steps are CPU time, which other work on the machine does not change.
 
-HNSW takes long to build, so the number of tracks that it gets can be smaller. The last lines give the time of a
-decoding step under ``CatalogConstraint`` for eight rows, and of reading a release.
+HNSW takes long to build, so it can have fewer tracks. The last lines show the time of a decoding step under
+``CatalogConstraint`` for eight rows, and of reading a release.
 """
 
 import argparse
@@ -103,7 +103,7 @@ def compare(tracks: int, queries: int, hnsw: bool) -> None:
 
 
 def timed(sides: dict[str, Callable[[int], object]], queries: int) -> dict[str, list[float]]:
-    """Milliseconds of each side for each query. The sides take turns, each with a few queries and one more before them.
+    """Milliseconds per side and query. The sides take turns, each with a few queries after one warm-up query.
 
     A flat search reads 1.5 GB: after each query it would leave nothing of the others in the cache.
     """
@@ -130,7 +130,7 @@ def report(kind: str, taken: dict[str, list[float]]) -> None:
 
 
 def polars_side(codes: Codes) -> Callable[[Codes], npt.NDArray[np.float64]]:
-    """The exact mode's score as an expression over a table whose missing codes are -1, without nulls to handle."""
+    """Build the exact mode's score as an expression over a table whose missing codes are -1, so without nulls."""
     import polars as pl
 
     table = pl.DataFrame({modality: np.ascontiguousarray(codes[:, m]) for m, modality in enumerate(MODALITIES)})
@@ -157,7 +157,7 @@ def require_same_scores(index: TokenIndex, polars: Callable[[Codes], npt.NDArray
 
 
 def dense_sides(vectors: Floats, hnsw: bool) -> dict[str, Callable[[Floats], object]]:
-    """Searches of faiss by inner product; HNSW with 32 links a track and a beam of 128, built with all cores."""
+    """Build faiss searches by inner product; HNSW with 32 links per track and a beam of 128, built with all cores."""
     import faiss
 
     flat = faiss.IndexFlatIP(DIM)
@@ -177,7 +177,7 @@ def dense_sides(vectors: Floats, hnsw: bool) -> dict[str, Callable[[Floats], obj
 
 
 def make_codes(tracks: int) -> tuple[npt.NDArray[np.int64], Codes]:
-    """The cluster of each track, and a code matrix."""
+    """Draw the cluster of each track, and a code matrix."""
     draw = np.random.default_rng(0)
     sizes = (np.arange(CLUSTERS) + 20.0) ** -0.8
     clusters = draw.choice(CLUSTERS, tracks, p=sizes / sizes.sum())
@@ -191,7 +191,7 @@ def make_codes(tracks: int) -> tuple[npt.NDArray[np.int64], Codes]:
 
 
 def make_vectors(clusters: npt.NDArray[np.int64]) -> Floats:
-    """Vectors of unit length round the centres of their clusters."""
+    """Draw vectors of unit length around the centres of their clusters."""
     draw = np.random.default_rng(2)
     centres = draw.standard_normal((CLUSTERS, DIM), np.float32)
     vectors = np.empty((len(clusters), DIM), np.float32)
@@ -207,7 +207,7 @@ def make_similarities() -> list[CodeSimilarity]:
 
 
 def make_centroids() -> dict[str, Floats]:
-    """Centroids in 32 groups, so that codes have others near them."""
+    """Draw centroids in 32 groups, so that codes have close neighbours."""
     draw = np.random.default_rng(3)
     return {
         modality: (draw.standard_normal((32, dim))[np.arange(CODES) % 32] + draw.standard_normal((CODES, dim))).astype(
@@ -218,7 +218,7 @@ def make_centroids() -> dict[str, Floats]:
 
 
 def time_constraint(tracks: int) -> None:
-    """A decoding step for eight rows, by how many codes of a track stand there."""
+    """Time a decoding step for eight rows, by the number of codes already written."""
     import torch
 
     torch.set_num_threads(1)
@@ -246,7 +246,7 @@ def time_constraint(tracks: int) -> None:
 
 
 def make_context(rows: Codes, ids: dict[str, int], length: int, draw: np.random.Generator) -> npt.NDArray[np.int64]:
-    """Random words, with a whole track among them, and at their end a track with ``length`` codes; none for -1."""
+    """Draw random words that contain a whole track, and end with ``length`` codes of a track; none for -1."""
     strings = token_strings(as_batch(rows), CODES).to_pylist()
     tokens = [[ids[f"<|{name}|>"] for name in f"track|><|{text[2:-2]}".split("|><|")] for text in strings]
     context = draw.integers(0, MODEL_VOCABULARY, (len(rows), CONTEXT))
@@ -267,7 +267,7 @@ def timed_step(constraint: CatalogConstraint, context: object, scores: object) -
 
 
 def time_reading(tracks: int) -> None:
-    """Reading a release of so many tracks, from Parquet to an index, twice."""
+    """Time reading a release from Parquet to an index, twice."""
     with tempfile.TemporaryDirectory() as folder:
         store, release = write_release(folder, tracks)
         for _ in range(2):
@@ -277,7 +277,7 @@ def time_reading(tracks: int) -> None:
 
 
 def write_release(root: str, tracks: int) -> tuple[Store, ReleaseManifest]:
-    """As much of a store as is read: bundle, token table and catalog."""
+    """Write the parts of a store that are read: bundle, token table and catalog."""
     store = Store.open_or_create(root, tracks)
     plain = Preprocessing(unit_length=False)
     books = [Codebook(modality, "made", plain, points, CODES) for modality, points in make_centroids().items()]

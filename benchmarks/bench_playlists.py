@@ -1,12 +1,12 @@
-"""Measure playlist vectors on real playlists: continuation of playlists that were held out, and how rare tracks fare.
+"""Measure playlist vectors on real playlists: continuation of held-out playlists, and neighbours of rare tracks.
 
     python benchmarks/bench_playlists.py PLAYLISTS.parquet [--set epochs=20 --set dim=64 ...]
 
-A fifth of the playlists is held out. Of each, the vectors of the first half's tracks, scaled to length 1, are
-averaged, and all other trained tracks are ranked by cosine. ``hit`` is the share of playlists of which a track of the
-second half is among the first 100, ``next`` that of which the very next track is. A held-out playlist of which one half
-names no trained track is missed. ``popular`` is ``hit`` if the 100 most frequent other tracks are proposed instead.
-``rare`` is the share of tracks with one entry whose nearest track stands in the same playlist.
+A fifth of the playlists is held out. Of each, the vectors of the first half's tracks, scaled to length 1, are averaged,
+and all other trained tracks are ranked by cosine. ``hit`` is the share of playlists with a track of the second half
+among the first 100, ``next`` the share with the very next track among them. A held-out playlist counts as a miss if one
+half has no trained track. ``popular`` is ``hit`` of the 100 most frequent other tracks. ``rare`` is the share of tracks
+with one entry whose nearest track is in the same playlist.
 """
 
 import argparse
@@ -36,14 +36,14 @@ def read_corpus(path: str) -> pa.Table:
 
 
 def coded(corpus: pa.Table, keys: pa.FixedSizeBinaryArray) -> Playlists:
-    """Return each playlist as rows of ``keys``, -1 for a track that is not there."""
+    """Return each playlist as rows of ``keys``, -1 for an unknown track."""
     lists = corpus.column("track_keys").combine_chunks()
     rows = pc.fill_null(pc.index_in(lists.flatten(), value_set=keys), -1).to_numpy().astype(np.int64)
     return np.split(rows, np.cumsum(lists.value_lengths().to_numpy())[:-1])
 
 
 def continuation(unit: npt.NDArray[np.float32], counts: npt.NDArray[np.int64], held_out: Playlists) -> dict[str, float]:
-    """Return the shares of held-out playlists that are continued rightly."""
+    """Return the shares of held-out playlists that are continued correctly."""
     hits = np.array([_hits(unit, counts, playlist) for playlist in held_out])
     return dict(zip(("hit", "next", "popular"), hits.mean(axis=0).round(3).tolist(), strict=True))
 
@@ -65,7 +65,7 @@ def _best(score: npt.NDArray[np.float32 | np.float64], seen: npt.NDArray[np.int6
 
 
 def rare_neighbours(unit: npt.NDArray[np.float32], counts: npt.NDArray[np.int64], trained: Playlists) -> float:
-    """Return, for up to 2,000 tracks with one entry, how often the nearest track stands in the same playlist."""
+    """Return, for up to 2,000 tracks with one entry, how often the nearest track is in the same playlist."""
     home = {track: playlist for playlist in trained for track in playlist.tolist()}
     rare = np.flatnonzero(counts == 1)
     rare = np.random.default_rng(0).choice(rare, min(2_000, len(rare)), replace=False)

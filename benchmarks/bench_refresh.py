@@ -1,11 +1,11 @@
-"""The nightly refresh over the first run: wall time, and peak memory, on a catalog whose vectors are given.
+"""Compare a refresh with the first run on a catalog of precomputed embeddings: wall time and peak memory.
 
     python benchmarks/bench_refresh.py [--tracks 1000000] [--workers 2] [--folder FOLDER]
 
-The catalog of ``bench_vectors.py`` in part files of 16,384 rows is tokenized; then one row in a hundred is edited, as
-many are added and removed, and it is refreshed from the same store: with nothing changed, with the changes spread over
-all part files, and with the changed rows in part files of their own, as a pipeline writes that appends what it made.
-A refresh runs in one process: it is over before others would have started.
+The catalog of ``bench_precomputed.py`` in part files of 16,384 rows is tokenized. Then one row in a hundred is edited,
+and as many are added and removed. It is refreshed from the same store three times: unchanged, with the changes spread
+over all part files, and with the changed rows in separate part files, as an appending pipeline writes them.
+A refresh runs in one process: it ends before further workers would have started.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from bench_vectors import CENTRES, DIMS, measured_run, vectors_batch, vectors_schema
+from bench_precomputed import CENTRES, DIMS, measured_run, vectors_batch, vectors_schema
 
 from tracktokens.pipelines.encoder_config import PrecomputedConfig, VectorSources
 from tracktokens.pipelines.jobs.refresh import RefreshJob
@@ -26,14 +26,14 @@ from tracktokens.pipelines.runner import PipelineRunner
 
 PART_ROWS = 1 << 14
 CHANGED = 100
-"""One row in so many is edited, one removed, and one added."""
+"""One row in this many is edited, one removed, and one added."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tracks", type=int, default=1_000_000)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--folder", type=Path, help="where the catalogs are kept; a temporary folder when not given")
+    parser.add_argument("--folder", type=Path, help="folder for the catalogs (default: a temporary folder)")
     parser.add_argument("--job", nargs=3, metavar=("JOB", "CATALOG", "STORE"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.job:
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def compare(folder: Path, tracks: int, workers: int) -> None:
-    """Make the catalogs, and measure."""
+    """Write the catalogs and measure."""
     catalogs = {name: folder / f"{name}-{tracks}" for name in ("first", "spread", "apart")}
     makers: dict[str, Callable[[Path, int, Path], None]] = {"first": first, "spread": spread, "apart": apart}
     for name, path in catalogs.items():
@@ -60,30 +60,30 @@ def compare(folder: Path, tracks: int, workers: int) -> None:
             copy = f"{stores}/copy"
             shutil.copytree(store, copy, copy_function=link)
             current.unlink()
-            current.symlink_to(catalogs[name].resolve())  # where it lay: its files are told by their paths
+            current.symlink_to(catalogs[name].resolve())  # same path: paths identify the files
             spent = measured_run(label, __file__, ["refresh", str(current), copy], workers=1)
             print(f"  over the first run: {spent / base:.3f}", flush=True)
             shutil.rmtree(copy)
 
 
 def link(source: str, target: str) -> None:
-    """Copy a store's file by a second name: files of a store are never changed, only replaced."""
+    """Hard-link a store's file: files of a store are replaced, never changed."""
     Path(target).hardlink_to(source)
 
 
 def first(folder: Path, tracks: int, _: Path) -> None:
-    """Write tracks and vectors, clustered as real ones are."""
+    """Write tracks and clustered vectors."""
     write(folder, np.arange(tracks), lambda modality, rows: make_vectors(modality, rows, edited=False))
 
 
 def spread(folder: Path, tracks: int, _: Path) -> None:
-    """Write all of the catalog anew, one row in a hundred edited, one gone, and as many more at the end."""
+    """Write the whole catalog again, with one row in a hundred edited, one removed, and as many added at the end."""
     rows = np.arange(tracks + tracks // CHANGED)
     write(folder, rows[rows % CHANGED != 1], lambda modality, rows: make_vectors(modality, rows, edited=True))
 
 
 def apart(folder: Path, tracks: int, before: Path) -> None:
-    """Write the changed rows into part files before the old ones, where they win."""
+    """Write the changed rows into part files that sort before the old ones and take precedence."""
     rows = np.arange(tracks + tracks // CHANGED)
     left = rows[rows % CHANGED != 1]
     write_tracks(folder, left)
@@ -118,7 +118,7 @@ def names(rows: np.ndarray) -> pa.Array:
 
 
 def make_vectors(modality: str, rows: np.ndarray, edited: bool) -> np.ndarray:
-    """Vectors of tracks, the same for a row wherever it stands; one row in a hundred turned round where edited."""
+    """Return vectors that depend on the row number only; if edited, one row in a hundred is negated."""
     dim = DIMS[modality]
     centres = np.random.default_rng(dim).standard_normal((CENTRES, dim), np.float32)
     vectors = np.empty((len(rows), dim), np.float32)
@@ -133,7 +133,7 @@ def make_vectors(modality: str, rows: np.ndarray, edited: bool) -> np.ndarray:
 
 
 def work(job: str, catalog: str, store: str, workers: int) -> None:
-    """Tokenize or refresh a catalog, and say how long each stage took."""
+    """Tokenize or refresh a catalog, and print the time of each stage."""
     choices = {m: PrecomputedConfig(f"{catalog}/{m}", source=f"bench-{m}") for m in DIMS}
     given, tracks = VectorSources(vectors=choices).given(), f"{catalog}/tracks.parquet"
     jobs = {"run": RunJob(tracks, store, {}, vectors=given), "refresh": RefreshJob(tracks, store, {}, vectors=given)}

@@ -1,13 +1,13 @@
-"""Our text encoder against plain ``SentenceTransformer.encode`` on the same texts, and its backends against torch.
+"""Compare the text encoder with plain ``SentenceTransformer.encode`` on the same texts, and its backends with torch.
 
     python benchmarks/bench_text.py [--tracks TRACKS.parquet] [--threads 1]
     python benchmarks/bench_text.py --backends [--tracks TRACKS.parquet] [--codebooks STORE/codebooks/BUNDLE]
 
-All sides take turns on parts of the texts, so that a busy machine slows all. The first ratio is the median over the
-parts of wall times; the second one is of all the processor time, which other processes disturb less.
+All sides take turns on parts of the texts, so that a busy machine slows all of them. The first ratio is the median wall
+time over the parts; the second is total processor time, which other processes disturb less.
 
-``--backends`` also tells how many texts get the token that they have with torch in float32: from the codebooks given,
-or from codebooks of 1,024 codes learned here from those texts' vectors.
+``--backends`` also counts texts with the same token as with torch in float32: from the codebooks of ``--codebooks``, or
+from codebooks of 1,024 codes trained here on those texts' vectors.
 """
 
 import argparse
@@ -45,7 +45,7 @@ LYRICS_TEXTS = 100
 SYLLABLES = ("la", "na", "mo", "ri", "ve", "so", "ta", "lu", "ka", "sha", "dor", "min", "fel", "ray", "ston", "ther")
 CHUNKS = 6
 PLAIN_BATCH = 32
-"""What ``encode`` takes by itself."""
+"""Default of ``encode``."""
 BACKENDS = [(TORCH, FLOAT32), (TORCH, BFLOAT16), (ONNX, FLOAT32), (ONNX, INT8), (OPENVINO, FLOAT32), (OPENVINO, INT8)]
 CODES = 1024
 
@@ -110,14 +110,14 @@ def time_texts(tracks: pa.RecordBatch) -> None:
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of one call: by the clock, and of processor time in all threads."""
+    """Seconds of one call: wall time, and processor time of all threads."""
 
     wall: float
     processor: float
 
 
 def compare(label: str, encoder: LoadedSentenceEncoder, texts: pa.StringArray, same_pieces: bool) -> None:
-    """Time ours on texts against the plain model on the same, or on the pieces that ours makes of them."""
+    """Time our encoder and the plain model on the same texts, or on the chunks that our encoder makes of them."""
     ours, theirs = [], []
     size = -(-len(texts) // CHUNKS)
     for number, chunk in enumerate(texts.slice(start, size) for start in range(0, len(texts), size)):
@@ -141,7 +141,7 @@ def report(label: str, texts: int, ours: list[Timing], theirs: list[Timing]) -> 
 
 
 def speedup(side: list[Timing], baseline: list[Timing]) -> tuple[float, float]:
-    """How many times as fast as the baseline a side is: by the clock, and by processor time."""
+    """Speed of a side relative to the baseline: by wall time, and by processor time."""
     wall = statistics.median(slow.wall / fast.wall for fast, slow in zip(side, baseline, strict=True))
     return wall, sum(timing.processor for timing in baseline) / sum(timing.processor for timing in side)
 
@@ -180,7 +180,7 @@ def unit(vectors: npt.NDArray[np.float16]) -> npt.NDArray[np.float32]:
 def take_turns(
     encoders: list[LoadedSentenceEncoder], texts: pa.StringArray
 ) -> tuple[list[list[Timing]], list[npt.NDArray[np.float16]]]:
-    """Let encoders take turns on parts of the texts; return each one's timings, and its vectors as they are stored."""
+    """Let encoders take turns on parts of the texts; return the timings and stored vectors of each."""
     timings: list[list[Timing]] = [[] for _ in encoders]
     vectors: list[list[npt.NDArray[np.float16]]] = [[] for _ in encoders]
 

@@ -1,7 +1,7 @@
 """Time the tokenize job against a bare faiss and pyarrow loop, on 1,000,000 stored vectors of 384 dimensions.
 
 Both read the same float16 Parquet files and write a Parquet file of keys and codes for each bucket. The job also
-checks its inputs, joins them with what is stored, and measures distances and margins. Each has a process of its own.
+checks its inputs, joins them with stored codes, and computes distances and margins. Each side has its own process.
 
     python benchmarks/bench_tokenize.py [--vectors 1000000] [--rounds 3]
 """
@@ -41,7 +41,7 @@ CATALOG = "benchmark"
 
 
 def main() -> None:
-    """Run the benchmark, or one side of it in a process of its own."""
+    """Run the benchmark, or one side of it in its own process."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--vectors", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=3)
@@ -73,7 +73,7 @@ def compare(vectors: int, rounds: int) -> None:
 
 
 def timed(side: str, store: Store, bundle: str) -> tuple[float, float]:
-    """Seconds of work inside a fresh process, without its imports, and the process's peak memory in GiB."""
+    """Return the seconds of work in a fresh process, without its imports, and its peak memory in GiB."""
     shutil.rmtree(Path(store.root) / "codes", ignore_errors=True)
     command = [sys.executable, __file__, "--side", side, store.root, bundle]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -86,7 +86,7 @@ def timed(side: str, store: Store, bundle: str) -> tuple[float, float]:
 
 
 def run_job(root: str, bundle: str) -> None:
-    """The tokenize job, in this process."""
+    """Run the tokenize job in this process."""
     start = time.perf_counter()
     counts = TokenizeJob(root, bundle, CATALOG).run(PipelineRunner())
     seconds = time.perf_counter() - start
@@ -95,7 +95,7 @@ def run_job(root: str, bundle: str) -> None:
 
 
 def run_loop(root: str, bundle: str) -> None:
-    """What one would write by hand: read, search, write."""
+    """Run the hand-written loop: read, search, write."""
     import faiss
 
     start = time.perf_counter()
@@ -119,7 +119,7 @@ def run_loop(root: str, bundle: str) -> None:
 
 
 def make_store(root: str, count: int) -> str:
-    """Make a store with a catalog, its metadata vectors and a bundle, without the jobs; return the bundle's id."""
+    """Write a store with a catalog, its metadata vectors and a bundle, without the jobs; return the bundle's id."""
     store = Store.open_or_create(root, count)
     generator = np.random.default_rng(0)
     centres = generator.standard_normal((CODES, DIM), np.float32)
@@ -144,7 +144,7 @@ def make_store(root: str, count: int) -> str:
 
 
 def random_keys(count: int, bucket: int, buckets: int, generator: np.random.Generator) -> pa.Array:
-    """Random keys of one bucket."""
+    """Draw random keys of one bucket."""
     raw = generator.integers(0, 256, (count, 16), np.uint8)
     prefix = (bucket << 16) // buckets + generator.integers(0, (1 << 16) // buckets, count)
     raw[:, 0], raw[:, 1] = prefix >> 8, prefix & 0xFF
@@ -152,7 +152,7 @@ def random_keys(count: int, bucket: int, buckets: int, generator: np.random.Gene
 
 
 def catalog_manifest(tracks: int) -> CatalogManifest:
-    """What a scan would have said of this catalog."""
+    """Return the result that a scan of this catalog would have."""
     counts = dict.fromkeys(MODALITIES, 0) | {METADATA: tracks}
     return CatalogManifest(
         CATALOG, None, tracks, tracks, 0, {METADATA: ENCODER}, counts, counts, {}, {}, {}, {}, {}, []

@@ -1,11 +1,11 @@
-"""What becomes of odd and damaged audio files, against what libsndfile and FFmpeg made of each.
+"""Check the outcome of odd and damaged audio files against libsndfile and FFmpeg.
 
     python benchmarks/odd_audio.py FOLDER
 
 FOLDER holds the files and a ``manifest.csv``: ``file``, relative to the folder above, and ``soundfile_seconds`` and
-``ffmpeg_seconds``, what each library decoded; empty where it decoded nothing. The files go through the descriptor
-encoder, and through decoding and preprocessing for CLAP. Ends with 1 if a file breaks the rule: at least a second that
-either library decodes gives a vector.
+``ffmpeg_seconds``, the seconds that each library decoded; empty if none. The files go through the descriptor
+encoder, and through decoding and preprocessing for CLAP. Exits with 1 if a file breaks the rule: a file of
+which either library decodes at least a second has a vector.
 """
 
 import csv
@@ -63,7 +63,7 @@ def clap_outcome(name: str, read: DecodedFile) -> str | Failure:
 
 
 def report(title: str, names: list[str], seconds: list[float], outcomes: list[str | Failure]) -> list[str]:
-    """Print how many files had which outcome by what the libraries decoded; return those that break the rule."""
+    """Print counts of outcomes by the libraries' results; return files that break the rule."""
     kinds = [outcome.reason if isinstance(outcome, Failure) else outcome for outcome in outcomes]
     lengths = [next(label for least, label in AT_LEAST.items() if decoded >= least) for decoded in seconds]
     counts = Counter(zip(lengths, kinds, strict=True))

@@ -2,9 +2,9 @@
 
     python examples/convert_cpcd.py cpcd_v1.dialogs.dev.jsonl conversations.jsonl [--prefix cpcd:]
 
-The dataset (Chaganty et al., arXiv 2303.06791, CC BY 4.0) has turns of a user and a system that searches; what the user
-likes of the results is what the system is taken to recommend in that turn. A track's id is the dataset's own with
-``--prefix`` before it. Turns without text are left out.
+The dataset (Chaganty et al., arXiv 2303.06791, CC BY 4.0) has turns of a user and a search system; the results that the
+user likes count as the system's recommendations in that turn. A track's id is the dataset's id with ``--prefix`` before
+it. Turns without text are skipped.
 """
 
 import argparse
@@ -20,7 +20,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dialogs", type=Path, help="JSON Lines, may be compressed (.gz)")
     parser.add_argument("out", type=Path)
-    parser.add_argument("--prefix", default="", help="what comes before the dataset's track ids in the catalog")
+    parser.add_argument("--prefix", default="", help="prefix of the dataset's track ids in the catalog")
     args = parser.parse_args()
     opener = gzip.open if args.dialogs.suffix == ".gz" else open
     with opener(args.dialogs, "rt", encoding="utf-8") as lines, args.out.open("w", encoding="utf-8") as out:
@@ -31,7 +31,7 @@ def main() -> None:
 
 
 def messages(turns: list[dict[str, Any]], prefix: str) -> Iterator[dict[str, Any]]:
-    """Two messages a turn."""
+    """Yield the two messages of each turn."""
     for turn in turns:
         liked = [prefix + track_id for track_id in turn["liked_results"]]
         if turn["user_query"]:

@@ -1,4 +1,4 @@
-r"""Teach a tiny Llama the tokens of a release, and ask it for music in conversations that it has not read.
+r"""Teach a tiny Llama the tokens of a release, and ask it for music in held-out conversations.
 
     make demo
     .venv/bin/python examples/train_tiny.py --store demo/store \
@@ -6,18 +6,18 @@ r"""Teach a tiny Llama the tokens of a release, and ask it for music in conversa
 
 The steps are those for a large model; only the sizes differ:
 
-1. A language model that knows no tokens. Here a small one is trained on the same music in plain words, so that its rows
-   mean something; otherwise this is the model that you have.
+1. A language model without the tokens. Here a small one is trained on the same music in plain words, so that its
+   embedding rows are meaningful; in practice this is your model.
 2. ``tracktokens vocabulary apply`` adds the tokens, with either ``--init``.
 3. Fine-tuning on the lines of ``tracktokens render tracks``, name to tokens and tokens to name, and on those of
-   ``tracktokens render conversations``. The loss is that of what the assistant says: the chat template marks it.
-4. Held-out conversations are answered: the model writes the words of its answer up to its first track, and then beams
-   under ``CatalogConstraint`` write the most likely token tuples, and ``TokenIndex`` tells whose these are, the first
-   in its order where tracks share a tuple. Ten tracks are compared with what the assistant recommended there. The same
-   beams without the constraint show what it is for.
+   ``tracktokens render conversations``. The loss covers the assistant's messages, which the chat template marks.
+4. Held-out conversations are answered. The model writes its answer up to the first track. Then beams under
+   ``CatalogConstraint`` write the most likely token tuples, and ``TokenIndex`` looks up their tracks; of tracks with
+   the same tuple, the first in its order counts. Ten tracks are compared with the assistant's recommendation. The same
+   beams without the constraint show its effect.
 
-Conversations are divided before anything is trained. A held-out request is left out where a training conversation has
-the same words, and the same turns before them.
+Conversations are split before any training. A held-out request is dropped if a training conversation has the same
+request after the same turns.
 """
 
 import argparse
@@ -65,13 +65,13 @@ TEMPLATE = (
     "{% generation %}{{ message.content }}<|end|>{% endgeneration %}{% else %}{{ message.content }}<|end|>{% endif %}"
     "{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
-"""How a chat becomes one text. ``generation`` marks what the loss is taken of."""
+"""Template that turns a chat into one text. ``generation`` marks the parts that the loss covers."""
 
 UNLEARNED = -100
-"""Label of a token whose loss does not count."""
+"""Label of a token without loss."""
 
 HELD_OUT = 0.2
-"""Share of the conversations that is not trained on."""
+"""Share of the conversations that are held out."""
 
 TOP = 10
 """Tracks that answer a request."""
@@ -79,15 +79,15 @@ TOP = 10
 BEAMS = 20
 
 FREE = 100
-"""Requests that are answered without the constraint, too."""
+"""Number of requests that are also answered without the constraint."""
 
 OPENING = 24
-"""An answer has at most so many tokens before its first track."""
+"""Maximum number of tokens of an answer before its first track."""
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """How large the model is, and how long it learns; a step is a batch."""
+    """Sizes of the model and number of training steps; a step is a batch."""
 
     words: int = 1_500
     hidden: int = 128
@@ -102,16 +102,16 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Request:
-    """What a model is asked, and how the assistant answered.
+    """A request to the model, and the assistant's answer.
 
     Attributes:
-        before: what was said before, with tokens.
-        answer: what the assistant said, with tokens.
-        named: ids of the tracks that were named before. They are not recommended again.
+        context: messages before the answer, with tokens.
+        answer: the assistant's message, with tokens.
+        named: ids of the tracks that were named earlier. They are not recommended again.
         truth: ids of the tracks of the answer.
     """
 
-    before: Chat
+    context: Chat
     answer: dict[str, Any]
     named: frozenset[str]
     truth: frozenset[str]
@@ -119,14 +119,14 @@ class Request:
 
 @dataclass(frozen=True)
 class Texts:
-    """What is learned and asked.
+    """Texts for training, and requests.
 
     Attributes:
-        plain: names of tracks, and the training conversations, in words alone.
-        tracks: a name is asked for its tokens, and tokens for their name.
+        plain: names of tracks and the training conversations, without tokens.
+        tracks: chats from name to tokens, and from tokens to name.
         conversations: the training conversations with tokens.
-        requests: those of the training conversations.
-        held_out: requests of the other conversations, and of no training conversation.
+        requests: requests of the training conversations.
+        held_out: requests of the held-out conversations that no training conversation contains.
     """
 
     plain: list[Chat]
@@ -137,13 +137,13 @@ class Texts:
 
 
 @dataclass(frozen=True)
-class RenderStats:
-    """What a model wrote.
+class Recommendations:
+    """Recommendations of a model.
 
     Attributes:
-        tracks: ids of up to ten tracks a request, the best first.
-        tuples: token tuples that it wrote, five codes or not.
-        existing: those of them that a track has.
+        tracks: ids of up to ten tracks per request, the best first.
+        tuples: number of token tuples that it wrote, complete or not.
+        existing: number of them that belong to a track.
     """
 
     tracks: list[list[str]]
@@ -152,25 +152,25 @@ class RenderStats:
 
     @property
     def share(self) -> float:
-        """Share of the tuples that a track has."""
+        """Share of the tuples that belong to a track."""
         return self.existing / self.tuples
 
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a training.
+    """Result of a training.
 
     Attributes:
         early, final: loss of the answers to held-out requests after the first steps, and at the end.
         written: answers to all held-out requests.
         free: answers to the first of them, without the constraint.
-        seconds: of adding tokens and fine-tuning.
+        seconds: duration of adding tokens and fine-tuning.
     """
 
     early: float
     final: float
-    written: RenderStats
-    free: RenderStats
+    written: Recommendations
+    free: Recommendations
     seconds: float
 
 
@@ -178,7 +178,7 @@ class Result:
 
 
 def read_texts(store: str, conversations: Path, out: Path, seed: int = 0) -> Texts:
-    """Render tracks and conversations into ``out``, and divide the conversations."""
+    """Render tracks and conversations into ``out``, and split the conversations."""
     render_tracks(store, str(out / "tracks.jsonl"))
     render_conversations(store, str(conversations), str(out / "conversations.jsonl"))
     tracks, talks = _read(out / "tracks.jsonl"), _talks(conversations, out / "conversations.jsonl")
@@ -194,32 +194,32 @@ def read_texts(store: str, conversations: Path, out: Path, seed: int = 0) -> Tex
 
 
 def requests(raw: Chat, rendered: Chat) -> Iterator[Request]:
-    """Each answer with tracks of a conversation, as a request."""
+    """Yield a request for each answer of a conversation that names tracks."""
     named: set[str] = set()
-    for place, message in enumerate(raw):
+    for index, message in enumerate(raw):
         tracks = {*MENTION.findall(message["content"]), *message.get("tracks", [])}
         if message["role"] == "assistant" and tracks:
-            yield Request(rendered[:place], rendered[place], frozenset(named), frozenset(tracks))
+            yield Request(rendered[:index], rendered[index], frozenset(named), frozenset(tracks))
         named |= tracks
 
 
 def in_words(raw: Chat, names: dict[str, str]) -> Chat:
-    """A conversation whose tracks are titles and artists."""
-    contents = (MENTION.sub(lambda found: names[found[1]], message["content"]) for message in raw)
+    """Replace the tracks of a conversation by titles and artists."""
+    contents = (MENTION.sub(lambda mention: names[mention[1]], message["content"]) for message in raw)
     beside = ([names[track] for track in message.get("tracks", [])] for message in raw)
-    spoken = (" ".join(filter(None, [content, *after])) for content, after in zip(contents, beside, strict=True))
-    return [_message(message["role"], content) for message, content in zip(raw, spoken, strict=True)]
+    texts = (" ".join(filter(None, [content, *after])) for content, after in zip(contents, beside, strict=True))
+    return [_message(message["role"], content) for message, content in zip(raw, texts, strict=True)]
 
 
 def both_ways(track: dict[str, str]) -> list[Chat]:
-    """A track's name is asked for its tokens, and its tokens for their name."""
+    """Write two chats: from a track's name to its tokens, and from its tokens to its name."""
     name, tokens = track["text"], track["tokens"]
     pairs = ((f"Find {name}", tokens), (f"What is {tokens}", name))
-    return [[_message("user", asked), _message("assistant", told)] for asked, told in pairs]
+    return [[_message("user", asked), _message("assistant", answer)] for asked, answer in pairs]
 
 
 def _talks(raw: Path, rendered: Path) -> list[tuple[Chat, Chat]]:
-    """Conversations before and after rendering, without those that it rejected."""
+    """Pair conversations before and after rendering, without rejected ones."""
     rejected = {reject["line"] for reject in _read(Path(f"{rendered}.rejects"))}
     lines = {number: line for number, line in enumerate(raw.read_bytes().splitlines(), 1) if line.strip()}
     kept = [json.loads(line)["messages"] for number, line in lines.items() if number not in rejected]
@@ -235,15 +235,15 @@ def _message(role: str, content: str) -> dict[str, str]:
 
 
 def _key(request: Request) -> str:
-    """What is the same for requests in the same words after the same turns."""
-    return json.dumps(request.before)
+    """Key that is equal for equal requests after equal turns."""
+    return json.dumps(request.context)
 
 
 # Model
 
 
 def make_base(chats: Sequence[Chat], folder: Path, sizes: Sizes, seed: int) -> None:
-    """Train a tokenizer and a model on plain chats, and save both: a model that knows no tokens."""
+    """Train a tokenizer and a model on plain chats, and save both: a model without the tokens."""
     tokenizer = make_tokenizer(chats, sizes.words)
     torch.manual_seed(seed)
     model = LlamaForCausalLM(
@@ -259,14 +259,14 @@ def make_base(chats: Sequence[Chat], folder: Path, sizes: Sizes, seed: int) -> N
             pad_token_id=tokenizer.pad_token_id,
         )
     )
-    examples = [encode(tokenizer, chat, all_of_it=True) for chat in chats]
+    examples = [encode(tokenizer, chat, whole=True) for chat in chats]
     train(model, examples, sizes.base_steps, sizes, seed)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
 
 def make_tokenizer(chats: Sequence[Chat], words: int) -> PreTrainedTokenizerFast:
-    """Train a byte-level BPE on what is said, with a chat template."""
+    """Train a byte-level BPE on the messages, with a chat template."""
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
@@ -284,11 +284,11 @@ Example = tuple[list[int], list[int]]
 """Ids of a chat, and its labels."""
 
 
-def encode(tokenizer: Any, chat: Chat, all_of_it: bool = False) -> Example:
-    """Turn a chat into ids and labels: what the assistant says, or all of it."""
-    found = tokenizer.apply_chat_template(chat, return_dict=True, return_assistant_tokens_mask=True)
-    ids, said = found["input_ids"], found["assistant_masks"]
-    return ids, [number if of_it or all_of_it else UNLEARNED for number, of_it in zip(ids, said, strict=True)]
+def encode(tokenizer: Any, chat: Chat, whole: bool = False) -> Example:
+    """Encode a chat as ids and labels; labels cover the assistant's messages, or the whole chat."""
+    encoded = tokenizer.apply_chat_template(chat, return_dict=True, return_assistant_tokens_mask=True)
+    ids, assistant = encoded["input_ids"], encoded["assistant_masks"]
+    return ids, [number if is_label or whole else UNLEARNED for number, is_label in zip(ids, assistant, strict=True)]
 
 
 def train(
@@ -299,7 +299,7 @@ def train(
     seed: int,
     watch: Callable[[int], None] = lambda step: None,
 ) -> None:
-    """Train with AdamW: a tenth of the steps to warm up, then down along a cosine. ``watch`` is called after each."""
+    """Train with AdamW: a tenth of the steps to warm up, then a cosine decay. ``watch`` is called after each step."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=sizes.rate, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, sizes.rate, total_steps=steps, pct_start=0.1)
     for step, batch in zip(range(1, steps + 1), _batches(examples, sizes.batch, seed), strict=False):
@@ -330,7 +330,7 @@ def _loss(model: PreTrainedModel, batch: Sequence[Example]) -> torch.Tensor:
 
 
 def _batches(examples: Sequence[Example], size: int, seed: int) -> Iterator[list[Example]]:
-    """Go through all examples again and again, each time in another order."""
+    """Yield batches of all examples in epochs, each in a new order."""
     draw = random.Random(seed)
     while True:
         order = draw.sample(examples, len(examples))
@@ -341,7 +341,7 @@ def _batches(examples: Sequence[Example], size: int, seed: int) -> Iterator[list
 
 
 class Recommender:
-    """Answers requests with tracks of a release, by a model that knows its tokens."""
+    """Answer requests with tracks of a release, using a model with its tokens."""
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, tracks: ReleaseIndex) -> None:
         self.model, self.tokenizer, self.tracks = model.eval(), tokenizer, tracks
@@ -349,16 +349,16 @@ class Recommender:
         self.ids = TokenIds(tokenizer.get_vocab(), tracks.size)
         self.constraint = CatalogConstraint(self.tree, tokenizer.get_vocab(), tracks.size, repeats=False)
 
-    def answer(self, asked: Sequence[Request], constrained: bool = True, batch: int = 32) -> RenderStats:
-        """Write ten token tuples a request, and look up their tracks."""
+    def answer(self, asked: Sequence[Request], constrained: bool = True, batch: int = 32) -> Recommendations:
+        """Write ten token tuples per request, and look up their tracks."""
         parts = [asked[start : start + batch] for start in range(0, len(asked), batch)]
         tuples = [found for part in parts for found in self._write(part, constrained)]
         existing = [[codes for codes in found if codes is not None and self._exists(codes)] for found in tuples]
         tracks = [self._look_up(found) for found in existing]
-        return RenderStats(tracks, tuples=sum(map(len, tuples)), existing=sum(map(len, existing)))
+        return Recommendations(tracks, tuples=sum(map(len, tuples)), existing=sum(map(len, existing)))
 
     def _write(self, asked: Sequence[Request], constrained: bool) -> list[list[Codes | None]]:
-        """The best ten tuples a request, None where what was written is none."""
+        """Write the best ten tuples per request; None for output that is not a tuple."""
         begun = self._begin(asked)
         written = self._generate(
             begun,
@@ -372,9 +372,9 @@ class Recommender:
         return [codes[start : start + TOP] for start in range(0, len(codes), TOP)]
 
     def _begin(self, asked: Sequence[Request]) -> list[list[int]]:
-        """Write each answer up to where its first track begins."""
+        """Write each answer up to its first track."""
         prompts = [
-            self.tokenizer.apply_chat_template(request.before, add_generation_prompt=True, return_dict=False)
+            self.tokenizer.apply_chat_template(request.context, add_generation_prompt=True, return_dict=False)
             for request in asked
         ]
         openings = self._generate(
@@ -382,17 +382,17 @@ class Recommender:
         )
         stops = {self.ids.start, self.tokenizer.eos_token_id, self.tokenizer.pad_token_id}
         words = [ids[: next((n for n, number in enumerate(ids) if number in stops), len(ids))] for ids in openings]
-        return [[*prompt, *said, self.ids.start] for prompt, said in zip(prompts, words, strict=True)]
+        return [[*prompt, *opening, self.ids.start] for prompt, opening in zip(prompts, words, strict=True)]
 
     def _generate(self, prompts: list[list[int]], **settings: Any) -> list[list[int]]:
-        """Ids that follow each prompt."""
+        """Generate the ids that follow each prompt."""
         padded = self.tokenizer.pad({"input_ids": prompts}, padding_side="left", return_tensors="pt")
         with torch.no_grad():
-            found = self.model.generate(**padded, do_sample=False, **settings)
-        return found[:, padded["input_ids"].shape[1] :].tolist()
+            output = self.model.generate(**padded, do_sample=False, **settings)
+        return output[:, padded["input_ids"].shape[1] :].tolist()
 
     def _codes(self, ids: list[int]) -> Codes | None:
-        """Codes of a track that was written to its end, or None."""
+        """Codes of a complete tuple, or None."""
         complete = len(ids) > LENGTH and ids[LENGTH] == self.ids.end
         return self.ids.read(np.array(ids[:LENGTH])) if complete else None
 
@@ -400,7 +400,7 @@ class Recommender:
         return self.tree.find(codes.tolist()) is not None
 
     def _look_up(self, tuples: list[Codes]) -> list[str]:
-        """The first ten tracks of some tuples. Those of the same tuple stand in the index's order."""
+        """List the first ten tracks of some tuples; tracks of the same tuple are in the index's order."""
         matches = [self.tracks.index.match(codes, TOP) for codes in tuples]
         same = [found.rows[found.similarities.all(axis=1)] for found in matches]
         return self.tracks.ids(np.concatenate(same)[:TOP]) if same else []
@@ -414,25 +414,25 @@ COLUMNS = ("hit@1", "hit@10", "mrr", "early", "final", "exist", "freely")
 
 
 def rank(answers: Sequence[Sequence[str]], asked: Sequence[Request]) -> Figures:
-    """Measure answers: shares with a right track first, or among ten, and the mean of 1 / rank, 0 where none is."""
-    places = [
-        next((place for place, track in enumerate(found, start=1) if track in request.truth), 0)
+    """Measure answers: shares with a correct track first, or among ten, and the mean of 1 / rank, 0 if none."""
+    ranks = [
+        next((rank for rank, track in enumerate(found, start=1) if track in request.truth), 0)
         for found, request in zip(answers, asked, strict=True)
     ]
-    of_all = {"hit@1": [place == 1 for place in places], "hit@10": [0 < place <= TOP for place in places]}
+    of_all = {"hit@1": [rank == 1 for rank in ranks], "hit@10": [0 < rank <= TOP for rank in ranks]}
     means = {column: statistics.mean(map(float, hits)) for column, hits in of_all.items()}
-    return {**means, "mrr": statistics.mean(1 / place if place else 0.0 for place in places)}
+    return {**means, "mrr": statistics.mean(1 / rank if rank else 0.0 for rank in ranks)}
 
 
 def popular(training: Sequence[Request], asked: Sequence[Request]) -> list[list[str]]:
-    """Answer each request with what was recommended most in training, and was not named before."""
+    """Answer each request with the most recommended tracks of training that were not named earlier."""
     counts = Counter(track for request in training for track in sorted(request.truth))
     order = [track for track, _ in counts.most_common()]
     return [[track for track in order if track not in request.named][:TOP] for request in asked]
 
 
 def by_chance(track_ids: Sequence[str], asked: Sequence[Request], seed: int = 0) -> list[list[str]]:
-    """Answer each request with ten tracks that were not named before."""
+    """Answer each request with ten random tracks that were not named earlier."""
     draw = random.Random(seed)
     return [draw.sample([track for track in track_ids if track not in request.named], TOP) for request in asked]
 
@@ -441,8 +441,8 @@ def by_chance(track_ids: Sequence[str], asked: Sequence[Request], seed: int = 0)
 
 
 def learn(base: Path, store: str, init: str, texts: Texts, out: Path, sizes: Sizes, seed: int) -> Result:
-    """Add the tokens to a model, fine-tune it, save it, and ask it."""
-    began, opened = time.monotonic(), Store.open(store)
+    """Add the tokens to a model, fine-tune it, save it, and let it answer."""
+    start, opened = time.monotonic(), Store.open(store)
     release = published_release(opened)
     pack = read_token_release(opened.release(release.release_id))
     apply_to_folder(str(base), str(out / "with_tokens"), pack, init=init, seed=seed)
@@ -451,7 +451,7 @@ def learn(base: Path, store: str, init: str, texts: Texts, out: Path, sizes: Siz
     early, final = fine_tune(model, tokenizer, texts, sizes, seed)
     model.save_pretrained(out / "trained")
     tokenizer.save_pretrained(out / "trained")
-    seconds = time.monotonic() - began
+    seconds = time.monotonic() - start
     recommender = Recommender(model, tokenizer, ReleaseIndex.read(opened, release))
     free = recommender.answer(texts.held_out[:FREE], constrained=False)
     return Result(early, final, recommender.answer(texts.held_out), free, seconds)
@@ -462,7 +462,7 @@ def fine_tune(
 ) -> tuple[float, float]:
     """Train on texts with tokens. Return the loss of held-out answers after the first steps, and at the end."""
     examples = [encode(tokenizer, chat) for chat in [*texts.tracks, *texts.conversations]]
-    held_out = [encode(tokenizer, [*request.before, request.answer]) for request in texts.held_out]
+    held_out = [encode(tokenizer, [*request.context, request.answer]) for request in texts.held_out]
     losses = {}
 
     def watch(step: int) -> None:
@@ -474,38 +474,38 @@ def fine_tune(
 
 
 def compare(store: str, conversations: Path, out: Path, inits: Sequence[str], seeds: int, sizes: Sizes) -> None:
-    """Train each way from the same base models, and print a table."""
+    """Train with each init from the same base models, and print a table."""
     out.mkdir(parents=True)
     texts = read_texts(store, conversations, out)
     print(f"{len(texts.conversations)} conversations to learn from, {len(texts.held_out)} requests held out")
     print(f"{'':<20}{''.join(f'{column:>9}' for column in COLUMNS)}")
-    tell_baselines(store, texts)
+    print_baselines(store, texts)
     figures: dict[str, list[Figures]] = {init: [] for init in inits}
     for seed in range(seeds):
         make_base(texts.plain, out / f"base-{seed}", sizes, seed)
         for init in inits:
             result = learn(out / f"base-{seed}", store, init, texts, out / f"{init}-{seed}", sizes, seed)
             figures[init].append(figures_of(result, texts.held_out))
-            tell(f"{init}, seed {seed}", figures[init][-1:], f"   {result.seconds:.0f} s")
+            print_row(f"{init}, seed {seed}", figures[init][-1:], f"   {result.seconds:.0f} s")
     for init, found in figures.items():
-        tell(f"{init}, all seeds", found)
+        print_row(f"{init}, all seeds", found)
 
 
 def figures_of(result: Result, asked: Sequence[Request]) -> Figures:
-    """The columns of a training: its ranking, its losses, and shares of tuples that exist, constrained and freely."""
+    """Return the columns of a training: ranking, losses, and shares of tuples that exist, constrained and freely."""
     shares = {"exist": result.written.share, "freely": result.free.share}
     return {**rank(result.written.tracks, asked), "early": result.early, "final": result.final, **shares}
 
 
-def tell_baselines(store: str, texts: Texts) -> None:
-    """Print how well popularity and chance answer."""
+def print_baselines(store: str, texts: Texts) -> None:
+    """Print the figures of popularity and chance."""
     opened = Store.open(store)
     ids = ReleaseIndex.read(opened, published_release(opened)).track_ids.to_pylist()
-    tell("popularity", [rank(popular(texts.requests, texts.held_out), texts.held_out)])
-    tell("chance", [rank(by_chance(ids, texts.held_out), texts.held_out)])
+    print_row("popularity", [rank(popular(texts.requests, texts.held_out), texts.held_out)])
+    print_row("chance", [rank(by_chance(ids, texts.held_out), texts.held_out)])
 
 
-def tell(name: str, figures: Sequence[Figures], after: str = "") -> None:
+def print_row(name: str, figures: Sequence[Figures], after: str = "") -> None:
     """Print a line of the table: the means of some trainings."""
     means = [statistics.mean(found[column] for found in figures) for column in COLUMNS if column in figures[0]]
     print(f"{name:<20}{''.join(f'{mean:>9.3f}' for mean in means)}{after}", flush=True)
@@ -515,17 +515,15 @@ def main() -> None:
     """Read the command line, and compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--store", required=True, help="a store with a release")
-    parser.add_argument(
-        "--conversations", type=Path, required=True, help="what `tracktokens render conversations` reads"
-    )
+    parser.add_argument("--conversations", type=Path, required=True, help="input of `tracktokens render conversations`")
     parser.add_argument("--out", type=Path, required=True, help="new folder for texts and models")
-    parser.add_argument("--init", choices=[*INITS, "both"], default="both", help="how new rows begin")
+    parser.add_argument("--init", choices=[*INITS, "both"], default="both", help="initial values of new rows")
     parser.add_argument("--seeds", type=int, default=1, help="trainings of each init")
     parser.add_argument("--steps", type=int, default=Sizes.steps, help="steps of fine-tuning")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     if args.steps < Sizes.early:
-        parser.error(f"the first loss is taken after {Sizes.early} steps: give no fewer")
+        parser.error(f"--steps must be at least {Sizes.early}: the first loss is measured then")
     torch.set_num_threads(args.threads)
     logging.basicConfig(level=logging.ERROR)
     transformers.logging.disable_progress_bar()

@@ -1,4 +1,4 @@
-"""The example that trains a tiny model, made smaller still, on a release of sixty tracks in eight groups."""
+"""The example that trains a tiny model, on a release of sixty tracks in eight groups, with an even smaller model."""
 
 import json
 from collections.abc import Iterator
@@ -46,7 +46,7 @@ ASKED = ("play {} {}", "some {} {} please", "what {} {} is there", "{} {} for to
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
-    """Small matrices are multiplied fastest by one thread, and always to the same result."""
+    """One thread is fastest for small matrices, and reproducible."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -54,7 +54,7 @@ def one_thread() -> Iterator[None]:
 
 
 def conversation(number: int) -> dict[str, object]:
-    """Somebody asks for a group's music, and gets two tracks of it."""
+    """A request for a group's music, and an answer with two of its tracks."""
     draw = np.random.default_rng(number)
     group = number % GROUPS
     words = ASKED[draw.integers(len(ASKED))].format(MOODS[draw.integers(len(MOODS))], f"genre{group}")
@@ -65,7 +65,7 @@ def conversation(number: int) -> dict[str, object]:
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Lyrics and audio tell tracks of a group apart, but for t0 and t8, which are the same in all."""
+    """Tracks of a group differ in lyrics and audio, except t0 and t8, which are equal in all modalities."""
     folder = write_catalog(tmp_path_factory.mktemp("tiny"), TRACKS)
     for modality in (LYRICS, AUDIO):
         vectors = np.random.default_rng(1).standard_normal((TRACKS, DIMS[modality])).astype(np.float32)
@@ -128,13 +128,13 @@ def test_conversations_are_divided_and_no_held_out_request_was_trained_on(texts:
     said = {json.dumps(chat[:1]) for chat in texts.conversations}
     assert len(texts.conversations) == 0.8 * TALKS
     assert 5 < len(texts.held_out) <= 0.2 * TALKS
-    assert not said & {json.dumps(asked.before) for asked in texts.held_out}
+    assert not said & {json.dumps(asked.context) for asked in texts.held_out}
 
 
 def test_a_request_has_the_tracks_that_were_recommended_and_those_named_before(texts: Texts) -> None:
     by_words = {conversation(n)["messages"][0]["content"]: n for n in range(TALKS)}
     for asked in texts.held_out:
-        group = by_words[asked.before[-1]["content"]] % GROUPS
+        group = by_words[asked.context[-1]["content"]] % GROUPS
         assert len(asked.truth) == 2
         assert {int(track_id[1:]) % GROUPS for track_id in asked.truth} == {group}
         assert asked.answer["content"].count("<|track|>") == 2
@@ -143,7 +143,7 @@ def test_a_request_has_the_tracks_that_were_recommended_and_those_named_before(t
 def test_the_model_without_tokens_reads_none_and_nothing_of_what_is_held_out(texts: Texts) -> None:
     said = [message["content"] for chat in texts.plain for message in chat]
     assert not any("<|" in content or "[track:" in content for content in said)
-    assert not {asked.before[-1]["content"] for asked in texts.held_out} & set(said)
+    assert not {asked.context[-1]["content"] for asked in texts.held_out} & set(said)
     raw = conversation(0)["messages"]
     names = {f"t{n}": f"song {n}" for n in range(TRACKS)}
     found, [beside] = raw[1]["content"][len("Try [track:") : -2], raw[1]["tracks"]
@@ -167,9 +167,9 @@ def test_training_lowers_the_loss_of_answers_that_were_held_out(
     trained: tuple[Recommender, tuple[float, float]], untrained: Path, texts: Texts, tracks: ReleaseIndex
 ) -> None:
     early, final = trained[1]
-    before = recommender(untrained, tracks)
-    answers = [encode(before.tokenizer, [*asked.before, asked.answer]) for asked in texts.held_out]
-    assert loss_of(before.model, answers) > early > final
+    base = recommender(untrained, tracks)
+    answers = [encode(base.tokenizer, [*asked.context, asked.answer]) for asked in texts.held_out]
+    assert loss_of(base.model, answers) > early > final
 
 
 def test_constrained_answers_are_ten_different_tracks_that_exist_even_of_a_model_that_learned_nothing(
@@ -204,7 +204,7 @@ def test_tracks_named_before_are_not_recommended_again(
     trained: tuple[Recommender, tuple[float, float]], texts: Texts, tracks: ReleaseIndex
 ) -> None:
     first = texts.held_out[0]
-    again = replace(first, before=[*first.before, first.answer, {"role": "user", "content": "more old genre1"}])
+    again = replace(first, context=[*first.context, first.answer, {"role": "user", "content": "more old genre1"}])
     [found] = trained[0].answer([again]).tracks
     assert len(found) == TOP
     assert not set(found) & first.truth

@@ -1,4 +1,4 @@
-"""An encoder of texts that cannot encode some of them while a file is missing, and says what it was asked."""
+"""A text encoder that fails on some texts while a file is missing, and logs its inputs."""
 
 import hashlib
 from collections.abc import Mapping
@@ -12,15 +12,15 @@ from tracktokens.schemas.tables.rejects import ENCODER_FAILED, TRANSIENT_REASONS
 from tracktokens.transforms.encoders.base import Encoded, Encoder, Failure, LoadedEncoder
 
 ASKED, CODEC = "asked.txt", "codec"
-"""Files in the encoder's folder: the texts that it was given, and what lets it encode all of them."""
+"""Files in the encoder's folder: the log of its inputs, and the file without which some texts fail."""
 
 REASONS = {"odd": ENCODER_FAILED, "gone": TRANSIENT_REASONS[0]}
-"""The first word of texts that fail without the codec, and why: for good, or until the next try."""
+"""First word of texts that fail without the codec, and the reject reason: permanent, or transient."""
 
 
 @dataclass(frozen=True)
 class FussyEncoder(Encoder):
-    """Makes vectors of texts out of their hashes."""
+    """Encode texts as their hashes."""
 
     folder: str
 

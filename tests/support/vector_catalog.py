@@ -1,4 +1,4 @@
-"""A catalog whose vectors are given, so that a run takes seconds: tracks in groups, which every modality knows."""
+"""A catalog of precomputed embeddings, so that a run takes seconds: tracks in groups, which all modalities separate."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ DIMS = {PLAYLIST: 16, TAGS: 12, METADATA: 12, LYRICS: 20, AUDIO: 32}
 
 
 def group_vectors(seed: int, dim: int, tracks: int = TRACKS) -> np.ndarray:
-    """Vectors round ``GROUPS`` centres, track n near centre n % ``GROUPS``, no two the same."""
+    """Vectors around ``GROUPS`` centres: track n is near centre n % ``GROUPS``, and no two vectors are equal."""
     draw = np.random.default_rng(seed)
     centres = draw.standard_normal((GROUPS, dim)) * 10
     return (centres[np.arange(tracks) % GROUPS] + draw.standard_normal((tracks, dim)) * 0.1).astype(np.float32)
@@ -50,7 +50,7 @@ def write_catalog(folder: Path, tracks: int = TRACKS) -> Path:
 
 
 def job(catalog: Path, *modalities: str, **ids: str) -> RunJob:
-    """The main job with given vectors for some modalities, and ids for them; others are encoded."""
+    """Build the main job: some modalities have precomputed embeddings, with versions in ``ids``; others are encoded."""
     choices = {m: PrecomputedConfig(str(catalog / m), source=ids.get(m)) for m in modalities}
     sources = VectorSources(vectors=choices)
     encoders = sources.encoders() if set(modalities) != set(MODALITIES) else {}

@@ -1,4 +1,4 @@
-"""Retrained codebooks get the old numbers, so that as many tracks as possible keep their codes."""
+"""Retrained codebooks are renumbered so that as many tracks as possible keep their codes."""
 
 from itertools import permutations
 
@@ -25,7 +25,7 @@ def make_codebook(centroids, preprocessing=None, encoder_id="encoder", codebook_
 
 
 def pairs_of(table):
-    """Pairs with the counts of a table, old codes down, new codes across."""
+    """Pairs with the counts of a table: old codes are rows, new codes are columns."""
     old, new = np.indices(np.shape(table)).reshape(2, -1).astype(np.int16)
     return count_pairs(old, new, np.asarray(table, np.int64).ravel())
 
@@ -66,7 +66,7 @@ def test_two_codes_that_changed_places_get_their_numbers_back():
 
 
 def test_all_tracks_together_count_and_not_each_code_by_itself():
-    # Old 0 goes to new 0 for the most part. To keep these 10 would lose 9 + 8 elsewhere.
+    # Most of old 0 is in new 0, but keeping these 10 would lose 9 + 8 elsewhere.
     alignment = match_codes(pairs_of([[10, 9], [8, 0]]), 2, 2)
     np.testing.assert_array_equal(alignment.mapping, [1, 0])
     assert alignment.kept == 17
@@ -98,7 +98,7 @@ def test_a_large_codebook_agrees_with_a_dense_solver():
 
 
 def test_codes_without_common_tracks_take_the_lowest_free_numbers():
-    # Old 2 became new 0; old 0, 1 and 3 have no tracks any more.
+    # Old 2 became new 0; old 0, 1 and 3 have no tracks left.
     alignment = match_codes(pairs_of([[0] * 4, [0] * 4, [5, 0, 0, 0], [0] * 4]), 4, 4)
     np.testing.assert_array_equal(alignment.mapping, [2, 0, 1, 3])
     assert (alignment.matched, alignment.placed) == (1, 0)
@@ -121,13 +121,13 @@ def test_more_centroids_than_before_get_numbers_after_the_old_ones():
     old = np.array([[0], [10]], np.float32)
     new = np.array([[5], [11], [6], [1]], np.float32)
     table = [[0, 0, 0, 0], [0, 0, 0, 7]]
-    # Centroid 1 goes on as old 1; the first of the others takes number 0, which is free; 2 and 3 are new numbers.
+    # Centroid 1 keeps number 1; the first of the others takes the free number 0; 2 and 3 are new numbers.
     np.testing.assert_array_equal(match_codes(pairs_of(table), 2, 4, (old, new)).mapping, [0, 2, 3, 1])
     np.testing.assert_array_equal(match_codes(pairs_of(table), 2, 4).mapping, [0, 2, 3, 1])
 
 
 def test_fewer_centroids_than_before_take_numbers_below_their_count():
-    # Most tracks of new 0 come from old 3, which ends: with two centroids there are the numbers 0 and 1.
+    # Most tracks of new 0 come from old 3, but two centroids have only the numbers 0 and 1.
     alignment = match_codes(pairs_of([[0, 4], [3, 1], [0, 0], [9, 0]]), 4, 2)
     np.testing.assert_array_equal(alignment.mapping, [1, 0])
     assert (alignment.weight, alignment.kept) == (17, 7)

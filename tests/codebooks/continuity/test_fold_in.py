@@ -20,7 +20,7 @@ def gather(playlists: Playlists, rows: list[int], vectors: npt.NDArray[np.float3
 def one_by_one(
     playlists: Playlists, rows: list[int], vectors: npt.NDArray[np.float32], window: int
 ) -> dict[int, npt.NDArray[np.float64]]:
-    """The same in float64, entry by entry, as the module's docstring says it."""
+    """The same in float64, entry by entry, by the formula in the module's docstring."""
     means: dict[int, list[npt.NDArray[np.float64]]] = {}
     for playlist in playlists:
         for place, track in enumerate(playlist):

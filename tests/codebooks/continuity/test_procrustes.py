@@ -1,4 +1,4 @@
-"""New vectors are turned back into the old space."""
+"""New vectors are rotated back into the old space."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ def unit(vectors):
 
 
 def turned_space(dim=8, tracks=200, seed=0):
-    """New vectors, the matrix that turns them back, and the old vectors, of various lengths."""
+    """New vectors, the matrix that rotates them back, and the old vectors, of various lengths."""
     rng = np.random.default_rng(seed)
     new = (rng.normal(size=(tracks, dim)) * rng.lognormal(size=(tracks, 1))).astype(np.float32)
     matrix = ortho_group.rvs(dim, random_state=seed)

@@ -1,4 +1,4 @@
-"""A constrained model writes the tracks of the catalog, and no others, however it is decoded."""
+"""A constrained model writes only tracks of the catalog, with any decoding method."""
 
 import numpy as np
 import pytest
@@ -39,7 +39,7 @@ def catalog():
 
 @pytest.fixture(autouse=True, scope="module")
 def one_thread():
-    """Threads take longer to meet than this model takes to think."""
+    """One thread: for so small a model, synchronisation takes longer than computing."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -59,13 +59,13 @@ def model():
         pad_token_id=PAD,
         bos_token_id=2,
         eos_token_id=EOS,
-        initializer_range=0.5,  # so that it has opinions
+        initializer_range=0.5,  # so that its outputs differ
     )
     return LlamaForCausalLM(config).eval()
 
 
 def eager(input_ids, scores):
-    """Makes the model begin tracks often, and never end: in front of the constraint, which has the last word."""
+    """Make the model start tracks often and never end; applied before the constraint, which takes precedence."""
     scores = scores.clone()
     scores[:, START] += 4
     scores[:, EOS] = -torch.inf
@@ -76,7 +76,7 @@ PROMPTS = torch.tensor(
     [
         [PAD, PAD, 5, WORD, START],
         [3, 4, 5, WORD, WORD],
-        [PAD, WORD, START, *ids_of(0, 1)],  # goes on if the catalog has it, and is closed if not
+        [PAD, WORD, START, *ids_of(0, 1)],  # continues if the catalog has it, and is closed if not
         [PAD, PAD, PAD, PAD, START],
     ]
 )
@@ -94,7 +94,7 @@ def generate(model, processors, **how):
 
 
 def written_tracks(row):
-    """The tracks of a row of ids that are closed, as codes; and whatever of tracks stands outside of one."""
+    """Codes of the complete tracks in a row of ids, and all track tokens outside of one."""
     tracks, strays, current = [], [], None
     for found in row:
         if found == START:

@@ -1,4 +1,4 @@
-"""The tree of prefixes knows what filtering all tuples finds."""
+"""The prefix trie gives the same continuations as filtering all tuples."""
 
 from itertools import product
 

@@ -1,4 +1,4 @@
-"""Matching finds what scoring every track finds, in the same order."""
+"""Matching gives the same tracks, in the same order, as scoring every track."""
 
 import math
 
@@ -21,7 +21,7 @@ def table(*rows):
 
 
 def plain_ranking(codes, query, how, k, similarity, allowed=None):
-    """Score every row in turn, by a dictionary of similarities; slow and plain."""
+    """Score the rows one by one, by a dictionary of similarities; slow and simple."""
     places = [m for m in range(5) if query[m] != NOTHING and (how.none_is_a_token or query[m] != -1)]
     whole = sum(how.weights[m] for m in places)
     scored = []
@@ -210,7 +210,7 @@ def test_graded_mode_agrees_with_scoring_every_track(weights, none_is_a_token):
 
 
 def assert_ranks_alike(found, expected):
-    """The same scores; and the same rows, but for those whose scores differ by rounding."""
+    """Check for equal scores, and for equal rows, except where scores differ by rounding."""
     scores = [score for _, score in expected]
     assert found.scores.tolist() == pytest.approx(scores, abs=1e-6)
     places = {row: place for place, (row, _) in enumerate(expected)}

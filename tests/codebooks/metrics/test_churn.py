@@ -1,4 +1,4 @@
-"""Churn says which tokens are others than before, for which tracks and codes."""
+"""Churn counts changed tokens, by track and code."""
 
 import json
 from collections import Counter

@@ -1,4 +1,4 @@
-"""How far a catalog has moved away from its codebooks."""
+"""Drift of a catalog away from its codebooks."""
 
 import dataclasses
 import math

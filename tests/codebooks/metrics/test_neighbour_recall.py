@@ -16,7 +16,7 @@ def make_codebook(centroids, unit_length=False):
 
 
 def measured(codebook, vectors, queries, neighbours, parts=1):
-    """Recall of the queries, which are rows of the vectors."""
+    """Recall of queries, given as rows of the vectors."""
     codes = assign(codebook, vectors).codes
     queries = np.asarray(queries)
 
@@ -32,7 +32,7 @@ def measured(codebook, vectors, queries, neighbours, parts=1):
 
 
 def plain_recall(codebook, vectors, queries, neighbours):
-    """The same by looking at one query and one candidate after the other."""
+    """The same, one query and one candidate at a time."""
     points = codebook.preprocessing.apply(vectors).astype(np.float64)
     centroids = codebook.centroids.astype(np.float64)
     codes = assign(codebook, vectors).codes

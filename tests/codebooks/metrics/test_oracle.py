@@ -1,4 +1,4 @@
-"""A perfect model ranks each track by the track's own tokens; only ties keep it from the first place."""
+"""A perfect model ranks each track by the track's own tokens; only ties keep it from rank 1."""
 
 import json
 from dataclasses import asdict
@@ -23,7 +23,7 @@ def reached(ties, popularity=None):
 
 
 def scores(codes, weights, none_is_a_token):
-    """Score of every track (column) when each track's own tokens (row) are written; slow and plain."""
+    """Score of every track (column) for each track's own tokens (row); slow and simple."""
     table = np.zeros((len(codes), len(codes)))
     for query, written in enumerate(codes):
         counted = [m for m in range(5) if none_is_a_token or written[m] >= 0]
@@ -34,7 +34,7 @@ def scores(codes, weights, none_is_a_token):
 
 
 def ranked(codes, weights, none_is_a_token, k):
-    """Mean reciprocal rank and hit rate of each track by sorting all scores, over all places of a tie."""
+    """Mean reciprocal rank and hit rate of each track by sorting all scores, averaged over ties."""
     reciprocal, hits = [], []
     for own, row in enumerate(scores(codes, weights, none_is_a_token)):
         in_order = np.sort(row)[::-1]
@@ -85,7 +85,7 @@ def test_none_is_a_token_that_only_none_equals():
     bare, full, other = [1, 1, 1, -1, 1], [1, 1, 1, 4, 1], [1, 1, 1, 5, 1]
     codes = np.array([bare, full, other, bare], np.int16)
     np.testing.assert_array_equal(tie_sizes(codes), [2, 1, 1, 2])
-    # Left out of the score, none says nothing: the bare track ties with all, and they do not tie with it.
+    # Without none as a token, the bare track ties with all others, but they do not tie with it.
     np.testing.assert_array_equal(tie_sizes(codes, none_is_a_token=False), [4, 1, 1, 4])
 
 

@@ -1,4 +1,4 @@
-"""How well playlists are continued."""
+"""Continuation of playlists."""
 
 import math
 
@@ -79,7 +79,7 @@ def test_nothing_to_continue_measures_as_zero() -> None:
 
 @pytest.fixture(scope="module")
 def telling() -> tuple[np.ndarray, list[Continuation]]:
-    """Playlists of one tags code each, and playlist codes that tell nothing."""
+    """Playlists with one tags code each, and uninformative playlist codes."""
     draw = np.random.default_rng(0)
     codes = draw.integers(0, 10, (500, 5)).astype(np.int16)
     playlists = []

@@ -1,4 +1,4 @@
-"""A token table tells some tracks apart; others share their tokens, with the same song or with others."""
+"""Some tracks of a token table are unique; others share their tokens, with the same song or with different ones."""
 
 import json
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Blocks of rows are worked on in threads."""
+"""Blocks of rows are processed in threads."""
 
 import threading
 

@@ -1,4 +1,4 @@
-"""Rows of a code matrix are grouped, packed and divided by their codes."""
+"""Rows of a code matrix are grouped, packed and split by their codes."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Written tokens are read, and what is wrong with them is said."""
+"""Generated tokens are parsed, and errors are reported."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Codebooks are learned from the set of vectors, whatever their order."""
+"""Codebooks depend on the set of vectors, not on their order."""
 
 import subprocess
 import sys
@@ -213,7 +213,7 @@ def test_memory_is_a_float16_copy_and_a_hundred_bytes_a_vector(standardize):
     rows = 300_000
     command = [sys.executable, "-c", MEASURE, str(rows), standardize]
     grown = subprocess.run(command, check=True, capture_output=True).stdout
-    assert int(grown) * 1024 < rows * (2 * 64 + 100) + 2 * (16 << 20)  # a float32 copy alone would be 256 bytes a row
+    assert int(grown) * 1024 < rows * (2 * 64 + 100) + 2 * (16 << 20)  # a float32 copy alone: 256 bytes per row
 
 
 def test_the_number_of_faiss_threads_is_given_back():

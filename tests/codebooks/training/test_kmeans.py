@@ -1,4 +1,4 @@
-"""K-means puts centroids where they gain most, and none where there is no point."""
+"""K-means places centroids where they reduce inertia most, and leaves no cluster empty."""
 
 import numpy as np
 import pytest

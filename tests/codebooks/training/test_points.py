@@ -1,4 +1,4 @@
-"""Training points are the distinct vectors, in an order of their own."""
+"""Training points are the distinct vectors, in a defined order."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Clusters are merged where it costs least."""
+"""Ward merges the clusters with the lowest cost."""
 
 import numpy as np
 import pytest

@@ -32,7 +32,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def held_out(store: Path) -> Path:
-    """Playlists of one group each, with a track that nobody knows, and one that is too short."""
+    """Playlists of one group each, with an unknown track, and one playlist that is too short."""
     draw = np.random.default_rng(5)
     rows = []
     for number in range(HELD_OUT):

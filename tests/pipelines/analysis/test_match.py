@@ -31,7 +31,7 @@ TRACKS = 60
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, RunResult]:
-    """A store of 60 tracks in eight groups, in four buckets; the last tracks are the most popular but five unknown."""
+    """A store of 60 tracks in eight groups and four buckets; popularity rises with the number, except five unknown."""
     folder = write_catalog(tmp_path_factory.mktemp("catalog"), TRACKS)
     tracks = pq.read_table(folder / "tracks.parquet")
     popularity = [None if n < 5 else float(n // 2) for n in range(TRACKS)]
@@ -60,7 +60,7 @@ def popularity(track_id: str) -> float:
 
 
 def plain_ranking(table: list[dict], wanted: dict[str, int | None]) -> list[tuple[str, float]]:
-    """Score the rows of the token table in turn; slow and plain."""
+    """Score the rows of the token table one by one; slow and simple."""
     weights = dict(zip(MODALITIES, MATCHING_WEIGHTS, strict=True))
     whole = sum(weights[m] for m in wanted)
     scored = [(sum(weights[m] for m in wanted if row[m] == wanted[m]) / whole, row["track_id"]) for row in table]

@@ -1,4 +1,4 @@
-"""The command line: what goes wrong is one line and an exit code."""
+"""The command line: an error is one line and an exit code."""
 
 import json
 import shutil
@@ -30,7 +30,7 @@ def call(*arguments: object) -> Result:
 
 
 def refused(result: Result, code: int, *words: str) -> None:
-    """Check the exit code, and that one line says what is wrong."""
+    """Check the exit code, and that one line names the error."""
     assert result.exit_code == code, result.output
     [line] = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
     for word in words:

@@ -1,4 +1,4 @@
-"""The commands that keep a store in order, as they are called."""
+"""The commands that maintain a store."""
 
 import json
 import os
@@ -39,11 +39,11 @@ def call(*arguments: object) -> Result:
 
 
 def test_releases_are_listed_shown_and_rolled_back_to(store: Path) -> None:
-    summarize_release = json.loads(call("releases", "list", "--store", store, "--json").stdout)
-    newer, older = (release["release_id"] for release in summarize_release)
+    releases = json.loads(call("releases", "list", "--store", store, "--json").stdout)
+    newer, older = (release["release_id"] for release in releases)
     assert newer > older
-    assert [release["latest"] for release in summarize_release] == [True, False]
-    assert {release["tracks"] for release in summarize_release} == {40}
+    assert [release["latest"] for release in releases] == [True, False]
+    assert {release["tracks"] for release in releases} == {40}
     result = call("releases", "rollback", older, "--store", store)
     assert result.stdout.splitlines() == [f"LATEST was {newer}", f"LATEST is {older}", f"withdrawn: {newer}"]
     first, second = call("releases", "list", "--store", store).stdout.splitlines()

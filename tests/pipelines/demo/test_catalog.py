@@ -48,7 +48,7 @@ def good_rows(demo: DemoCatalog) -> list[dict]:
 
 
 def octave_bands(signal: np.ndarray) -> np.ndarray:
-    """Loudness in dB of nine octaves, frame by frame: as much as the simplest ear would hear."""
+    """Loudness in dB of nine octaves, frame by frame: a minimal model of the ear."""
     frames = signal[: len(signal) // 1024 * 1024].reshape(-1, 1024) * np.hanning(1024)
     power = np.abs(np.fft.rfft(frames)[:, 1:]) ** 2
     return 10 * np.log10(np.add.reduceat(power, 2 ** np.arange(9), axis=1) + 1e-6)
@@ -204,7 +204,7 @@ def test_word_banks_fit_together():
     assert {artist.genre for artist in ARTISTS} == {genre.name for genre in GENRES}
     assert set(CLUSTERS) == {(genre.name, mood) for genre in GENRES for mood in genre.moods}
     assert set(CLUSTERS.values()) == set(CLUSTER_TITLES)
-    assert all(set(language.items) == set(MOODS) for code, language in LANGUAGES.items() if code != "en")
+    assert all(set(language.subjects) == set(MOODS) for code, language in LANGUAGES.items() if code != "en")
 
 
 def test_lyrics_sing_the_same_chorus_twice_between_two_verses():

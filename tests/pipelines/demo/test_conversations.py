@@ -32,7 +32,7 @@ def named(message: dict) -> list[str]:
 
 
 def first_answers(talks: list[DemoConversation], start: str, end: str) -> list[tuple[str, list[str]]]:
-    """What stands between two pieces of text in the first requests, and the tracks that were recommended."""
+    """Text between a prefix and a suffix in the first requests, and the recommended tracks."""
     pairs = [(talk.messages[0]["content"], named(talk.messages[1])) for talk in talks]
     return [(text[len(start) : -len(end)], found) for text, found in pairs if text.startswith(start)]
 

@@ -1,4 +1,4 @@
-"""A message that is lost between workers: it is noticed, the step is done once more, and nothing wrong is published."""
+"""A message lost between workers is detected, the step runs again, and no wrong release is published."""
 
 import logging
 import re
@@ -23,7 +23,7 @@ Process = Callable[..., Iterator[Any]]
 
 
 def losing(process: Process, times: int) -> Process:
-    """A step whose first batches do not arrive, in so many runs."""
+    """Wrap a step so that its first batches are lost, in this many runs."""
     left = [times]
 
     def lossy(self: object, element: object) -> Iterator[Any]:

@@ -1,4 +1,4 @@
-"""A refresh that is disturbed: killed, by another one, or by a store that is damaged, full or read-only."""
+"""A refresh that is killed, meets a second one, or has a store that is damaged, full or read-only."""
 
 import errno
 import io
@@ -259,7 +259,7 @@ def test_a_lost_measure_of_drift_is_found_and_warned_of(
 
 
 def test_a_run_without_latest_keeps_the_tokens_of_the_release_that_is_there(versions: TwoVersions, store: Path) -> None:
-    """It would learn others if it took the store for one without a release."""
+    """It would train new codebooks if it took the store for an empty one."""
     [path] = store.glob("codebooks/*/manifest.json")
     before = json.loads(path.read_text())["codebooks"][LYRICS]["content_hash"]
     (store / "LATEST").unlink()
@@ -282,7 +282,7 @@ def test_small_files_that_cannot_be_merged_are_no_reason_to_call_a_release_a_fai
 
 
 class Disk:
-    """Lets so many bytes be written into files of the store, and then is full."""
+    """A disk that accepts this many bytes in files of the store, and then is full."""
 
     def __init__(self, room: float) -> None:
         self.room = room
@@ -298,7 +298,7 @@ class Disk:
 
 
 class Limited(io.FileIO):
-    """A new file on such a disk."""
+    """A new file on a limited disk."""
 
     def __init__(self, path: str, disk: Disk) -> None:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -312,7 +312,7 @@ class Limited(io.FileIO):
 
 @pytest.fixture(scope="module")
 def written(versions: TwoVersions, tmp_path_factory: pytest.TempPathFactory) -> int:
-    """Bytes that a refresh writes."""
+    """Number of bytes that a refresh writes."""
     disk = Disk(math.inf)
     store = Path(shutil.copytree(versions.store, tmp_path_factory.mktemp("disk") / "store"))
     with pytest.MonkeyPatch.context() as patch:
@@ -338,7 +338,7 @@ def test_a_full_disk_is_an_error_and_with_room_again_the_refresh_is_as_ever(
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
 def test_a_store_that_is_read_only_can_be_verified_and_not_refreshed(versions: TwoVersions, store: Path) -> None:
-    """``chmod`` would not hold root back, and others need no more than that."""
+    """Root ignores ``chmod``, so the store is mounted read-only."""
     mounted = [["mount", "--bind", store, store], ["mount", "-o", "remount,bind,ro", store]]
     if any(subprocess.run(command, capture_output=True).returncode for command in mounted):
         pytest.skip("mounts are not allowed here")

@@ -41,7 +41,7 @@ def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
 
 @pytest.fixture
 def portable_options() -> Iterator[tuple[str, ...]]:
-    """Beam's portable job service, and a pool that starts SDK workers in processes of their own."""
+    """Beam's portable job service, and a pool that starts SDK workers in separate processes."""
     job_port, pool_port = free_port(), free_port()
     service = [sys.executable, "-m", "apache_beam.runners.portability.local_job_service_main", "--port", str(job_port)]
     pool = [sys.executable, "-m", "apache_beam.runners.worker.worker_pool_main", "--service_port", str(pool_port)]

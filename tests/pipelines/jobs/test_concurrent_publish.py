@@ -1,4 +1,4 @@
-"""A release is not published over another that came meanwhile."""
+"""A release is not published over one that was published since the job started."""
 
 from dataclasses import replace
 from pathlib import Path

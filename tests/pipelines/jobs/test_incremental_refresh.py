@@ -95,7 +95,7 @@ def content(outcome: RunResult) -> dict[str, Any]:
 
 
 def without_names(found: dict[str, Any]) -> dict[str, Any]:
-    """The drift names the first release, which has another id in each store."""
+    """Drift names the baseline release, whose id differs between stores."""
     drift = found["measured"]["drift"]
     return {**found, "measured": {**found["measured"], "drift": drift and {**drift, "since": ""}}}
 

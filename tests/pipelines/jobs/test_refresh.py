@@ -36,7 +36,7 @@ class RefreshedStore:
 def lyrics() -> tuple[np.ndarray, np.ndarray]:
     before = group_vectors(3, DIMS[LYRICS], TRACKS + NEW)
     after = before.copy()
-    after[10:20] = before[11:21] * 1.01 + 0.001  # of the next group, and like no other
+    after[10:20] = before[11:21] * 1.01 + 0.001  # of the next group, and unique
     return before, after
 
 
@@ -116,7 +116,7 @@ def test_other_encoders_than_the_releases_are_refused(refreshed: RefreshedStore)
 
 
 def test_batches_travel_as_arrow_and_are_never_pickled(refreshed: RefreshedStore, tmp_path: Path) -> None:
-    """A pickled slice carries its whole parent: what is divided into 32 buckets would be sent 32 times."""
+    """A pickled slice carries its whole parent: a batch split into 32 buckets would be sent 32 times."""
 
     def refuse(batch: pa.RecordBatch) -> None:
         raise AssertionError(f"pickled: {batch.schema}")

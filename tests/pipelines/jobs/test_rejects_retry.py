@@ -1,4 +1,4 @@
-"""Inputs of which no vector could be made stay rejected, until they are tried again on purpose."""
+"""Inputs that failed to encode stay rejected until ``retry_rejects``."""
 
 from dataclasses import replace
 from pathlib import Path

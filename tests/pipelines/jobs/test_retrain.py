@@ -78,7 +78,7 @@ def test_tokens_stay_when_a_catalog_has_grown(first: tuple[Path, RunResult]) -> 
 
 
 def turn(vectors: np.ndarray) -> np.ndarray:
-    """Another encoder: the same neighbourhoods in a space turned at will."""
+    """A different encoder: the same neighbourhoods in a randomly rotated space."""
     dim = vectors.shape[1]
     turned, _ = np.linalg.qr(np.random.default_rng(5).standard_normal((dim, dim)))
     return (vectors @ turned).astype(np.float32)

@@ -1,4 +1,4 @@
-"""A catalog whose vectors exist already, end to end, alone and mixed with encoded modalities."""
+"""A catalog of precomputed embeddings, end to end, alone and mixed with encoded modalities."""
 
 import shutil
 from dataclasses import replace

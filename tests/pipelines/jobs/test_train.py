@@ -1,4 +1,4 @@
-"""Learning a codebook bundle."""
+"""Training a codebook bundle."""
 
 import logging
 from pathlib import Path

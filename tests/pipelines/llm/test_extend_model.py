@@ -1,4 +1,4 @@
-"""A release's tokens in real tokenizers and models, trained and made small by the test."""
+"""A release's tokens in real tokenizers and small models that the tests train."""
 
 import copy
 import json
@@ -157,7 +157,7 @@ def matrices(model: PreTrainedModel) -> list[torch.Tensor]:
 def test_rows_for_padding_are_used_first_and_are_not_counted_among_the_old(release: TokenRelease) -> None:
     model, tokenizer = model_of(LLAMA), tokenizer_of("byte-level")
     with torch.no_grad():
-        model.get_input_embeddings().weight[len(tokenizer) :] = 1e6  # nobody's
+        model.get_input_embeddings().weight[len(tokenizer) :] = 1e6  # rows of no token
     used = len(tokenizer)
     applied = apply_vocabulary(model, tokenizer, release)
     assert min(applied.ids.values()) == used < 320

@@ -41,7 +41,7 @@ def gc(store: Path, keep: int = 1, *names: str, delete: bool = True) -> Garbage:
 
 @pytest.fixture(scope="module")
 def kept_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three releases: the second with other audio vectors and so another bundle, the third without some tracks."""
+    """Three releases: the second with different audio vectors and so a new bundle, the third without some tracks."""
     catalog = write_catalog(tmp_path_factory.mktemp("catalog"), TRACKS)
     job(catalog, *MODALITIES, **{**IDS, AUDIO: "old"}).run(PipelineRunner())
     job(catalog, *MODALITIES, **IDS).run(PipelineRunner())

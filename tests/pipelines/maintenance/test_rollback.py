@@ -1,4 +1,4 @@
-"""Going back to an older release."""
+"""Rollback to an older release."""
 
 import shutil
 from dataclasses import replace
@@ -24,7 +24,7 @@ FEW_CODES = 4
 
 @pytest.fixture(scope="module")
 def three_releases(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The first and second of one bundle, the third of another with fewer codes."""
+    """Three releases: the first and second of one bundle, the third of a bundle with fewer codes."""
     catalog = write_catalog(tmp_path_factory.mktemp("catalog"), 40)
     root = str(catalog / "store")
     first = job(catalog, *MODALITIES).run(PipelineRunner())
@@ -50,7 +50,7 @@ def ids(store: Store) -> list[str]:
 
 
 def states(store: Store) -> str:
-    """From old to new: L for the latest, w for withdrawn, - for others."""
+    """State of each release from old to new: L for the latest, w for withdrawn, - for others."""
     found = reversed(list(list_releases(store)))
     return "".join("L" if release.latest else "w" if release.withdrawn else "-" for release in found)
 

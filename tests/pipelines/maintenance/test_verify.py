@@ -1,4 +1,4 @@
-"""Verification of a store: damage of every kind is found, named, and nothing else is."""
+"""Verification of a store reports damage of every kind, and nothing else."""
 
 import json
 import shutil
@@ -64,7 +64,7 @@ def edit(path: Path, change: Callable[[pa.Table], pa.Table]) -> None:
 
 
 def set_value(path: Path, column: str, value: object) -> None:
-    """Give the first row of a table another value."""
+    """Change a value in the first row of a table."""
 
     def change(table: pa.Table) -> pa.Table:
         values = [value, *table[column].to_pylist()[1:]]

@@ -1,4 +1,4 @@
-"""Manifests: what was written is read, and nothing else."""
+"""Manifests are read as they were written, and anything else is refused."""
 
 import pytest
 

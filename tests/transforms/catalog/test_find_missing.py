@@ -1,4 +1,4 @@
-"""Inputs that were never encoded, found and read from where they stand."""
+"""Missing inputs are found and read from their locations."""
 
 from pathlib import Path
 
@@ -34,7 +34,7 @@ def fragments(tmp_path: Path) -> list[Fragment]:
 
 
 def wanted(*rows: tuple[str, str, int, int]) -> pa.RecordBatch:
-    """Rows of (modality, what the key is of, fragment, row)."""
+    """Rows of (modality, input of the key, fragment, row)."""
     columns = [
         pa.array([MODALITIES.index(modality) for modality, *_ in rows], pa.int8()),
         content_keys(pa.array([text for _, text, *_ in rows])),
@@ -69,7 +69,7 @@ def keys_of(catalog: Catalog, modality: str) -> list[dict[str, object]]:
 
 
 def write_keys(catalog: Catalog, row: dict[str, object]) -> None:
-    """One track with a key, as a catalog has it."""
+    """One track with a key, as in a catalog."""
     stored = pa.Table.from_pylist([{**row, "changed": False, "new": False}]).select(TRACK_KEYS.names).cast(TRACK_KEYS)
     files.write_batches(files.join(catalog.keys(TAGS, 0), "part.parquet"), TRACK_KEYS, [stored])
 

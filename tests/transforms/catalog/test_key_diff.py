@@ -1,4 +1,4 @@
-"""Keys of a catalog, compared with those of the catalog before."""
+"""Keys of a catalog, diffed against the previous catalog."""
 
 import numpy as np
 import pyarrow as pa

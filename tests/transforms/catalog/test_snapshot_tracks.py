@@ -1,4 +1,4 @@
-"""Settling a scanned catalog."""
+"""Writing the snapshot of a scanned catalog."""
 
 import pyarrow as pa
 

@@ -28,7 +28,7 @@ def tracks(*rows: dict[str, object]) -> pa.RecordBatch:
     ],
 )
 def test_metadata_leaves_out_what_is_missing(track: dict[str, object], text: str | None) -> None:
-    # A second row, so that one row's gaps are seen not to leak into another's text.
+    # A second row, to see that gaps of one row do not leak into the text of another.
     assert metadata_text(tracks(track, {"title": "Other", "year": 2000})).to_pylist() == [text, '"Other" (2000)']
 
 

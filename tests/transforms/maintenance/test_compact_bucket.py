@@ -1,4 +1,4 @@
-"""Rewriting of buckets of facts."""
+"""Compaction of buckets of records."""
 
 import subprocess
 import sys
@@ -39,13 +39,13 @@ def keys_of(*numbers: int) -> pa.Array:
 
 
 def add(store: Store, *numbers: int) -> None:
-    """Add a file of vectors that say their keys."""
+    """Add a file of vectors that encode their keys."""
     vectors = np.repeat(np.array(numbers, np.float16)[:, None], 2, 1)
     write_vectors(store, "lyrics", "e", 0, make_vector_records(keys_of(*numbers), vectors))
 
 
 def stored(store: Store) -> list[int]:
-    """Numbers of the keys in the files, each as often as it stands there; checks the vectors."""
+    """Numbers of all keys in the files, with repeats; checks the vectors."""
     found: list[int] = []
     for name in names(store):
         table = pq.read_table(f"{BUCKET.folder(store)}/{name}")
@@ -140,7 +140,7 @@ def test_a_flipped_bit_stops_the_merge_and_gets_no_new_checksum(store: Store) ->
 
 
 def stored_value(path: Path) -> bytes:
-    """The bytes of the first vector of a file, which are written as they are."""
+    """The bytes of the first vector of a file, which is not compressed."""
     return np.array(pq.read_table(path)["vector"][0].as_py(), np.float16).tobytes()
 
 
@@ -151,7 +151,7 @@ def test_new_files_are_of_bounded_size(store: Store, monkeypatch: pytest.MonkeyP
         add(store, number)
     rewrite(store, BUCKET, names(store))
     assert stored(store) == list(range(8))
-    assert len(names(store)) == 2  # 2 rows of 20 bytes a row group, 60 bytes a file: 4 rows
+    assert len(names(store)) == 2  # row groups of 2 rows of 20 bytes, at most 60 bytes per file: 4 rows
 
 
 def test_unwanted_facts_go_and_a_file_of_nothing_else_goes_with_them(store: Store) -> None:

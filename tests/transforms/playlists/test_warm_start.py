@@ -1,4 +1,4 @@
-"""Playlist vectors that go on from older ones."""
+"""Playlist vectors that start from older ones."""
 
 import hashlib
 from dataclasses import replace
@@ -28,7 +28,7 @@ def corpus(playlists: list[list[str]]) -> pa.Table:
 
 
 def groups(playlists: int, seed: int = 5) -> list[list[str]]:
-    """Playlists of ten tracks, out of one or the other of two groups of tracks."""
+    """Playlists of ten tracks, each from one of two groups of tracks."""
     rng = np.random.default_rng(seed)
     return [[f"g{n % 2}-{track}" for track in rng.permutation(GROUP)[:10]] for n in range(playlists)]
 
@@ -63,7 +63,7 @@ def test_known_tracks_are_trained_on_and_do_not_only_stay() -> None:
     keys, vectors = train(corpus(moved), CONFIG, old)
 
     def nearness(to: npt.NDArray[np.float32]) -> float:
-        """Cosine of a track that has changed sides with the mean of the group that it is among now."""
+        """Cosine of a track that changed groups with the mean of its new group."""
         other = [row for row, found in enumerate(keys.to_pylist()) if found in {key(f"g1-{n}") for n in range(GROUP)}]
         return float(unit(to)[keys.to_pylist().index(key("g0-0"))] @ unit(to)[other].mean(axis=0))
 
@@ -72,15 +72,13 @@ def test_known_tracks_are_trained_on_and_do_not_only_stay() -> None:
 
 def test_a_new_track_stands_in_the_direction_of_its_neighbours_and_is_as_long_as_the_median_old_one() -> None:
     old = old_vectors(groups(60))
-    summarize_release = groups(60)
-    summarize_release[0] = [*summarize_release[0][:5], "new", *summarize_release[0][5:]]
+    playlists = groups(60)
+    playlists[0] = [*playlists[0][:5], "new", *playlists[0][5:]]
 
-    keys, vectors = train(corpus(summarize_release), CONFIG, old)
+    keys, vectors = train(corpus(playlists), CONFIG, old)
 
     at = {found: row for row, found in enumerate(keys.to_pylist())}
-    neighbours = unit(vectors)[[at[key(name)] for name in summarize_release[0] if name != "new"]].mean(
-        axis=0, keepdims=True
-    )
+    neighbours = unit(vectors)[[at[key(name)] for name in playlists[0] if name != "new"]].mean(axis=0, keepdims=True)
     np.testing.assert_allclose(unit(vectors)[at[key("new")]], unit(neighbours)[0], atol=1e-4)
     lengths = np.linalg.norm(vectors, axis=1)
     known = [row for found, row in at.items() if found != key("new")]
@@ -112,9 +110,9 @@ def test_playlists_without_a_known_track_are_refused() -> None:
 
 def test_a_track_below_min_count_is_neither_folded_nor_a_neighbour() -> None:
     old = old_vectors([*groups(60), ["known but rare", "g0-1"]])
-    summarize_release = [*groups(60), ["new", "known but rare"], ["new", "g0-1"], ["rare", "g0-1"]]
+    playlists = [*groups(60), ["new", "known but rare"], ["new", "g0-1"], ["rare", "g0-1"]]
 
-    keys, vectors = train(corpus(summarize_release), replace(CONFIG, min_count=2), old)
+    keys, vectors = train(corpus(playlists), replace(CONFIG, min_count=2), old)
 
     assert not {key("rare"), key("known but rare")} & set(keys.to_pylist())
     at = {found: row for row, found in enumerate(keys.to_pylist())}

@@ -36,7 +36,7 @@ def corpus(playlists: list[list[str]]) -> pa.Table:
 
 
 def two_groups(playlists: int, length: int, tracks: int) -> pa.Table:
-    """Playlists out of the tracks g0-0, g0-1 ... or out of the tracks g1-0, g1-1 ..., never of both."""
+    """Playlists with the tracks g0-0, g0-1 ... or with the tracks g1-0, g1-1 ..., never with both."""
     rng = np.random.default_rng(5)
     lists = [[f"g{n % 2}-{track}" for track in rng.permutation(tracks)[:length]] for n in range(playlists)]
     return corpus(lists)
@@ -169,7 +169,7 @@ def test_sentences_can_be_read_in_every_epoch():
 
 
 def test_the_end_of_a_playlist_longer_than_gensim_reads_is_learned_from():
-    """Two tracks that stand side by side only after the 10,000th entry end near each other."""
+    """Two tracks that are adjacent only after the 10,000th entry get similar vectors."""
     filler = [f"filler-{n % 50}" for n in range(10_000)]
     table = corpus([[*filler, *["x", "y"] * 200]])
 

@@ -1,4 +1,4 @@
-"""Given vectors: joined to tracks, and taken into the store."""
+"""Precomputed embeddings: joined to tracks, and loaded into the store."""
 
 import os
 from collections import Counter
@@ -34,7 +34,7 @@ from tracktokens.transforms.store.records import read_vectors
 
 
 def places_of(*rows: tuple[str, str, str, int]) -> pa.Table:
-    """Rows of (modality, track id, what the vector is, position)."""
+    """Rows of (modality, track id, vector, position)."""
     modality, tracks, vectors, positions = zip(*rows, strict=True)
     columns = [
         pa.array([MODALITIES.index(name) for name in modality], pa.int8()),
@@ -133,7 +133,7 @@ def test_vectors_have_the_id_that_the_user_names_or_one_of_the_files(table: Vect
 
 
 def scan_all(table: VectorTable, now: Catalog, before: Catalog | None) -> tuple[list[object], set[object]]:
-    """Scan all fragments, keep what was found as a catalog does, and give rejects and counts, and the places."""
+    """Scan all fragments and store the scan as a catalog does; return rejects, counts and locations."""
     scans = ScanCache.of({AUDIO: table}, before)
     scan = ScanVectors({AUDIO: PrecomputedEmbeddings(table, "source")}, now.buckets, scans, ProgressReporter())
     outputs = [output for part in table.fragments for output in scan.process((AUDIO, part.number))]

@@ -1,4 +1,4 @@
-"""Vector tables: what is read, what it becomes, and what is refused."""
+"""Vector tables: columns that are read, converted and refused."""
 
 from collections.abc import Sequence
 from pathlib import Path

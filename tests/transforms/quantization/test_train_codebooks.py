@@ -1,4 +1,4 @@
-"""The sample that codebooks learn from, and what is done to it."""
+"""The sample that codebooks are trained on, and its preprocessing."""
 
 from pathlib import Path
 

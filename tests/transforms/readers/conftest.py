@@ -9,7 +9,7 @@ from tracktokens.transforms.readers.fragments import find_fragments
 
 
 class Scanned(list):
-    """The batches of a table, and what they hold together."""
+    """The batches of a table, with their rows and rejects concatenated."""
 
     @property
     def rows(self):
@@ -26,7 +26,7 @@ class Scanned(list):
 
 @pytest.fixture(scope="session")
 def scan():
-    """A function that reads all of a table, and checks on every batch what must hold for any input."""
+    """A function that reads a whole table and checks the invariants of every batch."""
 
     def scan(path, schema=TRACKS, batch_rows=4096):
         batches = Scanned()

@@ -28,7 +28,7 @@ TITLE, YEAR, TAGS, POPULARITY = (TRACKS.field(name) for name in ("title", "year"
 
 
 def invalid_strings(*values):
-    """A string column whose bytes nobody checked, as Parquet files can hold it."""
+    """A string column with unchecked bytes, as in some Parquet files."""
     binary = pa.array(values, pa.binary())
     return pa.Array.from_buffers(pa.string(), len(binary), binary.buffers())
 
@@ -309,7 +309,7 @@ def test_rejects_of_playlists_name_the_playlist():
 
 
 def test_the_three_entries_agree_on_the_same_values():
-    """Parquet, CSV and JSON of the same seeded values make the same columns."""
+    """Parquet, CSV and JSON of the same seeded values give the same columns."""
     random = np.random.default_rng(3)
     for _ in range(20):
         years = [int(y) if y > 0 else None for y in random.integers(-500, 2030, 50)]

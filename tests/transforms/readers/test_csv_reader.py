@@ -72,7 +72,7 @@ def test_a_tab_separates_where_the_ending_says_so():
 
 
 def parsed_at_once(data):
-    """Rows of the same text when the parser is given all of it, as lists of bytes, without blank lines."""
+    """Rows that the parser reads from the whole text at once, as lists of bytes, without blank lines."""
     reader = csv.reader(io.StringIO(data.decode("latin-1"), newline=""), strict=True)
     return [[cell.encode("latin-1") for cell in row] for row in reader if row]
 

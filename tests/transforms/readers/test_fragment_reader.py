@@ -103,7 +103,7 @@ def test_missing_columns_are_null_and_unknown_ones_are_reported(scan, scan_bytes
 
 
 def write_binary_parquet(path, columns):
-    """Write string columns whose bytes nobody checked."""
+    """Write string columns with unchecked bytes."""
     arrays = []
     for values in columns.values():
         binary = pa.array(values, pa.binary())
@@ -213,7 +213,7 @@ def test_random_bytes_never_lose_count(scan_bytes, tmp_path, ending):
 
 
 class MemoryFileSystem(FileSystem):
-    """The part of a remote filesystem that reading uses; it has prefixes and no folders, like a bucket."""
+    """The part of a remote filesystem that reading uses; like a bucket, it has prefixes instead of folders."""
 
     files: ClassVar[dict[str, bytes]] = {}
 

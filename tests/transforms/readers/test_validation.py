@@ -264,7 +264,7 @@ def test_an_audio_root_that_is_no_folder_is_a_usage_error(root):
 
 
 class MemoryFileSystem(FileSystem):
-    """The part of a remote filesystem that validation uses: two files, one of which cannot be looked at."""
+    """The part of a remote filesystem that validation uses: two files, one of which cannot be inspected."""
 
     files: ClassVar = {
         "memtest://bucket/audio/a.ogg": FileMetadata("a", 7, 12.5),

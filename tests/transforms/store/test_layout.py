@@ -1,4 +1,4 @@
-"""Opening and making stores."""
+"""Opening and creating stores."""
 
 from pathlib import Path
 

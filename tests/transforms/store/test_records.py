@@ -1,4 +1,4 @@
-"""Facts in the store."""
+"""Records in the store."""
 
 from pathlib import Path
 

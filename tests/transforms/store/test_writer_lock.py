@@ -37,7 +37,7 @@ def store(tmp_path: Path) -> str:
 
 
 def is_refused(root: str) -> bool:
-    """Whether another process is turned away."""
+    """True if another process is refused."""
     code = f"from tracktokens.transforms.store.writer_lock import writer\nwith writer({root!r}, 'train'): pass"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0 or "StoreBusyError" in done.stderr, done.stderr

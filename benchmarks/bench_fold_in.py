@@ -1,16 +1,16 @@
-"""Compare folded playlist vectors with trained ones, on real playlists of which some tracks are hidden from training.
+"""Compare folded-in playlist vectors with trained ones, on real playlists with some tracks hidden from training.
 
-    python benchmarks/bench_folding.py PLAYLISTS.parquet [--hidden 0.05]
+    python benchmarks/bench_fold_in.py PLAYLISTS.parquet [--hidden 0.05]
 
-A fifth of the playlists is held out. Of the rest, word2vec learns twice with all tracks, and once without the hidden
+A fifth of the playlists is held out. Of the rest, word2vec trains twice with all tracks, and once without the hidden
 ones, which are then folded in. For each kind of vector of the hidden tracks:
 
-``same code``: how often it gets the code of the first full training, turned onto the frozen space, with the frozen
-codebook of 1,024 codes; the second full training says how often two trainings agree.
+``same code``: share with the code of the first full training, rotated onto the frozen space, under the frozen codebook
+of 1,024 codes. The second full training shows how often two trainings agree.
 
-``first 10``, ``first 100``, ``mrr``: the other tracks of the first half of a held-out playlist rank the hidden tracks
-by cosine, and no others; where those of the second half come. Among all tracks the few folded ones would profit from
-being means, as the query is.
+``first 10``, ``first 100``, ``mrr``: the other tracks of the first half of a held-out playlist rank only the hidden
+tracks by cosine; the figures are ranks of those in the second half. Among all tracks, folded-in ones would have an
+advantage: they are means, as the query is.
 """
 
 import argparse
@@ -35,18 +35,18 @@ from tracktokens.transforms.playlists.word2vec import Word2VecConfig, train
 Floats = npt.NDArray[np.float32]
 
 WHOLE = 1_000_000
-"""A window that no playlist is longer than."""
+"""A window longer than any playlist."""
 
 
 def without(corpus: pa.Table, hidden: pa.Array) -> pa.Table:
-    """Take tracks out of playlists, and playlists with fewer than two tracks out of the corpus."""
+    """Remove tracks from playlists, and playlists with fewer than two tracks from the corpus."""
     kept = [[key for key in keys if key not in hidden] for keys in corpus["track_keys"].to_pylist()]
     rows = [{"position": place, "track_keys": keys} for place, keys in enumerate(kept) if len(set(keys)) > 1]
     return pa.Table.from_pylist(rows, CORPUS)
 
 
 def folded(playlists: Playlists, rows: npt.NDArray[np.int64], vectors: Floats, window: int) -> Floats:
-    """Fold; a track that is near no known one gets a zero vector."""
+    """Fold in; a track without known neighbours gets a zero vector."""
     offsets = np.cumsum([0, *map(len, playlists)])
     sums = neighbour_sums(offsets, np.concatenate(playlists), rows, vectors, window)
     result = np.zeros((len(rows), vectors.shape[1]), np.float32)
@@ -55,7 +55,7 @@ def folded(playlists: Playlists, rows: npt.NDArray[np.int64], vectors: Floats, w
 
 
 def ranks(unit: Floats, hidden: npt.NDArray[np.bool_], held_out: Playlists) -> Iterator[npt.NDArray[np.int64]]:
-    """For each held-out playlist the ranks, from 1, of the hidden tracks in its second half among all hidden ones."""
+    """Rank, per held-out playlist, the hidden tracks of its second half among all hidden tracks, from 1."""
     for playlist in held_out:
         first, second = (half[half >= 0] for half in np.split(playlist, [len(playlist) // 2]))
         known, wanted = np.unique(first[~hidden[first]]), np.setdiff1d(second[hidden[second]], first)
@@ -66,7 +66,7 @@ def ranks(unit: Floats, hidden: npt.NDArray[np.bool_], held_out: Playlists) -> I
 
 
 def measure(corpus: pa.Table, share: float) -> Iterator[tuple[str, dict[str, float]]]:
-    """Yield the name of each kind of vector, and its figures."""
+    """Yield the name and figures of each kind of vector."""
     generator = np.random.default_rng(0)
     held_out = generator.random(corpus.num_rows) < 0.2
     training, config = corpus.filter(pa.array(~held_out)), Word2VecConfig()
@@ -91,14 +91,14 @@ def measure(corpus: pa.Table, share: float) -> Iterator[tuple[str, dict[str, flo
 
 
 def turned(vectors: Floats, frozen: Floats, rows: npt.NDArray[np.int64]) -> Floats:
-    """Turn a full training onto the frozen one."""
+    """Rotate a full training onto the frozen one."""
     return rotation(vectors[rows >= 0], frozen[rows[rows >= 0]]).apply(vectors)
 
 
 def ranks_of(
     vectors: Floats, frozen: Floats, rows: npt.NDArray[np.int64], tests: Playlists
 ) -> Iterator[npt.NDArray[np.int64]]:
-    """Ranks where all but the hidden tracks have their frozen vectors."""
+    """Return ranks where all tracks except the hidden ones have their frozen vectors."""
     mixed = np.where((rows >= 0)[:, np.newaxis], frozen[rows], vectors)
     unit = mixed / np.maximum(np.linalg.norm(mixed, axis=1, keepdims=True), np.finfo(np.float32).tiny)
     return ranks(unit, rows < 0, tests)
@@ -112,7 +112,7 @@ def figures(
     book: Codebook,
     found: list[npt.NDArray[np.int64]],
 ) -> dict[str, float]:
-    """The figures of one kind of vector of the hidden tracks."""
+    """Return the figures of one kind of vector of the hidden tracks."""
     hidden = rows < 0
     some = hidden & vectors.any(axis=1)
     same = assign(book, vectors[some]).codes == assign(book, trained[some]).codes

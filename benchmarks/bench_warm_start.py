@@ -1,13 +1,14 @@
-"""Compare playlist vectors that go on from older ones with those of a new training, on real playlists.
+"""Compare playlist vectors that start from older ones with vectors trained from scratch, on real playlists.
 
-    python benchmarks/bench_going_on.py PLAYLISTS.parquet [--times 3]
+    python benchmarks/bench_warm_start.py PLAYLISTS.parquet [--times 3]
 
-A fifth of the playlists is held out. Of the rest, 95 % of the playlists with 95 % of the tracks make the old vectors,
-and a codebook of 1,024 codes. Then all of the rest is learned: from nothing, from the old vectors, and on and on.
+A fifth of the playlists is held out. Of the rest, 95 % of the playlists with 95 % of the tracks give the old vectors
+and a codebook of 1,024 codes. Then vectors of all the rest are trained: from scratch, and several times from the
+previous vectors.
 
-``recoded`` is the share of tracks of both whose code is another, after k-means from the old centroids and numbering
-after the old codes; vectors learned from nothing are turned onto the old ones first. ``explained`` is the codebook's
-explained variance. ``hit`` and ``next`` are those of ``bench_playlists``, among the tracks that the old vectors know.
+``recoded`` is the share of common tracks whose code differs, after k-means from the old centroids and alignment with
+the old codes; vectors trained from scratch are rotated onto the old ones first. ``explained`` is the codebook's
+explained variance. ``hit`` and ``next`` are those of ``bench_playlists``, among tracks that have old vectors.
 """
 
 import argparse
@@ -17,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from bench_folding import without
+from bench_fold_in import without
 from bench_playlists import coded, continuation, read_corpus
 
 from tracktokens.codebooks.assign import assign
@@ -35,18 +36,18 @@ Vectors = tuple[pa.Array, npt.NDArray[np.float16]]
 
 
 def learn(corpus: pa.Table, seed: int = 0, old: Vectors | None = None) -> Vectors:
-    """Learn vectors, as the store would keep them."""
+    """Train vectors and round them as the store does."""
     keys, vectors = train(corpus, Word2VecConfig(seed=seed), None if old is None else OldVectors("old", *old))
     return keys, vectors.astype(np.float16)
 
 
-def of(keys: pa.Array, found: Vectors) -> npt.NDArray[np.float16]:
-    """The vectors of some keys, which all have one."""
-    return found[1][pc.index_in(keys, value_set=found[0]).to_numpy()]
+def of(keys: pa.Array, vectors: Vectors) -> npt.NDArray[np.float16]:
+    """Look up the vectors of keys, all of which have one."""
+    return vectors[1][pc.index_in(keys, value_set=vectors[0]).to_numpy()]
 
 
 def retrained(book: Codebook, old: Vectors, new: Vectors) -> tuple[Codebook, dict[str, float]]:
-    """Go on from a codebook of the old vectors with the new ones, which lie in their space."""
+    """Retrain a codebook of the old vectors on the new ones, which are in the same space."""
     fit = fit_codebook(
         new[1],
         modality=PLAYLIST,
@@ -57,30 +58,30 @@ def retrained(book: Codebook, old: Vectors, new: Vectors) -> tuple[Codebook, dic
     )
     common = old[0].filter(pc.is_in(old[0], value_set=new[0]))
     codes = assign(book, of(common, old)).codes, assign(fit.codebook, of(common, new)).codes
-    found = align(book, fit.codebook, count_pairs(*codes))
+    alignment = align(book, fit.codebook, count_pairs(*codes))
     return fit.codebook, {
-        "recoded": round(1 - found.kept / found.weight, 3),
+        "recoded": round(1 - alignment.kept / alignment.weight, 3),
         "explained": round(fit.metrics.explained_variance, 3),
     }
 
 
-def turned(new: Vectors, old: Vectors) -> Vectors:
-    """Turn new vectors onto the old ones."""
+def rotated(new: Vectors, old: Vectors) -> Vectors:
+    """Rotate new vectors onto the old ones."""
     common = old[0].filter(pc.is_in(old[0], value_set=new[0]))
     return new[0], rotation(of(common, new), of(common, old)).apply(new[1]).astype(np.float16)
 
 
-def quality(found: Vectors, known: pa.Array, corpus: pa.Table, held_out: pa.Table) -> dict[str, float]:
-    """Continuation of held-out playlists, as if there were only the known tracks."""
-    vectors = of(known, found).astype(np.float32)
-    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+def quality(vectors: Vectors, known: pa.Array, corpus: pa.Table, held_out: pa.Table) -> dict[str, float]:
+    """Measure continuation of held-out playlists among the known tracks."""
+    rows_of_known = of(known, vectors).astype(np.float32)
+    unit = rows_of_known / np.linalg.norm(rows_of_known, axis=1, keepdims=True)
     rows = np.concatenate(coded(corpus, known))
     measured = continuation(unit, np.bincount(rows[rows >= 0], minlength=len(known)), coded(held_out, known))
     return {"hit": measured["hit"], "next": measured["next"]}
 
 
 def measure(corpus: pa.Table, times: int) -> Iterator[tuple[str, dict[str, float]]]:
-    """Yield the name of each training, and its figures."""
+    """Yield the name and figures of each training."""
     generator = np.random.default_rng(0)
     aside = generator.random(corpus.num_rows) < 0.2
     full, held_out = corpus.filter(pa.array(~aside)), corpus.filter(pa.array(aside))
@@ -92,24 +93,27 @@ def measure(corpus: pa.Table, times: int) -> Iterator[tuple[str, dict[str, float
     explained = {"explained": round(fit.metrics.explained_variance, 3)}
     yield "old", {**explained, **quality(old, old[0], full, held_out)}
     for seed in (0, 1):
-        anew = turned(learn(full, seed), old)
-        yield f"anew, seed {seed}", {**retrained(fit.codebook, old, anew)[1], **quality(anew, old[0], full, held_out)}
-    before, book = old, fit.codebook
+        scratch = rotated(learn(full, seed), old)
+        yield (
+            f"scratch, seed {seed}",
+            {**retrained(fit.codebook, old, scratch)[1], **quality(scratch, old[0], full, held_out)},
+        )
+    previous, book = old, fit.codebook
     for time in range(times):
-        after = learn(full, old=before)
-        book, figures = retrained(book, before, after)
-        yield f"went on, {time + 1}", {**figures, **quality(after, old[0], full, held_out)}
-        before = after
+        current = learn(full, old=previous)
+        book, figures = retrained(book, previous, current)
+        yield f"warm, {time + 1}", {**figures, **quality(current, old[0], full, held_out)}
+        previous = current
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("playlists")
-    parser.add_argument("--times", type=int, default=3, help="how often vectors go on from those before")
+    parser.add_argument("--times", type=int, default=3, help="number of warm starts in a row")
     args = parser.parse_args()
-    for name, found in measure(read_corpus(args.playlists), args.times):
-        print(f"{name:16}", found, flush=True)
+    for name, figures in measure(read_corpus(args.playlists), args.times):
+        print(f"{name:16}", figures, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""A catalog whose vectors exist already, through the whole main job: time of each stage, and peak memory.
+"""Run the main job on a catalog of precomputed embeddings: time of each stage, and peak memory.
 
-    python benchmarks/bench_vectors.py [--tracks 1000000] [--workers 2] [--folder FOLDER]
+    python benchmarks/bench_precomputed.py [--tracks 1000000] [--workers 2] [--folder FOLDER]
 
-Five tables of float32 vectors (playlist 128, tags, metadata and lyrics 384, audio 512 dimensions) are made once in
-FOLDER, and tokenized three times: as they are, again, and with one vector in a hundred changed. Beside it stands what
-reading the tables once costs, and writing the same vectors as float16.
+Five tables of float32 vectors (playlist 128, tags, metadata and lyrics 384, audio 512 dimensions) are written once
+to FOLDER, and tokenized three times: first, again unchanged, and with one vector in a hundred changed. For comparison,
+the tables are read once and their vectors written as float16.
 """
 
 import argparse
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def compare(folder: Path, tracks: int, workers: int) -> None:
-    """Make the catalog unless it is there, and measure."""
+    """Write the catalog unless it exists, and measure."""
     catalog = folder / f"catalog-{tracks}"
     if not catalog.exists():
         make_catalog(catalog, tracks)
@@ -64,7 +64,7 @@ def compare(folder: Path, tracks: int, workers: int) -> None:
 
 
 def make_catalog(folder: Path, tracks: int) -> None:
-    """Write tracks and vectors, clustered as real ones are."""
+    """Write tracks and clustered vectors."""
     folder.mkdir(parents=True)
     draw = np.random.default_rng(0)
     ids = pa.array(np.char.add("track-", np.arange(tracks).astype(str)))
@@ -81,7 +81,7 @@ def make_catalog(folder: Path, tracks: int) -> None:
 
 
 def make_changed(catalog: Path, folder: Path) -> Path:
-    """Copy a catalog with one vector in ``CHANGED`` turned round."""
+    """Copy a catalog with one vector in ``CHANGED`` negated."""
     if folder.exists():
         return folder
     folder.mkdir()
@@ -106,7 +106,7 @@ def vectors_batch(ids: pa.Array, vectors: np.ndarray) -> pa.RecordBatch:
 
 
 def read_and_write(catalog: Path, copy: Path) -> float:
-    """What the bytes alone cost: read every table, and write its vectors as float16."""
+    """Measure I/O alone: read every table, and write its vectors as float16."""
     start = time.perf_counter()
     for modality in DIMS:
         table = pq.ParquetFile(catalog / f"{modality}.parquet")
@@ -119,7 +119,7 @@ def read_and_write(catalog: Path, copy: Path) -> float:
 
 
 def measured_run(label: str, script: str, job: list[str], workers: int) -> float:
-    """Run a job in a process of its own, watch the memory of it and its workers, and return its seconds."""
+    """Run a job in its own process, measure the memory of it and its workers, and return its seconds."""
     command = [sys.executable, script, "--job", *job, "--workers", str(workers)]
     start = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -137,7 +137,7 @@ def measured_run(label: str, script: str, job: list[str], workers: int) -> float
 
 @contextmanager
 def peak_memory(pid: int) -> Iterator[list[int]]:
-    """Collect the memory of a process and all below it, shared pages counted once, every half second."""
+    """Sample the memory of a process and its descendants every half second; shared pages count once."""
     samples, stop = [0], threading.Event()
 
     def sample() -> None:
@@ -152,7 +152,7 @@ def peak_memory(pid: int) -> Iterator[list[int]]:
 
 
 def family(pid: int) -> list[int]:
-    """A process and all below it."""
+    """List a process and its descendants."""
     members = [pid]
     for member in members:
         for task in Path(f"/proc/{member}/task").glob("*/children"):
@@ -172,7 +172,7 @@ def proportional_bytes(pid: int) -> int:
 
 
 def run(catalog: Path, store: str, workers: int) -> None:
-    """Tokenize a catalog and say how long each stage took."""
+    """Tokenize a catalog and print the time of each stage."""
     choices = {m: PrecomputedConfig(str(catalog / f"{m}.parquet"), source=f"bench-{m}") for m in DIMS}
     given = VectorSources(vectors=choices).given()
     outcome = RunJob(str(catalog / "tracks.parquet"), store, {}, vectors=given).run(PipelineRunner(workers))
