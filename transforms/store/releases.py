@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from itertools import chain
 
-from tracktokens.schemas.errors import InvalidDataError, UsageError
+from tracktokens.schemas.errors import InvalidDataError, StoreBusyError, UsageError
 from tracktokens.schemas.manifests.release import ReleaseManifest
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.layout import LATEST, Store, store_file
@@ -15,6 +15,38 @@ def latest_id(root: str) -> str:
     """What ``LATEST`` of the store at ``root`` says; empty before the first release, or the store."""
     pointer = store_file(root, LATEST)
     return files.read_bytes(pointer).decode(errors="replace").strip() if files.exists(pointer) else ""
+
+
+def require_latest(store: Store, expected: str) -> None:
+    """Check that ``LATEST`` did not move; see :func:`point_latest` for ``expected``.
+
+    Raises:
+        StoreBusyError: ``LATEST`` names a different release: another job moved it.
+    """
+    latest = latest_id(store.root)
+    if latest != expected:
+        raise StoreBusyError(
+            f"{files.join(store.root, LATEST)} names {latest or 'nothing'} now, and {expected or 'nothing'} when this "
+            "job began: another job moved it; this job did not move it, run this job again"
+        )
+
+
+def point_latest(store: Store, release_id: str, expected: str) -> None:
+    """Make ``LATEST`` name a release. No other function writes ``LATEST``.
+
+    Before the call, the release must be complete and synced to disk: after a power failure, ``LATEST`` must not name a
+    release that was not written yet.
+
+    Args:
+        store: the store.
+        release_id: a complete release.
+        expected: result of :func:`latest_id` when the job began; ``""`` if there was no ``LATEST``.
+
+    Raises:
+        StoreBusyError: ``LATEST`` no longer names ``expected``; it is not moved then.
+    """
+    require_latest(store, expected)
+    files.write_bytes(files.join(store.root, LATEST), f"{release_id}\n".encode())
 
 
 def latest_release(store: Store) -> ReleaseManifest | None:
