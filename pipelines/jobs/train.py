@@ -117,7 +117,7 @@ class CodebookTraining:
     def run(self, runner: PipelineRunner) -> dict[str, TrainedCodebook]:
         """Learn, and return what came of each modality."""
         store = self.snapshot.store
-        folder = files.join(store.root, "codebooks", f"training-{new_id()}")
+        folder = store.bundle(f"training-{new_id()}").folder
         todo = [modality for modality in self.encoders if self.snapshot.inputs(modality)]
         runner.progress.add("train codebooks", total=len(todo))
         if todo:

@@ -21,6 +21,7 @@ from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.schemas.manifests.release import ReleaseManifest
 from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.transforms.store import files
+from tracktokens.transforms.store.layout import MANIFEST, ReleasePaths
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -79,11 +80,12 @@ def read_token_release(folder: str) -> TokenRelease:
         UsageError: it is not one.
         InvalidDataError: its files do not belong together.
     """
-    path, vectors = files.join(folder, "manifest.json"), files.join(folder, "vocabulary", "centroids.safetensors")
+    paths = ReleasePaths(folder)
+    path, vectors = paths.manifest, paths.centroids
     if not files.exists(path) or not files.exists(vectors):
-        raise UsageError(f"{folder} is not a release: it has no manifest.json with a vocabulary beside it")
+        raise UsageError(f"{folder} is not a release: it has no {MANIFEST} with a vocabulary beside it")
     manifest = ReleaseManifest.from_json(files.read_bytes(path), path)
-    named = files.read_json(files.join(folder, "vocabulary", "tokens.json"))["bundle"]
+    named = files.read_json(paths.token_list)["bundle"]
     if named != manifest.bundle_id:
         raise InvalidDataError(f"{folder} is of bundle {manifest.bundle_id}, its vocabulary of {named}: restore it")
     return TokenRelease(manifest, {m: found.astype(np.float32) for m, found in load(files.read_bytes(vectors)).items()})

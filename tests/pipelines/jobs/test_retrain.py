@@ -225,7 +225,7 @@ def test_a_retrained_codebook_of_equal_size_in_the_place_of_another_is_refused(f
     folder, outcome = first
     store = Store.open(str(folder / "store"))
     other = TrainJob(store.root, CODES, seed=3).run(PipelineRunner())
-    mine, others = Path(store.bundle(outcome.bundle.bundle_id)), Path(store.bundle(other.bundle_id))
+    mine, others = Path(store.bundle(outcome.bundle.bundle_id).folder), Path(store.bundle(other.bundle_id).folder)
     shutil.copy(others / "audio.safetensors", mine / "audio.safetensors")
     with pytest.raises(InvalidDataError, match=r"audio\.safetensors has the hash .*, its manifest says"):
         read_bundle(store, outcome.bundle.bundle_id)
