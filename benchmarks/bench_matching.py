@@ -44,7 +44,6 @@ from tracktokens.transforms.store.bundles import write_bundle
 from tracktokens.transforms.store.keys import content_keys, track_numbers
 from tracktokens.transforms.store.layout import Store
 from tracktokens.transforms.store.release_index import ReleaseIndex
-from tracktokens.transforms.store.token_tables import token_part
 
 CODES, CLUSTERS, DIM = 1024, 3000, 384
 DIMS = {PLAYLIST: 64, TAGS: 384, METADATA: 384, LYRICS: 384, AUDIO: 150}
@@ -289,7 +288,7 @@ def write_release(root: str, tracks: int) -> tuple[Store, ReleaseManifest]:
         ids = pa.array(sorted(draw.bytes(11).hex() for _ in range(len(part))))
         batch, schema = as_batch(part), tokens_schema(bundle_id)
         table = pa.table([ids, *batch.columns, token_strings(batch, CODES)], schema=schema)
-        files.write_batches(token_part(store.release("made"), bucket), schema, [table])
+        files.write_batches(store.release("made").token_part(bucket), schema, [table])
         popularity = pa.array(np.floor(draw.pareto(0.8, len(part))))
         columns = {"track_id": ids, "track": pa.array(track_numbers(content_keys(ids))), "popularity": popularity}
         known = [columns.get(field.name, pa.nulls(len(part), field.type)) for field in CATALOG_TRACKS]

@@ -101,7 +101,7 @@ def run_loop(root: str, bundle: str) -> None:
     start = time.perf_counter()
     store = Store.open(root)
     index = faiss.IndexFlatL2(DIM)
-    index.add(Codebook.from_bytes(Path(store.bundle(bundle), f"{METADATA}.safetensors").read_bytes()).centroids)
+    index.add(Codebook.from_bytes(Path(store.bundle(bundle).codebook(METADATA)).read_bytes()).centroids)
     out = Path(store.root, "codes")
     for bucket in range(store.buckets):
         keys, codes = [], []

@@ -444,7 +444,7 @@ def learn(base: Path, store: str, init: str, texts: Texts, out: Path, sizes: Siz
     """Add the tokens to a model, fine-tune it, save it, and let it answer."""
     start, opened = time.monotonic(), Store.open(store)
     release = published_release(opened)
-    pack = read_token_release(opened.release(release.release_id))
+    pack = read_token_release(opened.release(release.release_id).folder)
     apply_to_folder(str(base), str(out / "with_tokens"), pack, init=init, seed=seed)
     tokenizer = AutoTokenizer.from_pretrained(out / "with_tokens")
     model = AutoModelForCausalLM.from_pretrained(out / "with_tokens")

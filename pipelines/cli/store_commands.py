@@ -57,7 +57,7 @@ def show_command(release: str, store: str, as_json: bool) -> None:
     summary = summarize_release(opened, manifest, latest_id(opened.root)).to_json()
     summary |= {"encoders": dict(manifest.encoders), "codebook_size": manifest.codebook_size}
     summary |= {"files": len(manifest.files), "bytes": sum(file["bytes"] for file in manifest.files.values())}
-    metrics = files.read_json(files.join(opened.release(manifest.release_id), "metrics.json"))
+    metrics = files.read_json(opened.release(manifest.release_id).metrics)
     if as_json:
         click.echo(json.dumps({**summary, "metrics": metrics}, ensure_ascii=False, indent=2))
         return

@@ -11,7 +11,7 @@ import apache_beam as beam
 from tracktokens.codebooks.metrics.drift import DriftLimits, NewTrackFit
 from tracktokens.pipelines.jobs.tokenize import open_with_bundle
 from tracktokens.pipelines.runner import PipelineRunner
-from tracktokens.schemas.errors import StoreBusyError, TracktokensError
+from tracktokens.schemas.errors import TracktokensError
 from tracktokens.schemas.manifests.release import ReleaseManifest
 from tracktokens.transforms.quantization.train_codebooks import SampleVectors, threshold
 from tracktokens.transforms.release.assemble import assemble, reconcile_rows, release_manifest
@@ -51,8 +51,8 @@ from tracktokens.transforms.runtime.arrow_coder import Count, EveryKey, Keyed
 from tracktokens.transforms.runtime.counters import COUNTS_TAG, WriteCounts
 from tracktokens.transforms.runtime.rejects import REJECTS_TAG, WriteRejects
 from tracktokens.transforms.store import files
-from tracktokens.transforms.store.layout import LATEST, Store
-from tracktokens.transforms.store.releases import latest_id, latest_release
+from tracktokens.transforms.store.layout import ReleasePaths, Store
+from tracktokens.transforms.store.releases import latest_id, latest_release, point_latest, require_latest
 from tracktokens.transforms.store.token_tables import TokenTable
 from tracktokens.transforms.store.writer_lock import writes
 
@@ -156,7 +156,7 @@ class PublishJob:
         every = pipeline | "every track bucket" >> EveryKey(range(catalog.buckets), Keyed)
         write = WriteTokens(
             catalog=catalog,
-            release=draft.folder,
+            release=draft.paths,
             bundle_id=bundle.bundle_id,
             codebook_size=bundle.codebook_size,
             previous=previous,
@@ -169,7 +169,7 @@ class PublishJob:
             .with_output_types(Keyed, **{REJECTS_TAG: Keyed, COUNTS_TAG: Count})
             .with_outputs(REJECTS_TAG, COUNTS_TAG, main="main")
         )
-        written[REJECTS_TAG] | "write rejects" >> WriteRejects(files.join(draft.folder, "rejects"), "encode")
+        written[REJECTS_TAG] | "write rejects" >> WriteRejects(draft.paths.rejects, "encode")
         counts = [sent[COUNTS_TAG], written[COUNTS_TAG]] | "all counts" >> beam.Flatten()
         counts | "write counts" >> WriteCounts(draft.counts)
         self._measure(draft, sent, written.main)
@@ -202,7 +202,7 @@ class PublishJob:
         manifest = release_manifest(draft, rows)
         self._check_churn(draft)
         _keep_baseline(draft, usage)
-        _point_latest(draft.store, draft.folder, manifest, expected)
+        _complete_release(draft.store, draft.paths, manifest, expected)
         return Release(manifest, draft.folder, metrics)
 
     def _check_drift(self, draft: ReleaseDraft, usage: CatalogUsage) -> DriftReport | None:
@@ -233,20 +233,10 @@ def _keep_baseline(draft: ReleaseDraft, usage: CatalogUsage) -> None:
     write_usage_baseline(draft.store, draft.bundle_manifest, draft.release_id, usage)
 
 
-def refuse_overtaken(store: Store, expected: str) -> None:
-    """Raise :class:`StoreBusyError` when ``LATEST`` no longer names the expected release: another job published."""
-    found = latest_id(store.root)
-    if found != expected:
-        raise StoreBusyError(
-            f"{files.join(store.root, LATEST)} names {found or 'nothing'} now, and {expected or 'nothing'} when this "
-            "job began: another one has published; nothing was published, run this one again"
-        )
-
-
-def _point_latest(store: Store, folder: str, manifest: ReleaseManifest, expected: str) -> None:
-    """Complete a release, and let ``LATEST`` name it, unless that names another than is expected."""
-    refuse_overtaken(store, expected)
-    files.write_bytes(files.join(folder, "manifest.json"), manifest.to_json().encode())
+def _complete_release(store: Store, paths: ReleasePaths, manifest: ReleaseManifest, expected: str) -> None:
+    """Write the manifest of a release and make ``LATEST`` name it, if ``LATEST`` still names ``expected``."""
+    require_latest(store, expected)  # before the manifest, so that a release that is not published stays incomplete
+    files.write_bytes(paths.manifest, manifest.to_json().encode())
     # A power failure must not leave a LATEST whose release was still on its way to the disk.
-    files.sync(files.join(folder, path) for path in (*manifest.files, "manifest.json"))
-    files.write_bytes(files.join(store.root, LATEST), f"{manifest.release_id}\n".encode())
+    files.sync([*(files.join(paths.folder, path) for path in manifest.files), paths.manifest])
+    point_latest(store, manifest.release_id, expected)

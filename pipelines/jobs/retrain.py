@@ -84,7 +84,7 @@ class RetrainJob:
         old = read_bundle(store, self.from_bundle)
         table = TokenTable.of(store, find_release(store, self.from_bundle))
         snapshot = open_snapshot(store, self.catalog_id)
-        working = files.join(store.root, "codebooks", f"retraining-{new_id()}")
+        working = store.bundle(f"retraining-{new_id()}").folder
         rotation = self._rotation(old[PLAYLIST], snapshot, working, runner)
         starts = _starts(old, snapshot, rotation)
         trained = CodebookTraining(snapshot, snapshot.encoders, old.codebook_size, self.seed, starts).run(runner)

@@ -123,7 +123,7 @@ class CodebookTraining:
     def run(self, runner: PipelineRunner) -> dict[str, TrainedCodebook]:
         """Train, and return modality to its codebook."""
         store = self.snapshot.store
-        folder = files.join(store.root, "codebooks", f"training-{new_id()}")
+        folder = store.bundle(f"training-{new_id()}").folder
         todo = [modality for modality in self.encoders if self.snapshot.inputs(modality)]
         runner.progress.add("train codebooks", total=len(todo))
         if todo:

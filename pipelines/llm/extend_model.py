@@ -21,6 +21,7 @@ from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.schemas.manifests.release import ReleaseManifest
 from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.transforms.store import files
+from tracktokens.transforms.store.layout import MANIFEST, ReleasePaths
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -79,11 +80,12 @@ def read_token_release(folder: str) -> TokenRelease:
         UsageError: the folder is not a release.
         InvalidDataError: its vocabulary is of another bundle.
     """
-    path, vectors = files.join(folder, "manifest.json"), files.join(folder, "vocabulary", "centroids.safetensors")
+    paths = ReleasePaths(folder)
+    path, vectors = paths.manifest, paths.centroids
     if not files.exists(path) or not files.exists(vectors):
-        raise UsageError(f"{folder} is not a release: it needs a manifest.json and a vocabulary")
+        raise UsageError(f"{folder} is not a release: it needs a {MANIFEST} and a vocabulary")
     manifest = ReleaseManifest.from_json(files.read_bytes(path), path)
-    bundle = files.read_json(files.join(folder, "vocabulary", "tokens.json"))["bundle"]
+    bundle = files.read_json(paths.token_list)["bundle"]
     if bundle != manifest.bundle_id:
         raise InvalidDataError(f"{folder} is of bundle {manifest.bundle_id}, its vocabulary of {bundle}: restore it")
     centroids = load(files.read_bytes(vectors))

@@ -17,23 +17,33 @@ from tracktokens.schemas.manifests.release import ReleaseManifest
 from tracktokens.transforms.maintenance.purge_records import BYTES, DROP, ROWS, PurgeRecords
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.bundles import read_manifest
-from tracktokens.transforms.store.layout import WORKING, Store, made_at
-from tracktokens.transforms.store.record_buckets import CODES, FAILED, VECTORS, RecordBucket, list_record_buckets
+from tracktokens.transforms.store.layout import (
+    BUNDLES,
+    CATALOG_MANIFEST,
+    CATALOGS,
+    CODES,
+    ENCODER_MANIFEST,
+    FAILED,
+    MANIFEST,
+    RELEASES,
+    VECTORS,
+    WORKING,
+    Store,
+    made_at,
+)
+from tracktokens.transforms.store.record_buckets import RecordBucket, list_record_buckets
 from tracktokens.transforms.store.releases import latest_id, latest_release, releases
 from tracktokens.transforms.store.snapshots import Snapshot, open_snapshot
 from tracktokens.transforms.store.writer_lock import writes
 
 _logger = logging.getLogger(__name__)
 
-RELEASES = "releases"
-CATALOGS = "catalogs"
-BUNDLES = "codebooks"
 LEFTOVERS = "leftovers"
 
 DEPTHS = {RELEASES: 1, CATALOGS: 1, CODES: 1, BUNDLES: 1, FAILED: 2, VECTORS: 2, WORKING: 1}
 """Top folder to the number of path parts below it that name one item, in the order of deletion."""
 
-MANIFESTS = {RELEASES: "manifest.json", CATALOGS: "catalog.json", BUNDLES: "manifest.json", VECTORS: "encoder.json"}
+MANIFESTS = {RELEASES: MANIFEST, CATALOGS: CATALOG_MANIFEST, BUNDLES: MANIFEST, VECTORS: ENCODER_MANIFEST}
 """Top folder to the file that makes an item complete."""
 
 Encoder = tuple[str, str]
@@ -254,8 +264,8 @@ def _require(store: Store, kept: Iterable[ReleaseManifest], catalogs: set[str], 
         for kind, name, names in (("catalog", release.catalog_id, catalogs), ("bundle", release.bundle_id, bundles)):
             if name not in names:
                 raise InvalidDataError(
-                    f"{store.release(release.release_id)} is of {kind} {name}, which {store.root} does not have: "
-                    "restore it, or delete the release; see `tracktokens verify`"
+                    f"{store.release(release.release_id).folder} is of {kind} {name}, which {store.root} does not "
+                    "have: restore it, or delete the release; see `tracktokens verify`"
                 )
 
 

@@ -9,8 +9,8 @@ from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.schemas.manifests.release import ReleaseManifest, Withdrawn
 from tracktokens.transforms.maintenance.checks import check_release_files
 from tracktokens.transforms.store import files
-from tracktokens.transforms.store.layout import LATEST, Store, made_at
-from tracktokens.transforms.store.releases import find_release, is_withdrawn, latest_id, releases, withdrawn_path
+from tracktokens.transforms.store.layout import Store, made_at
+from tracktokens.transforms.store.releases import find_release, is_withdrawn, latest_id, point_latest, releases
 from tracktokens.transforms.store.writer_lock import writes
 
 
@@ -111,7 +111,7 @@ class RollbackJob:
         previous = latest_id(store.root)
         newer = tuple(other.release_id for other in releases(store) if other.release_id > self.release_id)
         for other in newer:
-            files.write_bytes(withdrawn_path(store, other), Withdrawn(self.release_id).to_json().encode())
-        files.write_bytes(files.join(store.root, LATEST), f"{self.release_id}\n".encode())
-        files.delete_tree(withdrawn_path(store, self.release_id))
+            files.write_bytes(store.release(other).withdrawn, Withdrawn(self.release_id).to_json().encode())
+        point_latest(store, self.release_id, previous)
+        files.delete_tree(store.release(self.release_id).withdrawn)
         return RollbackResult(previous, self.release_id, newer)

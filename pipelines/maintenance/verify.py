@@ -26,14 +26,23 @@ from tracktokens.transforms.maintenance.checks import (
     compare_catalog,
     compare_release,
 )
-from tracktokens.transforms.release.drift_baseline import BASELINE_FILE, usage_baseline
+from tracktokens.transforms.release.drift_baseline import usage_baseline
 from tracktokens.transforms.runtime.arrow_coder import Count
 from tracktokens.transforms.runtime.counters import COUNTS_TAG, WriteCounts, read_counts
 from tracktokens.transforms.runtime.progress import ProgressReporter
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.bundles import read_bundle
-from tracktokens.transforms.store.layout import LATEST, Store
-from tracktokens.transforms.store.record_buckets import CODES, RecordBucket, list_record_buckets
+from tracktokens.transforms.store.layout import (
+    BUNDLES,
+    CATALOG_MANIFEST,
+    CATALOGS,
+    CODES,
+    LATEST,
+    MANIFEST,
+    RELEASES,
+    Store,
+)
+from tracktokens.transforms.store.record_buckets import RecordBucket, list_record_buckets
 from tracktokens.transforms.store.releases import latest_id
 from tracktokens.transforms.store.snapshots import open_snapshot
 
@@ -108,11 +117,11 @@ class RunCheck(beam.DoFn):
         if check.kind == "keys":
             return check_catalog_bucket(self.store, check.name, check.bucket)
         release = self.releases[check.name]
-        folder = self.store.release(check.name)
+        paths = self.store.release(check.name)
         if check.kind == "file":
-            return check_file(folder, check.path, release.files[check.path])
+            return check_file(paths.folder, check.path, release.files[check.path])
         if check.kind == "rejects":
-            return check_folder(files.join(folder, "rejects"), REJECTS, REPUBLISH)
+            return check_folder(paths.rejects, REJECTS, REPUBLISH)
         return check_token_part(self.store, release, self.centroids.get(release.bundle_id), check.bucket)
 
 
@@ -192,9 +201,9 @@ def _read_manifests(store: Store, findings: list[Finding]) -> Manifests:
         return manifests
 
     return Manifests(
-        read_all(ReleaseManifest, "releases", "manifest.json"),
-        read_all(CatalogManifest, "catalogs", "catalog.json"),
-        read_all(BundleManifest, "codebooks", "manifest.json"),
+        read_all(ReleaseManifest, RELEASES, MANIFEST),
+        read_all(CatalogManifest, CATALOGS, CATALOG_MANIFEST),
+        read_all(BundleManifest, BUNDLES, MANIFEST),
     )
 
 
@@ -211,14 +220,14 @@ def _check_bundles(store: Store, manifests: Manifests) -> Iterator[Finding]:
         try:
             read_bundle(store, name)
         except (TracktokensError, OSError) as error:
-            yield _finding(store.bundle(name), error)
+            yield _finding(store.bundle(name).folder, error)
     for name in sorted({release.bundle_id for release in manifests.releases.values()} & set(manifests.bundles)):
         yield from _check_baseline(store, manifests.bundles[name])
 
 
 def _check_baseline(store: Store, bundle: BundleManifest) -> Iterator[Finding]:
     """Check the usage baseline of a published bundle."""
-    path = files.join(store.bundle(bundle.bundle_id), BASELINE_FILE)
+    path = store.bundle(bundle.bundle_id).usage_baseline
     remedy = "restore it from a backup, or remove it: then the next release becomes the baseline of drift"
     try:
         if usage_baseline(store, bundle) is None:

@@ -100,7 +100,7 @@ def untrained(store: Path, texts: Texts, tmp_path_factory: pytest.TempPathFactor
     """Folder of a model that has the tokens and has not read any."""
     folder, opened = tmp_path_factory.mktemp("models"), Store.open(str(store))
     make_base(texts.plain, folder / "base", TINY, seed=0)
-    release = read_token_release(opened.release(published_release(opened).release_id))
+    release = read_token_release(opened.release(published_release(opened).release_id).folder)
     apply_to_folder(str(folder / "base"), str(folder / "with_tokens"), release, init=MEAN)
     return folder / "with_tokens"
 

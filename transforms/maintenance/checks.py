@@ -24,10 +24,10 @@ from tracktokens.schemas.tables.vectors import VECTOR_LOCATIONS
 from tracktokens.transforms.maintenance.compact_bucket import parquet_sizes
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.keys import bucket_numbers, content_keys
-from tracktokens.transforms.store.layout import Catalog, Store
-from tracktokens.transforms.store.record_buckets import CODES, VECTORS, RecordBucket
+from tracktokens.transforms.store.layout import CODES, VECTORS, Catalog, Store
+from tracktokens.transforms.store.record_buckets import RecordBucket
 from tracktokens.transforms.store.records import as_matrix
-from tracktokens.transforms.store.token_tables import TokenTable, token_part
+from tracktokens.transforms.store.token_tables import TokenTable
 
 Centroids = Mapping[str, Mapping[str, int]]
 """Bundle to modality to number of centroids."""
@@ -75,7 +75,7 @@ def check_file(folder: str, name: str, expected: Mapping[str, Any]) -> Iterator[
 
 def check_release_files(store: Store, release: ReleaseManifest) -> Iterator[Finding]:
     """Check that all files of a release are as they were published, and that what it was made of is there."""
-    folder = store.release(release.release_id)
+    folder = store.release(release.release_id).folder
     for name, expected in release.files.items():
         yield from check_file(folder, name, expected)
     yield from check_references(store, release)
@@ -83,9 +83,9 @@ def check_release_files(store: Store, release: ReleaseManifest) -> Iterator[Find
 
 def check_references(store: Store, release: ReleaseManifest) -> Iterator[Finding]:
     """Check that a release's bundle, catalog and encoders are in the store."""
-    manifest = files.join(store.release(release.release_id), "manifest.json")
+    manifest = store.release(release.release_id).manifest
     named = {
-        f"bundle {release.bundle_id}": files.join(store.bundle(release.bundle_id), "manifest.json"),
+        f"bundle {release.bundle_id}": store.bundle(release.bundle_id).manifest,
         f"catalog {release.catalog_id}": store.catalog(release.catalog_id).manifest,
         **{f"{m} encoder {e}": store.encoder(m, e) for m, e in release.encoders.items()},
     }
@@ -122,7 +122,7 @@ def check_token_part(
 
     Gives findings, and counts the tracks. ``centroids`` is None where the bundle is not there.
     """
-    path = token_part(store.release(release.release_id), bucket)
+    path = store.release(release.release_id).token_part(bucket)
     try:
         table = TokenTable.of(store, release).read(bucket)
     except UNREADABLE as error:
@@ -151,7 +151,7 @@ def compare_release(store: Store, release: ReleaseManifest, counts: Mapping[str,
     """Compare the rows of a token table with what the manifest says, and find what the release is made of."""
     rows, expected = counts.get(f"{release.release_id}/tracks", 0), release.rows["published"]
     if rows != expected:
-        path = files.join(store.release(release.release_id), "manifest.json")
+        path = store.release(release.release_id).manifest
         yield Finding(path, f"says {expected} rows in the token table, and there are {rows}", REPUBLISH)
     yield from check_references(store, release)
 

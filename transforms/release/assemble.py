@@ -16,9 +16,10 @@ from tracktokens.transforms.release.draft import ReleaseDraft
 from tracktokens.transforms.release.drift_baseline import DriftReport
 from tracktokens.transforms.release.metrics_json import release_metrics
 from tracktokens.transforms.release.report import release_report_html
-from tracktokens.transforms.release.token_changes import changes_by_modality, changes_folder
+from tracktokens.transforms.release.token_changes import changes_by_modality
 from tracktokens.transforms.runtime.counters import read_counts, require_balance
 from tracktokens.transforms.store import files
+from tracktokens.transforms.store.layout import ReleasePaths
 from tracktokens.transforms.store.snapshots import Snapshot
 
 
@@ -29,7 +30,7 @@ def reconcile_rows(draft: ReleaseDraft) -> dict[str, int]:
         TracktokensError: rows are unaccounted for, which is a fault of ours.
     """
     published = 0
-    for path in files.list_files(files.join(draft.folder, "tokens"), ".parquet"):
+    for path in files.list_files(draft.paths.tokens, ".parquet"):
         with files.open_parquet(path) as file:
             published += file.metadata.num_rows
     read, rejected = draft.snapshot.manifest.rows_read, draft.snapshot.manifest.rows_rejected
@@ -49,20 +50,18 @@ def assemble(draft: ReleaseDraft, rows: Mapping[str, int], drift: DriftReport | 
     Returns:
         The content of ``metrics.json``.
     """
-    _gather_rejects(draft.snapshot, files.join(draft.folder, "rejects"))
+    _gather_rejects(draft.snapshot, draft.paths.rejects)
     if draft.previous is not None:
-        _add_empty_file(changes_folder(draft.folder), CHANGES)
-    write_vocabulary(draft.bundle, files.join(draft.folder, "vocabulary"))
+        _add_empty_file(draft.paths.changes, CHANGES)
+    write_vocabulary(draft.bundle, draft.paths)
     changes = None if draft.previous is None else changes_by_modality(read_counts(draft.counts))
     metrics = {
-        **release_metrics(draft.snapshot, draft.bundle, draft.folder, draft.measures, rows),
+        **release_metrics(draft.snapshot, draft.bundle, draft.paths, draft.measures, rows),
         "changes": changes,
         "drift": None if drift is None else drift.to_json(),
     }
-    files.write_json(files.join(draft.folder, "metrics.json"), metrics)
-    files.write_bytes(
-        files.join(draft.folder, "report.html"), release_report_html(metrics, f"release {draft.release_id}")
-    )
+    files.write_json(draft.paths.metrics, metrics)
+    files.write_bytes(draft.paths.report, release_report_html(metrics, f"release {draft.release_id}"))
     files.delete_tree(draft.counts)
     files.delete_tree(draft.measures)
     return metrics
@@ -82,14 +81,14 @@ def release_manifest(draft: ReleaseDraft, rows: Mapping[str, int]) -> ReleaseMan
     )
 
 
-def write_vocabulary(bundle: Bundle, folder: str) -> None:
+def write_vocabulary(bundle: Bundle, paths: ReleasePaths) -> None:
     """Write the vocabulary of a bundle: its tokens in order, as Hugging Face loads them, and its centroids."""
     size = bundle.codebook_size
-    files.write_json(files.join(folder, "tokens.json"), tokens_json(bundle.bundle_id, size))
-    files.write_json(files.join(folder, "added_tokens.json"), added_tokens_json(size))
+    files.write_json(paths.token_list, tokens_json(bundle.bundle_id, size))
+    files.write_json(paths.added_tokens, added_tokens_json(size))
     centroids = {book.modality: np.ascontiguousarray(book.centroids) for book in bundle.codebooks}
     packed = save_sorted(centroids, {"bundle": bundle.bundle_id, "format": "1"})
-    files.write_bytes(files.join(folder, "centroids.safetensors"), packed)
+    files.write_bytes(paths.centroids, packed)
 
 
 def _gather_rejects(snapshot: Snapshot, rejects: str) -> None:

@@ -19,7 +19,7 @@ from tracktokens.transforms.release.write_tokens import (
 from tracktokens.transforms.runtime.counters import first_imbalance, read_counts
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.bundles import read_manifest
-from tracktokens.transforms.store.layout import Store, new_id
+from tracktokens.transforms.store.layout import ReleasePaths, Store, new_id
 from tracktokens.transforms.store.releases import latest_release
 from tracktokens.transforms.store.snapshots import Snapshot
 from tracktokens.transforms.store.token_tables import TokenTable
@@ -58,9 +58,14 @@ class ReleaseDraft:
         return self.snapshot.store
 
     @property
+    def paths(self) -> ReleasePaths:
+        """Paths of the release."""
+        return self.store.release(self.release_id)
+
+    @property
     def folder(self) -> str:
         """Folder of the release."""
-        return self.store.release(self.release_id)
+        return self.paths.folder
 
     @property
     def counts(self) -> str:
@@ -75,7 +80,7 @@ class ReleaseDraft:
     @property
     def table(self) -> TokenTable:
         """Token table of the release."""
-        return TokenTable(self.folder, self.bundle.bundle_id, self.snapshot.catalog)
+        return TokenTable(self.paths, self.bundle.bundle_id, self.snapshot.catalog)
 
     @cached_property
     def bundle_manifest(self) -> BundleManifest:

@@ -14,7 +14,6 @@ from tracktokens.transforms.store import files
 from tracktokens.transforms.store.bundles import read_manifest
 from tracktokens.transforms.store.layout import Store
 
-BASELINE_FILE = "use.json"
 NO_NEW_TRACKS = NewTrackFit(0, None, None)
 
 
@@ -155,4 +154,4 @@ def _quality(fields: Mapping[str, Any]) -> CodebookQuality:
 
 
 def _path(store: Store, bundle_id: str) -> str:
-    return files.join(store.bundle(bundle_id), BASELINE_FILE)
+    return store.bundle(bundle_id).usage_baseline

@@ -13,19 +13,19 @@ from tracktokens.schemas.tables.rejects import REJECTS
 from tracktokens.transforms.release.measure_release import CODEBOOKS_FILE, NEIGHBOURS_FILE, TABLE_FILE
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.bundles import read_manifest, training_metrics
-from tracktokens.transforms.store.layout import Store
+from tracktokens.transforms.store.layout import ReleasePaths, Store
 from tracktokens.transforms.store.snapshots import Snapshot
 
 
 def release_metrics(
-    snapshot: Snapshot, bundle: Bundle, folder: str, measures: str, rows: Mapping[str, int]
+    snapshot: Snapshot, bundle: Bundle, paths: ReleasePaths, measures: str, rows: Mapping[str, int]
 ) -> dict[str, Any]:
     """Assemble the metrics of a release.
 
     Args:
         snapshot: catalog of the release.
         bundle: its codebooks.
-        folder: folder of the release.
+        paths: paths of the release.
         measures: folder with the measures of its job.
         rows: rows read, published and rejected.
     """
@@ -34,7 +34,7 @@ def release_metrics(
     neighbours = files.read_json(neighbours_path) if files.exists(neighbours_path) else {}
     return {
         "rows": dict(rows),
-        "rejects": count_rejects(files.join(folder, "rejects")),
+        "rejects": count_rejects(paths.rejects),
         "modalities": {
             modality: {
                 **_code_usage(

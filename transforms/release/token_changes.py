@@ -10,18 +10,7 @@ import pyarrow.compute as pc
 from tracktokens.codebooks.tokens.code_matrix import NONE, Codes
 from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.schemas.tables.token_changes import CHANGES, CODEBOOK_CHANGED, INPUT_CHANGED, NEW, REMOVED
-from tracktokens.transforms.store import files
 from tracktokens.transforms.store.token_tables import code_matrix
-
-
-def changes_folder(release: str) -> str:
-    """Folder of a release's changes."""
-    return files.join(release, "changes")
-
-
-def changes_part(release: str, bucket: int) -> str:
-    """Path of the changes of one bucket of tracks; the file does not exist where nothing changed."""
-    return files.join(changes_folder(release), f"part-{bucket:04d}.parquet")
 
 
 def find_changes(old: pa.Table, new: pa.Table, recoded: Collection[str]) -> pa.Table:

@@ -28,13 +28,13 @@ from tracktokens.transforms.quantization.code_join import (
     rows_of,
 )
 from tracktokens.transforms.release.measure_release import measure_codes, tuple_rows
-from tracktokens.transforms.release.token_changes import changes_part, count_changes, find_changes
+from tracktokens.transforms.release.token_changes import count_changes, find_changes
 from tracktokens.transforms.runtime.counters import COUNTS_TAG
 from tracktokens.transforms.runtime.rejects import tag_rejects
 from tracktokens.transforms.store import files
-from tracktokens.transforms.store.layout import Catalog, Store
+from tracktokens.transforms.store.layout import Catalog, ReleasePaths, Store
 from tracktokens.transforms.store.records import catalog_keys, encoded, failed, without
-from tracktokens.transforms.store.token_tables import TokenTable, code_matrix, token_part
+from tracktokens.transforms.store.token_tables import TokenTable, code_matrix
 
 FAILURES_TAG = "failures"
 
@@ -161,14 +161,14 @@ class WriteTokens(beam.DoFn):
 
     Attributes:
         catalog: the snapshot to publish.
-        release: folder of the release.
+        release: paths of the release.
         bundle_id: bundle of the codes.
         codebook_size: codes per modality in the vocabulary.
         previous: None for the first release, and where the vocabulary has another size.
     """
 
     catalog: Catalog
-    release: str
+    release: ReleasePaths
     bundle_id: str
     codebook_size: int
     previous: PreviousRelease | None
@@ -188,7 +188,7 @@ class WriteTokens(beam.DoFn):
         columns = [pa.array(column, mask=column == NONE) for column in np.ascontiguousarray(codes.T)]
         strings = token_strings(pa.record_batch(columns, names=list(MODALITIES)), self.codebook_size)
         table = pa.table([tracks["track_id"], *columns, strings], schema=schema)
-        files.write_batches(token_part(self.release, bucket), schema, [table])
+        files.write_batches(self.release.token_part(bucket), schema, [table])
         yield TaggedOutput(COUNTS_TAG, ("rows_published", table.num_rows))
         yield from self._write_changes(bucket, table, old)
         yield from tuple_rows(codes, tracks, self.catalog.buckets)
@@ -222,7 +222,7 @@ class WriteTokens(beam.DoFn):
             return
         changes = find_changes(old_tokens, table, self.previous.recoded)
         if changes.num_rows:
-            files.write_batches(changes_part(self.release, bucket), CHANGES, [changes])
+            files.write_batches(self.release.changes_part(bucket), CHANGES, [changes])
         yield from (TaggedOutput(COUNTS_TAG, count) for count in count_changes(changes))
 
 

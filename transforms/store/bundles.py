@@ -14,13 +14,6 @@ from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.layout import Store
 
-MANIFEST = "manifest.json"
-
-
-def codebook_path(store: Store, bundle_id: str, modality: str) -> str:
-    """Where a codebook of a bundle lies."""
-    return files.join(store.bundle(bundle_id), f"{modality}.safetensors")
-
 
 def read_codebook(store: Store, bundle_id: str, modality: str) -> Codebook:
     """Read one codebook of a bundle.
@@ -28,7 +21,7 @@ def read_codebook(store: Store, bundle_id: str, modality: str) -> Codebook:
     Raises:
         InvalidDataError: when the file is missing, was changed, or is something else.
     """
-    return read_codebook_file(codebook_path(store, bundle_id, modality))
+    return read_codebook_file(store.bundle(bundle_id).codebook(modality))
 
 
 def read_codebook_file(path: str) -> Codebook:
@@ -47,7 +40,7 @@ def read_manifest(store: Store, bundle_id: str) -> BundleManifest:
     Raises:
         UsageError: when the store has no such bundle.
     """
-    path = files.join(store.bundle(bundle_id), MANIFEST)
+    path = store.bundle(bundle_id).manifest
     if not files.exists(path):
         raise UsageError(f"{store.root} has no codebook bundle {bundle_id}: run `tracktokens train`")
     return BundleManifest.from_json(files.read_bytes(path), path)
@@ -66,12 +59,12 @@ def read_bundle(store: Store, bundle_id: str) -> Bundle:
         expected = manifest.codebooks[codebook.modality]["content_hash"]
         if codebook.content_hash != expected:
             raise InvalidDataError(
-                f"{codebook_path(store, bundle_id, codebook.modality)} has the hash {codebook.content_hash}, "
+                f"{store.bundle(bundle_id).codebook(codebook.modality)} has the hash {codebook.content_hash}, "
                 f"its manifest says {expected}: restore it, or train a new bundle"
             )
     if bundle.bundle_id != bundle_id:
         raise InvalidDataError(
-            f"{store.bundle(bundle_id)} holds bundle {bundle.bundle_id}: another bundle was put in its place; "
+            f"{store.bundle(bundle_id).folder} holds bundle {bundle.bundle_id}: another bundle was put in its place; "
             "restore it, or train a new one"
         )
     return bundle
@@ -83,7 +76,7 @@ def read_released_bundle(store: Store, release: ReleaseManifest) -> Bundle:
     Raises:
         InvalidDataError: when it is gone, or its codebooks are not those that the name is a hash of.
     """
-    path = files.join(store.bundle(release.bundle_id), MANIFEST)
+    path = store.bundle(release.bundle_id).manifest
     if not files.exists(path):
         raise InvalidDataError(
             f"{path} is gone, and release {release.release_id} is of that bundle: restore it from a backup, or go "
@@ -107,10 +100,10 @@ def write_bundle(
     parent: str | None = None,
 ) -> BundleManifest:
     """Write a bundle, its manifest last. ``kept`` names the modalities whose codebook is the parent's."""
-    entries = {}
+    paths, entries = store.bundle(bundle.bundle_id), {}
     for codebook in bundle.codebooks:
         modality = codebook.modality
-        files.write_bytes(codebook_path(store, bundle.bundle_id, modality), codebook.to_bytes())
+        files.write_bytes(paths.codebook(modality), codebook.to_bytes())
         entries[modality] = asdict(
             CodebookEntry(
                 encoder_id=codebook.encoder_id,
@@ -122,5 +115,5 @@ def write_bundle(
             )
         )
     manifest = BundleManifest(bundle.bundle_id, bundle.codebook_size, entries, parent)
-    files.write_bytes(files.join(store.bundle(bundle.bundle_id), MANIFEST), manifest.to_json().encode())
+    files.write_bytes(paths.manifest, manifest.to_json().encode())
     return manifest

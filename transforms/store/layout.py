@@ -35,10 +35,23 @@ from tracktokens.schemas.manifests.store import StoreManifest, buckets_for
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.keys import key_bytes
 
-MANIFEST = "store.json"
+STORE_MANIFEST = "store.json"
 LATEST = "LATEST"
 LOCK = "writer.lock"
+
+VECTORS = "vectors"
+FAILED = "failures"
+CODES = "codes"
+BUNDLES = "codebooks"
+CATALOGS = "catalogs"
+RELEASES = "releases"
 WORKING = "working"
+
+MANIFEST = "manifest.json"
+"""Manifest of a bundle and of a release; written last."""
+
+CATALOG_MANIFEST = "catalog.json"
+ENCODER_MANIFEST = "encoder.json"
 
 
 @dataclass(frozen=True)
@@ -59,9 +72,11 @@ class Store:
         root = files.absolute(root)
         path = store_manifest(root)
         if not files.exists(path) and files.exists(files.join(root, LATEST)):
-            raise InvalidDataError(f"{path} is gone, and there is a {LATEST}: restore it from a backup")
+            raise InvalidDataError(f"{path} is missing, and there is a {LATEST}: restore it from a backup")
         if not files.exists(path):
-            raise UsageError(f"{root} is not a store (it has no {MANIFEST}): give a store that `tracktokens run` made")
+            raise UsageError(
+                f"{root} is not a store ({STORE_MANIFEST} is missing): give a store that `tracktokens run` made"
+            )
         return cls(root, StoreManifest.from_json(files.read_bytes(path), path).buckets)
 
     @classmethod
@@ -85,35 +100,35 @@ class Store:
 
     def vectors(self, modality: str, encoder_id: str, bucket: int) -> str:
         """Folder of one bucket's vector facts."""
-        return self._bucket("vectors", modality, encoder_id, bucket=bucket)
+        return self._bucket(VECTORS, modality, encoder_id, bucket=bucket)
 
     def failures(self, modality: str, encoder_id: str, bucket: int) -> str:
         """Folder of one bucket's failed inputs."""
-        return self._bucket("failures", modality, encoder_id, bucket=bucket)
+        return self._bucket(FAILED, modality, encoder_id, bucket=bucket)
 
     def all_failures(self, modality: str, encoder_id: str) -> str:
         """Folder of all failed inputs of an encoder, by bucket."""
-        return files.join(self.root, "failures", modality, encoder_id)
+        return files.join(self.root, FAILED, modality, encoder_id)
 
     def codes(self, bundle_id: str, modality: str, bucket: int) -> str:
         """Folder of one bucket's code facts."""
-        return self._bucket("codes", bundle_id, modality, bucket=bucket)
+        return self._bucket(CODES, bundle_id, modality, bucket=bucket)
 
-    def bundle(self, bundle_id: str) -> str:
-        """Folder of a codebook bundle."""
-        return files.join(self.root, "codebooks", bundle_id)
+    def bundle(self, bundle_id: str) -> "BundlePaths":
+        """Paths of a codebook bundle."""
+        return BundlePaths(files.join(self.root, BUNDLES, bundle_id))
 
-    def release(self, release_id: str) -> str:
-        """Folder of a release."""
-        return files.join(self.root, "releases", release_id)
+    def release(self, release_id: str) -> "ReleasePaths":
+        """Paths of a release."""
+        return ReleasePaths(files.join(self.root, RELEASES, release_id))
 
     def catalog(self, catalog_id: str) -> "Catalog":
-        """A catalog snapshot."""
-        return Catalog(files.join(self.root, "catalogs", catalog_id), self.buckets)
+        """Paths of a catalog snapshot."""
+        return Catalog(files.join(self.root, CATALOGS, catalog_id), self.buckets)
 
     def encoder(self, modality: str, encoder_id: str) -> str:
         """Path of the description of an encoder whose vectors are here."""
-        return files.join(self.root, "vectors", modality, encoder_id, "encoder.json")
+        return files.join(self.root, VECTORS, modality, encoder_id, ENCODER_MANIFEST)
 
     def read_encoder(self, modality: str, encoder_id: str) -> EncoderManifest:
         """Read the description of an encoder whose vectors are here.
@@ -190,7 +205,7 @@ class Catalog:
     @property
     def manifest(self) -> str:
         """Path of the manifest that makes the snapshot complete."""
-        return files.join(self.folder, "catalog.json")
+        return files.join(self.folder, CATALOG_MANIFEST)
 
     @property
     def playlists_manifest(self) -> str:
@@ -198,9 +213,108 @@ class Catalog:
         return files.join(self.playlists, "playlists.json")
 
 
+@dataclass(frozen=True)
+class BundlePaths:
+    """Paths of one codebook bundle.
+
+    Attributes:
+        folder: folder of the bundle.
+    """
+
+    folder: str
+
+    def codebook(self, modality: str) -> str:
+        """Path of a codebook."""
+        return files.join(self.folder, f"{modality}.safetensors")
+
+    @property
+    def manifest(self) -> str:
+        """Path of the manifest that makes the bundle complete."""
+        return files.join(self.folder, MANIFEST)
+
+    @property
+    def usage_baseline(self) -> str:
+        """Path of the code usage in the bundle's first release."""
+        return files.join(self.folder, "use.json")
+
+
+@dataclass(frozen=True)
+class ReleasePaths:
+    """Paths of one release.
+
+    Attributes:
+        folder: folder of the release.
+    """
+
+    folder: str
+
+    @property
+    def tokens(self) -> str:
+        """Folder of the token table."""
+        return files.join(self.folder, "tokens")
+
+    def token_part(self, bucket: int) -> str:
+        """Path of the part of the token table that holds one bucket of tracks."""
+        return files.join(self.tokens, f"part-{bucket:04d}.parquet")
+
+    @property
+    def rejects(self) -> str:
+        """Folder of the rejects."""
+        return files.join(self.folder, "rejects")
+
+    @property
+    def changes(self) -> str:
+        """Folder of the token changes since the previous release."""
+        return files.join(self.folder, "changes")
+
+    def changes_part(self, bucket: int) -> str:
+        """Path of the token changes of one bucket of tracks; missing if nothing changed."""
+        return files.join(self.changes, f"part-{bucket:04d}.parquet")
+
+    @property
+    def vocabulary(self) -> str:
+        """Folder of the vocabulary pack."""
+        return files.join(self.folder, "vocabulary")
+
+    @property
+    def token_list(self) -> str:
+        """Path of all tokens in order, with modality and code."""
+        return files.join(self.vocabulary, "tokens.json")
+
+    @property
+    def added_tokens(self) -> str:
+        """Path of the tokens as Hugging Face tokenizers load them."""
+        return files.join(self.vocabulary, "added_tokens.json")
+
+    @property
+    def centroids(self) -> str:
+        """Path of the centroids of all modalities."""
+        return files.join(self.vocabulary, "centroids.safetensors")
+
+    @property
+    def metrics(self) -> str:
+        """Path of the metrics."""
+        return files.join(self.folder, "metrics.json")
+
+    @property
+    def report(self) -> str:
+        """Path of the report, a page for people."""
+        return files.join(self.folder, "report.html")
+
+    @property
+    def manifest(self) -> str:
+        """Path of the manifest that makes the release complete."""
+        return files.join(self.folder, MANIFEST)
+
+    @property
+    def withdrawn(self) -> str:
+        """Path of the mark of a withdrawn release: a rollback went to an older release."""
+        return files.join(self.folder, "withdrawn.json")
+
+
 def store_manifest(root: str) -> str:
     """Path of the file that makes a folder a store; see below."""
-    return store_file(root, MANIFEST)
+    return store_file(root, STORE_MANIFEST)
 
 
 def store_file(root: str, name: str) -> str:
@@ -240,4 +354,6 @@ def part_name(keys: pa.Array) -> str:
 def _refuse_other_folder(root: str) -> None:
     found = next((path for path in files.list_tree(root) if path != LOCK), None)
     if found is not None:
-        raise UsageError(f"{root} is not a store: it has no {MANIFEST} but holds {found}; give a new or empty folder")
+        raise UsageError(
+            f"{root} is not a store: {STORE_MANIFEST} is missing, and it holds {found}; give a new or empty folder"
+        )

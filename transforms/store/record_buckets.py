@@ -7,12 +7,8 @@ import pyarrow as pa
 
 from tracktokens.schemas.tables.records import CODE_RECORDS, FAILURES
 from tracktokens.transforms.store import files
-from tracktokens.transforms.store.layout import Store, bucket_folder
+from tracktokens.transforms.store.layout import CODES, FAILED, VECTORS, Store, bucket_folder
 from tracktokens.transforms.store.records import vector_schema
-
-VECTORS = "vectors"
-FAILED = "failures"
-CODES = "codes"
 
 KINDS = (VECTORS, FAILED, CODES)
 """Kinds of facts, and names of their folders in the store."""

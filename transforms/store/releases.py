@@ -3,18 +3,48 @@
 from collections.abc import Iterator
 from itertools import chain
 
-from tracktokens.schemas.errors import InvalidDataError, UsageError
+from tracktokens.schemas.errors import InvalidDataError, StoreBusyError, UsageError
 from tracktokens.schemas.manifests.release import ReleaseManifest
 from tracktokens.transforms.store import files
-from tracktokens.transforms.store.layout import LATEST, Store, store_file
-
-WITHDRAWN = "withdrawn.json"
+from tracktokens.transforms.store.layout import BUNDLES, LATEST, MANIFEST, RELEASES, ReleasePaths, Store, store_file
 
 
 def latest_id(root: str) -> str:
     """What ``LATEST`` of the store at ``root`` says; empty before the first release, or the store."""
     pointer = store_file(root, LATEST)
     return files.read_bytes(pointer).decode(errors="replace").strip() if files.exists(pointer) else ""
+
+
+def require_latest(store: Store, expected: str) -> None:
+    """Check that ``LATEST`` did not move; see :func:`point_latest` for ``expected``.
+
+    Raises:
+        StoreBusyError: ``LATEST`` names a different release: another job moved it.
+    """
+    latest = latest_id(store.root)
+    if latest != expected:
+        raise StoreBusyError(
+            f"{files.join(store.root, LATEST)} names {latest or 'nothing'} now, and {expected or 'nothing'} when this "
+            "job began: another job moved it; this job did not move it, run this job again"
+        )
+
+
+def point_latest(store: Store, release_id: str, expected: str) -> None:
+    """Make ``LATEST`` name a release. No other function writes ``LATEST``.
+
+    Before the call, the release must be complete and synced to disk: after a power failure, ``LATEST`` must not name a
+    release that was not written yet.
+
+    Args:
+        store: the store.
+        release_id: a complete release.
+        expected: result of :func:`latest_id` when the job began; ``""`` if there was no ``LATEST``.
+
+    Raises:
+        StoreBusyError: ``LATEST`` no longer names ``expected``; it is not moved then.
+    """
+    require_latest(store, expected)
+    files.write_bytes(files.join(store.root, LATEST), f"{release_id}\n".encode())
 
 
 def latest_release(store: Store) -> ReleaseManifest | None:
@@ -26,7 +56,7 @@ def latest_release(store: Store) -> ReleaseManifest | None:
     release_id = latest_id(store.root)
     if not release_id:
         return None
-    path = files.join(store.release(release_id), "manifest.json")
+    path = store.release(release_id).manifest
     if not files.exists(path):
         raise InvalidDataError(
             f"{files.join(store.root, LATEST)} names {release_id}, and there is no {path}: restore that, or choose "
@@ -55,21 +85,16 @@ def published_release(store: Store) -> ReleaseManifest:
 
 def releases(store: Store) -> Iterator[ReleaseManifest]:
     """All complete releases, the newest first."""
-    root = files.join(store.root, "releases")
+    root = files.join(store.root, RELEASES)
     for name in reversed(files.list_tree(root)):
-        if name.endswith("/manifest.json"):
+        if name.endswith(f"/{MANIFEST}"):
             path = files.join(root, name)
             yield ReleaseManifest.from_json(files.read_bytes(path), path)
 
 
-def withdrawn_path(store: Store, release_id: str) -> str:
-    """Path of the file that says that a rollback has gone behind a release."""
-    return files.join(store.release(release_id), WITHDRAWN)
-
-
 def is_withdrawn(store: Store, release_id: str) -> bool:
     """Whether a rollback has gone behind a release, and nothing goes on from it unless it is named."""
-    return files.exists(withdrawn_path(store, release_id))
+    return files.exists(store.release(release_id).withdrawn)
 
 
 def standing_releases(store: Store) -> Iterator[ReleaseManifest]:
@@ -102,12 +127,12 @@ def release_folder(name: str | None, root: str | None) -> str:
     Raises:
         UsageError: nothing says which, or there is none.
     """
-    if name is not None and files.exists(files.join(name, "manifest.json")):
+    if name is not None and files.exists(ReleasePaths(name).manifest):
         return name
     if root is None:
         raise UsageError(f"{name} is not the folder of a release: give one, or --store" if name else "give --store")
     store = Store.open(root)
-    return store.release(release_or_latest(store, name).release_id)
+    return store.release(release_or_latest(store, name).release_id).folder
 
 
 def release_or_latest(store: Store, name: str | None) -> ReleaseManifest:
@@ -140,8 +165,8 @@ def default_bundle(store: Store) -> str:
     latest = latest_release(store)
     if latest is not None:
         return latest.bundle_id
-    root = files.join(store.root, "codebooks")
-    found = [path.split("/")[0] for path in files.list_tree(root) if path.endswith("/manifest.json")]
+    root = files.join(store.root, BUNDLES)
+    found = [path.split("/")[0] for path in files.list_tree(root) if path.endswith(f"/{MANIFEST}")]
     if len(found) == 1:
         return found[0]
     if found:

@@ -7,7 +7,7 @@ from tracktokens.schemas.manifests.catalog import CatalogManifest, PlaylistsMani
 from tracktokens.schemas.manifests.release import ReleaseManifest
 from tracktokens.schemas.modalities import MODALITIES, PLAYLIST
 from tracktokens.transforms.store import files
-from tracktokens.transforms.store.layout import Catalog, Store
+from tracktokens.transforms.store.layout import CATALOG_MANIFEST, CATALOGS, Catalog, Store
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def released_snapshot(store: Store, release: ReleaseManifest) -> Snapshot:
 
 def complete_catalogs(store: Store) -> list[str]:
     """Ids of the complete catalog snapshots of a store, oldest first."""
-    return files.list_folders_with(files.join(store.root, "catalogs"), "catalog.json")
+    return files.list_folders_with(files.join(store.root, CATALOGS), CATALOG_MANIFEST)
 
 
 def newest_catalog(store: Store) -> Catalog | None:

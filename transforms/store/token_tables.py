@@ -16,12 +16,7 @@ from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.schemas.tables.catalog import CATALOG_TRACKS
 from tracktokens.schemas.tables.tokens import BUNDLE_KEY, TOKENS
 from tracktokens.transforms.store import files
-from tracktokens.transforms.store.layout import Catalog, Store
-
-
-def token_part(release: str, bucket: int) -> str:
-    """Path of the part of a release's token table that holds a bucket of tracks."""
-    return files.join(release, "tokens", f"part-{bucket:04d}.parquet")
+from tracktokens.transforms.store.layout import Catalog, ReleasePaths, Store
 
 
 @dataclass(frozen=True)
@@ -29,12 +24,12 @@ class TokenTable:
     """The token table of a release, published or not yet.
 
     Attributes:
-        release: folder of the release.
+        release: paths of the release.
         bundle_id: bundle whose codes it holds.
         catalog: the snapshot that it was made from; it has the same tracks in the same order.
     """
 
-    release: str
+    release: ReleasePaths
     bundle_id: str
     catalog: Catalog
 
@@ -49,7 +44,7 @@ class TokenTable:
         Raises:
             InvalidDataError: the part is of another bundle, or cannot be read.
         """
-        path = token_part(self.release, bucket)
+        path = self.release.token_part(bucket)
         self._check_bundle(path)
         wanted = TOKENS if columns is None else pa.schema([TOKENS.field(name) for name in columns])
         batches = list(files.read_batches(path, TOKENS, columns, checked=True))

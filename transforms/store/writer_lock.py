@@ -22,7 +22,7 @@ from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from tracktokens.schemas.errors import StoreBusyError, UsageError
 from tracktokens.transforms.store import files
-from tracktokens.transforms.store.layout import LOCK, MANIFEST
+from tracktokens.transforms.store.layout import LOCK, STORE_MANIFEST
 
 _logger = logging.getLogger(__name__)
 
@@ -99,7 +99,7 @@ def writer(root: str, command: str, *, creates: bool = False) -> Iterator[None]:
     """
     root = files.absolute(root)
     mine = (os.path.realpath(root), threading.get_ident())
-    if files.is_remote(root) or mine in _held or not (creates or Path(root, MANIFEST).exists()):
+    if files.is_remote(root) or mine in _held or not (creates or Path(root, STORE_MANIFEST).exists()):
         yield
         return
     made = [folder for folder in (Path(root), *Path(root).parents) if not folder.exists()]
@@ -175,7 +175,7 @@ def _read(descriptor: int) -> Holder | None:
 
 def _release(root: str, descriptor: int, made: list[Path]) -> None:
     """Let go; where no store was made, leave the place as it was."""
-    if not Path(root, MANIFEST).exists():
+    if not Path(root, STORE_MANIFEST).exists():
         with suppress(OSError):
             Path(root, LOCK).unlink()
         for folder in made:

@@ -15,7 +15,7 @@ from tracktokens.pipelines.cli.main import main
 from tracktokens.pipelines.jobs.embed import EmbedJob
 from tracktokens.pipelines.jobs.playlist_vectors import PlaylistsJob
 from tracktokens.pipelines.jobs.publish import PublishJob
-from tracktokens.pipelines.jobs.retrain import RetrainResult, RetrainJob
+from tracktokens.pipelines.jobs.retrain import RetrainJob, RetrainResult
 from tracktokens.pipelines.jobs.run import RunResult
 from tracktokens.pipelines.jobs.tokenize import TokenizeJob
 from tracktokens.pipelines.jobs.train import TrainJob
@@ -225,7 +225,7 @@ def test_a_retrained_codebook_of_equal_size_in_the_place_of_another_is_refused(f
     folder, outcome = first
     store = Store.open(str(folder / "store"))
     other = TrainJob(store.root, CODES, seed=3).run(PipelineRunner())
-    mine, others = Path(store.bundle(outcome.bundle.bundle_id)), Path(store.bundle(other.bundle_id))
+    mine, others = Path(store.bundle(outcome.bundle.bundle_id).folder), Path(store.bundle(other.bundle_id).folder)
     shutil.copy(others / "audio.safetensors", mine / "audio.safetensors")
     with pytest.raises(InvalidDataError, match=r"audio\.safetensors has the hash .*, its manifest says"):
         read_bundle(store, outcome.bundle.bundle_id)

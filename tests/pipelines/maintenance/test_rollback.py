@@ -111,7 +111,7 @@ def test_the_same_size_of_vocabulary_takes_the_bundle_that_stands(store: Store) 
 @pytest.mark.parametrize("damage", ["changed", "missing", "catalog"])
 def test_a_release_that_is_damaged_is_not_rolled_back_to(store: Store, damage: str) -> None:
     first = ids(store)[0]
-    part = Path(store.release(first), "tokens", "part-0000.parquet")
+    part = Path(store.release(first).token_part(0))
     if damage == "changed":
         part.write_bytes(part.read_bytes()[:-1] + b"?")
     elif damage == "missing":

@@ -21,8 +21,8 @@ from tracktokens.transforms.maintenance.compact_bucket import (
 )
 from tracktokens.transforms.runtime.progress import ProgressReporter
 from tracktokens.transforms.store import files
-from tracktokens.transforms.store.layout import Store
-from tracktokens.transforms.store.record_buckets import CODES, FAILED, VECTORS, RecordBucket, list_record_buckets
+from tracktokens.transforms.store.layout import CODES, FAILED, VECTORS, Store
+from tracktokens.transforms.store.record_buckets import RecordBucket, list_record_buckets
 from tracktokens.transforms.store.records import make_vector_records, read_vectors, write_vectors
 
 BUCKET = RecordBucket(VECTORS, "e", "lyrics", 0)
