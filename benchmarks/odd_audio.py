@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from tracktokens.transforms.audio import Reading, WindowReader
+from tracktokens.transforms.audio import DecodedFile, WindowReader
 from tracktokens.transforms.encoders.audio.clap_checkpoint import SAMPLES, WINDOWS, clap_input
 from tracktokens.transforms.encoders.audio.descriptors import DescriptorEncoder
 from tracktokens.transforms.encoders.base import Failure
@@ -53,7 +53,7 @@ def clap_inputs(root: str, names: list[str]) -> Iterator[str | Failure]:
             yield clap_outcome(name, read)
 
 
-def clap_outcome(name: str, read: Reading) -> str | Failure:
+def clap_outcome(name: str, read: DecodedFile) -> str | Failure:
     if isinstance(read.windows, Failure):
         return read.windows
     for window in map(clap_input, read.windows):

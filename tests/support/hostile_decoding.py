@@ -1,4 +1,4 @@
-"""Decodes files by what their names ask for; runs in decoder processes."""
+"""A decoder that misbehaves as the name of the file requests; runs in decoder processes."""
 
 import fcntl
 import os
@@ -20,8 +20,8 @@ locks = []
 
 def decode(path, windows):
     name = Path(path).name
-    if name in DEEDS:
-        return DEEDS[name](path)
+    if name in ACTIONS:
+        return ACTIONS[name](path)
     return [np.full(windows.count, float(name), np.float32)]
 
 
@@ -56,7 +56,7 @@ def want(path):
 
 
 def churn(path):
-    """Count the page faults of arrays that come and go, once as many have been there."""
+    """Count the page faults of temporary arrays, once as much memory has been in use."""
     faults = [faults_of(lambda: [np.ones(1 << 18, np.float32) for _ in range(16)]) for _ in range(10)]
     return [np.array(faults[1:], np.float32)]
 
@@ -98,7 +98,7 @@ def lock_and_hang(path):
     hang(path)
 
 
-DEEDS = {
+ACTIONS = {
     "crash": crash,
     "leave": leave,
     "hang": hang,

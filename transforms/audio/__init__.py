@@ -1,19 +1,20 @@
-"""Audio files in: a few fixed windows of each file, decoded by seeking, mixed down to mono and resampled.
+"""Decoding of audio files: a few fixed windows per file, mixed down to mono and resampled.
 
-``placement`` says which parts of a file are read, ``reading`` reads them, by ``libsndfile`` or else by ``ffmpeg``, and
-``isolation`` does so in other processes (``decoder_process``), so that a file that breaks its decoder costs one track.
+``windows`` places the windows on a file. ``decode`` reads them, with ``libsndfile`` first and ``ffmpeg`` for what
+libsndfile cannot read. ``sandbox`` runs ``decode`` in child processes (``decoder_worker``), so that a file that crashes
+its decoder costs one track. ``errors`` holds the error of a file that has no usable window.
 """
 
 from tracktokens.transforms.audio.decode import DECODING_VERSION, read_windows
 from tracktokens.transforms.audio.errors import AudioDecodeError
-from tracktokens.transforms.audio.sandbox import Limits, Reading, WindowReader
+from tracktokens.transforms.audio.sandbox import DecodedFile, DecodeLimits, WindowReader
 from tracktokens.transforms.audio.windows import Signal, Span, Windows
 
 __all__ = [
     "DECODING_VERSION",
     "AudioDecodeError",
-    "Limits",
-    "Reading",
+    "DecodeLimits",
+    "DecodedFile",
     "Signal",
     "Span",
     "WindowReader",

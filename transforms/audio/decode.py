@@ -1,11 +1,11 @@
-"""The windows of one local file, by libsndfile or by FFmpeg.
+"""Decode the windows of one local file with libsndfile or FFmpeg.
 
-libsndfile comes first: it is quick, and seeks to the sample. What it cannot open, or hears less than ``MIN_SECONDS``
-of, goes to FFmpeg: AAC, ALAC, WMA, the sound of videos, and MP3s that are odd.
+libsndfile is tried first: it is fast and seeks to the exact sample. FFmpeg is tried if libsndfile cannot open the file
+or decodes less than ``MIN_SECONDS`` of it: AAC, ALAC, WMA, the audio of videos, and unusual MP3s.
 
-Where a file holds less than its header claims (cut off, damaged, or of variable bit rate without a header, so that its
-length is guessed), it is decoded from the start to find how much sound there really is, and the windows are placed on
-that.
+Some files hold less sound than their header claims: they are truncated, damaged, or of variable bit rate without a
+header, so that their length is a guess. Such a file is decoded from the start to count its frames, and the windows are
+placed on that count.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,19 +18,19 @@ import numpy as np
 from tracktokens.schemas.tables import rejects
 from tracktokens.transforms.audio import libsndfile
 from tracktokens.transforms.audio.errors import AudioDecodeError
-from tracktokens.transforms.audio.windows import MIN_SECONDS, RATES, Signal, Span, Windows, cut
+from tracktokens.transforms.audio.windows import MIN_SECONDS, VALID_RATES, Signal, Span, Windows, extract_spans
 
 DECODING_VERSION = 2
-"""Raise it whenever a file would give other windows, or windows where it gave none. Encoders have it in their identity:
-a failure is a fact too, and would not be tried again under the same name."""
+"""Raise it whenever the windows of some file change, or a file gains or loses its windows. Encoders include it in their
+identity: failures are stored as records too, and would not be retried under the same encoder id."""
 
-LOUDEST = 1e10
-"""Largest sample that is taken for sound; full scale is 1, and floats that were meant as 32-bit integers reach 2e9. The
-power of anything larger overflows float32."""
+MAX_AMPLITUDE = 1e10
+"""Largest sample that is accepted; full scale is 1, and floats that hold 32-bit integers reach 2e9. The power of larger
+samples overflows float32."""
 
 
 class Sound(Protocol):
-    """An open file, at its start."""
+    """An open audio file, positioned at its start."""
 
     @property
     def rate(self) -> int:
@@ -38,111 +38,111 @@ class Sound(Protocol):
 
     @property
     def frames(self) -> int:
-        """How many frames the file claims to hold; 0 if it does not say."""
+        """Number of frames that the header claims; 0 if it claims none."""
 
     def read_at(self, span: Span) -> Signal:
-        """Seek, and decode to mono; shorter than the span where the file ends, breaks or cannot be sought in."""
+        """Seek and decode to mono; shorter than the span if the file ends, is damaged or does not allow seeking."""
 
     def blocks(self) -> Iterator[Signal]:
-        """Decode from the start to mono, in blocks; called on a file that was not sought in.
+        """Decode from the start to mono, in blocks; call it before any seek.
 
         Raises:
-            AudioDecodeError: nothing decodes, and why.
+            AudioDecodeError: nothing decodes; the error has the reason.
         """
 
 
-Opener = Callable[[str], AbstractContextManager[Sound]]
+SoundOpener = Callable[[str], AbstractContextManager[Sound]]
 """Opens a file; raises :class:`AudioDecodeError` if it cannot."""
 
 
 def read_windows(path: str, windows: Windows) -> list[Signal]:
     """Read the windows of a local audio file: mono signals at ``windows.sample_rate``, in the file's order.
 
-    Windows with less than ``MIN_SECONDS`` of sound, and those in which a sample is NaN, infinite or above ``LOUDEST``,
-    are left out.
+    Windows are dropped if they hold less than ``MIN_SECONDS`` of sound, or a sample that is NaN, infinite or above
+    ``MAX_AMPLITUDE``.
 
     Returns:
         At least one float32 array of shape (samples,).
 
     Raises:
-        AudioDecodeError: no window is left, and why.
-        MemoryError: the file asks for more memory than there is.
+        AudioDecodeError: no window is left; the error has the reason.
+        MemoryError: the file needs more memory than is available.
     """
     _require_file(path)
-    rate, pieces = _hear(path, windows)
-    finite = [piece for piece in pieces if np.abs(piece).max() <= LOUDEST]  # false of NaN
+    rate, signals = _decode_with_fallback(path, windows)
+    finite = [signal for signal in signals if np.abs(signal).max() <= MAX_AMPLITUDE]  # false for NaN
     if not finite:
         raise AudioDecodeError(
-            rejects.NOT_FINITE, f"every window holds samples that are NaN, infinite or above {LOUDEST:g}"
+            rejects.NOT_FINITE, f"every window holds samples that are NaN, infinite or above {MAX_AMPLITUDE:g}"
         )
-    return [_resampled(piece, rate, windows.sample_rate) for piece in finite]
+    return [_resample(signal, rate, windows.sample_rate) for signal in finite]
 
 
 def _require_file(path: str) -> None:
     try:
-        found = Path(path).is_file()  # not a pipe either: opening one would wait for ever
+        is_file = Path(path).is_file()  # false for a pipe, which would block when opened
     except (OSError, ValueError) as error:
         raise AudioDecodeError(rejects.AUDIO_MISSING, getattr(error, "strerror", "") or "cannot be reached") from error
-    if not found:
+    if not is_file:
         raise AudioDecodeError(rejects.AUDIO_MISSING, "no such file")
     if not Path(path).stat().st_size:
         raise AudioDecodeError(rejects.AUDIO_EMPTY, "0 bytes")
 
 
-def _hear(path: str, windows: Windows) -> tuple[int, list[Signal]]:
-    """Decode the windows that hold sound, by the first library that hears any; return the sample rate with them."""
+def _decode_with_fallback(path: str, windows: Windows) -> tuple[int, list[Signal]]:
+    """Decode the windows that hold sound with the first library that can; return the sample rate and the windows."""
     try:
-        return _heard(libsndfile.open_sound, path, windows)
+        return _decode_audible(libsndfile.open_sound, path, windows)
     except AudioDecodeError as error:
         first = error
-    from tracktokens.transforms.audio import ffmpeg  # 70 MB of libraries, for the few files that need them
+    from tracktokens.transforms.audio import ffmpeg  # 70 MB of libraries, which few files need
 
     try:
-        return _heard(ffmpeg.open_sound, path, windows)
+        return _decode_audible(ffmpeg.open_sound, path, windows)
     except AudioDecodeError as second:
-        raise _both(first, second) from second
+        raise _combine_errors(first, second) from second
 
 
-def _both(first: AudioDecodeError, second: AudioDecodeError) -> AudioDecodeError:
-    """Say what the two libraries found. One that understood the file, and heard next to nothing, knows better."""
+def _combine_errors(first: AudioDecodeError, second: AudioDecodeError) -> AudioDecodeError:
+    """Report both libraries' errors, or only that of a library that could read the file and found too little sound."""
     for error in (first, second):
         if error.reason != rejects.AUDIO_UNDECODABLE:
             return error
     return AudioDecodeError(rejects.AUDIO_UNDECODABLE, f"libsndfile: {first.detail}; FFmpeg: {second.detail}")
 
 
-def _heard(opener: Opener, path: str, windows: Windows) -> tuple[int, list[Signal]]:
-    """Decode the windows that hold at least ``MIN_SECONDS``; return the sample rate with them."""
-    rate, pieces = _decode(opener, path, windows)
-    heard = [piece for piece in pieces if len(piece) >= MIN_SECONDS * rate]
-    if not heard:
-        most = max((len(piece) for piece in pieces), default=0)
-        raise AudioDecodeError(rejects.AUDIO_EMPTY, f"{most / rate:.3f} s of sound, fewer than {MIN_SECONDS} s")
-    return rate, heard
+def _decode_audible(opener: SoundOpener, path: str, windows: Windows) -> tuple[int, list[Signal]]:
+    """Decode the windows that hold at least ``MIN_SECONDS``; return the sample rate and the windows."""
+    rate, signals = _decode(opener, path, windows)
+    audible = [signal for signal in signals if len(signal) >= MIN_SECONDS * rate]
+    if not audible:
+        longest = max((len(signal) for signal in signals), default=0)
+        raise AudioDecodeError(rejects.AUDIO_EMPTY, f"{longest / rate:.3f} s of sound, fewer than {MIN_SECONDS} s")
+    return rate, audible
 
 
-def _decode(opener: Opener, path: str, windows: Windows) -> tuple[int, list[Signal]]:
-    """Decode the windows; return the file's sample rate and one mono signal a window, at that rate."""
+def _decode(opener: SoundOpener, path: str, windows: Windows) -> tuple[int, list[Signal]]:
+    """Decode the windows; return the file's sample rate and one mono signal per window at that rate."""
     with opener(path) as sound:
         rate = sound.rate
-        if rate not in RATES:
+        if rate not in VALID_RATES:
             raise AudioDecodeError(rejects.AUDIO_UNDECODABLE, f"claims a sample rate of {rate:,} Hz")
         spans = windows.spans(sound.frames, rate)
-        pieces = [sound.read_at(span) for span in spans]
-    if spans and all(len(piece) == span.length for piece, span in zip(pieces, spans, strict=True)):
-        return rate, pieces
-    return rate, _decode_in_order(opener, path, windows)
+        signals = [sound.read_at(span) for span in spans]
+    if spans and all(len(signal) == span.length for signal, span in zip(signals, spans, strict=True)):
+        return rate, signals
+    return rate, _decode_sequentially(opener, path, windows)
 
 
-def _decode_in_order(opener: Opener, path: str, windows: Windows) -> list[Signal]:
-    """Decode the windows of a file with a wrong header: count what is there, then decode up to each window."""
+def _decode_sequentially(opener: SoundOpener, path: str, windows: Windows) -> list[Signal]:
+    """Decode the windows of a file with a wrong header: count its frames first, then decode up to the last window."""
     with opener(path) as sound:
         spans = windows.spans(sum(len(block) for block in sound.blocks()), sound.rate)
     with opener(path) as sound:
-        return cut(sound.blocks(), spans)
+        return extract_spans(sound.blocks(), spans)
 
 
-def _resampled(signal: Signal, rate: int, target: int) -> Signal:
+def _resample(signal: Signal, rate: int, target: int) -> Signal:
     import soxr
 
     if rate == target:

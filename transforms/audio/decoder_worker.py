@@ -1,9 +1,14 @@
-"""A process that decodes audio files, one after the other, until the other end of its connection is closed.
+"""A child process that decodes audio files one after the other, until its connection is closed.
 
-It is sent a :class:`Setup`, and answers with an empty message when it is ready. For each path, a JSON string, it
-answers ``{"samples": [220500, 220500]}``, followed by each window's samples as a message of raw float32, or else
-``{"reason": "audio_empty", "detail": "0 bytes"}``, or ``{"lacks": "No module named 'av'"}``. It sends no pickles: what
-a damaged file may have made of this process has no say over the one that reads them.
+It receives a :class:`DecoderSetup` and answers with an empty message when it is ready. After that each request is a
+path, as a JSON string, and each answer is one of:
+
+- ``{"samples": [220500, 220500]}``, followed by one message of raw float32 samples per window;
+- ``{"reason": "audio_empty", "detail": "0 bytes"}``;
+- ``{"import_error": "No module named 'av'"}``.
+
+It sends no pickles: a file that takes over this process must not be able to run code in the process that reads the
+answers.
 """
 
 import json
@@ -20,16 +25,23 @@ from tracktokens.transforms.audio.errors import AudioDecodeError, one_line
 from tracktokens.transforms.audio.windows import Signal, Windows
 
 Decode = Callable[[str, Windows], list[Signal]]
-"""Reads the windows of a local file, like ``reading.read_windows``, or makes other arrays of them. It can be pickled: a
-function of a module, for one."""
+"""Reads the windows of a local file, like ``decode.read_windows``, or computes other arrays from them. It must be
+picklable, for example a module-level function."""
 
-LATER = 2.0
-"""Seconds after which a decoder ends itself, once its file's time is up and nobody has ended it: its worker is dead."""
+GRACE_SECONDS = 2.0
+"""Seconds past a file's time limit after which a decoder ends itself: its parent, which would end it, is dead."""
 
 
 @dataclass(frozen=True)
-class Setup:
-    """What a decoder is told when it starts: how to decode, and what a file may cost in seconds and bytes."""
+class DecoderSetup:
+    """Settings of a decoder process, sent when it starts.
+
+    Attributes:
+        decode: decodes one file.
+        windows: parts of each file to decode.
+        seconds: time limit per file.
+        memory: bytes that one file may take.
+    """
 
     decode: Decode
     windows: Windows
@@ -38,12 +50,12 @@ class Setup:
 
 
 def serve(descriptor: int) -> None:
-    """Decode what is asked for over an open socket."""
+    """Answer decoding requests on an open socket."""
     connection: Connection[object, object] = Connection(descriptor)
     setup = connection.recv()
-    if not isinstance(setup, Setup):
-        raise TypeError(f"a decoder is set up by a Setup, not by {type(setup).__name__}")
-    _confine(setup)
+    if not isinstance(setup, DecoderSetup):
+        raise TypeError(f"a decoder expects a DecoderSetup, not a {type(setup).__name__}")
+    _restrict_process(setup)
     connection.send_bytes(b"")
     while True:
         try:
@@ -53,25 +65,25 @@ def serve(descriptor: int) -> None:
             return
 
 
-def _confine(setup: Setup) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the worker, whose end is ours
+def _restrict_process(setup: DecoderSetup) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the parent, which ends this process
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _limit_memory(setup.memory)
-    with open(os.devnull, "wb") as nowhere:  # noqa: PTH123
-        os.dup2(nowhere.fileno(), 2)  # libmpg123 reports on every damaged frame
+    with open(os.devnull, "wb") as null:  # noqa: PTH123
+        os.dup2(null.fileno(), 2)  # libmpg123 reports every damaged frame
 
 
 def _limit_memory(memory: int) -> None:
-    """Allow so many bytes beyond what is taken already; only Linux tells how much that is, and holds the limit."""
-    sizes = Path("/proc/self/statm")
-    if sizes.exists():
-        taken = int(sizes.read_text(encoding="ascii").split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (taken + memory, taken + memory))
+    """Allow ``memory`` bytes beyond current use; only Linux reports current use and enforces the limit."""
+    memory_status = Path("/proc/self/statm")
+    if memory_status.exists():
+        current = int(memory_status.read_text(encoding="ascii").split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (current + memory, current + memory))
 
 
-def _answer(connection: "Connection[object, object]", path: str, setup: Setup) -> None:
-    signal.setitimer(signal.ITIMER_REAL, setup.seconds + LATER)  # its default action needs no turn of ours
+def _answer(connection: "Connection[object, object]", path: str, setup: DecoderSetup) -> None:
+    signal.setitimer(signal.ITIMER_REAL, setup.seconds + GRACE_SECONDS)  # its default action needs no Python code
     try:
         windows = setup.decode(path, setup.windows)
     except AudioDecodeError as error:
@@ -80,10 +92,10 @@ def _answer(connection: "Connection[object, object]", path: str, setup: Setup) -
         limit = f"decoding it takes more than {setup.memory / 2**20:,.0f} MiB"
         _send(connection, {"reason": rejects.AUDIO_TOO_LARGE, "detail": limit})
     except ImportError as error:
-        _send(connection, {"lacks": one_line(str(error))})
-    except Exception as error:  # a library's own error on a file that nobody foresaw
-        said = one_line(str(error)).replace(path, "the file")
-        _send(connection, {"reason": rejects.AUDIO_CRASHED, "detail": f"{type(error).__name__}: {said}"})
+        _send(connection, {"import_error": one_line(str(error))})
+    except Exception as error:  # an unforeseen error of a decoding library
+        message = one_line(str(error)).replace(path, "the file")
+        _send(connection, {"reason": rejects.AUDIO_CRASHED, "detail": f"{type(error).__name__}: {message}"})
     else:
         _send(connection, {"samples": [len(window) for window in windows]})
         for window in windows:

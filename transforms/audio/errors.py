@@ -1,12 +1,13 @@
-"""Why no window of a file can be had."""
+"""Errors of decoding."""
 
 
 class AudioDecodeError(Exception):
-    """A file of which no window can be had.
+    """A file has no usable window.
 
     Attributes:
-        reason: ``AUDIO_MISSING``, ``AUDIO_UNDECODABLE``, ``AUDIO_EMPTY`` or ``NOT_FINITE`` of ``schemas.rejects``.
-        detail: one line for people. It never names the file, so that it holds on any machine.
+        reason: ``AUDIO_MISSING``, ``AUDIO_UNDECODABLE``, ``AUDIO_EMPTY`` or ``NOT_FINITE`` of
+            ``schemas.tables.rejects``.
+        detail: one line for people. It does not name the file, so that it is the same on every machine.
     """
 
     def __init__(self, reason: str, detail: str) -> None:
@@ -16,5 +17,9 @@ class AudioDecodeError(Exception):
 
 
 def one_line(text: str) -> str:
-    """Bring a library's message onto one line."""
+    r"""Join the lines of a library's message.
+
+    >>> one_line("Format not recognised.\n  (code 1)")
+    'Format not recognised. (code 1)'
+    """
     return " ".join(text.split())

@@ -1,4 +1,4 @@
-"""Sound files by libsndfile: WAV, AIFF, FLAC, Ogg Vorbis, Opus, MP3."""
+"""Sound files through libsndfile: WAV, AIFF, FLAC, Ogg Vorbis, Opus, MP3."""
 
 import os
 from collections.abc import Iterator
@@ -11,15 +11,15 @@ from tracktokens.schemas.tables import rejects
 from tracktokens.transforms.audio.errors import AudioDecodeError, one_line
 from tracktokens.transforms.audio.windows import Signal, Span
 
-OPENED_IN_VAIN = 7
-"""libsndfile's code for an MP3 without frames; its message says that the file does not exist, and it does."""
+NO_FRAMES = 7
+"""libsndfile's error code for an MP3 without frames; its message wrongly reports that the file does not exist."""
 
 OUT_OF_MEMORY = 17
 
 SEEK_BLOCK = 1 << 17
 SCAN_BLOCK = 1 << 12
-"""Samples over all channels that are decoded at once. An error loses its whole block, so scanning damaged files goes in
-small ones; blocks also bound the memory that a file with a thousand channels takes."""
+"""Samples over all channels that are decoded per call. An error loses its whole block, so damaged files are scanned in
+small blocks. Blocks also bound the memory that a file with a thousand channels takes."""
 
 
 @contextmanager
@@ -27,20 +27,20 @@ def open_sound(path: str) -> Iterator["LibsndfileSound"]:
     """Open a file.
 
     Raises:
-        AudioDecodeError: libsndfile cannot, and why.
+        AudioDecodeError: libsndfile cannot open it; the error has the reason.
     """
     try:
         sound = sf.SoundFile(os.fsencode(path))
     except sf.LibsndfileError as error:
-        raise _refused(error) from error
-    except TypeError as error:  # soundfile wants to be told the rate and channels of *.raw
+        raise _decode_error(error) from error
+    except TypeError as error:  # soundfile requires the rate and channels of *.raw
         raise AudioDecodeError(rejects.AUDIO_UNDECODABLE, "headerless samples of unknown rate") from error
     with sound:
         yield LibsndfileSound(sound)
 
 
 class LibsndfileSound:
-    """A file that libsndfile opened; see ``reading.Sound``."""
+    """A ``decode.Sound`` that libsndfile opened."""
 
     def __init__(self, sound: sf.SoundFile) -> None:
         self._sound = sound
@@ -48,24 +48,24 @@ class LibsndfileSound:
         self.frames: int = sound.frames
 
     def read_at(self, span: Span) -> Signal:
-        """Decode a span; shorter where the file ends or an error comes first."""
+        """Decode a span; shorter if the file ends or an error occurs first."""
         blocks = [np.zeros(0, np.float32)]
-        with suppress(sf.LibsndfileError):  # the caller finds out where the file ends
+        with suppress(sf.LibsndfileError):  # the caller checks the length
             self._sound.seek(span.start)
             for block in self._mono_blocks(span.length, SEEK_BLOCK):
-                blocks.append(block)  # one by one: what came before an error stays
+                blocks.append(block)  # one at a time, to keep the blocks before an error
         return np.concatenate(blocks)
 
     def blocks(self) -> Iterator[Signal]:
-        """Decode what comes before the end or the first error."""
-        heard = False
+        """Decode up to the end or the first error."""
+        any_decoded = False
         try:
             for block in self._mono_blocks(np.iinfo(np.int64).max, SCAN_BLOCK):
-                heard = True
+                any_decoded = True
                 yield block
         except sf.LibsndfileError as error:
-            if not heard:
-                raise _refused(error) from error
+            if not any_decoded:
+                raise _decode_error(error) from error
 
     def _mono_blocks(self, frames: int, block_samples: int) -> Iterator[Signal]:
         """Decode up to ``frames`` frames in blocks, each mixed down to the mean of its channels."""
@@ -75,19 +75,19 @@ class LibsndfileSound:
             if not len(block):
                 return
             frames -= len(block)
-            yield _mixed_down(block)
+            yield _mix_down(block)
 
 
-def _refused(error: sf.LibsndfileError) -> Exception:
-    """Say in one line what libsndfile found; ``str(error)`` would name the path too."""
+def _decode_error(error: sf.LibsndfileError) -> Exception:
+    """Convert a libsndfile error; ``str(error)`` is not used because it names the path."""
     if error.code == OUT_OF_MEMORY:
         return MemoryError()
-    if error.code == OPENED_IN_VAIN:
-        return AudioDecodeError(rejects.AUDIO_UNDECODABLE, "no sound in it")
+    if error.code == NO_FRAMES:
+        return AudioDecodeError(rejects.AUDIO_UNDECODABLE, "it holds no sound")
     return AudioDecodeError(rejects.AUDIO_UNDECODABLE, one_line(error.error_string) or f"error {error.code}")
 
 
-def _mixed_down(block: Signal) -> Signal:
+def _mix_down(block: Signal) -> Signal:
     """Average the channels, the second axis; ``mean(axis=1)`` is ten times slower on so short an axis."""
     mono = block[:, 0].copy()
     for channel in range(1, block.shape[1]):

@@ -1,8 +1,8 @@
-"""Decoding in other processes: a file that crashes its decoder, hangs it or eats memory costs one track.
+"""Decoding in child processes: a file that crashes its decoder, hangs it or exhausts memory costs one track.
 
-The processes are plain children that talk over a socket. Those of ``multiprocessing`` (and of the pools built on it)
-would not do inside a Beam worker: a fork copies the locks of its threads, and a spawned child runs the parent's main
-module again, which is Beam's, or the user's script.
+The processes are plain children that communicate over a socket. ``multiprocessing`` and the pools built on it do not
+work inside a Beam worker: a fork copies the locks of its threads, and a spawned child runs the parent's main module
+again, which is Beam's or the user's script.
 """
 
 import json
@@ -29,12 +29,12 @@ from tracktokens.schemas.errors import TracktokensError
 from tracktokens.schemas.failure import Failure
 from tracktokens.schemas.tables import rejects
 from tracktokens.transforms.audio.decode import read_windows
-from tracktokens.transforms.audio.decoder_worker import Decode, Setup, serve
+from tracktokens.transforms.audio.decoder_worker import Decode, DecoderSetup, serve
 from tracktokens.transforms.audio.errors import AudioDecodeError, one_line
 from tracktokens.transforms.audio.windows import Signal, Windows
 
 START_SECONDS = 120.0
-"""How long a decoder may take to start; 0.3 s are usual."""
+"""Seconds that a decoder may take to start; usually it takes 0.3 s."""
 
 ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
@@ -42,20 +42,21 @@ ENVIRONMENT = {
     "MALLOC_MMAP_THRESHOLD_": str(1 << 24),
     "MALLOC_TRIM_THRESHOLD_": str(1 << 26),
 }
-"""For the libraries in a decoder. It is one of several, and has one core. Up to 64 MiB that a file leaves free are kept
-for the next one: glibc would hand them back, array by array, and spend a third of the time on getting them again."""
+"""Environment of a decoder. It is one of several, and uses one core. Up to 64 MiB that a file frees are kept for the
+next file: by default glibc returns them array by array, and a third of the time is spent on allocating them again."""
 
 READ_AHEAD = 2
-"""Files a process that are asked for before the first of them is taken: one being decoded, one that waits."""
+"""Files per process that are submitted before the first result is consumed: one being decoded, one waiting."""
 
 
 @dataclass(frozen=True)
-class Limits:
-    """What one file may cost its decoder.
+class DecodeLimits:
+    """Time and memory that one file may take.
 
     Attributes:
-        seconds: time to decode it, three orders above what a track takes. Fetching a remote file is not counted.
-        memory: bytes above what an idle decoder takes; held on Linux only.
+        seconds: time to decode it; the default is three orders of magnitude above what a track takes. Fetching a
+            remote file is not counted.
+        memory: bytes above what an idle decoder takes; enforced on Linux only.
     """
 
     seconds: float = 60.0
@@ -63,12 +64,12 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Reading:
-    """What became of one file.
+class DecodedFile:
+    """Result of decoding one file.
 
     Attributes:
-        windows: at least one float32 array of shape (samples,) at the windows' rate, or why there is none.
-        seconds: time that decoders were busy with it. Waiting for one, starting it and fetching the file do not count.
+        windows: at least one float32 array of shape (samples,) at the windows' rate, or the failure.
+        seconds: time that decoders worked on it. Waiting for a decoder, starting it and fetching the file are excluded.
     """
 
     windows: list[Signal] | Failure
@@ -76,77 +77,78 @@ class Reading:
 
 
 class DecoderError(TracktokensError):
-    """A decoder process does not start, or lacks a library. That is no file's fault: the installation is broken."""
+    """A decoder process does not start, or cannot import a library: the installation is broken, not a file."""
 
 
 class FetchError(TracktokensError):
-    """A remote file cannot be fetched now. That says nothing about the file, so it is no reject."""
+    """A remote file cannot be fetched now. The file itself may be intact, so it is not rejected."""
 
 
 class WindowReader:
-    """Reads the windows of audio files in processes that it starts when they are needed, and keeps.
+    """Reads the windows of audio files in child processes, which it starts on demand and keeps.
 
-    It is safe to use from several threads, which share the processes. They end with it, or with the process that it is
-    in, however that ends.
+    Several threads may use one reader; they share the processes. The processes end when the reader is closed, or when
+    the parent process ends for any reason.
     """
 
     def __init__(
-        self, windows: Windows, processes: int, limits: Limits | None = None, decode: Decode = read_windows
+        self, windows: Windows, processes: int, limits: DecodeLimits | None = None, decode: Decode = read_windows
     ) -> None:
-        """Set up; nothing is started.
+        """Prepare the decoders; none is started yet.
 
         Args:
-            windows: which parts of a file are read.
-            processes: how many files are decoded at a time, each on one core.
-            limits: what one file may cost.
-            decode: reads the windows of a local file, in the decoder process, or makes other arrays of them.
+            windows: parts of each file to decode.
+            processes: files decoded at a time, each on one core.
+            limits: time and memory per file; None takes the defaults.
+            decode: runs in the decoder process; reads the windows of a local file, or computes other arrays from them.
         """
-        limits = limits or Limits()
+        limits = limits or DecodeLimits()
         self._processes = processes
         self._threads = ThreadPoolExecutor(processes, thread_name_prefix="decoders")
         self._idle: SimpleQueue[_Decoder] = SimpleQueue()
-        decoders = [_Decoder(Setup(decode, windows, limits.seconds, limits.memory)) for _ in range(processes)]
+        setup = DecoderSetup(decode, windows, limits.seconds, limits.memory)
+        decoders = [_Decoder(setup) for _ in range(processes)]
         for decoder in decoders:
             self._idle.put(decoder)
-        self._finalizer = weakref.finalize(self, _stop, decoders, self._threads)
+        self._finalizer = weakref.finalize(self, _shut_down, decoders, self._threads)
 
-    def read_all(self, paths: Iterable[str]) -> Iterator[Reading]:
-        """Read files, in their order; the processes work ahead of what has been taken, by a few files.
+    def read_all(self, paths: Iterable[str]) -> Iterator[DecodedFile]:
+        """Read files and yield results in the same order; the processes work a few files ahead of the consumer.
 
         Raises:
-            DecoderError: a decoder does not start, or lacks a library.
+            DecoderError: a decoder does not start, or cannot import a library.
             FetchError: a remote file cannot be fetched now.
         """
-        ahead: deque[Future[Reading]] = deque()
+        pending: deque[Future[DecodedFile]] = deque()
         try:
             for path in paths:
-                ahead.append(self._threads.submit(self.read, path))
-                if len(ahead) > READ_AHEAD * self._processes:
-                    yield ahead.popleft().result()
-            while ahead:
-                yield ahead.popleft().result()
+                pending.append(self._threads.submit(self.read, path))
+                if len(pending) > READ_AHEAD * self._processes:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
         finally:
-            for future in ahead:
+            for future in pending:
                 future.cancel()
 
-    def read(self, path: str) -> Reading:
-        """Read one file in an idle process, or in the first that gets idle.
+    def read(self, path: str) -> DecodedFile:
+        """Read one file in an idle process, or wait for the first process to become idle.
 
         Args:
             path: a local path, or ``scheme://...`` on any Beam filesystem.
 
         Raises:
-            DecoderError: a decoder does not start, or lacks a library.
+            DecoderError: a decoder does not start, or cannot import a library.
             FetchError: a remote file cannot be fetched now.
         """
         try:
-            with _on_disk(path) as local, self._decoder() as decoder:
+            with _local_copy(path) as local, self._idle_decoder() as decoder:
                 return decoder.read(local)
         except AudioDecodeError as error:
-            return Reading(Failure(error.reason, error.detail))
+            return DecodedFile(Failure(error.reason, error.detail))
 
     @contextmanager
-    def _decoder(self) -> Iterator["_Decoder"]:
+    def _idle_decoder(self) -> Iterator["_Decoder"]:
         decoder = self._idle.get()
         try:
             yield decoder
@@ -164,37 +166,37 @@ class WindowReader:
         self.close()
 
 
-def _stop(decoders: list["_Decoder"], threads: ThreadPoolExecutor) -> None:
+def _shut_down(decoders: list["_Decoder"], threads: ThreadPoolExecutor) -> None:
     threads.shutdown(wait=False, cancel_futures=True)
     for decoder in decoders:
         decoder.end()
 
 
 class _Decoder:
-    """One decoder process, started when the first file comes and again after each that broke it."""
+    """One decoder process, started for the first file and restarted after a file that breaks it."""
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: DecoderSetup) -> None:
         self._setup = setup
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection[object, object]
 
-    def read(self, path: str) -> Reading:
-        """Decode a file. If it crashes a process that had decoded others, they may be to blame: it gets a fresh one."""
-        used = self._process is not None
+    def read(self, path: str) -> DecodedFile:
+        """Decode a file. If a used process crashes, an earlier file may be the cause: retry in a fresh process."""
+        was_used = self._process is not None
         first = self._attempt(path)
-        if not used or not isinstance(first.windows, Failure) or first.windows.reason != rejects.AUDIO_CRASHED:
+        if not was_used or not isinstance(first.windows, Failure) or first.windows.reason != rejects.AUDIO_CRASHED:
             return first
         self.end()
         second = self._attempt(path)
-        return Reading(second.windows, first.seconds + second.seconds)
+        return DecodedFile(second.windows, first.seconds + second.seconds)
 
-    def _attempt(self, path: str) -> Reading:
+    def _attempt(self, path: str) -> DecodedFile:
         process = self._process = self._process or self._start()
         start = time.monotonic()
-        windows = self._ask(process, path)
-        return Reading(windows, time.monotonic() - start)
+        windows = self._request(process, path)
+        return DecodedFile(windows, time.monotonic() - start)
 
-    def _ask(self, process: "subprocess.Popen[bytes]", path: str) -> list[Signal] | Failure:
+    def _request(self, process: "subprocess.Popen[bytes]", path: str) -> list[Signal] | Failure:
         try:
             self._connection.send_bytes(json.dumps(path).encode("ascii"))
             if self._connection.poll(self._setup.seconds):
@@ -202,22 +204,22 @@ class _Decoder:
         except (EOFError, ConnectionError):
             process.wait()
             self.end()
-            return Failure(rejects.AUDIO_CRASHED, f"the decoder {_ending(process.returncode)}")
+            return Failure(rejects.AUDIO_CRASHED, f"the decoder {_describe_exit(process.returncode)}")
         self.end()
         return Failure(rejects.AUDIO_TIMEOUT, f"not decoded after {self._setup.seconds:g} s")
 
     def _start(self) -> "subprocess.Popen[bytes]":
-        self._connection, theirs = Pipe()
+        self._connection, child_end = Pipe()
         command = (
-            f"import sys; sys.path[:] = {sys.path!r}; from {serve.__module__} import serve; serve({theirs.fileno()})"
+            f"import sys; sys.path[:] = {sys.path!r}; from {serve.__module__} import serve; serve({child_end.fileno()})"
         )
-        with theirs:
+        with child_end:
             process = subprocess.Popen(
                 [sys.executable, "-c", command],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 env={**os.environ, **ENVIRONMENT},
-                pass_fds=[theirs.fileno()],
+                pass_fds=[child_end.fileno()],
             )
         self._await_ready(process)
         return process
@@ -231,8 +233,8 @@ class _Decoder:
         process.kill()
         process.wait()
         raise DecoderError(
-            f"the process that decodes audio {_ending(process.returncode)} before it was ready; what it wrote to the "
-            f"standard error stream tells more"
+            f"the process that decodes audio {_describe_exit(process.returncode)} before it was ready: "
+            "see its messages on the standard error stream"
         )
 
     def end(self) -> None:
@@ -246,8 +248,8 @@ class _Decoder:
 
 def _receive(connection: "Connection[object, object]") -> list[Signal] | Failure:
     answer = json.loads(connection.recv_bytes())
-    if "lacks" in answer:
-        raise DecoderError(f"the process that decodes audio cannot import what it needs: {answer['lacks']}")
+    if "import_error" in answer:
+        raise DecoderError(f"the process that decodes audio cannot import a library: {answer['import_error']}")
     if "reason" in answer:
         return Failure(answer["reason"], answer["detail"])
     windows = [np.empty(samples, np.float32) for samples in answer["samples"]]
@@ -256,17 +258,17 @@ def _receive(connection: "Connection[object, object]") -> list[Signal] | Failure
     return windows
 
 
-def _ending(status: int) -> str:
-    """Say how a process ended, by its exit status as ``subprocess`` has it."""
-    return f"died of {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+def _describe_exit(status: int) -> str:
+    """Describe an exit status of ``subprocess``."""
+    return f"was terminated by {signal.Signals(-status).name}" if status < 0 else f"exited with status {status}"
 
 
 @contextmanager
-def _on_disk(path: str) -> Iterator[str]:
-    """Yield a local path of the file, fetched into a temporary file if it is remote.
+def _local_copy(path: str) -> Iterator[str]:
+    """Yield a local path of the file; a remote file is fetched into a temporary file.
 
-    Fetching whole files beats reading through libsndfile's callbacks: these hold the GIL, cannot report a broken
-    connection (which would pass for a shorter file), and Beam's remote readers buffer more than most tracks weigh.
+    Whole files are fetched because libsndfile's read callbacks hold the GIL and cannot report a broken connection, so
+    that the file would seem shorter than it is. Beam's remote readers buffer more than the size of most tracks anyway.
     """
     if "://" not in path:
         yield path
@@ -286,14 +288,14 @@ def _fetch(path: str, copy: Path) -> None:
             copy.open("wb") as local,
         ):
             shutil.copyfileobj(remote, local, 1 << 20)
-    except Exception as error:  # each filesystem has its own error for a missing file, so ask
-        if _is_gone(path):
+    except Exception as error:  # each filesystem has its own error for a missing file
+        if _is_missing(path):
             raise AudioDecodeError(rejects.AUDIO_MISSING, "no such file") from error
         raise FetchError(f"{path} cannot be fetched now: {one_line(repr(error))}") from error
 
 
-def _is_gone(path: str) -> bool:
-    """Whether a filesystem says that a file is not there; one that is out of reach says nothing."""
+def _is_missing(path: str) -> bool:
+    """Return True if the filesystem reports the file as missing; False if it has it or is out of reach."""
     from apache_beam.io.filesystems import FileSystems
 
     with suppress(Exception):

@@ -1,4 +1,4 @@
-"""Windows of audio files, on files that the tests synthesise."""
+"""Windows of synthesised audio files."""
 
 import os
 from pathlib import Path
@@ -25,7 +25,7 @@ def write(path: Path, samples: np.ndarray, rate: int = RATE, **options: object) 
 
 
 def chirp(seconds: float, rate: int = RATE) -> np.ndarray:
-    """A tone that climbs, so that every moment of it is different."""
+    """A rising tone, so that every moment of it is different."""
     t = np.arange(round(seconds * rate)) / rate
     return (0.5 * np.sin(2 * np.pi * (200 * t + 40 * t**2))).astype(np.float32)
 
@@ -36,7 +36,7 @@ def pitch(signal: np.ndarray, rate: int = RATE) -> float:
     return float(np.argmax(spectrum) * rate / len(signal))
 
 
-def refusal(path: str, windows: Windows = SHORT) -> AudioDecodeError:
+def decode_error(path: str, windows: Windows = SHORT) -> AudioDecodeError:
     with pytest.raises(AudioDecodeError) as caught:
         read_windows(path, windows)
     return caught.value
@@ -75,7 +75,7 @@ def test_windows_never_overlap_nor_leave_the_file(count):
 
 
 @pytest.mark.parametrize("wrong", [{"count": 0}, {"seconds": 0.01}, {"seconds": float("nan")}, {"sample_rate": 0}])
-def test_windows_that_make_no_sense_are_refused(wrong):
+def test_invalid_windows_are_refused(wrong):
     with pytest.raises(ValueError, match="windows need"):
         Windows(**wrong)
 
@@ -97,14 +97,14 @@ def test_windows_equal_what_librosa_loads_at_their_offsets(tmp_path, name):
         assert window.dtype == np.float32
 
 
-def test_a_window_of_a_long_file_holds_what_was_played_there(tmp_path):
+def test_a_window_of_a_long_file_holds_the_sound_at_its_position(tmp_path):
     path = write(tmp_path / "a.flac", chirp(60))
     first, middle, last = read_windows(path, SHORT)
     assert [pitch(first), pitch(middle), pitch(last)] == pytest.approx([200 + 80 * t for t in (10, 30, 50)], rel=0.05)
 
 
 @pytest.mark.parametrize("rate", [8_000, 11_025, 48_000, 96_000, 192_000])
-def test_any_sample_rate_is_brought_to_the_wanted_one(tmp_path, rate):
+def test_any_sample_rate_is_resampled_to_the_requested_one(tmp_path, rate):
     tone = (0.5 * np.sin(2 * np.pi * 1000 * np.arange(rate * 2) / rate)).astype(np.float32)
     window = read_windows(write(tmp_path / "a.wav", tone, rate), Windows(1, 1.0, RATE))[0]
     assert len(window) == RATE
@@ -139,14 +139,14 @@ def test_a_window_with_a_nan_is_left_out_and_the_others_stay(tmp_path):
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e30])
 def test_a_file_without_finite_windows_is_refused(tmp_path, value):
     path = write(tmp_path / "a.wav", np.full(5 * RATE, value, np.float32), subtype="FLOAT")
-    assert refusal(path).reason == rejects.NOT_FINITE
+    assert decode_error(path).reason == rejects.NOT_FINITE
 
 
 # Files that hold less than they claim.
 
 
 @pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.ogg", "a.mp3"])
-def test_windows_of_a_file_that_was_cut_off_lie_in_what_is_left(tmp_path, name):
+def test_windows_of_a_truncated_file_are_placed_on_the_rest(tmp_path, name):
     whole = Path(write(tmp_path / name, chirp(60)))
     cut = tmp_path / f"cut-{name}"
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
@@ -154,10 +154,10 @@ def test_windows_of_a_file_that_was_cut_off_lie_in_what_is_left(tmp_path, name):
     assert [len(window) for window in windows] == [RATE] * 3
     pitches = [pitch(window) for window in windows]
     assert pitches == sorted(pitches)
-    assert pitches[-1] < 200 + 80 * 45  # the ends of compressed files come at other shares of their bytes
+    assert pitches[-1] < 200 + 80 * 45  # in compressed files bytes are not proportional to time
 
 
-def test_a_variable_rate_mp3_without_a_header_is_heard_where_its_sound_is(tmp_path):
+def test_windows_of_a_variable_rate_mp3_without_a_header_are_placed_on_its_real_length(tmp_path):
     noise = 0.3 * np.random.default_rng(0).standard_normal(30 * RATE).astype(np.float32)
     samples = np.concatenate([np.zeros(10 * RATE, np.float32), noise])
     options = {"format": "MP3", "subtype": "MPEG_LAYER_III", "bitrate_mode": "VARIABLE", "compression_level": 0.2}
@@ -165,7 +165,7 @@ def test_a_variable_rate_mp3_without_a_header_is_heard_where_its_sound_is(tmp_pa
     sync = data[data.index(b"\xff") :][:2]
     bare = tmp_path / "bare.mp3"
     bare.write_bytes(data[data.index(sync, data.index(b"Xing")) :])
-    assert sf.info(bare).duration > 60, "the header's place was not enough for libsndfile to be misled"
+    assert sf.info(bare).duration > 60, "libsndfile was not misled about the length"
     silent, *loud = read_windows(str(bare), SHORT)
     assert np.abs(silent).max() < 0.01
     assert [np.abs(window).mean() > 0.1 for window in loud] == [True, True]
@@ -178,67 +178,67 @@ def test_a_fifth_of_a_second_of_a_damaged_file_is_enough(tmp_path):
     assert [len(window) for window in read_windows(str(cut), SHORT)] == [RATE // 5]
 
 
-# Files of which nothing can be had.
+# Files without a usable window.
 
 
 def test_a_missing_file_is_missing(tmp_path):
-    assert refusal(str(tmp_path / "none.mp3")).reason == rejects.AUDIO_MISSING
+    assert decode_error(str(tmp_path / "none.mp3")).reason == rejects.AUDIO_MISSING
 
 
 def test_a_folder_is_missing_whatever_its_name(tmp_path):
     (tmp_path / "a.mp3").mkdir()
-    assert refusal(str(tmp_path / "a.mp3")).reason == rejects.AUDIO_MISSING
+    assert decode_error(str(tmp_path / "a.mp3")).reason == rejects.AUDIO_MISSING
 
 
 def test_a_pipe_is_missing_and_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe.wav")
-    assert refusal(str(tmp_path / "pipe.wav")).reason == rejects.AUDIO_MISSING
+    assert decode_error(str(tmp_path / "pipe.wav")).reason == rejects.AUDIO_MISSING
 
 
 @pytest.mark.parametrize("name", ["x" * 5000, "nul\0byte", ""])
 def test_a_path_that_cannot_exist_is_missing(tmp_path, name):
-    assert refusal(f"{tmp_path}/{name}").reason == rejects.AUDIO_MISSING
+    assert decode_error(f"{tmp_path}/{name}").reason == rejects.AUDIO_MISSING
 
 
 @pytest.mark.parametrize("name", ["text.mp3", "text.raw", "text.wav", "text.ogg", "text"])
 def test_a_text_is_undecodable_whatever_its_name(tmp_path, name):
     (tmp_path / name).write_text("These are liner notes, not music. " * 100)
-    assert refusal(str(tmp_path / name)).reason == rejects.AUDIO_UNDECODABLE
+    assert decode_error(str(tmp_path / name)).reason == rejects.AUDIO_UNDECODABLE
 
 
 @pytest.mark.parametrize("name", ["a.wav", "a.ogg"])
 def test_a_file_of_no_frames_is_empty(tmp_path, name):
-    assert refusal(write(tmp_path / name, np.zeros(0, np.float32))).reason == rejects.AUDIO_EMPTY
+    assert decode_error(write(tmp_path / name, np.zeros(0, np.float32))).reason == rejects.AUDIO_EMPTY
 
 
 def test_fewer_than_a_tenth_of_a_second_is_empty(tmp_path):
-    error = refusal(write(tmp_path / "a.wav", chirp(0.05)))
+    error = decode_error(write(tmp_path / "a.wav", chirp(0.05)))
     assert (error.reason, error.detail) == (rejects.AUDIO_EMPTY, "0.050 s of sound, fewer than 0.1 s")
 
 
 def test_a_file_of_no_bytes_is_empty(tmp_path):
     (tmp_path / "a.flac").touch()
-    assert refusal(str(tmp_path / "a.flac")).reason == rejects.AUDIO_EMPTY
+    assert decode_error(str(tmp_path / "a.flac")).reason == rejects.AUDIO_EMPTY
 
 
 def test_an_mp3_with_tags_and_no_frames_is_not_called_missing(tmp_path):
     (tmp_path / "a.mp3").write_bytes(b"ID3\x03\x00\x00\x00\x00\x01\x00" + bytes(128))
-    error = refusal(str(tmp_path / "a.mp3"))
+    error = decode_error(str(tmp_path / "a.mp3"))
     assert error.reason == rejects.AUDIO_UNDECODABLE
-    assert error.detail.startswith("libsndfile: no sound in it; FFmpeg: ")
+    assert error.detail.startswith("libsndfile: it holds no sound; FFmpeg: ")
 
 
 def test_a_sample_rate_that_nothing_has_is_undecodable(tmp_path):
     path = write(tmp_path / "a.wav", chirp(1), rate=3)
     claim = "claims a sample rate of 3 Hz"
-    assert refusal(path).detail == f"libsndfile: {claim}; FFmpeg: {claim}"
+    assert decode_error(path).detail == f"libsndfile: {claim}; FFmpeg: {claim}"
 
 
 def test_details_are_one_line_without_a_path(tmp_path):
     (tmp_path / "text.mp3").write_text("liner notes")
     (tmp_path / "empty.wav").touch()
     for name in ("none.mp3", "text.mp3", "empty.wav"):
-        detail = refusal(str(tmp_path / name)).detail
+        detail = decode_error(str(tmp_path / name)).detail
         assert detail
         assert "\n" not in detail
         assert str(tmp_path) not in detail

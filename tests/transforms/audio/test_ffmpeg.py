@@ -1,4 +1,4 @@
-"""Files that libsndfile cannot read, which the tests write with FFmpeg's own encoders."""
+"""Files that libsndfile cannot read, written with FFmpeg's own encoders."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -28,13 +28,13 @@ CODECS = {
 
 
 def chirp(seconds: float, rate: int = RATE) -> np.ndarray:
-    """A tone that climbs by 80 Hz a second from 200 Hz."""
+    """A tone that rises by 80 Hz per second from 200 Hz."""
     t = np.arange(round(seconds * rate)) / rate
     return (0.5 * np.sin(2 * np.pi * (200 * t + 40 * t**2))).astype(np.float32)
 
 
 def write(path: Path, channels: np.ndarray, codec: str, rate: int = RATE, picture: bool = False) -> Path:
-    """Encode sound of shape (channels, samples), after a video stream if there is to be a picture."""
+    """Encode sound of shape (channels, samples), after a video stream if ``picture`` is set."""
     layout = {1: "mono", 2: "stereo", 6: "5.1"}[len(channels)]
     with av.open(str(path), "w", format="adts" if path.suffix == ".aac" else None) as container:
         video = container.add_stream("mpeg4", rate=5, width=64, height=64, pix_fmt="yuv420p") if picture else None
@@ -66,14 +66,14 @@ def pitch(signal: np.ndarray) -> float:
     return float(np.argmax(spectrum) * RATE / len(signal))
 
 
-def refusal(path: Path) -> AudioDecodeError:
+def decode_error(path: Path) -> AudioDecodeError:
     with pytest.raises(AudioDecodeError) as caught:
         read_windows(str(path), SHORT)
     return caught.value
 
 
 @pytest.mark.parametrize("name", CODECS)
-def test_windows_hold_what_was_played_there(tmp_path, name):
+def test_windows_hold_the_sound_at_their_position(tmp_path, name):
     codec = CODECS[name]
     rate = 48_000 if codec == "libopus" else RATE
     path = write(tmp_path / name, np.stack([chirp(30, rate)] * 2), codec, rate)
@@ -87,28 +87,28 @@ def test_windows_hold_what_was_played_there(tmp_path, name):
         assert np.sqrt(np.mean(window**2)) == pytest.approx(0.5 / np.sqrt(2), rel=0.1)
 
 
-def test_a_window_is_sample_for_sample_where_it_belongs(tmp_path):
+def test_a_window_is_exact_to_the_sample(tmp_path):
     path = write(tmp_path / "a.m4a", chirp(30)[None], "alac")
     middle = read_windows(str(path), SHORT)[1]
     np.testing.assert_allclose(middle, chirp(30)[int(14.5 * RATE) : int(15.5 * RATE)], atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["a.m4a", "a.mka", "a.wma"])
-def test_seeking_hears_what_decoding_from_the_start_does(tmp_path, name):
+def test_seeking_returns_the_same_samples_as_decoding_from_the_start(tmp_path, name):
     path = str(write(tmp_path / name, chirp(20)[None], CODECS[name]))
     with ffmpeg.open_sound(path) as sound:
         spans = SHORT.spans(sound.frames, sound.rate)
-        sought = [sound.read_at(span) for span in spans]
+        windows = [sound.read_at(span) for span in spans]
     with ffmpeg.open_sound(path) as sound:
         whole = np.concatenate(list(sound.blocks()))
-    for piece, span in zip(sought, spans, strict=True):
+    for window, span in zip(windows, spans, strict=True):
         slip = 0.001 * RATE if name != "a.m4a" else 0  # these containers have times in milliseconds
         offsets = range(-int(slip), int(slip) + 1)
-        errors = [np.abs(piece - whole[span.start + offset :][: span.length]).max() for offset in offsets]
+        errors = [np.abs(window - whole[span.start + offset :][: span.length]).max() for offset in offsets]
         assert min(errors) < 0.01
 
 
-def test_the_sound_of_a_video_is_heard(tmp_path):
+def test_the_audio_of_a_video_is_decoded(tmp_path):
     path = write(tmp_path / "a.mp4", chirp(12)[None], "aac", picture=True)
     windows = read_windows(str(path), SHORT)
     assert [pitch(window) for window in windows] == pytest.approx([200 + 80 * t for t in (2, 6, 10)], abs=10)
@@ -120,10 +120,10 @@ def test_a_video_without_sound_is_undecodable(tmp_path):
         video = container.add_stream("mpeg4", rate=5, width=64, height=64, pix_fmt="yuv420p")
         container.mux(video.encode(av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8))))
         container.mux(video.encode(None))
-    assert refusal(path).detail.endswith("FFmpeg: no audio stream")
+    assert decode_error(path).detail.endswith("FFmpeg: no audio stream")
 
 
-def test_six_channels_are_mixed_down_to_their_mean(tmp_path):
+def test_six_channels_are_mix_down_to_their_mean(tmp_path):
     levels = np.array([0.6, 0, 0, -0.3, 0, 0.9], np.float32)
     path = write(tmp_path / "a.m4a", np.tile(levels[:, None], (1, 2 * RATE)), "alac")
     assert read_windows(str(path), SHORT)[0] == pytest.approx(np.full(RATE, 0.2), abs=1e-4)
@@ -145,12 +145,12 @@ def test_full_scale_is_one_in_every_sample_format(sample_format, half, quarter, 
     channels = np.tile(np.array([[half], [quarter]], dtype), (1, 5))
     samples = channels if planar else np.ascontiguousarray(channels.T).reshape(1, -1)
     frame = av.AudioFrame.from_ndarray(samples, sample_format + planar, "stereo")
-    mono = ffmpeg.mixed_down(frame)
+    mono = ffmpeg.mix_down(frame)
     assert mono.dtype == np.float32
     assert mono.tolist() == [0.125] * 5
 
 
-def test_windows_of_a_file_that_was_cut_off_lie_in_what_is_left(tmp_path):
+def test_windows_of_a_truncated_file_are_placed_on_the_rest(tmp_path):
     whole = write(tmp_path / "a.mka", chirp(30)[None], "aac")
     cut = tmp_path / "cut.mka"
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
@@ -159,7 +159,7 @@ def test_windows_of_a_file_that_was_cut_off_lie_in_what_is_left(tmp_path):
     assert [pitch(window) for window in windows] == pytest.approx([200 + 80 * t for t in (2.5, 7.5, 12.5)], abs=60)
 
 
-def test_damage_in_the_middle_costs_what_is_damaged(tmp_path):
+def test_damage_in_the_middle_costs_only_the_damaged_part(tmp_path):
     path = write(tmp_path / "a.aac", chirp(30)[None], "aac")
     data = bytearray(path.read_bytes())
     data[len(data) // 3 : len(data) // 3 + 2000] = bytes(2000)
@@ -172,23 +172,23 @@ def test_damage_in_the_middle_costs_what_is_damaged(tmp_path):
     ["#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\n{}\n#EXT-X-ENDLIST\n", "ffconcat version 1.0\nfile {}\n"],
 )
 @pytest.mark.parametrize("scheme", ["", "file:"])
-def test_a_list_of_files_makes_nobody_open_them(tmp_path, monkeypatch, playlist, scheme):
+def test_a_list_of_files_opens_none_of_them(tmp_path, monkeypatch, playlist, scheme):
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "a.ts", chirp(3)[None], "mp2")
     (tmp_path / "list.mp3").write_text(playlist.format(f"{scheme}{tmp_path}/a.ts"))
-    assert refusal(tmp_path / "list.mp3").reason == rejects.AUDIO_UNDECODABLE
+    assert decode_error(tmp_path / "list.mp3").reason == rejects.AUDIO_UNDECODABLE
 
 
 @pytest.mark.parametrize("name", ["notes.m4a", "notes.ul", "notes.sw", "notes.txt", "notes.g722", "notes%03d.png"])
 def test_no_extension_turns_a_text_into_sound(tmp_path, name):
     (tmp_path / name).write_text("These are liner notes, not music. " * 1000)
-    assert refusal(tmp_path / name).reason == rejects.AUDIO_UNDECODABLE
+    assert decode_error(tmp_path / name).reason == rejects.AUDIO_UNDECODABLE
 
 
-def test_a_file_of_an_encoding_that_nothing_decodes_says_so_in_one_line_without_its_path(tmp_path):
+def test_an_unknown_encoding_is_reported_in_one_line_without_the_path(tmp_path):
     path = write(tmp_path / "a.m4a", chirp(2)[None], "alac")
     path.write_bytes(path.read_bytes().replace(b"alac", b"zzzz"))
-    detail = refusal(path).detail
+    detail = decode_error(path).detail
     assert detail.startswith("libsndfile: Format not recognised.; FFmpeg: ")
     assert "\n" not in detail
     assert str(tmp_path) not in detail

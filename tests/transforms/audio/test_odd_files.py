@@ -1,4 +1,4 @@
-"""Odd and damaged files that other people collected, where they are at hand: vectors or reasons, by what decodes."""
+"""Odd and damaged files of a shared collection, if present: a vector for each file that decodes, else a reason."""
 
 import csv
 from collections import Counter
@@ -16,12 +16,12 @@ from tracktokens.transforms.encoders.base import Failure
 
 SHARED = Path(__file__).parents[4] / "shared" / "data"
 
-pytestmark = pytest.mark.skipif(not (SHARED / "audio_odd").is_dir(), reason="the odd files are not at hand")
+pytestmark = pytest.mark.skipif(not (SHARED / "audio_odd").is_dir(), reason="the odd files are not present")
 
 
 @pytest.fixture(scope="module")
 def seconds() -> dict[str, float]:
-    """How many seconds of each file libsndfile or FFmpeg decodes, the better of the two; -1 where neither opens it."""
+    """Seconds of each file that libsndfile or FFmpeg decodes, the larger of the two; -1 if neither opens it."""
     with (SHARED / "audio_odd" / "manifest.csv").open(encoding="utf-8", newline="") as lines:
         return {
             row["file"]: max(float(row["soundfile_seconds"] or -1), float(row["ffmpeg_seconds"] or -1))
@@ -30,7 +30,7 @@ def seconds() -> dict[str, float]:
 
 
 def check(outcomes: dict[str, str], seconds: dict[str, float]) -> None:
-    """Hold what became of each file, ``vector`` or a reason, against what decodes of it."""
+    """Check the outcome of each file, ``vector`` or a reason, against the seconds that decode."""
     assert {name for name, outcome in outcomes.items() if outcome == "vector"} == {
         name for name, decoded in seconds.items() if decoded >= 0.1
     }
@@ -39,19 +39,19 @@ def check(outcomes: dict[str, str], seconds: dict[str, float]) -> None:
     assert counts["vector"] == 237
 
 
-def test_a_tenth_of_a_second_that_either_library_decodes_gives_descriptors(seconds):
+def test_files_with_a_tenth_of_a_second_of_sound_have_descriptors(seconds):
     result = DescriptorEncoder(str(SHARED)).load(2).encode(pa.array(list(seconds)))
     assert np.isfinite(result.vectors.astype(np.float16)).all()
     failed = {name: result.failures.get(row) for row, name in enumerate(seconds)}
     check({name: failure.reason if failure else "vector" for name, failure in failed.items()}, seconds)
 
 
-def test_a_tenth_of_a_second_that_either_library_decodes_gives_inputs_of_clap(seconds):
+def test_files_with_a_tenth_of_a_second_of_sound_have_inputs_for_clap(seconds):
     outcomes = {}
     with WindowReader(WINDOWS, 2) as reader:
-        for name, read in zip(seconds, reader.read_all(f"{SHARED}/{name}" for name in seconds), strict=True):
-            outcomes[name] = read.windows.reason if isinstance(read.windows, Failure) else "vector"
-            for window in [] if isinstance(read.windows, Failure) else map(clap_input, read.windows):
+        for name, decoded in zip(seconds, reader.read_all(f"{SHARED}/{name}" for name in seconds), strict=True):
+            outcomes[name] = decoded.windows.reason if isinstance(decoded.windows, Failure) else "vector"
+            for window in [] if isinstance(decoded.windows, Failure) else map(clap_input, decoded.windows):
                 assert window.shape == (SAMPLES,)
                 assert np.abs(window).max() <= 1  # false of NaN
     check(outcomes, seconds)

@@ -1,4 +1,4 @@
-"""Decoding in other processes: files that break theirs, and remote files."""
+"""Decoding in child processes: files that break their decoder, and remote files."""
 
 import fcntl
 import io
@@ -17,7 +17,7 @@ from apache_beam.io.filesystem import FileSystem
 
 from tests.support.hostile_decoding import decode
 from tracktokens.schemas.tables import rejects
-from tracktokens.transforms.audio import Limits, Reading, WindowReader, Windows, read_windows, sandbox
+from tracktokens.transforms.audio import DecodedFile, DecodeLimits, WindowReader, Windows, read_windows, sandbox
 from tracktokens.transforms.audio.sandbox import DecoderError, FetchError
 from tracktokens.transforms.encoders.base import Failure
 
@@ -26,17 +26,19 @@ pytestmark = pytest.mark.disturbed
 RATE = 22_050
 SHORT = Windows(count=3, seconds=1.0, sample_rate=RATE)
 TWO = Windows(count=2)
-TIGHT = Limits(seconds=1.0, memory=1 << 28)
+TIGHT = DecodeLimits(seconds=1.0, memory=1 << 28)
 
 
 @pytest.fixture
 def hostile():
-    """A decoder that the decoder processes can import too: they get this process's search path."""
+    """A decoder that the decoder processes can import too: they share this process's search path."""
     return decode
 
 
-def outcome(read: Reading) -> object:
-    return read.windows.reason if isinstance(read.windows, Failure) else [window.tolist() for window in read.windows]
+def outcome(decoded: DecodedFile) -> object:
+    if isinstance(decoded.windows, Failure):
+        return decoded.windows.reason
+    return [window.tolist() for window in decoded.windows]
 
 
 def numbered(*numbers: int) -> list[list[list[float]]]:
@@ -47,21 +49,21 @@ def numbered(*numbers: int) -> list[list[list[float]]]:
 
 
 @pytest.mark.parametrize("processes", [1, 3])
-def test_files_that_break_their_decoder_cost_themselves_and_the_others_come_in_order(hostile, processes):
+def test_only_files_that_break_their_decoder_fail_and_results_keep_their_order(hostile, processes):
     names = ["0", "crash", "1", "2", "hang", "3", "eat", "4", "stumble", "5", "leave", "6", "7", "8"]
     with WindowReader(TWO, processes, TIGHT, hostile) as reader:
         results = dict(zip(names, reader.read_all(names), strict=True))
     assert [outcome(results[str(number)]) for number in range(9)] == numbered(*range(9))
-    assert {name: read.windows for name, read in results.items() if isinstance(read.windows, Failure)} == {
-        "crash": Failure(rejects.AUDIO_CRASHED, "the decoder died of SIGSEGV"),
-        "leave": Failure(rejects.AUDIO_CRASHED, "the decoder ended with status 3"),
+    assert {name: decoded.windows for name, decoded in results.items() if isinstance(decoded.windows, Failure)} == {
+        "crash": Failure(rejects.AUDIO_CRASHED, "the decoder was terminated by SIGSEGV"),
+        "leave": Failure(rejects.AUDIO_CRASHED, "the decoder exited with status 3"),
         "hang": Failure(rejects.AUDIO_TIMEOUT, "not decoded after 1 s"),
         "eat": Failure(rejects.AUDIO_TOO_LARGE, "decoding it takes more than 256 MiB"),
         "stumble": Failure(rejects.AUDIO_CRASHED, "IndexError: nothing at all in the file"),
     }
 
 
-def test_a_file_that_crashes_a_decoder_which_one_before_had_damaged_is_decoded_by_a_fresh_one(hostile):
+def test_a_file_that_crashes_a_decoder_damaged_by_an_earlier_file_is_retried_in_a_fresh_process(hostile):
     with WindowReader(TWO, 1, TIGHT, hostile) as reader:
         assert [outcome(result) for result in reader.read_all(["poison", "suffer"])] == [[[0.0]], [[0.0]]]
 
@@ -75,48 +77,48 @@ def test_a_decoder_that_was_killed_between_two_files_is_replaced(hostile):
         assert outcome(reader.read("2")) == numbered(2)[0]
 
 
-def test_a_decoder_that_does_not_start_is_an_error_and_no_files_failure(monkeypatch, hostile):
+def test_a_decoder_that_does_not_start_is_an_error_and_not_a_failure_of_the_file(monkeypatch, hostile):
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    with WindowReader(TWO, 1, TIGHT, hostile) as reader, pytest.raises(DecoderError, match="ended with status 1"):
+    with WindowReader(TWO, 1, TIGHT, hostile) as reader, pytest.raises(DecoderError, match="exited with status 1"):
         reader.read("1")
 
 
-def test_a_decoder_that_lacks_a_library_is_an_error_and_no_files_failure(hostile):
+def test_a_decoder_that_lacks_a_library_is_an_error_and_not_a_failure_of_the_file(hostile):
     with WindowReader(TWO, 1, TIGHT, hostile) as reader, pytest.raises(DecoderError, match="'no_such_library'"):
         list(reader.read_all(["1", "want"]))
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems' allocators differ")
-def test_a_decoder_keeps_memory_for_the_arrays_to_come(hostile):
+def test_a_decoder_keeps_freed_memory_for_later_arrays(hostile):
     with WindowReader(TWO, 1, TIGHT, hostile) as reader:
         (faults,) = reader.read("churn").windows
     assert faults.max() < 100  # of 4,096 pages
 
 
-def test_a_decoder_imports_neither_beam_nor_anything_of_that_weight(hostile):
+def test_a_decoder_imports_no_heavy_library(hostile):
     with WindowReader(TWO, 1, TIGHT, hostile) as reader:
         assert reader.read("heavy").windows == Failure("imported", "")
 
 
-# Order, read-ahead, threads.
+# Order, reading ahead, threads.
 
 
-def test_only_a_few_files_are_asked_for_ahead(hostile):
-    asked = []
+def test_only_a_few_files_are_requested_ahead(hostile):
+    requested = []
 
     def paths():
         for number in range(50):
-            asked.append(number)
+            requested.append(number)
             yield str(number)
 
     with WindowReader(TWO, 2, TIGHT, hostile) as reader:
         results = reader.read_all(paths())
         next(results)
-        assert len(asked) == 2 * sandbox.READ_AHEAD + 1
+        assert len(requested) == 2 * sandbox.READ_AHEAD + 1
         assert [outcome(result) for result in results] == numbered(*range(1, 50))
 
 
-def test_a_reader_can_be_left_in_the_middle_and_used_again(hostile):
+def test_a_reader_can_be_used_again_after_an_abandoned_read(hostile):
     with WindowReader(TWO, 2, TIGHT, hostile) as reader:
         results = reader.read_all(str(number) for number in range(20))
         next(results)
@@ -125,11 +127,11 @@ def test_a_reader_can_be_left_in_the_middle_and_used_again(hostile):
 
 
 def test_threads_share_the_processes(hostile):
-    heard = {}
+    outcomes = {}
 
     def read(first):
         names = [str(number) for number in range(first, first + 10)]
-        heard[first] = [outcome(result) for result in reader.read_all(names)]
+        outcomes[first] = [outcome(result) for result in reader.read_all(names)]
 
     with WindowReader(TWO, 2, TIGHT, hostile) as reader:
         threads = [threading.Thread(target=read, args=(first,)) for first in (0, 100, 200)]
@@ -137,7 +139,7 @@ def test_threads_share_the_processes(hostile):
             thread.start()
         for thread in threads:
             thread.join()
-    assert heard == {first: numbered(*range(first, first + 10)) for first in (0, 100, 200)}
+    assert outcomes == {first: numbered(*range(first, first + 10)) for first in (0, 100, 200)}
 
 
 def test_windows_can_be_written_to(hostile):
@@ -147,17 +149,17 @@ def test_windows_can_be_written_to(hostile):
     assert window.tolist() == [2, 2]
 
 
-def test_the_time_that_a_decoder_was_busy_is_told_and_not_the_wait_for_it(hostile):
+def test_the_time_that_a_decoder_was_busy_is_reported_without_the_wait_for_it(hostile):
     with WindowReader(TWO, 1, TIGHT, hostile) as reader:
-        hung, waited = reader.read_all(["hang", "1"])
-    assert hung.seconds >= 1.0 > waited.seconds
+        hanging, waiting = reader.read_all(["hang", "1"])
+    assert hanging.seconds >= 1.0 > waiting.seconds
 
 
 def test_both_tries_of_a_file_that_breaks_its_decoder_are_counted(hostile):
     with WindowReader(TWO, 1, TIGHT, hostile) as reader:
-        started, stumbled, missing = reader.read_all(["doze", "doze-and-crash", "shelf://none"])
-    assert started.seconds >= 0.2
-    assert stumbled.seconds >= 0.4
+        slept, crashed, missing = reader.read_all(["doze", "doze-and-crash", "shelf://none"])
+    assert slept.seconds >= 0.2
+    assert crashed.seconds >= 0.4
     assert missing.seconds == 0
 
 
@@ -167,8 +169,8 @@ WORKER = """
 import sys, time
 sys.path[:0] = {path!r}
 from tests.support.hostile_decoding import decode
-from tracktokens.transforms.audio import Limits, WindowReader, Windows
-reader = WindowReader(Windows(), 1, Limits(seconds=0.5), decode)
+from tracktokens.transforms.audio import DecodeLimits, WindowReader, Windows
+reader = WindowReader(Windows(), 1, DecodeLimits(seconds=0.5), decode)
 print(reader.read({file!r}) if {waits} else "", flush=True)
 if not {waits}:
     __import__("threading").Thread(target=reader.read, args=({file!r},)).start()
@@ -197,7 +199,7 @@ def test_a_decoder_ends_when_its_reader_is_closed(hostile, tmp_path):
 
 
 def is_locked(file: Path) -> bool:
-    """A process that is alive holds the file's lock; one that is only not buried yet does not."""
+    """Check for the lock, not for the process: a zombie process still exists, and holds no lock."""
     with file.open("a") as lines:
         try:
             fcntl.flock(lines, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -229,10 +231,10 @@ def reader():
         yield reader
 
 
-def test_a_decoder_hears_what_read_windows_does(reader, song, tmp_path):
+def test_a_decoder_returns_the_windows_of_read_windows(reader, song, tmp_path):
     (tmp_path / "text.mp3").write_text("liner notes")
-    heard, missing, text = reader.read_all([song, str(tmp_path / "none.wav"), str(tmp_path / "text.mp3")])
-    np.testing.assert_array_equal(heard.windows, read_windows(song, SHORT))
+    intact, missing, text = reader.read_all([song, str(tmp_path / "none.wav"), str(tmp_path / "text.mp3")])
+    np.testing.assert_array_equal(intact.windows, read_windows(song, SHORT))
     assert [outcome(missing), outcome(text)] == [rejects.AUDIO_MISSING, rejects.AUDIO_UNDECODABLE]
 
 
@@ -293,7 +295,7 @@ def shelf(song):
     return song
 
 
-def test_a_remote_file_gives_the_windows_of_the_same_local_file(reader, shelf):
+def test_a_remote_file_has_the_windows_of_the_same_local_file(reader, shelf):
     np.testing.assert_array_equal(reader.read("shelf://a.flac").windows, read_windows(shelf, SHORT))
 
 
@@ -302,6 +304,6 @@ def test_a_remote_file_that_is_not_there_is_missing(reader, shelf):
 
 
 @pytest.mark.parametrize("name", ["shelf://broken.wav", "shelf://away/a.wav"])
-def test_a_remote_file_that_cannot_be_fetched_now_is_an_error_and_not_a_reject(reader, shelf, name):
+def test_a_remote_file_that_cannot_be_fetched_is_an_error_and_not_a_reject(reader, shelf, name):
     with pytest.raises(FetchError, match=rf"^{name} cannot be fetched now: .*the shelf is out of reach"):
         list(reader.read_all(["shelf://a.flac", name]))

@@ -14,7 +14,7 @@ import pyarrow as pa
 from tracktokens.schemas.errors import TracktokensError
 from tracktokens.transforms.audio import (
     DECODING_VERSION,
-    Reading,
+    DecodedFile,
     Signal,
     WindowReader,
     Windows,
@@ -117,7 +117,7 @@ class LoadedDescriptorEncoder(LoadedEncoder):
         return True
 
 
-def _described(read: Reading) -> tuple[npt.NDArray[np.float32] | Failure, float]:
+def _described(read: DecodedFile) -> tuple[npt.NDArray[np.float32] | Failure, float]:
     """Return what :class:`DescribeFile` made of a file, or why there is nothing, and for how long it was decoded."""
     if isinstance(read.windows, Failure):
         return read.windows, read.seconds

@@ -17,7 +17,7 @@ import torch
 
 from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.schemas.tables import rejects
-from tracktokens.transforms.audio import Reading, WindowReader
+from tracktokens.transforms.audio import DecodedFile, WindowReader
 from tracktokens.transforms.encoders.audio.clap_checkpoint import (
     DIM,
     SAMPLES,
@@ -141,7 +141,7 @@ def threads(number: int) -> Iterator[None]:
 def test_the_time_of_its_decoders_is_told_summed_over_the_files(
     loaded: LoadedClapEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    readings = [Reading([WINDOWS["three seconds"]], 0.5), Reading(Failure(rejects.AUDIO_TIMEOUT, ""), 60.0)]
+    readings = [DecodedFile([WINDOWS["three seconds"]], 0.5), DecodedFile(Failure(rejects.AUDIO_TIMEOUT, ""), 60.0)]
     monkeypatch.setattr(WindowReader, "read_all", lambda reader, paths: iter(readings))
     assert loaded.encode(pa.array(["a", "b"])).decoding_seconds == 60.5
     monkeypatch.undo()

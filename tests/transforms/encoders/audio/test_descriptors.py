@@ -10,7 +10,7 @@ import soundfile as sf
 
 from tracktokens.schemas.errors import TracktokensError
 from tracktokens.schemas.tables import rejects
-from tracktokens.transforms.audio import Reading, WindowReader, Windows, read_windows
+from tracktokens.transforms.audio import DecodedFile, WindowReader, Windows, read_windows
 from tracktokens.transforms.encoders.audio.descriptor_features import DIM, LAYOUT, describe
 from tracktokens.transforms.encoders.audio.descriptors import DescriptorEncoder
 from tracktokens.transforms.encoders.base import Encoded, Failure, LoadedEncoder
@@ -85,8 +85,8 @@ def test_each_file_gets_a_vector_or_a_failure_with_its_reason(folder):
 def test_the_time_of_its_decoders_is_told_summed_over_the_files(folder, monkeypatch):
     vector = np.ones(DIM, np.float32)
     readings = {
-        "a": Reading([vector, np.array([0.5], np.float32)], 0.75),
-        "b": Reading(Failure(rejects.AUDIO_TIMEOUT, ""), 60.0),
+        "a": DecodedFile([vector, np.array([0.5], np.float32)], 0.75),
+        "b": DecodedFile(Failure(rejects.AUDIO_TIMEOUT, ""), 60.0),
     }
     monkeypatch.setattr(WindowReader, "read", lambda reader, path: readings[Path(path).name])
     assert encode(folder, ["a", "b", "a"], threads=2).decoding_seconds == 61
@@ -101,7 +101,7 @@ def test_a_vector_describes_the_windows_of_its_file(folder):
 
 def test_a_probe_tells_a_sound_encoder_from_a_broken_one(folder, monkeypatch):
     assert loaded(folder, 1).probe()
-    broken = Reading(Failure(rejects.AUDIO_CRASHED, "IndexError"))
+    broken = DecodedFile(Failure(rejects.AUDIO_CRASHED, "IndexError"))
     monkeypatch.setattr(WindowReader, "read", lambda reader, path: broken)
     with pytest.raises(TracktokensError, match="a second of noise cannot be described: IndexError"):
         loaded(folder, 1).probe()
