@@ -139,7 +139,7 @@ def stage(encoder: Callable[[str], Encoder], root: str, cpus: int) -> Loop:
 
 
 def clap(checkpoint: str, root: str) -> Encoder:
-    return clap_encoder(root, checkpoint, CLAP_MODEL, device="cpu")
+    return clap_encoder(root, checkpoint=checkpoint, model=CLAP_MODEL, device="cpu")
 
 
 @dataclass(frozen=True)

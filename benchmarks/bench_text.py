@@ -123,7 +123,7 @@ def compare(label: str, encoder: LoadedSentenceEncoder, texts: pa.StringArray, s
     for number, chunk in enumerate(texts.slice(start, size) for start in range(0, len(texts), size)):
         plain_texts = chunk.to_pylist()
         if same_pieces:
-            plain_texts = [piece.text for pieces in encoder.pieces(plain_texts) for piece in pieces]
+            plain_texts = [part.text for parts in encoder.chunks(plain_texts) for part in parts]
         sides = [
             (ours, partial(encoder.encode, chunk)),
             (theirs, partial(encoder.transformer.encode, plain_texts, batch_size=PLAIN_BATCH)),

@@ -39,7 +39,7 @@ from tracktokens.pipelines.demo.catalog import make_demo
 from tracktokens.pipelines.maintenance.garbage_collection import GcJob
 from tracktokens.pipelines.maintenance.verify import verify_store
 from tracktokens.pipelines.runner import PipelineRunner
-from tracktokens.transforms.embedding import encode_missing
+from tracktokens.transforms.embedding import batches, model_handler
 from tracktokens.transforms.store import files
 
 CODES = 16
@@ -239,14 +239,14 @@ def work(job: str, catalog: Path, store: Path, notes: Path, until: int) -> None:
     FileSystems.create = staticmethod(steps.after(FileSystems.create, "made"))  # type: ignore[method-assign]
     FileSystems.rename = staticmethod(steps.around(FileSystems.rename))  # type: ignore[method-assign]
     files.delete_tree = steps.before(files.delete_tree, "to delete")
-    encode = encode_missing.encode_inputs
+    encode = batches.encode_inputs
 
-    def counted(inputs: pa.RecordBatch, model: encode_missing.LazyEncoder) -> pa.RecordBatch:
+    def counted(inputs: pa.RecordBatch, model: batches.LazyEncoder) -> pa.RecordBatch:
         with (notes / ENCODED_FILE).open("a") as file:
             file.write(f"{inputs.num_rows}\n")
         return encode(inputs, model)
 
-    encode_missing.encode_inputs = counted
+    model_handler.encode_inputs = counted
     cli([job, *options(job, catalog), "--store", str(store)])
 
 

@@ -145,7 +145,13 @@ class VectorSources:
     def _audio_encoder(self, root: str) -> Encoder:
         audio = self.audio
         if audio.encoder == CLAP and audio.clap_checkpoint:
-            return clap_encoder(root, audio.clap_checkpoint, audio.clap_model, audio.trust_checkpoint, self.device)
+            return clap_encoder(
+                root,
+                checkpoint=audio.clap_checkpoint,
+                model=audio.clap_model,
+                trusted=audio.trust_checkpoint,
+                device=self.device,
+            )
         return DescriptorEncoder(root)
 
     def _plugin(self, modality: str, choice: PluginConfig) -> Encoder:

@@ -180,7 +180,14 @@ class EmbedJob:
             .with_outputs(*self.encoders)
         )
         for modality, encoder in self.encoders.items():
-            encode = EncodeMissing(store, catalog, modality, encoder, runner.workers, runner.progress)
+            encode = EncodeMissing(
+                store=store,
+                catalog=catalog,
+                modality=modality,
+                encoder=encoder,
+                workers=runner.workers,
+                progress=runner.progress,
+            )
             yield batches[modality] | f"encode {modality}" >> encode
         yield missing[LOCATIONS_TAG] | "add given vectors" >> AddPrecomputed(self.vectors, store, runner.progress)
 

@@ -1,7 +1,7 @@
-"""Run by test_clap.py in a process of its own: what the real laion-clap makes of some windows, with random weights.
+"""Vectors of the real laion-clap with random weights; test_clap_checkpoint.py runs this in a separate process.
 
-Its import and its ``CLAP_Module`` read three tokenizers and a text model from the Hugging Face cache, which is found
-through the environment; tiny ones are put there first.
+Its import and its ``CLAP_Module`` read three tokenizers and a text model from the Hugging Face cache, which the
+environment names; tiny ones are written there first.
 """
 
 import json
@@ -20,7 +20,7 @@ BYTE_PAIRS = {
 
 
 def fill_cache() -> None:
-    """Put tiny tokenizers, and a text model of one narrow layer, under the names that laion-clap asks for."""
+    """Write tiny tokenizers, and a text model of one narrow layer, under the names that laion-clap requests."""
     cached("bert-base-uncased", "bert", {"vocab.txt": "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n"})
     cached("facebook/bart-base", "bart", BYTE_PAIRS)
     config = RobertaConfig(vocab_size=8, num_hidden_layers=1, intermediate_size=8, max_position_embeddings=8)
@@ -44,7 +44,7 @@ def main(folder: Path) -> None:
 
     torch.manual_seed(0)
     module = laion_clap.CLAP_Module(enable_fusion=False, device="cpu", amodel="HTSAT-tiny")
-    # The scale of a trained network's: fresh weights of 0.02 give every sound nearly the same vector.
+    # The scale of a trained network: with initial weights of 0.02 every sound has nearly the same vector.
     for name, parameter in module.model.audio_branch.named_parameters():
         if "weight" in name and parameter.dim() > 1 and parameter.requires_grad:
             parameter.data.mul_(3)

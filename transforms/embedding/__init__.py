@@ -1,1 +1,1 @@
-"""Running encoders inside Beam."""
+"""Encoding in Beam: batches of inputs, the model handler of ``RunInference``, and the transform that writes records."""

@@ -1,6 +1,7 @@
-"""Encode the inputs that have no vector yet, and add what comes out to the facts."""
+"""Encode the inputs that have no vector yet, and write vector records and failures."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import apache_beam as beam
 import pyarrow as pa
@@ -19,67 +20,84 @@ from tracktokens.transforms.store.layout import Catalog, Store, part_name
 from tracktokens.transforms.store.records import write_vectors
 
 
-class AddRecords(beam.DoFn):
-    """Writes encoded batches as vector facts and failures, and counts them."""
+@dataclass(eq=False, kw_only=True)
+class WriteEncoded(beam.DoFn):
+    """Writes encoded batches as vector records and failures, and counts them."""
 
-    def __init__(
-        self, store: Store, catalog: Catalog, modality: str, encoder_id: str, progress: ProgressReporter
-    ) -> None:
-        self._store = store
-        self._catalog = catalog
-        self._modality = modality
-        self._encoder_id = encoder_id
-        self._progress = progress
+    store: Store
+    catalog: Catalog
+    modality: str
+    encoder_id: str
+    progress: ProgressReporter
 
     def process(self, encoded: pa.RecordBatch) -> Iterator[tuple[str, int]]:
-        """Write one batch, a file a bucket."""
-        for bucket, part in split_by_bucket(encoded, bucket_numbers(encoded["key"], self._store.buckets)):
+        """Write one batch, one file per bucket; yield counts of encoded and failed inputs, and the cost."""
+        for bucket, part in split_by_bucket(encoded, bucket_numbers(encoded["key"], self.store.buckets)):
             self._write(bucket, part)
-        self._progress.add(f"encode {self._modality}", done=encoded.num_rows)
+        self.progress.add(f"encode {self.modality}", done=encoded.num_rows)
         failed = encoded.num_rows - encoded["reason"].null_count
         metadata = encoded.schema.metadata
         counts = {"encoded": encoded.num_rows - failed, "failed": failed}
-        counts |= {step: int(metadata[step.encode()]) for step in (ENCODING, DECODING)}
+        counts |= {name: int(metadata[name.encode()]) for name in (ENCODING, DECODING)}
         for name, count in counts.items():
-            Metrics.counter("tracktokens", f"{name}/{self._modality}").inc(count)  # for the runner's own pages
-            yield f"{name}/{self._modality}", count
+            Metrics.counter("tracktokens", f"{name}/{self.modality}").inc(count)  # shown by the runner
+            yield f"{name}/{self.modality}", count
 
     def _write(self, bucket: int, part: pa.RecordBatch) -> None:
-        good = part.filter(pc.is_null(part["reason"])).select(["key", "vector"])
-        bad = part.filter(pc.is_valid(part["reason"])).select(FAILURES.names).cast(FAILURES)
-        transient = pc.is_in(bad["reason"], value_set=pa.array(rejects.TRANSIENT_REASONS))
-        if good.num_rows:
-            write_vectors(self._store, self._modality, self._encoder_id, bucket, good)
-        lasting = self._store.failures(self._modality, self._encoder_id, bucket)
-        self._write_failures(lasting, bad.filter(pc.invert(transient)))
-        self._write_failures(self._catalog.failures(self._modality, bucket), bad.filter(transient))
+        vectors = part.filter(pc.is_null(part["reason"])).select(["key", "vector"])
+        failures = part.filter(pc.is_valid(part["reason"])).select(FAILURES.names).cast(FAILURES)
+        transient = pc.is_in(failures["reason"], value_set=pa.array(rejects.TRANSIENT_REASONS))
+        if vectors.num_rows:
+            write_vectors(self.store, self.modality, self.encoder_id, bucket, vectors)
+        permanent_folder = self.store.failures(self.modality, self.encoder_id, bucket)
+        self._write_failures(permanent_folder, failures.filter(pc.invert(transient)))
+        self._write_failures(self.catalog.failures(self.modality, bucket), failures.filter(transient))
 
     def _write_failures(self, folder: str, failures: pa.RecordBatch) -> None:
         if failures.num_rows:
             files.write_batches(files.join(folder, part_name(failures["key"])), FAILURES, [failures])
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class EncodeMissing(beam.PTransform):
-    """Encodes batches of ``INPUTS`` of one modality and adds the facts; gives counts of inputs encoded and failed."""
+    """Encodes batches of ``INPUTS`` of one modality and writes the records; yields counts of encoded and failed inputs.
 
-    def __init__(
-        self, store: Store, catalog: Catalog, modality: str, encoder: Encoder, workers: int, progress: ProgressReporter
-    ) -> None:
+    Attributes:
+        store: receives vector records and permanent failures.
+        catalog: receives transient failures.
+        modality: modality of the inputs.
+        encoder: encoder of the modality.
+        workers: worker processes per machine, which share its CPU threads.
+        progress: receives the number of encoded inputs.
+    """
+
+    store: Store
+    catalog: Catalog
+    modality: str
+    encoder: Encoder
+    workers: int
+    progress: ProgressReporter
+
+    def __post_init__(self) -> None:
         super().__init__()
-        self._add = AddRecords(store, catalog, modality, encoder.encoder_id, progress)
-        self._encoder = encoder
-        self._workers = workers
 
     def expand(self, inputs: beam.PCollection) -> beam.PCollection:
-        """Spread the batches over workers first: they come out of few buckets, and encoding is the long part."""
-        from apache_beam.ml.inference.base import RunInference  # three seconds: it imports torch
+        """Spread the batches over workers first: they come from few buckets, and encoding takes the longest."""
+        from apache_beam.ml.inference.base import RunInference  # takes three seconds: it imports torch
 
         from tracktokens.transforms.embedding.model_handler import EncoderHandler
 
-        handler = EncoderHandler(self._encoder, self._workers)
+        write = WriteEncoded(
+            store=self.store,
+            catalog=self.catalog,
+            modality=self.modality,
+            encoder_id=self.encoder.encoder_id,
+            progress=self.progress,
+        )
+        handler = EncoderHandler(self.encoder, self.workers)
         return (
             inputs
             | "spread over workers" >> beam.Reshuffle()
             | "encode" >> RunInference(handler).with_output_types(pa.RecordBatch)
-            | "add facts" >> beam.ParDo(self._add).with_output_types(Count)
+            | "write records" >> beam.ParDo(write).with_output_types(Count)
         )

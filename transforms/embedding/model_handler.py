@@ -1,4 +1,4 @@
-"""Encoders as models of Beam's ``RunInference``. It is imported where something is encoded, since it imports torch."""
+"""Encoders as models of Beam's ``RunInference``. Import this module only where inputs are encoded: it imports torch."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from tracktokens.transforms.encoders.base import Encoder
 
 
 class EncoderHandler(ModelHandler[pa.RecordBatch, pa.RecordBatch, LazyEncoder]):
-    """Runs an :class:`Encoder` in Beam's ``RunInference``, one copy a worker process. An example is a batch."""
+    """Runs an :class:`Encoder` in Beam's ``RunInference``, one copy per worker process. Each example is one batch."""
 
     def __init__(self, encoder: Encoder, workers: int) -> None:
         super().__init__(min_batch_size=1, max_batch_size=1)
@@ -19,7 +19,7 @@ class EncoderHandler(ModelHandler[pa.RecordBatch, pa.RecordBatch, LazyEncoder]):
         self._workers = workers
 
     def load_model(self) -> LazyEncoder:
-        """Make the encoder that loads itself when it is needed."""
+        """Return an encoder that loads itself on its first batch."""
         return LazyEncoder(self._encoder, self._workers)
 
     def run_inference(
@@ -28,9 +28,9 @@ class EncoderHandler(ModelHandler[pa.RecordBatch, pa.RecordBatch, LazyEncoder]):
         model: LazyEncoder,
         inference_args: Mapping[str, Any] | None = None,
     ) -> Iterable[pa.RecordBatch]:
-        """Encode batches of ``INPUTS``: each gives ``ENCODED`` rows."""
+        """Encode batches of ``INPUTS`` with :func:`encode_inputs`."""
         return [encode_inputs(inputs, model) for inputs in batch]
 
     def get_num_bytes(self, batch: Sequence[pa.RecordBatch]) -> int:
-        """Size of the inputs, for Beam's metrics."""
+        """Return the size of the inputs, for Beam's metrics."""
         return sum(inputs.nbytes for inputs in batch)

@@ -1,4 +1,4 @@
-"""What an encoder is: a small description that travels with the job, and the loaded thing that makes vectors."""
+"""The encoder interface: a small picklable description that travels with a job, and the loaded model it creates."""
 
 import hashlib
 import json
@@ -18,12 +18,12 @@ __all__ = ["Encoded", "Encoder", "Failure", "LoadedEncoder", "encoded", "identit
 
 @dataclass(frozen=True)
 class Encoded:
-    """What an encoder made of a batch of inputs.
+    """Result of encoding a batch of inputs.
 
     Attributes:
         vectors: float32 array of shape (inputs, dim). Rows of failed inputs are zero.
-        failures: row number to failure, for the inputs of which no vector could be made.
-        decoding_seconds: time that decoders were busy with the inputs, summed over all that ran beside each other.
+        failures: row number to failure, for the inputs that have no vector.
+        decoding_seconds: time that decoders worked on the inputs, summed over parallel decoders.
     """
 
     vectors: npt.NDArray[np.float32]
@@ -32,34 +32,35 @@ class Encoded:
 
 
 class LoadedEncoder(ABC):
-    """An encoder with its weights in memory, one copy a worker process."""
+    """An encoder with its weights in memory, one copy per worker process."""
 
     @abstractmethod
     def encode(self, inputs: pa.StringArray) -> Encoded:
         """Encode inputs, one vector each.
 
-        An input that the encoder knows it cannot encode is a failure. One that makes it raise costs its batch a second
-        try: :func:`tracktokens.transforms.encoders.bisect.encode_by_bisection` finds it.
+        Report an input that cannot be encoded as a failure. If ``encode`` raises,
+        :func:`tracktokens.transforms.encoders.bisect.encode_by_bisection` encodes parts of the batch again to find the
+        input that causes it.
         """
 
     def probe(self) -> bool:
-        """Encode something that always can be, after an input raised: to tell a bad input from a broken encoder.
+        """Encode a known good input, after an input raised, to distinguish a bad input from a broken encoder.
 
         Returns:
-            Whether the encoder is known to work. By default that is not known.
+            True if the encoder is known to work. The default returns False: not known.
 
         Raises:
-            Exception: whatever a broken encoder raises.
+            Exception: any error of a broken encoder.
         """
         return False
 
 
 class Encoder(ABC):
-    """A picklable description of an encoder: cheap to make and to send, loaded where it is used.
+    """A picklable description of an encoder: cheap to create and to send, loaded where it is used.
 
     Attributes:
-        standardize: whether the codebook standardises the vectors, because their dimensions have units of their own;
-            otherwise it scales them to unit length.
+        standardize: True if the codebook standardises the vectors because their dimensions have different units; False
+            if it scales them to unit length.
     """
 
     standardize: ClassVar[bool] = False
@@ -74,18 +75,32 @@ class Encoder(ABC):
 
     @property
     def encoder_id(self) -> str:
-        """Name of the vectors that this encoder makes: 12 hex digits, a hash of :meth:`identity`."""
+        """Id of the encoder's vectors: 12 hex digits, a hash of :meth:`identity`."""
         return identity_hash(self.identity())
 
 
 def identity_hash(identity: Mapping[str, object]) -> str:
-    """Hash a JSON-able description to 12 hex digits."""
+    """Hash a JSON-able description to 12 hex digits of BLAKE2b; the order of the keys does not matter.
+
+    >>> identity_hash({"name": "letters", "version": 1})
+    '859511d53758'
+    >>> identity_hash({"version": 1, "name": "letters"})
+    '859511d53758'
+    """
     canonical = json.dumps(identity, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.blake2b(canonical.encode("utf-8"), digest_size=6).hexdigest()
 
 
 def encoded(vectors: Sequence[npt.NDArray[np.float32] | Failure], dim: int, decoding_seconds: float = 0.0) -> Encoded:
-    """Collect per-input results, vectors of ``dim`` values or failures, in their order."""
+    """Collect the results of single inputs, vectors of ``dim`` values or failures, in their order.
+
+    >>> batch = encoded([np.float32([1, 2]), Failure("audio_empty", "0 bytes")], dim=2)
+    >>> batch.vectors
+    array([[1., 2.],
+           [0., 0.]], dtype=float32)
+    >>> batch.failures
+    {1: Failure(reason='audio_empty', detail='0 bytes')}
+    """
     stacked = np.zeros((len(vectors), dim), np.float32)
     failures: dict[int, Failure] = {}
     for row, result in enumerate(vectors):

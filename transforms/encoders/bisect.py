@@ -1,4 +1,4 @@
-"""Encode a batch of which some input may break the encoder: by halves, until what breaks it stands alone."""
+"""Encode a batch in which some input may break the encoder: bisect the batch until that input is alone."""
 
 import logging
 from collections.abc import Callable
@@ -13,35 +13,34 @@ from tracktokens.transforms.encoders.base import Encoded, Failure, LoadedEncoder
 
 Result = TypeVar("Result")
 
-_NO_MEMORY = ("can't allocate memory", "Failed to allocate memory")
-"""What torch says on a CPU, and ONNX Runtime."""
+_OUT_OF_MEMORY_MESSAGES = ("can't allocate memory", "Failed to allocate memory")
+"""Parts of the messages of torch on a CPU and of ONNX Runtime."""
 
 _logger = logging.getLogger(__name__)
 
 
 def encode_by_bisection(encoder: LoadedEncoder, inputs: pa.StringArray) -> Encoded:
-    """Encode inputs; where that raises, halve them until the input that is to blame stands alone, and is a failure.
+    """Encode inputs; if that raises, bisect them until the input that raises is alone, and report it as a failure.
 
     Raises:
-        TracktokensError: the encoder is not usable as it is set up; no input is to blame for that.
-        Exception: what the encoder raises when it is broken: its probe says so, or, where it has none, every one of
-            several inputs fails.
+        TracktokensError: the encoder cannot be used as configured; no input is the cause.
+        Exception: an error of a broken encoder: its probe raises, or it has no probe and all of several inputs fail.
     """
     try:
         return encoder.encode(inputs)
     except TracktokensError:
         raise
-    except Exception as error:  # the code of others, on inputs that nobody foresaw: any type
+    except Exception as error:  # third-party code on unforeseen inputs: any type
         known_to_work = encoder.probe()
-        parts = _halves(encoder, inputs, error)
+        parts = _bisect(encoder, inputs, error)
         failed = sum(len(part.failures) for part in parts)
         if failed == len(inputs) > 1 and not known_to_work:
             raise
-        return _joined(parts)
+        return _concatenate(parts)
 
 
-def _halves(encoder: LoadedEncoder, inputs: pa.StringArray, error: Exception) -> list[Encoded]:
-    """Encode the two halves of inputs that raised an error together, each by halves again; a single one has failed."""
+def _bisect(encoder: LoadedEncoder, inputs: pa.StringArray, error: Exception) -> list[Encoded]:
+    """Split inputs that raised an error in two and encode each part, recursively; a single input becomes a failure."""
     if len(inputs) == 1:
         return [_failed(inputs[0].as_py(), error)]
     middle = len(inputs) // 2
@@ -49,8 +48,8 @@ def _halves(encoder: LoadedEncoder, inputs: pa.StringArray, error: Exception) ->
     for half in (inputs[:middle], inputs[middle:]):
         try:
             parts.append(encoder.encode(half))
-        except Exception as raised:
-            parts.extend(_halves(encoder, half, raised))
+        except Exception as half_error:
+            parts.extend(_bisect(encoder, half, half_error))
     return parts
 
 
@@ -60,8 +59,8 @@ def _failed(text: str, error: Exception) -> Encoded:
     return Encoded(np.zeros((1, 0), np.float32), {0: Failure(reason, repr(error))})
 
 
-def _joined(parts: list[Encoded]) -> Encoded:
-    """Put the results of parts of a batch one after the other."""
+def _concatenate(parts: list[Encoded]) -> Encoded:
+    """Concatenate the results of consecutive parts of a batch."""
     dim = max(1, *(part.vectors.shape[1] for part in parts))
     vectors = [part.vectors if part.vectors.shape[1] else np.zeros((len(part.vectors), dim)) for part in parts]
     starts = np.cumsum([0, *(len(part.vectors) for part in parts)])
@@ -70,15 +69,15 @@ def _joined(parts: list[Encoded]) -> Encoded:
         for start, part in zip(starts, parts, strict=False)
         for row, failure in part.failures.items()
     }
-    joined = np.concatenate(vectors).astype(np.float32, copy=False)
-    return Encoded(joined, failures, sum(part.decoding_seconds for part in parts))
+    concatenated = np.concatenate(vectors).astype(np.float32, copy=False)
+    return Encoded(concatenated, failures, sum(part.decoding_seconds for part in parts))
 
 
 def with_smaller_batches(run: Callable[[int], Result], batch_size: int) -> Result:
-    """Call ``run`` with a batch size, and with half of it as long as memory runs out.
+    """Call ``run`` with a batch size, and again with half of it each time memory runs out.
 
     Raises:
-        MemoryError: even a batch of one does not fit; so does torch's own error.
+        MemoryError: a batch of one does not fit in memory. torch's own out-of-memory errors are raised as they are.
     """
     while True:
         try:
@@ -88,16 +87,22 @@ def with_smaller_batches(run: Callable[[int], Result], batch_size: int) -> Resul
                 raise
         batch_size //= 2
         _free_cached_memory()
-        _logger.warning("out of memory: goes on with batches of %d", batch_size)
+        _logger.warning("out of memory: retry with batches of %d", batch_size)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out: Python's, a GPU's, or one of those that have no type of their own."""
+    """Recognise out-of-memory errors: Python's, those of GPUs, and those that only their message identifies.
+
+    >>> is_out_of_memory(MemoryError())
+    True
+    """
     if isinstance(error, MemoryError):
         return True
     import torch
 
-    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in _NO_MEMORY)
+    return isinstance(error, torch.OutOfMemoryError) or any(
+        message in str(error) for message in _OUT_OF_MEMORY_MESSAGES
+    )
 
 
 def _free_cached_memory() -> None:

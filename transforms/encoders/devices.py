@@ -1,4 +1,4 @@
-"""Where torch runs an encoder's model."""
+"""Selection of the torch device that runs an encoder's model."""
 
 import os
 import re
@@ -15,46 +15,52 @@ MPS = "mps"
 
 _NAMES = re.compile(rf"{CPU}|{MPS}|{CUDA}(:\d+)?")
 _WORKER_ID = "WORKER_ID"
-"""Beam's variable for the number of a worker process: ``worker_3`` on this machine, ``sdk-0-3`` in a container."""
+"""Environment variable in which Beam numbers worker processes: ``worker_3`` locally, ``sdk-0-3`` in a container."""
 
 
 def check_device_name(name: str | None) -> None:
-    """Check the name of a device that may be on another machine.
+    """Check the syntax of a device name; the device may be on another machine.
+
+    >>> check_device_name("cuda:1")
+    >>> check_device_name("gpu")
+    Traceback (most recent call last):
+    tracktokens.schemas.errors.UsageError: --device gpu: use cpu, cuda, cuda:0, cuda:1 ... or mps
 
     Raises:
-        UsageError: no device has such a name.
+        UsageError: the name is not that of a device.
     """
     if name is not None and not _NAMES.fullmatch(name):
-        raise UsageError(f"--device {name}: devices are named cpu, cuda, cuda:0, cuda:1 ... and mps")
+        raise UsageError(f"--device {name}: use cpu, cuda, cuda:0, cuda:1 ... or mps")
 
 
 def find_device(name: str | None) -> "torch.device":
-    """Find the device that this process uses.
+    """Select the device of this process.
 
     Args:
-        name: its name. None takes a GPU where there is one, else the CPU. None and ``cuda`` give the worker processes
-            of a machine its GPUs in turn; where there are more workers than GPUs, some share one.
+        name: name of the device. None selects a GPU if there is one, else the CPU. None and ``cuda`` distribute the
+            GPUs of a machine over its worker processes; if there are more workers than GPUs, workers share GPUs.
 
     Raises:
-        UsageError: this machine has no such device.
+        UsageError: this machine does not have the device.
     """
     import torch
 
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    here = [*([CUDA] if gpus else []), *([MPS] if torch.backends.mps.is_available() else []), CPU]
-    device = here[0] if name is None else name
+    available = [*([CUDA] if gpus else []), *([MPS] if torch.backends.mps.is_available() else []), CPU]
+    device = available[0] if name is None else name
     if device == CUDA and gpus:
         device = f"{CUDA}:{_worker_number() % gpus}"
-    here += [f"{CUDA}:{number}" for number in range(gpus)]
-    if device not in here:
-        raise UsageError(f"--device {device}: this machine has {', '.join(here)}")
+    available += [f"{CUDA}:{number}" for number in range(gpus)]
+    if device not in available:
+        raise UsageError(f"--device {device}: this machine has {', '.join(available)}")
     return torch.device(device)
 
 
-def exact_device(name: str | None) -> "torch.device":
-    """Find a device, as :func:`find_device` does, and let none compute with fewer bits than float32.
+def find_exact_device(name: str | None) -> "torch.device":
+    """Select a device like :func:`find_device`, and disable computation with fewer bits than float32.
 
-    cuDNN's convolutions take TF32 unasked, which keeps 10 bits of 23: vectors of a GPU would not be those of a CPU.
+    By default cuDNN computes convolutions in TF32, which keeps 10 of 23 mantissa bits: vectors computed on a GPU would
+    differ from those computed on a CPU.
     """
     import torch
 

@@ -1,7 +1,7 @@
-"""Encoders of third parties: found by a Python entry point, made from what the user asked for, and checked.
+"""Third-party encoders, registered as Python entry points.
 
-A package names a factory in the group ``tracktokens.encoders``. The factory takes an :class:`EncoderRequest` and
-returns an :class:`tracktokens.transforms.encoders.base.Encoder`.
+A package registers a factory in the group ``tracktokens.encoders``. The factory takes an :class:`EncoderRequest` and
+returns a :class:`tracktokens.transforms.encoders.base.Encoder`.
 """
 
 import pickle
@@ -17,13 +17,13 @@ GROUP = "tracktokens.encoders"
 
 @dataclass(frozen=True)
 class EncoderRequest:
-    """What a factory is asked for.
+    """Arguments of an encoder factory.
 
     Attributes:
-        modality: whose inputs are encoded: texts, or audio paths below ``audio_root``.
-        audio_root: folder of the audio, local or ``scheme://...``; None where there is none.
-        device: torch device that the user wants, or None.
-        options: the user's options for this encoder, as given.
+        modality: modality whose inputs are encoded: texts, or for ``audio`` paths below ``audio_root``.
+        audio_root: folder of the audio, local or ``scheme://...``; None if there is none.
+        device: torch device that the user asked for, or None.
+        options: the user's options for this encoder, as strings.
     """
 
     modality: str
@@ -33,34 +33,36 @@ class EncoderRequest:
 
 
 def plugin_encoder(name: str, request: EncoderRequest) -> Encoder:
-    """Make the encoder that is installed under a name.
+    """Create the encoder that is registered under a name.
 
     Raises:
-        UsageError: there is none of this name, it cannot be made, or what is made is no encoder that can be sent to
-            workers.
+        UsageError: no encoder has this name, its factory fails, or the factory's result is not an encoder that can be
+            sent to workers.
     """
-    found = [point for point in entry_points(group=GROUP) if point.name == name]
-    if not found:
-        others = ", ".join(sorted({point.name for point in entry_points(group=GROUP)})) or "none"
-        raise UsageError(f"no encoder {name} is installed (entry points of {GROUP}: {others}): install its package")
-    where = found[0].value
+    matches = [point for point in entry_points(group=GROUP) if point.name == name]
+    if not matches:
+        installed = ", ".join(sorted({point.name for point in entry_points(group=GROUP)})) or "none"
+        raise UsageError(f"no encoder {name} is installed (entry points of {GROUP}: {installed}): install its package")
+    factory = matches[0].value
     try:
-        encoder = found[0].load()(request)
+        encoder = matches[0].load()(request)
     except TracktokensError:
         raise
-    except Exception as error:  # the code of others: any type
-        raise UsageError(f"encoder {name} ({where}) cannot be made: {error!r}") from error
-    _check(encoder, f"encoder {name} ({where})")
-    made: Encoder = encoder
-    return made
+    except Exception as error:  # third-party code: any type
+        raise UsageError(f"encoder {name} ({factory}) cannot be created: {error!r}") from error
+    return _checked(encoder, f"encoder {name} ({factory})")
 
 
-def _check(encoder: object, name: str) -> None:
+def _checked(encoder: object, name: str) -> Encoder:
+    """Check that an object is an encoder, and that pickling keeps its id."""
     if not isinstance(encoder, Encoder):
-        raise UsageError(f"{name} makes a {type(encoder).__name__}, which is no {Encoder.__module__}.Encoder")
+        raise UsageError(
+            f"{name} returns an object of type {type(encoder).__name__}, not an {Encoder.__module__}.Encoder"
+        )
     try:
         same = pickle.loads(pickle.dumps(encoder)).encoder_id == encoder.encoder_id  # noqa: S301 - our own bytes
-    except Exception as error:  # whatever its parts raise
+    except Exception as error:  # raised by any of its parts
         raise UsageError(f"{name} cannot be sent to workers: {error!r}") from error
     if not same:
-        raise UsageError(f"{name} has another encoder_id when it was sent: its identity may not change in a run")
+        raise UsageError(f"{name} has a different encoder_id after pickling: its identity must not change during a run")
+    return encoder

@@ -1,4 +1,4 @@
-"""What encoders with weights share: files hashed and held against a model, and its one copy in a process."""
+"""Weight files: hashed, compared with a model's shapes, and loaded once per process."""
 
 import threading
 from collections.abc import Callable, Hashable, Mapping
@@ -15,65 +15,66 @@ _READ_BYTES = 1 << 20
 
 Model = TypeVar("Model")
 
+Shapes = Mapping[str, tuple[int, ...]]
+"""Name of each tensor to its shape."""
+
 
 class Digest(Protocol):
-    """A hash that is fed piece by piece, as ``hashlib`` makes them."""
+    """An incremental hash, such as those of ``hashlib``."""
 
     def update(self, data: bytes, /) -> None:
-        """Feed the next piece."""
+        """Add data to the hash."""
 
 
-def feed_file(digest: Digest, path: Path) -> None:
-    """Feed a file's contents to a hash."""
+def hash_file(digest: Digest, path: Path) -> None:
+    """Add a file's contents to a hash."""
     with path.open("rb") as file:
         while block := file.read(_READ_BYTES):
             digest.update(block)
 
 
-def check_hash(found: str, wanted: str, what: str) -> None:
-    """Raise :class:`InvalidDataError` unless what is on this machine has the hash that the job was started with."""
-    if found != wanted:
+def check_hash(actual: str, expected: str | None, subject: str) -> None:
+    """Raise :class:`InvalidDataError` unless files on this machine have the hash that the job was started with."""
+    if actual != expected:
         raise InvalidDataError(
-            f"{what} hashes to {found}, and the job was started with {wanted}."
-            " Give every worker the same, and do not change it while a job runs"
+            f"{subject} hashes to {actual}, but the job was started with {expected}."
+            " Give every worker the same files, and do not change them while a job runs"
         )
 
 
 def shapes(weights: Mapping[str, "torch.Tensor"]) -> dict[str, tuple[int, ...]]:
-    """Shape of each tensor."""
+    """Return the shape of each tensor."""
     return {name: tuple(tensor.shape) for name, tensor in weights.items()}
 
 
-def check_fit(
-    found: Mapping[str, tuple[int, ...]], wanted: Mapping[str, tuple[int, ...]], problem: str, remedy: str
-) -> None:
-    """Raise :class:`InvalidDataError` unless shapes are the wanted ones, name by name.
+def check_shapes(actual: Shapes, expected: Shapes, *, problem: str, remedy: str) -> None:
+    """Raise :class:`InvalidDataError` unless weights have the names and shapes that a model expects.
 
     Args:
-        found: shapes of the weights.
-        wanted: shapes of the model.
-        problem: how the error begins.
-        remedy: how it ends.
+        actual: shapes of the weights.
+        expected: shapes of the model.
+        problem: beginning of the error message.
+        remedy: end of the error message.
     """
-    faults = [
-        f"{name} is {found.get(name, 'missing')}, not {wanted.get(name, 'a part of it')}"
-        for name in [*wanted, *(name for name in found if name not in wanted)]
-        if found.get(name) != wanted.get(name)
+    mismatches = [
+        f"{name} is {actual.get(name, 'missing')}, not {expected.get(name, 'a part of it')}"
+        for name in [*expected, *(name for name in actual if name not in expected)]
+        if actual.get(name) != expected.get(name)
     ]
-    if faults:
-        more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
-        raise InvalidDataError(f"{problem}: {faults[0]}{more}; {remedy}")
+    if mismatches:
+        more = f", and {len(mismatches) - 1} more" if len(mismatches) > 1 else ""
+        raise InvalidDataError(f"{problem}: {mismatches[0]}{more}; {remedy}")
 
 
 class SharedModels(Generic[Model]):
-    """The models in this process's memory: one a key, kept as long as somebody holds it."""
+    """Models in this process's memory: one per key, kept as long as an encoder holds it."""
 
     def __init__(self) -> None:
         self._models: WeakValueDictionary[Hashable, Model] = WeakValueDictionary()
         self._lock = threading.Lock()
 
     def get(self, key: Hashable, load: Callable[[], Model]) -> Model:
-        """Return the model of this key, loaded now unless somebody holds it."""
+        """Return the model of this key; load it unless an encoder holds it already."""
         with self._lock:
             model = self._models.get(key)
             if model is None:

@@ -1,4 +1,4 @@
-"""Encoding what is missing, with an encoder that is made here."""
+"""Encoding of missing inputs, with an encoder defined here."""
 
 import time
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ from tracktokens.transforms.embedding.batches import (
     encode_inputs,
     encoding_batches,
 )
-from tracktokens.transforms.embedding.encode_missing import AddRecords
+from tracktokens.transforms.embedding.encode_missing import WriteEncoded
 from tracktokens.transforms.encoders.base import Encoded, Encoder, Failure, LoadedEncoder, encoded
 from tracktokens.transforms.runtime.progress import ProgressReporter
 from tracktokens.transforms.store import files
@@ -31,7 +31,7 @@ from tracktokens.transforms.store.records import read_vectors, unencoded
 
 @dataclass(frozen=True)
 class LengthEncoder(Encoder):
-    """Encodes a text as its length; fails on texts that say so."""
+    """Encodes a text as its length; a text that is a reason fails with that reason."""
 
     loads: list[int] = field(default_factory=list)
 
@@ -49,8 +49,14 @@ class LoadedLengthEncoder(LoadedEncoder):
 
     def _one(self, text: str) -> Failure | np.ndarray:
         if text in (AUDIO_MISSING, AUDIO_UNDECODABLE):
-            return Failure(text, "as told")
+            return Failure(text, "requested by the test")
         return np.array([len(text), 1e6 if text == "huge" else 0], np.float32)
+
+
+def writer(store: Store) -> WriteEncoded:
+    return WriteEncoded(
+        store=store, catalog=store.catalog("c"), modality="audio", encoder_id="e", progress=ProgressReporter()
+    )
 
 
 def inputs_of(*texts: str) -> pa.RecordBatch:
@@ -74,7 +80,7 @@ def test_batches_of_a_slice_are_cut_by_its_own_sizes() -> None:
     assert [batch.num_rows for batch in encoding_batches(inputs, "tags")] == [2]
 
 
-def test_the_model_is_loaded_once_and_only_if_there_is_something_to_encode() -> None:
+def test_the_model_is_loaded_once_and_only_if_inputs_are_encoded() -> None:
     encoder = LengthEncoder()
     lazy = LazyEncoder(encoder, workers=1000)
     assert encoder.loads == []
@@ -83,7 +89,7 @@ def test_the_model_is_loaded_once_and_only_if_there_is_something_to_encode() -> 
     assert encoder.loads == [1]
 
 
-def test_failures_and_what_float16_cannot_hold_have_a_reason_instead_of_a_vector() -> None:
+def test_failures_and_float16_overflows_have_a_reason_instead_of_a_vector() -> None:
     records = encode_inputs(inputs_of("abc", AUDIO_UNDECODABLE, "huge"), LazyEncoder(LengthEncoder(), 1))
     assert records["reason"].to_pylist() == [None, AUDIO_UNDECODABLE, NOT_FINITE]
     assert records["vector"][0].as_py() == [3, 0]
@@ -94,21 +100,21 @@ def store(tmp_path: Path) -> Store:
     return Store.open_or_create(str(tmp_path / "store"), 1)
 
 
-def test_vectors_and_lasting_failures_become_facts_and_a_vanished_file_is_tried_again(store: Store) -> None:
+def test_vectors_and_permanent_failures_become_records_and_a_missing_file_is_retried(store: Store) -> None:
     catalog = store.catalog("c")
     records = encode_inputs(inputs_of("abc", AUDIO_UNDECODABLE, AUDIO_MISSING), LazyEncoder(LengthEncoder(), 1))
-    counts = dict(AddRecords(store, catalog, "audio", "e", ProgressReporter()).process(records))
+    counts = dict(writer(store).process(records))
     assert (counts["encoded/audio"], counts["failed/audio"]) == (1, 2)
 
     keys = content_keys(pa.array(["abc", AUDIO_UNDECODABLE, AUDIO_MISSING]))
     assert unencoded(store, "audio", "e", 0, keys).equals(keys[2:])
-    [(found, vectors)] = read_vectors(store.vectors("audio", "e", 0), keys)
-    assert found.equals(keys[:1])
+    [(encoded_keys, vectors)] = read_vectors(store.vectors("audio", "e", 0), keys)
+    assert encoded_keys.equals(keys[:1])
     assert vectors.tolist() == [[3, 0]]
     assert files.read_table(catalog.failures("audio", 0), FAILURES)["key"].to_pylist() == keys[2:].to_pylist()
 
 
-def test_what_encoding_cost_is_counted_with_the_batch(tmp_path: Path) -> None:
+def test_the_cost_of_encoding_is_counted_with_the_batch(tmp_path: Path) -> None:
     class Slow(LengthEncoder):
         def load(self, threads: int) -> LoadedEncoder:
             return LoadedSlowEncoder()
@@ -120,13 +126,13 @@ def test_what_encoding_cost_is_counted_with_the_batch(tmp_path: Path) -> None:
 
     store = Store(str(tmp_path), 1)
     records = encode_inputs(inputs_of("abc"), LazyEncoder(Slow(), 1))
-    counts = dict(AddRecords(store, store.catalog("c"), "audio", "e", ProgressReporter()).process(records))
+    counts = dict(writer(store).process(records))
     assert counts["decoding_milliseconds/audio"] == 1500
     assert 50 <= counts["encoding_milliseconds/audio"] < 1500
 
 
 @pytest.mark.parametrize("shape", [(1, 4), (8,), (2, 2, 2)])
-def test_an_encoder_that_does_not_give_a_vector_for_each_input_is_told_so(shape: tuple[int, ...]) -> None:
+def test_an_encoder_that_does_not_return_one_vector_per_input_is_an_error(shape: tuple[int, ...]) -> None:
     class Odd(LengthEncoder):
         def load(self, threads: int) -> LoadedEncoder:
             return LoadedOdd()
@@ -135,5 +141,5 @@ def test_an_encoder_that_does_not_give_a_vector_for_each_input_is_told_so(shape:
         def encode(self, inputs: pa.StringArray) -> Encoded:
             return Encoded(np.zeros(shape, np.float32), {})
 
-    with pytest.raises(TracktokensError, match=r"LoadedOdd made an array of shape .* of 2 inputs"):
+    with pytest.raises(TracktokensError, match=r"LoadedOdd returned an array of shape .* for 2 inputs"):
         LazyEncoder(Odd(), 1).encode(pa.array(["a", "b"]))

@@ -1,4 +1,4 @@
-"""Batches that break an encoder, with encoders that are made here."""
+"""Batches that break an encoder, with encoders defined here."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ from tracktokens.transforms.encoders.bisect import encode_by_bisection, is_out_o
 
 
 class Fragile(LoadedEncoder):
-    """Encodes a text as its length; raises on batches as ``breaks`` says, and remembers what it was given."""
+    """Encodes a text as its length; raises the error that ``breaks`` returns for a batch, and records all batches."""
 
     def __init__(self, breaks: Callable[[list[str]], Exception | None], works: bool | Exception = True) -> None:
         self._breaks = breaks
@@ -40,37 +40,37 @@ def poison(*bad: str) -> Callable[[list[str]], Exception | None]:
 
 def test_a_batch_that_does_not_raise_is_encoded_once() -> None:
     encoder = Fragile(poison())
-    found = encode_by_bisection(encoder, pa.array(["a", "bb"]))
+    result = encode_by_bisection(encoder, pa.array(["a", "bb"]))
     assert encoder.batches == [["a", "bb"]]
-    np.testing.assert_array_equal(found.vectors, [[1, 1], [2, 1]])
+    np.testing.assert_array_equal(result.vectors, [[1, 1], [2, 1]])
 
 
-def test_poison_is_found_by_halving_and_fails_alone() -> None:
+def test_bisection_finds_the_input_that_raises_and_only_it_fails() -> None:
     encoder = Fragile(poison("ccc"))
-    found = encode_by_bisection(encoder, pa.array(["a", "bb", "ccc", "dddd", ""]))
+    result = encode_by_bisection(encoder, pa.array(["a", "bb", "ccc", "dddd", ""]))
     assert encoder.batches == [["a", "bb", "ccc", "dddd", ""], ["a", "bb"], ["ccc", "dddd", ""], ["ccc"], ["dddd", ""]]
-    np.testing.assert_array_equal(found.vectors, [[1, 1], [2, 1], [0, 0], [4, 1], [0, 1]])
-    assert {row: failure.reason for row, failure in found.failures.items()} == {2: ENCODER_FAILED, 4: AUDIO_EMPTY}
-    assert found.failures[2].detail == "IndexError('poison')"
-    assert found.decoding_seconds == 4
+    np.testing.assert_array_equal(result.vectors, [[1, 1], [2, 1], [0, 0], [4, 1], [0, 1]])
+    assert {row: failure.reason for row, failure in result.failures.items()} == {2: ENCODER_FAILED, 4: AUDIO_EMPTY}
+    assert result.failures[2].detail == "IndexError('poison')"
+    assert result.decoding_seconds == 4
 
 
-def test_memory_that_suffices_for_half_a_batch_costs_no_input() -> None:
+def test_no_input_fails_if_half_a_batch_fits_in_memory() -> None:
     encoder = Fragile(lambda texts: MemoryError() if len(texts) > 2 else None)
-    found = encode_by_bisection(encoder, pa.array(["a", "bb", "ccc", "dddd", "eeeee"]))
-    assert not found.failures
-    np.testing.assert_array_equal(found.vectors[:, 0], [1, 2, 3, 4, 5])
+    result = encode_by_bisection(encoder, pa.array(["a", "bb", "ccc", "dddd", "eeeee"]))
+    assert not result.failures
+    np.testing.assert_array_equal(result.vectors[:, 0], [1, 2, 3, 4, 5])
 
 
-def test_an_input_that_no_memory_suffices_for_says_so() -> None:
-    found = encode_by_bisection(
+def test_an_input_that_does_not_fit_in_memory_has_its_own_reason() -> None:
+    result = encode_by_bisection(
         Fragile(lambda texts: MemoryError() if "huge" in texts else None), pa.array(["huge", "a"])
     )
-    assert found.failures[0].reason == OUT_OF_MEMORY
-    np.testing.assert_array_equal(found.vectors, [[0, 0], [1, 1]])
+    assert result.failures[0].reason == OUT_OF_MEMORY
+    np.testing.assert_array_equal(result.vectors, [[0, 0], [1, 1]])
 
 
-def test_an_encoder_that_cannot_encode_its_own_probe_is_broken_and_no_input_is_to_blame() -> None:
+def test_an_encoder_that_cannot_encode_its_own_probe_is_broken_and_no_input_fails() -> None:
     encoder = Fragile(poison("a"), works=RuntimeError("device lost"))
     with pytest.raises(RuntimeError, match="device lost"):
         encode_by_bisection(encoder, pa.array(["a", "b"]))
@@ -88,13 +88,13 @@ def test_an_encoder_without_a_probe_may_fail_on_some_inputs_or_on_the_only_one()
     assert list(encode_by_bisection(encoder, pa.array(["a"])).failures) == [0]
 
 
-def test_inputs_that_all_fail_though_the_encoder_works_are_all_failures() -> None:
-    found = encode_by_bisection(Fragile(poison("a", "b")), pa.array(["a", "b"]))
-    assert sorted(found.failures) == [0, 1]
-    assert found.vectors.shape == (2, 1)
+def test_all_inputs_can_fail_if_the_encoder_works() -> None:
+    result = encode_by_bisection(Fragile(poison("a", "b")), pa.array(["a", "b"]))
+    assert sorted(result.failures) == [0, 1]
+    assert result.vectors.shape == (2, 1)
 
 
-def test_an_error_of_the_setup_is_no_inputs_fault() -> None:
+def test_a_usage_error_is_not_a_failure_of_an_input() -> None:
     encoder = Fragile(lambda texts: UsageError("no such model"))
     with pytest.raises(UsageError, match="no such model"):
         encode_by_bisection(encoder, pa.array(["a", "b"]))
@@ -127,7 +127,7 @@ def test_a_batch_of_one_that_does_not_fit_is_an_error_and_so_is_any_other_error(
         with_smaller_batches(raise_error(ValueError("other")), 2)
 
 
-def test_what_torch_and_onnx_runtime_raise_without_memory_is_known() -> None:
+def test_out_of_memory_errors_of_torch_and_onnx_runtime_are_recognised() -> None:
     import torch
 
     with pytest.raises(RuntimeError) as caught:

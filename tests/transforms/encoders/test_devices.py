@@ -1,15 +1,15 @@
-"""Devices: what this machine has, and what others would have."""
+"""Devices of this machine, and of machines with GPUs, which are simulated."""
 
 import pytest
 import torch
 
 from tracktokens.schemas.errors import UsageError
-from tracktokens.transforms.encoders.devices import check_device_name, exact_device, find_device
+from tracktokens.transforms.encoders.devices import check_device_name, find_device, find_exact_device
 
 
 @pytest.fixture
 def gpus(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    """Let torch say that this machine has so many CUDA devices, and nothing else but a CPU."""
+    """Make torch report the given number of CUDA devices, a CPU and nothing else."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: request.param > 0)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: request.param)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
@@ -17,19 +17,19 @@ def gpus(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Non
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:", "cuda:x", "cpu:0", "CUDA", ""])
-def test_a_name_that_no_device_has_is_a_usage_error(name: str) -> None:
-    with pytest.raises(UsageError, match=f"--device {name}: devices are named cpu, cuda, cuda:0"):
+def test_an_invalid_device_name_is_a_usage_error(name: str) -> None:
+    with pytest.raises(UsageError, match=f"--device {name}: use cpu, cuda, cuda:0"):
         check_device_name(name)
 
 
-def test_names_that_devices_have_are_taken() -> None:
+def test_valid_device_names_are_accepted() -> None:
     for name in (None, "cpu", "cuda", "cuda:0", "cuda:12", "mps"):
         check_device_name(name)
 
 
 @pytest.mark.parametrize("gpus", [0], indirect=True)
 @pytest.mark.usefixtures("gpus")
-def test_without_a_gpu_the_cpu_is_taken_and_a_gpu_refused() -> None:
+def test_without_a_gpu_the_cpu_is_selected_and_a_gpu_refused() -> None:
     assert find_device(None) == find_device("cpu") == torch.device("cpu")
     for name in ("cuda", "cuda:0", "mps"):
         with pytest.raises(UsageError, match=f"--device {name}: this machine has cpu$"):
@@ -38,7 +38,7 @@ def test_without_a_gpu_the_cpu_is_taken_and_a_gpu_refused() -> None:
 
 @pytest.mark.parametrize("gpus", [2], indirect=True)
 @pytest.mark.usefixtures("gpus")
-def test_a_gpu_is_taken_where_there_is_one_and_one_too_many_refused() -> None:
+def test_a_gpu_is_selected_if_there_is_one_and_a_missing_one_refused() -> None:
     assert find_device(None) == find_device("cuda") == torch.device("cuda:0")
     assert find_device("cuda:1") == torch.device("cuda:1")
     assert find_device("cpu") == torch.device("cpu")
@@ -48,15 +48,15 @@ def test_a_gpu_is_taken_where_there_is_one_and_one_too_many_refused() -> None:
 
 @pytest.mark.parametrize("gpus", [2], indirect=True)
 @pytest.mark.usefixtures("gpus")
-def test_worker_processes_take_the_gpus_of_a_machine_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    taken = []
+def test_worker_processes_are_distributed_over_the_gpus_of_a_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    selected = []
     for worker in ("worker_0", "worker_1", "worker_2", "sdk-0-11"):
         monkeypatch.setenv("WORKER_ID", worker)
-        taken.append((str(find_device(None)), str(find_device("cuda:1"))))
-    assert taken == [("cuda:0", "cuda:1"), ("cuda:1", "cuda:1"), ("cuda:0", "cuda:1"), ("cuda:1", "cuda:1")]
+        selected.append((str(find_device(None)), str(find_device("cuda:1"))))
+    assert selected == [("cuda:0", "cuda:1"), ("cuda:1", "cuda:1"), ("cuda:0", "cuda:1"), ("cuda:1", "cuda:1")]
 
 
-def test_convolutions_keep_the_bits_of_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_convolutions_are_computed_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
-    assert exact_device("cpu") == torch.device("cpu")
+    assert find_exact_device("cpu") == torch.device("cpu")
     assert not torch.backends.cudnn.allow_tf32

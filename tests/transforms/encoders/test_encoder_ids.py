@@ -4,8 +4,8 @@ import pytest
 
 from tracktokens.transforms.audio import Windows
 from tracktokens.transforms.encoders.audio import clap_checkpoint, descriptors
-from tracktokens.transforms.encoders.audio.clap_checkpoint import ClapEncoder
-from tracktokens.transforms.encoders.audio.clap_transformers import ClapFolderEncoder
+from tracktokens.transforms.encoders.audio.clap_checkpoint import LaionClapEncoder
+from tracktokens.transforms.encoders.audio.clap_transformers import TransformersClapEncoder
 from tracktokens.transforms.encoders.audio.descriptors import DescriptorEncoder
 from tracktokens.transforms.encoders.base import Encoder
 from tracktokens.transforms.encoders.text.sentence import SentenceEncoder
@@ -37,9 +37,9 @@ def versions(monkeypatch: pytest.MonkeyPatch) -> None:
             "c4117a5d12c9",
         ),
         (DescriptorEncoder("/music"), "d79efbf04b21"),
-        (ClapEncoder(root="/music", checkpoint="/clap.pt", weights="ab"), "9475dd69601e"),
+        (LaionClapEncoder(root="/music", checkpoint="/clap.pt", weights="ab"), "9475dd69601e"),
         (
-            ClapFolderEncoder(root="/music", folder="/clap", weights="ab", windows=Windows(3, 10.0, 48_000)),
+            TransformersClapEncoder(root="/music", folder="/clap", weights="ab", windows=Windows(3, 10.0, 48_000)),
             "99233c77df69",
         ),
     ],

@@ -1,4 +1,4 @@
-"""Encoders of third parties: the one that the README shows, and those that are no good."""
+"""Third-party encoders: the one in the README, and invalid ones."""
 
 import json
 import os
@@ -21,7 +21,7 @@ Install = Callable[[str, str], None]
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
-    """Install a module of some source with an entry point, as a package on the path."""
+    """Write a module and its entry points as a package on the path."""
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
 
     def write(source: str, entry_points: str) -> None:
@@ -35,7 +35,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
 
 
 def shown(language: str) -> str:
-    """The block of the README that shows an encoder in this language."""
+    """Block of the README in this language that defines an encoder."""
     blocks: list[str] = re.findall(rf"```{language}\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
     [block] = [block for block in blocks if "letters" in block]
     return block
@@ -61,7 +61,7 @@ def test_the_encoder_that_the_readme_shows_tokenizes_a_catalog_in_worker_process
     assert json.loads(manifest.read_text())["identity"] == {"name": "letters", "version": 1}
 
 
-def test_a_factory_is_given_what_the_user_asked_for(install: Install) -> None:
+def test_a_factory_receives_the_request_of_the_user(install: Install) -> None:
     source = """
 from tests.support.echo_encoder import Echo
 def make(request):
@@ -75,13 +75,13 @@ def make(request):
 @pytest.mark.parametrize(
     ("made", "fault"),
     [
-        ("object()", "makes a object, which is no"),
-        ("1 / 0", "cannot be made: ZeroDivisionError"),
-        ("Fickle('here', None, {})", "has another encoder_id when it was sent"),
+        ("object()", "returns an object of type object, not an"),
+        ("1 / 0", "cannot be created: ZeroDivisionError"),
+        ("Fickle('here', None, {})", "has a different encoder_id after pickling"),
         ("Local('here', None, {})", "cannot be sent to workers: TypeError"),
     ],
 )
-def test_what_is_no_encoder_is_refused_with_the_name_of_its_factory(install: Install, made: str, fault: str) -> None:
+def test_an_invalid_encoder_is_refused_with_the_name_of_its_factory(install: Install, made: str, fault: str) -> None:
     install(
         f"from tests.support.echo_encoder import *\ndef make(request):\n    return {made}\n",
         "x = letters:make",

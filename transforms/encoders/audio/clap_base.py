@@ -1,4 +1,4 @@
-"""What every CLAP makes of a file: its network hears a few windows, and their vectors are averaged."""
+"""The common part of the CLAP encoders: a network embeds a few windows of a file, and their vectors are averaged."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -15,15 +15,15 @@ from tracktokens.transforms.encoders.base import Encoded, Failure, LoadedEncoder
 from tracktokens.transforms.encoders.bisect import with_smaller_batches
 
 BATCH_SIZE = 8
-"""Windows in one forward pass."""
+"""Windows per forward pass."""
 
 
 class ClapNetwork(ABC):
-    """The audio half of a CLAP in memory, for every encoder of this process that names it.
+    """The audio half of a CLAP in memory, shared by all encoders of this process that use it.
 
     Attributes:
-        windows: which parts of a file it hears.
-        dim: values of a vector.
+        windows: parts of a file that it embeds.
+        dim: values per vector.
     """
 
     def __init__(self, windows: Windows, dim: int) -> None:
@@ -32,30 +32,30 @@ class ClapNetwork(ABC):
 
     @abstractmethod
     def embed(self, windows: Sequence[Signal]) -> npt.NDArray[np.float32]:
-        """Run the network on windows in one forward pass: unit vectors, float32 (windows, ``dim``).
+        """Run the network on windows in one forward pass: unit vectors, float32 of shape (windows, ``dim``).
 
-        It is safe to call from several threads.
+        Implementations are thread-safe.
         """
 
 
 @dataclass
-class _Heard:
-    """What has come of the files so far: seconds that decoders were busy, and the rows without windows."""
+class _DecodeSummary:
+    """Seconds that decoders worked on the files so far, and the failures by row."""
 
     seconds: float = 0.0
     failures: dict[int, Failure] = field(default_factory=dict)
 
 
 class LoadedClapEncoder(LoadedEncoder):
-    """A network, and the windows around it. Decoder processes read ahead while the network works."""
+    """A network with a window reader. Decoder processes read ahead while the network computes."""
 
     def __init__(self, network: ClapNetwork, root: str, batch_size: int, threads: int) -> None:
-        """Set up.
+        """Create the window reader; decoder processes start on the first file.
 
         Args:
-            network: hears the windows.
-            root: folder that the audio paths start from, local or ``scheme://...``.
-            batch_size: windows in one forward pass.
+            network: embeds the windows.
+            root: folder that audio paths are relative to, local or ``scheme://...``.
+            batch_size: windows per forward pass.
             threads: files decoded at a time.
         """
         self.network = network
@@ -64,21 +64,24 @@ class LoadedClapEncoder(LoadedEncoder):
         self._reader = WindowReader(network.windows, threads)
 
     def encode(self, inputs: pa.StringArray) -> Encoded:
-        """Encode audio files, given by their paths below the root: unit vectors, float32 of shape (files, dim).
+        """Encode audio files, by their paths below the root: unit vectors, float32 of shape (files, dim).
 
-        A file's vector is the mean of its windows' unit vectors, brought back to unit length. In another batch it may
+        A file's vector is the mean of its windows' unit vectors, scaled to unit length. In a different batch it may
         differ by rounding (about 1e-7).
         """
         sums = np.zeros((len(inputs), self.network.dim), np.float32)
-        heard = _Heard()
-        windows = self._windows(inputs.to_pylist(), heard)
+        summary = _DecodeSummary()
+        windows = self._windows(inputs.to_pylist(), summary)
         while batch := list(islice(windows, self._batch_size)):
             np.add.at(sums, [row for row, _ in batch], self.embed([window for _, window in batch]))
-        vectors = [heard.failures[row] if row in heard.failures else _unit(total) for row, total in enumerate(sums)]
-        return encoded(vectors, self.network.dim, heard.seconds)
+        vectors = [summary.failures[row] if row in summary.failures else _unit(total) for row, total in enumerate(sums)]
+        return encoded(vectors, self.network.dim, summary.seconds)
 
     def embed(self, windows: Sequence[Signal]) -> npt.NDArray[np.float32]:
-        """Run the network on windows, on fewer at a time from now on if memory runs out: float32 (windows, dim)."""
+        """Run the network on windows: float32 of shape (windows, dim).
+
+        If memory runs out, the batch size is reduced for all later calls too.
+        """
 
         def run(size: int) -> npt.NDArray[np.float32]:
             parts = [self.network.embed(windows[start : start + size]) for start in range(0, len(windows), size)]
@@ -93,18 +96,18 @@ class LoadedClapEncoder(LoadedEncoder):
         self.embed([noise])
         return True
 
-    def _windows(self, paths: list[str], heard: _Heard) -> Iterator[tuple[int, Signal]]:
-        """Yield each window with its file's row; what else comes of a file goes into ``heard``."""
-        for row, read in enumerate(self._reader.read_all(f"{self._root}/{path}" for path in paths)):
-            heard.seconds += read.seconds
-            if isinstance(read.windows, Failure):
-                heard.failures[row] = read.windows
+    def _windows(self, paths: list[str], summary: _DecodeSummary) -> Iterator[tuple[int, Signal]]:
+        """Yield each window with its file's row; add failures and decoding time to ``summary``."""
+        for row, decoded in enumerate(self._reader.read_all(f"{self._root}/{path}" for path in paths)):
+            summary.seconds += decoded.seconds
+            if isinstance(decoded.windows, Failure):
+                summary.failures[row] = decoded.windows
             else:
-                yield from ((row, window) for window in read.windows)
+                yield from ((row, window) for window in decoded.windows)
 
 
 def _unit(total: npt.NDArray[np.float32]) -> npt.NDArray[np.float32] | Failure:
     length = np.linalg.norm(total)
-    if not 0 < length < np.inf:  # false of NaN
-        return Failure(NOT_FINITE, "the model gave values that are not finite, or only zeros")
+    if not 0 < length < np.inf:  # false for NaN
+        return Failure(NOT_FINITE, "the model returned values that are not finite, or only zeros")
     return np.asarray(total / length, np.float32)

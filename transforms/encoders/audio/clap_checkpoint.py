@@ -1,15 +1,14 @@
-"""The learned audio encoder: the audio half of a CLAP, from a checkpoint on this machine that laion-clap saved.
+"""The learned audio encoder: the audio half of a CLAP, from a checkpoint that laion-clap saved.
 
-A folder that transformers saved is read by ``clap_folder`` and needs no laion-clap; ``clap_windows`` holds what both
-share.
+``clap_transformers`` reads a folder that transformers saved, without laion-clap. ``clap_base`` holds the common part.
 
 Source: Wu, Chen, Zhang, Hui, Berg-Kirkpatrick, Dubnov, "Large-scale contrastive language-audio pretraining with feature
 fusion and keyword-to-caption augmentation", ICASSP 2023, arXiv 2211.06687; fusion is not used.
 
-Of laion-clap only ``clap_module`` is imported, its networks. Importing ``laion_clap`` loads three tokenizers from the
-Hugging Face hub, and making its ``CLAP_Module`` the weights of a text model too; no audio vector needs them. What
-``CLAP_Module`` does to samples before they reach the network is :func:`clap_input`; a test compares both on the real
-library. Sound of more than ten seconds, of which it would draw a random part, never gets there: we choose the windows.
+Of laion-clap only ``clap_module``, its networks, is imported. Importing ``laion_clap`` loads three tokenizers from the
+Hugging Face hub, and creating its ``CLAP_Module`` loads the weights of a text model too; audio vectors need neither.
+:func:`clap_input` replaces the preprocessing of samples in ``CLAP_Module``; a test compares both on the real library.
+``CLAP_Module`` embeds a random part of sound longer than ten seconds. Our windows are never longer.
 """
 
 import hashlib
@@ -34,51 +33,45 @@ import numpy.typing as npt
 from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.transforms.audio import DECODING_VERSION, Signal, Windows
 from tracktokens.transforms.encoders.audio.clap_base import BATCH_SIZE, ClapNetwork, LoadedClapEncoder
-from tracktokens.transforms.encoders.audio.clap_transformers import clap_folder_encoder
+from tracktokens.transforms.encoders.audio.clap_transformers import transformers_clap_encoder
 from tracktokens.transforms.encoders.base import Encoder
-from tracktokens.transforms.encoders.devices import exact_device
-from tracktokens.transforms.encoders.weights import (
-    SharedModels,
-    check_fit,
-    check_hash,
-    feed_file,
-    shapes,
-)
+from tracktokens.transforms.encoders.devices import find_exact_device
+from tracktokens.transforms.encoders.weights import SharedModels, check_hash, check_shapes, hash_file, shapes
 
 if TYPE_CHECKING:
     import torch
 
 DIM = 512
-"""Values of a vector: the space that CLAP's audio and text share."""
+"""Values per vector, in the space that CLAP's audio and text share."""
 
 WINDOWS = Windows(count=3, seconds=10.0, sample_rate=48_000)
-"""What CLAP was trained on: ten seconds at 48 kHz."""
+"""Ten seconds at 48 kHz, as in CLAP's training."""
 
 SAMPLES = 480_000
 """Samples of one window."""
 
 PREPROCESSING = 1
-"""Version of :func:`clap_input` and of the way in which windows become one vector."""
+"""Version of :func:`clap_input` and of the averaging of windows. Raise it when vectors change."""
 
 DEFAULT_MODEL = "HTSAT-base"
 
 _AUDIO_PARTS = ("audio_branch.", "audio_projection.")
 _NO_TEXT = {"context_length": 1, "vocab_size": 1, "width": 1, "heads": 1, "layers": 1, "model_type": "transformer"}
-"""The smallest text half that can be built: it is never used."""
+"""The smallest text half that can be built; it is not used."""
 
 
-@dataclass(frozen=True)
-class ClapEncoder(Encoder):
-    """The audio half of a CLAP checkpoint; make one with :func:`clap_encoder`.
+@dataclass(frozen=True, kw_only=True)
+class LaionClapEncoder(Encoder):
+    """The audio half of a CLAP checkpoint; create it with :func:`clap_encoder`.
 
     Attributes:
-        root: folder that the audio paths start from, local or ``scheme://...``; not in the identity.
+        root: folder that audio paths are relative to, local or ``scheme://...``; not in the identity.
         checkpoint: path of the checkpoint, the same on every worker.
         weights: hash of that file.
         model: laion-clap's name of the architecture.
-        trusted: whether the checkpoint may be unpickled, which runs any code that it holds.
-        batch_size: windows in one forward pass. Changes vectors by rounding only.
-        device: torch device, such as ``cpu`` or ``cuda:1``; None for a GPU where there is one, else the CPU. Changes
+        trusted: True if the checkpoint may be unpickled, which can run code that it contains.
+        batch_size: windows per forward pass. Changes vectors by rounding only.
+        device: torch device, such as ``cpu`` or ``cuda:1``; None for a GPU if there is one, else the CPU. Changes
             vectors by rounding only.
     """
 
@@ -91,7 +84,7 @@ class ClapEncoder(Encoder):
     device: str | None = None
 
     def identity(self) -> Mapping[str, object]:
-        """Return the model, the hash of its checkpoint, the windows, and the versions that make its inputs."""
+        """Return the model, the hash of its checkpoint, the windows, and the versions of decoding and preprocessing."""
         return {
             "name": "laion-clap",
             "model": self.model,
@@ -103,11 +96,11 @@ class ClapEncoder(Encoder):
         }
 
     def load(self, threads: int) -> LoadedClapEncoder:
-        """Load the weights, or share those that this process has loaded already.
+        """Load the weights, or share the copy that this process has loaded already.
 
         Raises:
             UsageError: the checkpoint or the device is not on this machine, or laion-clap cannot be imported.
-            InvalidDataError: the checkpoint is another than the job was started with, or does not fit the model.
+            InvalidDataError: the checkpoint is not the one that the job was started with, or does not fit the model.
         """
         import torch
 
@@ -117,54 +110,59 @@ class ClapEncoder(Encoder):
 
 
 def clap_encoder(
-    root: str, checkpoint: str, model: str | None = None, trusted: bool = False, device: str | None = None
+    root: str, *, checkpoint: str, model: str | None = None, trusted: bool = False, device: str | None = None
 ) -> Encoder:
-    """Describe the encoder of a checkpoint on this machine, what is read of it hashed and its size checked.
+    """Describe the encoder of a checkpoint on this machine: its files are hashed, and its size is checked.
 
     Args:
-        root: folder that the audio paths start from, local or ``scheme://...``.
-        checkpoint: a file that laion-clap saved, or a folder that transformers did.
-        model: laion-clap's name of a file's architecture; None for ``DEFAULT_MODEL``. A folder tells its own.
-        trusted: whether a file may be unpickled, which runs any code that it holds. A folder never is.
-        device: torch device; None for a GPU where there is one, else the CPU.
+        root: folder that audio paths are relative to, local or ``scheme://...``.
+        checkpoint: a file that laion-clap saved, or a folder that transformers saved.
+        model: laion-clap's name of a file's architecture; None for ``DEFAULT_MODEL``. A folder names its own.
+        trusted: True if a file may be unpickled, which can run code that it contains. A folder is never unpickled.
+        device: torch device; None for a GPU if there is one, else the CPU.
 
     Raises:
-        UsageError: there is no such checkpoint or model.
-        InvalidDataError: the checkpoint is unsafe to read and not trusted, damaged, or of another model.
+        UsageError: the checkpoint or the model does not exist.
+        InvalidDataError: the checkpoint is unsafe to read and not trusted, damaged, or of a different model.
     """
     path = Path(checkpoint).resolve()
     if path.is_dir():
         if model is not None or trusted:
-            raise UsageError(f"--clap-model and --trust-checkpoint go with a file; {path} is a folder")
-        return clap_folder_encoder(root, path, device)
-    return _checkpoint_encoder(root, path, model or DEFAULT_MODEL, trusted, device)
+            raise UsageError(f"--clap-model and --trust-checkpoint require a checkpoint file; {path} is a folder")
+        return transformers_clap_encoder(root, folder=path, device=device)
+    model = model or DEFAULT_MODEL
+    weights = _check_checkpoint(path, model, trusted)
+    return LaionClapEncoder(
+        root=root, checkpoint=str(path), weights=weights, model=model, trusted=trusted, device=device
+    )
 
 
-def _checkpoint_encoder(root: str, path: Path, model: str, trusted: bool, device: str | None) -> ClapEncoder:
+def _check_checkpoint(path: Path, model: str, trusted: bool) -> str:
+    """Check that a file is a checkpoint of a model, without building the network; return the file's hash."""
     embed_dim = _model_config(model)["embed_dim"]
     weights = checkpoint_hash(path)
-    found = shapes(read_audio_weights(path, trusted))
-    head = {"audio_projection.0.weight": (DIM, embed_dim)}  # tells the sizes apart, and no network need be built
-    telling = {name: shape for name, shape in found.items() if name in head or "fusion" in name}
-    check_fit(telling, head, f"{path} does not fit {model}", _advice())
-    return ClapEncoder(root, str(path), weights, model, trusted, device=device)
+    actual = shapes(read_audio_weights(path, trusted))
+    head = {"audio_projection.0.weight": (DIM, embed_dim)}  # distinguishes the sizes of the model
+    distinctive = {name: shape for name, shape in actual.items() if name in head or "fusion" in name}
+    check_shapes(distinctive, head, problem=f"{path} does not fit {model}", remedy=_model_advice())
+    return weights
 
 
 def checkpoint_hash(path: Path) -> str:
     """Hash a checkpoint's contents (32 hex digits of BLAKE2b).
 
     Raises:
-        UsageError: there is no such file.
+        UsageError: the file does not exist.
     """
     if not path.is_file():
         raise UsageError(f"CLAP checkpoint {path}: no such file on this machine")
     digest = hashlib.blake2b(digest_size=16)
-    feed_file(digest, path)
+    hash_file(digest, path)
     return digest.hexdigest()
 
 
 def model_names() -> list[str]:
-    """Names of the models that the installed laion-clap can build and whose windows are ours.
+    """Return the names of the models that the installed laion-clap can build for windows of ten seconds.
 
     Raises:
         UsageError: laion-clap is not installed.
@@ -175,14 +173,14 @@ def model_names() -> list[str]:
 def read_audio_weights(checkpoint: Path, trusted: bool) -> dict[str, "torch.Tensor"]:
     """Read the audio half of a checkpoint: as laion-clap trains and saves it, or a bare state dict.
 
-    The text half is left out, and with it ``text_branch.embeddings.position_ids``, which some checkpoints have.
+    The text half is skipped, and with it ``text_branch.embeddings.position_ids``, which some checkpoints have.
 
     Args:
         checkpoint: a file that ``torch.save`` wrote.
-        trusted: whether it may be unpickled, which runs any code that it holds.
+        trusted: True if it may be unpickled, which can run code that it contains.
 
     Raises:
-        InvalidDataError: it holds more than weights and is not trusted, or cannot be read.
+        InvalidDataError: it contains more than weights and is not trusted, or cannot be read.
     """
     import torch
 
@@ -204,25 +202,25 @@ def _read_checkpoint(checkpoint: Path, trusted: bool) -> object:
             return torch.load(
                 checkpoint, map_location="cpu", weights_only=not trusted, mmap=zipfile.is_zipfile(checkpoint)
             )
-    except Exception as error:  # unpickling raises whatever the file makes it raise
+    except Exception as error:  # unpickling can raise any error
         unsafe = re.search(r"GLOBAL (\S+)", str(error))
         if isinstance(error, pickle.UnpicklingError) and unsafe and not trusted:
             raise InvalidDataError(
-                f"{checkpoint} holds more than weights ({unsafe[1]}), and reading that may run any code:"
-                " give --trust-checkpoint if you trust where it comes from"
+                f"{checkpoint} contains more than weights ({unsafe[1]}), and reading it can run code:"
+                " give --trust-checkpoint if you trust its source"
             ) from error
-        raise InvalidDataError(f"{checkpoint} is no PyTorch checkpoint, or is damaged: get it again") from error
+        raise InvalidDataError(f"{checkpoint} is not a PyTorch checkpoint, or is damaged: download it again") from error
 
 
 def _numpy_scalars() -> list[Any]:
-    """What rebuilds a NumPy number, which does no harm: the published checkpoints hold metrics of their training."""
+    """Return the types that NumPy numbers need: the published checkpoints contain training metrics, which are safe."""
     from numpy.core.multiarray import scalar  # type: ignore[attr-defined]
 
     return [scalar, np.dtype, *(type(np.dtype(code)) for code in "?ilqfd")]
 
 
-def _advice() -> str:
-    return f"give --clap-model the model that it is of, one of {', '.join(model_names())} (without fusion)"
+def _model_advice() -> str:
+    return f"give --clap-model the model of the checkpoint, one of {', '.join(model_names())} (without fusion)"
 
 
 def _library() -> Path:
@@ -235,13 +233,13 @@ def _library() -> Path:
 
 def _model_config(model: str) -> dict[str, Any]:
     if model not in model_names():
-        raise UsageError(f"--clap-model {model}: there are {', '.join(model_names())}")
+        raise UsageError(f"--clap-model {model}: use one of {', '.join(model_names())}")
     config: dict[str, Any] = json.loads((_library() / "model_configs" / f"{model}.json").read_text(encoding="utf-8"))
     return config
 
 
 def _clap_module() -> ModuleType:
-    """Import laion-clap's networks, under the name by which laion-clap itself imports them."""
+    """Import laion-clap's networks under the module name that laion-clap itself uses."""
     name = "clap_module"
     if name in sys.modules:
         return sys.modules[name]
@@ -250,31 +248,31 @@ def _clap_module() -> ModuleType:
         name, folder / "__init__.py", submodule_search_locations=[str(folder)]
     )
     if spec is None or spec.loader is None:
-        raise UsageError(f"laion-clap cannot be imported from {folder}: install it anew")
+        raise UsageError(f"laion-clap cannot be imported from {folder}: reinstall it")
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
     except ImportError as error:
         del sys.modules[name]
-        raise UsageError(f"laion-clap cannot be imported ({error}): it needs torchvision and numpy before 2") from error
+        raise UsageError(f"laion-clap cannot be imported ({error}): install torchvision and 'numpy<2'") from error
     return module
 
 
 def build_network(model: str) -> "torch.nn.Module":
-    """Build a CLAP network of random weights, with next to no text half."""
+    """Build a CLAP network with random weights and a minimal text half."""
     config = _model_config(model)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # meant for laion-clap's authors
+        warnings.simplefilter("ignore")  # addressed to laion-clap's authors
         network: torch.nn.Module = _clap_module().CLAP(config["embed_dim"], config["audio_cfg"], dict(_NO_TEXT))
     return network
 
 
 class _LaionNetwork(ClapNetwork):
-    """A network that laion-clap built; one forward pass at a time, since they share the cores."""
+    """A network that laion-clap built; one forward pass at a time, since all threads share the cores."""
 
     def __init__(self, module: Any) -> None:
         super().__init__(WINDOWS, DIM)
-        self._module = module  # a CLAP, which comes without types
+        self._module = module  # a CLAP, which has no type annotations
         self._lock = threading.Lock()
 
     def embed(self, windows: Sequence[Signal]) -> npt.NDArray[np.float32]:
@@ -290,26 +288,28 @@ class _LaionNetwork(ClapNetwork):
 _networks: SharedModels[_LaionNetwork] = SharedModels()
 
 
-def _load_network(encoder: ClapEncoder) -> _LaionNetwork:
-    device = exact_device(encoder.device)
+def _load_network(encoder: LaionClapEncoder) -> _LaionNetwork:
+    device = find_exact_device(encoder.device)
     path = Path(encoder.checkpoint)
     check_hash(checkpoint_hash(path), encoder.weights, f"CLAP checkpoint {path}")
     weights = read_audio_weights(path, encoder.trusted)
     network = build_network(encoder.model)
-    own = {name: tensor for name, tensor in network.state_dict().items() if name.startswith(_AUDIO_PARTS)}
-    check_fit(shapes(weights), shapes(own), f"{path} does not fit {encoder.model}", _advice())
-    network.load_state_dict(weights, strict=False)  # the text half stays as it is
+    expected = {name: tensor for name, tensor in network.state_dict().items() if name.startswith(_AUDIO_PARTS)}
+    check_shapes(
+        shapes(weights), shapes(expected), problem=f"{path} does not fit {encoder.model}", remedy=_model_advice()
+    )
+    network.load_state_dict(weights, strict=False)  # the text half keeps its random weights
     return _LaionNetwork(network.to(device).eval())
 
 
 def clap_input(window: Signal) -> Signal:
-    """Bring a window to what CLAP's network takes, as laion-clap does: float32 of ``SAMPLES`` samples.
+    """Convert a window to the input of CLAP's network, as laion-clap does: float32 of ``SAMPLES`` samples.
 
-    Samples are rounded as 16-bit files would be. A window that is too short is repeated as often as it fits whole, and
-    filled up with silence; the sample that resampling may give too many is dropped.
+    Samples are rounded to 16 bits. A short window is repeated as often as it fits completely, and padded with silence.
+    An extra sample, which resampling may produce, is dropped.
 
     Args:
-        window: mono sound at 48 kHz, at least one sample; full scale is 1, and what is louder is clipped.
+        window: mono sound at 48 kHz, at least one sample; full scale is 1, and louder samples are clipped.
     """
     quantized = (np.clip(window[:SAMPLES], -1.0, 1.0) * 32767.0).astype(np.int16)
     rounded = (quantized / 32767.0).astype(np.float32)

@@ -1,9 +1,9 @@
-"""What a few windows of sound are like, as one vector: timbre, harmony and rhythm statistics, in the layout ``LAYOUT``.
+"""Descriptors of a few windows of sound: one vector of timbre, harmony and rhythm statistics, ordered by ``LAYOUT``.
 
-Everything follows from one spectrogram a window. The definitions are librosa's, and the tests hold them against its
-functions; the formulas here do the same sums several times faster, since they share the spectrogram, keep time on the
-outer axis (where an FFT writes it) and call nothing that numba must compile first. Large products avoid BLAS too: its
-own threads, beside those of the encoder, made two encoder threads slower than one.
+All descriptors are computed from one spectrogram per window. The definitions are librosa's, and the tests compare them
+with its functions. The formulas here are several times faster, because they share the spectrogram, keep time on the
+outer axis (where an FFT writes it) and call no function that numba compiles first. Large products avoid BLAS, whose own
+threads, in addition to those of the encoder, made two encoder threads slower than one.
 """
 
 from collections.abc import Sequence
@@ -24,11 +24,11 @@ N_FFT = 2048
 HOP = 512
 N_MELS = 64
 MIN_SAMPLE_RATE = 16_000
-"""Hz. Below this the highest octave of the spectral contrast would be empty."""
+"""Hz. At lower rates the highest octave of the spectral contrast is empty."""
 
 
 class Block(NamedTuple):
-    """A run of values in the vector: their name, how many they are, and the constant that they were divided by."""
+    """Consecutive values of the vector: their name, their number, and the constant that they are divided by."""
 
     name: str
     size: int
@@ -41,36 +41,36 @@ LAYOUT = (
     Block("mfcc_std", 20, 5.0),
     Block("mfcc_delta_std", 20, 2.0),
     Block("contrast_mean", 7, 5.0),  # dB between peaks and valleys of each octave (Jiang et al. 2002)
-    # Brightness and noisiness, mean and standard deviation each. Hz are turned into log2(1 + Hz / 200).
+    # Brightness and noisiness, mean and standard deviation each. Hz are converted to log2(1 + Hz / 200).
     Block("centroid", 2, 0.5),
     Block("bandwidth", 2, 0.5),
     Block("rolloff", 2, 0.5),
     Block("flatness", 2, 1.0),  # log10 of geometric over arithmetic mean power
     Block("zero_crossings", 2, 0.05),  # per sample
-    # Harmony: energy of the 12 pitch classes from C up, the largest being 1, and tonal centroid (Harte et al. 2006).
+    # Harmony: energy of the 12 pitch classes from C up, scaled to a maximum of 1; tonal centroid (Harte et al. 2006).
     Block("chroma_mean", 12, 0.2),
     Block("chroma_std", 12, 0.1),
     Block("tonnetz_mean", 6, 0.05),
     # Loudness in dB below full scale: mean, standard deviation, and range from the 10th to the 95th percentile.
     Block("level", 3, 10.0),
-    # Rhythm, from the onset strength: its mean and standard deviation in dB, and onsets a second.
+    # Rhythm, from the onset strength: its mean and standard deviation in dB, and onsets per second.
     Block("onsets", 3, 1.0),
-    Block("tempo_profile", 18, 0.2),  # autocorrelation at 30 to 240 bpm, 6 bands an octave
-    Block("tempo_cycle", 8, 0.15),  # the same with octaves folded (cyclic tempogram, Grosche et al. 2010)
+    Block("tempo_profile", 18, 0.2),  # autocorrelation at 30 to 240 bpm, 6 bands per octave
+    Block("tempo_cycle", 8, 0.15),  # autocorrelation with octaves folded (cyclic tempogram, Grosche et al. 2010)
     Block("beat_ratios", 9, 0.2),  # autocorrelation at BEAT_RATIOS of the beat (Peeters 2005)
     Block("tempo", 2, 0.25),  # log2(bpm / 120), and how periodic the onsets are, 0 to 1
 )
-"""The blocks of the vector in their order. Scales bring the values of mixed music to about one unit of spread in each
-block, so that distances weigh all blocks, and every value is far inside float16."""
+"""Blocks of the vector in their order. On mixed music the scales give each block a spread of about one unit, so that
+distances weigh all blocks, and keep every value well inside the range of float16."""
 
 DIM = sum(block.size for block in LAYOUT)
 
 LAYOUT_VERSION = 1
-"""Raise it whenever the same sound would get other numbers."""
+"""Raise it whenever the descriptors of any sound change."""
 
 BEAT_RATIOS = (1 / 4, 1 / 3, 1 / 2, 2 / 3, 1, 3 / 2, 2, 3, 4)
 TEMPI = 30.0 * 2.0 ** (np.arange(3 * 48) / 48)
-"""Candidate tempi in beats a minute: three octaves from 30, 48 steps each."""
+"""Candidate tempi in beats per minute: three octaves from 30, 48 steps each."""
 COMB_TEETH = 4
 MAX_LAG_SECONDS = COMB_TEETH * 60.0 / 30.0
 
@@ -83,7 +83,7 @@ TONAL_SPACE = np.stack(
     ],
     axis=1,
 )
-"""Where each pitch class lies on the circles of fifths, minor and major thirds, shape (12, 6) (Harte et al. 2006)."""
+"""Position of each pitch class on the circles of fifths, minor and major thirds, shape (12, 6) (Harte et al. 2006)."""
 
 _TINY = np.finfo(np.float32).tiny
 _POWER_FLOOR = 1e-10
@@ -91,7 +91,7 @@ _SILENCE = -100.0
 
 
 def describe(windows: Sequence[Array], sample_rate: int) -> Array:
-    """Describe a recording by windows of it.
+    """Compute the descriptors of a recording from windows of it.
 
     Args:
         windows: at least one mono signal, float32 of shape (samples,), full scale 1. Samples are finite and below 1e10,
@@ -99,16 +99,16 @@ def describe(windows: Sequence[Array], sample_rate: int) -> Array:
         sample_rate: of the signals, in Hz; at least ``MIN_SAMPLE_RATE``.
 
     Returns:
-        float32 of shape ``(DIM,)``. Statistics are means over the windows; tempo is estimated once, from the mean
-        autocorrelation, since a mean of 70 and 140 bpm would mean nothing.
+        float32 of shape ``(DIM,)``. Statistics are means over the windows. Tempo is estimated once, from the mean
+        autocorrelation, because the mean of 70 and 140 bpm is not a meaningful tempo.
     """
     return describe_with(filter_banks(sample_rate), windows)
 
 
 def describe_with(banks: "FilterBanks", windows: Sequence[Array]) -> Array:
-    """Describe a recording, as :func:`describe` does, by the filter banks of its sample rate: librosa is not needed."""
-    described = [_describe_window(window, banks) for window in windows]
-    means = {name: np.mean([one[name] for one in described], axis=0) for name in described[0]}
+    """Compute the descriptors like :func:`describe`, with precomputed filter banks and without importing librosa."""
+    statistics = [_describe_window(window, banks) for window in windows]
+    means = {name: np.mean([window[name] for window in statistics], axis=0) for name in statistics[0]}
     blocks = {**means, **_describe_rhythm(means["autocorrelation"], banks.frame_rate)}
     vector: Array = np.concatenate([blocks[block.name] / block.scale for block in LAYOUT]).astype(np.float32)
     return vector
@@ -116,17 +116,17 @@ def describe_with(banks: "FilterBanks", windows: Sequence[Array]) -> Array:
 
 @dataclass(frozen=True)
 class FilterBanks:
-    """Everything that depends on the sample rate alone.
+    """Constants that depend only on the sample rate.
 
     Attributes:
-        frame_rate: spectra a second.
+        frame_rate: spectra per second.
         taper: Hann window, shape (N_FFT,).
         frequencies: of the spectrum's bins in kHz, shape (bins,).
         moments: powers 0, 1 and 2 of the frequencies, shape (3, bins).
-        mel: mel filters, shape (N_MELS, bins), almost all zeros.
+        mel: mel filters, sparse, shape (N_MELS, bins).
         chroma: pitch class filters for A = 440 Hz, shape (12, bins).
-        octaves: bins of each octave band of the spectral contrast, from and to.
-        tails: how many of a band's quietest and loudest bins make its valley and its peak.
+        octaves: first and last (exclusive) bin of each octave band of the spectral contrast.
+        tails: number of a band's quietest bins that form its valley, and of its loudest bins that form its peak.
     """
 
     frame_rate: float
@@ -168,20 +168,20 @@ def filter_banks(sample_rate: int) -> FilterBanks:
 
 
 def _contrast_bands(sample_rate: int) -> tuple[tuple[tuple[int, int], ...], tuple[int, ...]]:
-    """Split spectra at 200, 400 .. 6,400 Hz like ``librosa.feature.spectral_contrast``; tails are 2 % of a band."""
+    """Split spectra at 200, 400 .. 6,400 Hz, as ``librosa.feature.spectral_contrast`` does; tails are 2 % of a band."""
     edges = [0.0, *(200.0 * 2.0 ** np.arange(6)), np.inf]
     frequencies = np.fft.rfftfreq(N_FFT, 1 / sample_rate)
     octaves, tails = [], []
     for low, high in pairwise(edges):
         inside = np.flatnonzero((frequencies >= low) & (frequencies <= high))
-        first, last = max(inside[0] - 1, 0), inside[-1]  # librosa lets a band begin one bin early and end one early
+        first, last = max(inside[0] - 1, 0), inside[-1]  # librosa starts and ends each band one bin early
         tails.append(max(round(0.02 * (last - first + 1)), 1))
         octaves.append((int(first), int(last) + (high == np.inf)))
     return tuple(octaves), tuple(tails)
 
 
 def _describe_window(signal: Array, banks: FilterBanks) -> dict[str, Array]:
-    """Describe one window: its statistics by block name, and ``autocorrelation``, that of its onset strength."""
+    """Compute the statistics of one window by block name, and the ``autocorrelation`` of its onset strength."""
     frames = _frames(signal)
     power = _power(frames, banks)
     mel_db = _decibels((banks.mel @ power.T).T)
@@ -198,7 +198,7 @@ def _describe_window(signal: Array, banks: FilterBanks) -> dict[str, Array]:
 
 
 def _frames(signal: Array) -> Array:
-    """Cut whole frames, shape (frames, N_FFT), as a view; a signal shorter than one is filled up with zeros."""
+    """Return whole frames, shape (frames, N_FFT), as a view; a signal shorter than one frame is padded with zeros."""
     if len(signal) < N_FFT:
         signal = np.pad(signal, (0, N_FFT - len(signal)))
     return np.lib.stride_tricks.sliding_window_view(signal, N_FFT)[::HOP]
@@ -214,7 +214,7 @@ def _power(frames: Array, banks: FilterBanks) -> Array:
 
 
 def _decibels(power: Array) -> Array:
-    """Power in dB, with what lies 80 dB below the loudest raised to that."""
+    """Convert power to dB, with a floor of 80 dB below the maximum."""
     decibels = 10 * np.log10(np.maximum(power, _POWER_FLOOR))
     floored: Array = np.maximum(decibels, decibels.max() - 80)
     return floored
@@ -247,13 +247,18 @@ def _describe_brightness(power: Array, banks: FilterBanks) -> dict[str, Array]:
 
 
 def _octaves(kilohertz: Array) -> Array:
-    """Frequencies as the ear spaces them: octaves far above 200 Hz, linear below, and 0 for the 0 Hz of silence."""
+    """Convert kHz to a perceptual scale: octaves far above 200 Hz, linear below, and 0 for the 0 Hz of silence."""
     octaves: Array = np.log2(1 + 5 * kilohertz)
     return octaves
 
 
 def centroid_bandwidth(magnitude: Array, powers: Array) -> tuple[Array, Array]:
-    """Mean and standard deviation of each spectrum over frequency, whose powers 0 to 2 are given; both (frames,)."""
+    """Mean and standard deviation of each spectrum over frequency, both of shape (frames,).
+
+    Args:
+        magnitude: spectra, shape (frames, bins).
+        powers: powers 0, 1 and 2 of the frequencies, shape (3, bins).
+    """
     total, first, second = np.einsum("tk,pk->pt", magnitude, powers)
     total = np.maximum(total, _TINY)
     centroid = first / total
@@ -262,22 +267,22 @@ def centroid_bandwidth(magnitude: Array, powers: Array) -> tuple[Array, Array]:
 
 
 def rolloff(magnitude: Array, frequencies: Array) -> Array:
-    """Frequency below which 85 % of each spectrum lies, shape (frames,)."""
-    summed = np.cumsum(magnitude, axis=1)
-    below = (summed < 0.85 * summed[:, -1:]).sum(axis=1)
-    edges: Array = frequencies[below]
+    """Frequency below which each spectrum has 85 % of its magnitude, shape (frames,)."""
+    cumulative = np.cumsum(magnitude, axis=1)
+    bins = (cumulative < 0.85 * cumulative[:, -1:]).sum(axis=1)
+    edges: Array = frequencies[bins]
     return edges
 
 
 def log_flatness(power: Array) -> Array:
-    """Log10 of the geometric over the arithmetic mean of each spectrum, shape (frames,): 0 if flat, below for tones."""
+    """Log10 of geometric over arithmetic mean of each spectrum, shape (frames,): 0 if flat, negative for tones."""
     floored = np.maximum(power, _POWER_FLOOR)
     flatness: Array = np.log10(floored).mean(axis=1) - np.log10(floored.mean(axis=1))
     return flatness
 
 
 def spectral_contrast(magnitude: Array, banks: FilterBanks) -> Array:
-    """Decibels between the loudest and the quietest 2 % of each octave band, shape (frames, 7)."""
+    """Difference in dB between the loudest and the quietest 2 % of each octave band, shape (frames, 7)."""
     peaks, valleys = np.empty((2, len(magnitude), len(banks.octaves)), np.float32)
     for band, ((first, stop), tail) in enumerate(zip(banks.octaves, banks.tails, strict=True)):
         ordered = np.sort(magnitude[:, first:stop], axis=1)
@@ -287,7 +292,7 @@ def spectral_contrast(magnitude: Array, banks: FilterBanks) -> Array:
 
 
 def zero_crossings(signal: Array, frames: int) -> Array:
-    """Share of the samples of each frame at which the sign changes, shape (frames,)."""
+    """Share of the samples in each frame at which the sign changes, shape (frames,)."""
     negative = signal < -_POWER_FLOOR
     crossings = np.concatenate([[0], np.cumsum(negative[1:] != negative[:-1])])
     starts = np.arange(frames) * HOP
@@ -322,14 +327,14 @@ def onset_strength(mel_db: Array) -> Array:
 
 
 def _describe_onsets(onset: Array, frame_rate: float) -> Array:
-    """Mean and standard deviation of the onset strength, and how many peaks a second stand out by one deviation."""
+    """Mean and standard deviation of the onset strength, and peaks per second above the mean by one deviation."""
     inner = onset[1:-1]
     peaks = (inner > onset[:-2]) & (inner >= onset[2:]) & (inner > onset.mean() + onset.std())
     return np.array([onset.mean(), onset.std(), peaks.sum() * frame_rate / len(onset)], np.float32)
 
 
 def autocorrelation(onset: Array, lags: int) -> Array:
-    """Correlate the onset strength with itself ``0 .. lags - 1`` frames later: 1 at lag 0; all 0 if it is constant."""
+    """Correlate the onset strength with itself at ``0 .. lags - 1`` frames: 1 at lag 0; all 0 if it is constant."""
     import scipy.fft
 
     centred = onset - onset.mean()
@@ -342,7 +347,7 @@ def autocorrelation(onset: Array, lags: int) -> Array:
 
 
 def _describe_rhythm(correlation: Array, frame_rate: float) -> dict[str, npt.NDArray[np.float64]]:
-    """Tempo blocks, from the autocorrelation by lag in frames."""
+    """Compute the tempo blocks from the autocorrelation by lag in frames."""
 
     def at(beats_per_minute: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         return np.interp(60 * frame_rate / beats_per_minute, np.arange(len(correlation)), correlation)
@@ -358,7 +363,7 @@ def _describe_rhythm(correlation: Array, frame_rate: float) -> dict[str, npt.NDA
 
 
 def _tempo(comb: npt.NDArray[np.float64]) -> tuple[float, float]:
-    """Pick the tempo out of ``TEMPI`` by its comb score and a log-normal prior around 120 bpm (Ellis 2007)."""
+    """Select the tempo from ``TEMPI`` by its comb score and a log-normal prior around 120 bpm (Ellis 2007)."""
     prior = np.exp(-0.5 * np.log2(TEMPI / 120) ** 2)
-    best = np.argmax((np.maximum(comb, 0) + 1e-6) * prior)  # with no periodicity at all, the prior decides
+    best = np.argmax((np.maximum(comb, 0) + 1e-6) * prior)  # without any periodicity the prior decides
     return float(TEMPI[best]), float(comb[best])

@@ -1,4 +1,4 @@
-"""The default audio encoder: descriptors of timbre, harmony and rhythm over a few windows. It needs no weights."""
+"""The default audio encoder: descriptors of timbre, harmony and rhythm over a few windows, without weights."""
 
 import tempfile
 import time
@@ -12,14 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tracktokens.schemas.errors import TracktokensError
-from tracktokens.transforms.audio import (
-    DECODING_VERSION,
-    DecodedFile,
-    Signal,
-    WindowReader,
-    Windows,
-    read_windows,
-)
+from tracktokens.transforms.audio import DECODING_VERSION, DecodedFile, Signal, WindowReader, Windows, read_windows
 from tracktokens.transforms.encoders.audio.descriptor_features import (
     DIM,
     LAYOUT,
@@ -33,12 +26,12 @@ from tracktokens.transforms.encoders.base import Encoded, Encoder, Failure, Load
 
 @dataclass(frozen=True)
 class DescriptorEncoder(Encoder):
-    """Describes audio files by ``transforms.audio_descriptors``.
+    """Describes audio files with ``descriptor_features``.
 
     Attributes:
-        root: folder that the paths start from, local or ``scheme://...``. Moving a catalog changes no vector, so it is
-            not in the identity.
-        windows: which parts of a file are heard.
+        root: folder that audio paths are relative to, local or ``scheme://...``. It is not in the identity, because
+            moving a catalog does not change vectors.
+        windows: parts of a file that are described.
     """
 
     standardize: ClassVar[bool] = True
@@ -47,7 +40,7 @@ class DescriptorEncoder(Encoder):
     windows: Windows = field(default_factory=Windows)
 
     def identity(self) -> Mapping[str, object]:
-        """Return name, layout, decoding, windows, and the librosa series that defines the filter banks."""
+        """Return name, layout, decoding, windows, and the librosa release series, which defines the filter banks."""
         return {
             "name": "librosa-descriptors",
             "version": LAYOUT_VERSION,
@@ -70,22 +63,22 @@ class DescriptorEncoder(Encoder):
 class DescribeFile:
     """Reads and describes a file, in a decoder process.
 
-    There it waits for no other thread's GIL, and sends 150 values instead of 30 seconds of sound. It brings the filter
-    banks along, since importing librosa takes several times longer than the start of a decoder.
+    A decoder process does not share a GIL with other threads, and sends 150 values instead of 30 seconds of sound. The
+    filter banks are sent to it, because importing librosa takes several times longer than starting a decoder.
     """
 
     banks: FilterBanks
 
     def __call__(self, path: str, windows: Windows) -> list[Signal]:
-        """Return the vector of a local file, and for how many seconds it was decoded.
+        """Return the vector of a local file, and the seconds that decoding took, in an array of shape (1,).
 
         Raises:
-            AudioDecodeError: no window of it can be had, and why.
+            AudioDecodeError: the file has no usable window; the error has the reason.
         """
         start = time.monotonic()
-        heard = read_windows(path, windows)
+        signals = read_windows(path, windows)
         seconds = np.array([time.monotonic() - start], np.float32)
-        return [describe_with(self.banks, heard), seconds]
+        return [describe_with(self.banks, signals), seconds]
 
 
 class LoadedDescriptorEncoder(LoadedEncoder):
@@ -96,30 +89,30 @@ class LoadedDescriptorEncoder(LoadedEncoder):
         self._reader = WindowReader(windows, threads, decode=DescribeFile(filter_banks(windows.sample_rate)))
 
     def encode(self, inputs: pa.StringArray) -> Encoded:
-        """Describe audio files, given by their paths below the root: float32 vectors of ``DIM`` values."""
+        """Describe audio files, by their paths below the root: float32 vectors of shape (files, ``DIM``)."""
         paths = (f"{self._root}/{path}" for path in inputs.to_pylist())
-        described = [_described(read) for read in self._reader.read_all(paths)]
-        return encoded([vector for vector, _ in described], DIM, sum(seconds for _, seconds in described))
+        results = [_vector_and_seconds(decoded) for decoded in self._reader.read_all(paths)]
+        return encoded([vector for vector, _ in results], DIM, sum(seconds for _, seconds in results))
 
     def probe(self) -> bool:
         """Describe a second of noise.
 
         Raises:
-            TracktokensError: that fails.
+            TracktokensError: it cannot be described.
         """
         import soundfile as sf
 
         with tempfile.NamedTemporaryFile(prefix="noise-", suffix=".wav") as file:
             sf.write(file.name, np.random.default_rng(0).uniform(-0.5, 0.5, 44_100), 44_100)
-            vector, _ = _described(self._reader.read(file.name))
+            vector, _ = _vector_and_seconds(self._reader.read(file.name))
         if isinstance(vector, Failure):
             raise TracktokensError(f"a second of noise cannot be described: {vector.detail}")
         return True
 
 
-def _described(read: DecodedFile) -> tuple[npt.NDArray[np.float32] | Failure, float]:
-    """Return what :class:`DescribeFile` made of a file, or why there is nothing, and for how long it was decoded."""
-    if isinstance(read.windows, Failure):
-        return read.windows, read.seconds
-    vector, seconds = read.windows
+def _vector_and_seconds(decoded: DecodedFile) -> tuple[npt.NDArray[np.float32] | Failure, float]:
+    """Return the vector of :class:`DescribeFile` or the failure, and the seconds that decoding took."""
+    if isinstance(decoded.windows, Failure):
+        return decoded.windows, decoded.seconds
+    vector, seconds = decoded.windows
     return vector, float(seconds[0])

@@ -1,4 +1,4 @@
-"""Text models on this machine: where one lies, what its files hash to, and the prompts that it brings."""
+"""Text models on this machine: the folder of a model, the hash of its files, and its own prompts."""
 
 import hashlib
 import json
@@ -7,30 +7,30 @@ from pathlib import Path
 
 from tracktokens.schemas.errors import UsageError
 from tracktokens.transforms.encoders.text.minilm import packaged_minilm
-from tracktokens.transforms.encoders.weights import feed_file
+from tracktokens.transforms.encoders.weights import hash_file
 
-_UNREAD_SUFFIXES = {".md", ".onnx", ".h5", ".msgpack", ".ot", ".png", ".jpg", ".pyc"}
-_UNREAD_FOLDERS = {"onnx", "openvino", "coreml"}
+_IGNORED_SUFFIXES = {".md", ".onnx", ".h5", ".msgpack", ".ot", ".png", ".jpg", ".pyc"}
+_IGNORED_FOLDERS = {"onnx", "openvino", "coreml"}
 _CONFIG = "config_sentence_transformers.json"
-_NAME = re.compile(r"[\w.-]+")
+_PROMPT_NAME = re.compile(r"[\w.-]+")
 
 
 def model_folder(model: str | None) -> Path:
     """Find a model's folder on this machine: the packaged one, a folder, or a snapshot in the Hugging Face cache.
 
     Raises:
-        UsageError: There is none, or it holds no sentence-transformers model.
+        UsageError: The model is not on this machine, or its folder does not hold a sentence-transformers model.
     """
     if model is None:
         return Path(packaged_minilm())
     folder = Path(model).resolve() if Path(model).is_dir() else _hub_snapshot(model)
     if not any((folder / name).is_file() for name in ("modules.json", "config.json")):
-        raise UsageError(f"text model {folder}: no modules.json or config.json, so not a sentence-transformers model")
+        raise UsageError(f"text model {folder} is not a sentence-transformers model: no modules.json or config.json")
     return folder
 
 
 def _hub_snapshot(name: str) -> Path:
-    """Find the newest snapshot in the local cache; a bare name may be one of sentence-transformers' own models."""
+    """Find the newest snapshot in the local cache; a name without owner may be one of sentence-transformers' models."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
@@ -48,8 +48,8 @@ def _hub_snapshot(name: str) -> Path:
 def model_hash(folder: Path) -> str:
     """Hash the names and contents of a model's files (32 hex digits of BLAKE2b).
 
-    Files that do not change its vectors are left out: hidden files, model cards, and copies of the weights for
-    other frameworks.
+    Files that do not change its vectors are ignored: hidden files, model cards, and copies of the weights for other
+    frameworks.
     """
     paths = [path for path in folder.rglob("*") if path.is_file() and _changes_vectors(path.relative_to(folder))]
     return _hash_files(folder, paths)
@@ -57,14 +57,14 @@ def model_hash(folder: Path) -> str:
 
 def _changes_vectors(name: Path) -> bool:
     hidden = any(part.startswith(".") for part in name.parts)
-    return not (hidden or name.suffix in _UNREAD_SUFFIXES or _UNREAD_FOLDERS.intersection(name.parts))
+    return not (hidden or name.suffix in _IGNORED_SUFFIXES or _IGNORED_FOLDERS.intersection(name.parts))
 
 
 def graph_hash(folder: Path, graph: str) -> str:
-    """Hash a graph that a model's folder brings, and the files of weights beside it (32 hex digits of BLAKE2b).
+    """Hash a graph in a model's folder, and the weight files beside it (32 hex digits of BLAKE2b).
 
     Raises:
-        UsageError: There is no such file.
+        UsageError: The folder does not have this file.
     """
     path = folder / graph
     if not path.is_file():
@@ -77,42 +77,42 @@ def _hash_files(folder: Path, paths: list[Path]) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for path in sorted(paths):
         digest.update(f"{path.relative_to(folder).as_posix()}\0{path.stat().st_size}\0".encode())
-        feed_file(digest, path)
+        hash_file(digest, path)
     return digest.hexdigest()
 
 
 def choose_prompt(folder: Path, prompt: str | None) -> str | None:
-    """Find the text that is put before every piece, from what the user gave.
+    """Resolve the user's prompt to the text that precedes every chunk.
 
-    A name of one of the model's own prompts stands for that prompt. What could be a name (letters, digits, ``_``,
-    ``-`` and ``.`` alone) has to be one: before a text it would run into its first word. All else is the text itself,
-    such as ``"query: "``; the empty text is no prompt, not even one that the model would put there by itself.
+    The name of one of the model's own prompts selects that prompt. A value that looks like a name (only letters,
+    digits, ``_``, ``-`` and ``.``) must be one: as a text it would join the first word of the input. Any other value,
+    such as ``"query: "``, is the text itself. The empty text disables the model's default prompt.
 
     Args:
         folder: The model's folder.
-        prompt: What the user gave; None for nothing.
+        prompt: The user's prompt; None if not set.
 
     Returns:
-        The text; None for what the model does by itself.
+        The text; None for the model's default.
 
     Raises:
-        UsageError: The model has no prompt of this name.
+        UsageError: The model has no prompt with this name.
     """
     if prompt is None:
         return None
     prompts, default = _own_prompts(folder)
-    if prompt not in prompts and _NAME.fullmatch(prompt):
-        known = ", ".join(sorted(prompts)) or "none"
+    if prompt not in prompts and _PROMPT_NAME.fullmatch(prompt):
+        names = ", ".join(sorted(prompts)) or "none"
         raise UsageError(
-            f"--text-prompt {prompt}: the text model's own prompts are: {known}."
-            ' A text of your own ends with a space or a sign, as "query: " does'
+            f"--text-prompt {prompt}: the text model's own prompts are: {names}."
+            ' To use a text instead, end it with a space or punctuation, such as "query: "'
         )
     text = prompts.get(prompt, prompt)
     return None if text == default else text
 
 
 def _own_prompts(folder: Path) -> tuple[dict[str, str], str]:
-    """Read a model's prompts by their names, without empty ones, and the text of the one that it uses by itself."""
+    """Read a model's prompts by name, without empty ones, and the text of its default prompt."""
     path = folder / _CONFIG
     config = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     prompts = {name: text for name, text in (config.get("prompts") or {}).items() if text}

@@ -1,10 +1,10 @@
-"""Text encoder: any sentence-transformers model. Long texts are encoded in pieces and averaged, not cut off.
+"""Text encoder: any sentence-transformers model. Long texts are encoded in chunks and averaged, not truncated.
 
-How texts are cut is told in :mod:`tracktokens.transforms.encoders.text.chunking`.
+:mod:`tracktokens.transforms.encoders.text.chunking` defines the chunks.
 
-A text's vector depends on the model, the piece rule and the prompt, and on bfloat16 or int8 where that was asked for:
-they make the encoder id. It does not depend on where the model ran. On a CPU or a GPU, in any backend's float32 or
-torch's float16, vectors differ by no more than what is lost anyway when they are stored in float16.
+A text's vector depends on the model, the chunk rule and the prompt, and on bfloat16 or int8 if selected: they determine
+the encoder id. It does not depend on the device or the backend. In any backend's float32 and in torch's float16, on CPU
+and GPU, vectors differ by no more than the rounding to float16 in which they are stored.
 """
 
 import threading
@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tracktokens.schemas.errors import InvalidDataError, UsageError
+from tracktokens.schemas.errors import UsageError
 from tracktokens.schemas.tables.rejects import NOT_FINITE
 from tracktokens.transforms.encoders.base import Encoded, Encoder, Failure, LoadedEncoder, encoded
 from tracktokens.transforms.encoders.bisect import with_smaller_batches
@@ -26,7 +26,7 @@ from tracktokens.transforms.encoders.devices import CPU, CUDA, check_device_name
 from tracktokens.transforms.encoders.text.chunking import Chunker, TextChunk, mean_of_chunks, rule_identity
 from tracktokens.transforms.encoders.text.model_files import choose_prompt, graph_hash, model_folder, model_hash
 from tracktokens.transforms.encoders.text.onnx_graphs import ONNX, OPENVINO, require_packages
-from tracktokens.transforms.encoders.weights import SharedModels
+from tracktokens.transforms.encoders.weights import SharedModels, check_hash
 
 if TYPE_CHECKING:
     import torch
@@ -36,30 +36,30 @@ TORCH = "torch"
 FLOAT32, FLOAT16, BFLOAT16, INT8 = "float32", "float16", "bfloat16", "int8"
 
 PRECISIONS = {TORCH: (FLOAT32, FLOAT16, BFLOAT16), ONNX: (FLOAT32, INT8), OPENVINO: (FLOAT32, INT8)}
-"""The backends, and what each can compute in."""
+"""Precisions of each backend."""
 
 CPU_BATCH, GPU_BATCH = 1_024, 16_384
-"""Word pieces in one forward pass, padding included. More makes a CPU slower."""
+"""Word pieces per forward pass, including padding. Larger batches are slower on a CPU."""
 
-_PROBE = "a song"
-_SMALLEST = np.float32(1e-12)
-"""What a vector's length is at least taken for, as torch does it: a vector of zeros stays one."""
+_PROBE_TEXT = "a song"
+_MIN_LENGTH = np.float32(1e-12)
+"""Lower bound of the length that a vector is divided by, as in torch: a vector of zeros stays zero."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SentenceEncoder(Encoder):
-    """A sentence-transformers model by name or folder; make one with :func:`sentence_encoder`.
+    """A sentence-transformers model by name or folder; create it with :func:`sentence_encoder`.
 
     Attributes:
         model: Folder, or name in the local Hugging Face cache; None for the packaged all-MiniLM-L6-v2.
         weights: Hash of the model's files, by :func:`model_hash`.
-        prompt: Text before every piece; None for what the model puts there by itself, mostly nothing.
+        prompt: Text that precedes every chunk; None for the model's default, in most models none.
         backend: ``TORCH``, ``ONNX`` or ``OPENVINO``.
         precision: One of the backend's ``PRECISIONS``; None for float16 on CUDA, else float32.
-        graph: Graph that the model's folder brings, as a path below it; None for one that is made of the model.
-        graph_weights: Hash of that graph; None without one.
-        device: Torch device, such as ``cpu`` or ``cuda:1``; None for a GPU where there is one, else the CPU.
-        batch: Word pieces in one forward pass; None for ``CPU_BATCH`` or ``GPU_BATCH``.
+        graph: Path of a graph, relative to the model's folder; None to export one from the model.
+        graph_weights: Hash of that graph; None without ``graph``.
+        device: Torch device, such as ``cpu`` or ``cuda:1``; None for a GPU if there is one, else the CPU.
+        batch: Word pieces per forward pass; None for ``CPU_BATCH`` or ``GPU_BATCH``.
     """
 
     model: str | None
@@ -73,23 +73,23 @@ class SentenceEncoder(Encoder):
     batch: int | None = None
 
     def identity(self) -> Mapping[str, object]:
-        """Name the method, the model's files by their hash, the piece rule, and what else changes vectors.
+        """Return the method, the hash of the model's files, the chunk rule, and the options that change vectors.
 
-        The versions of torch and sentence-transformers are left out: they change vectors by rounding only.
+        The versions of torch and sentence-transformers are excluded: they change vectors by rounding only.
         """
-        rest = {
+        options = {
             "prompt": self.prompt,
             "precision": self.precision if self.precision in (BFLOAT16, INT8) else None,
             "graph": self.graph_weights,
         }
-        asked_for = {name: value for name, value in rest.items() if value is not None}
-        return {"encoder": "sentence", "weights": self.weights, "pieces": rule_identity(), **asked_for}
+        chosen = {name: value for name, value in options.items() if value is not None}
+        return {"encoder": "sentence", "weights": self.weights, "pieces": rule_identity(), **chosen}
 
     def load(self, threads: int) -> "LoadedSentenceEncoder":
-        """Load the model, or share the one that this process has loaded already.
+        """Load the model, or share the copy that this process has loaded already.
 
         Raises:
-            UsageError: The model or the device is not on this machine, or one does not go with the other.
+            UsageError: The model or the device is not on this machine, or the device does not support the precision.
             InvalidDataError: The model on this machine is not the one that the job was started with.
         """
         import torch
@@ -98,10 +98,13 @@ class SentenceEncoder(Encoder):
         device = find_device(self.device if self.backend == TORCH else CPU)
         precision = self.precision or (FLOAT16 if device.type == CUDA else FLOAT32)
         if precision == FLOAT16 and device.type == CPU:
-            raise UsageError("float16 is for GPUs, and many times slower on a CPU: take float32 or bfloat16 there")
+            raise UsageError(
+                "--text-precision float16 is many times slower on a CPU: use float32 or bfloat16, or a GPU"
+            )
         key = (self.weights, self.backend, precision, self.graph_weights, str(device))
         model = _models.get(key, lambda: _load_model(self, precision, device, threads))
-        return LoadedSentenceEncoder(model, self.prompt, self.batch or (CPU_BATCH if device.type == CPU else GPU_BATCH))
+        default_batch = CPU_BATCH if device.type == CPU else GPU_BATCH
+        return LoadedSentenceEncoder(model, self.prompt, self.batch or default_batch)
 
 
 def sentence_encoder(
@@ -117,48 +120,58 @@ def sentence_encoder(
 
     Args:
         model: A folder, or a name in the Hugging Face cache; None for the packaged all-MiniLM-L6-v2.
-        prompt: A text before every piece, such as ``"query: "``, or the name of one of the model's own prompts; see
-            :func:`choose_prompt`. Its word pieces count against the window.
+        prompt: A text that precedes every chunk, such as ``"query: "``, or the name of one of the model's own prompts;
+            see :func:`choose_prompt`. Its word pieces count against the window.
         backend: ``torch``, or ``onnx`` or ``openvino``, which are faster on a CPU. They run a graph of the model,
             exported on first use.
-        precision: What it computes in. None takes float16 on CUDA, which is about as exact as the vectors are stored,
-            and float32 elsewhere. ``bfloat16`` and ``int8`` stray further and make another encoder id; on real titles
-            2 tokens of 1,000 were others then.
-        graph: A graph that the model's folder brings, such as ``onnx/model_qint8_avx512.onnx``, in place of one that
-            is exported from it.
-        device: A torch device; None takes a GPU where there is one. Looked for when the model is loaded, since that may
-            be another machine. The onnx and openvino backends run on the CPU.
+        precision: Number format of the computation. None selects float16 on CUDA, which is about as exact as the
+            stored vectors, and float32 elsewhere. ``bfloat16`` and ``int8`` are less exact and change the encoder id;
+            on real titles they changed 2 tokens of 1,000.
+        graph: A graph in the model's folder, such as ``onnx/model_qint8_avx512.onnx``, to use instead of an exported
+            one.
+        device: A torch device; None selects a GPU if there is one. It is looked up when the model is loaded, which may
+            be on another machine. The onnx and openvino backends run on the CPU.
 
     Raises:
-        UsageError: There is no such model, prompt or graph on this machine, or the choice makes no sense.
+        UsageError: The model, prompt or graph is not on this machine, or the options contradict each other.
         InvalidDataError: The packaged model is damaged.
     """
-    _check_choice(backend, precision, graph, device)
+    _check_options(backend, precision, graph, device)
     folder = model_folder(model)
     if model is not None and Path(model).is_dir():
         model = str(folder)
     graph_weights = None if graph is None else graph_hash(folder, graph)
-    text = choose_prompt(folder, prompt)
-    return SentenceEncoder(model, model_hash(folder), text, backend, precision, graph, graph_weights, device)
+    return SentenceEncoder(
+        model=model,
+        weights=model_hash(folder),
+        prompt=choose_prompt(folder, prompt),
+        backend=backend,
+        precision=precision,
+        graph=graph,
+        graph_weights=graph_weights,
+        device=device,
+    )
 
 
-def _check_choice(backend: str, precision: str | None, graph: str | None, device: str | None) -> None:
+def _check_options(backend: str, precision: str | None, graph: str | None, device: str | None) -> None:
     if backend not in PRECISIONS:
-        raise UsageError(f"--text-backend {backend}: there are {', '.join(PRECISIONS)}")
+        raise UsageError(f"--text-backend {backend}: use one of {', '.join(PRECISIONS)}")
     if precision is not None and precision not in PRECISIONS[backend]:
-        raise UsageError(f"--text-precision {precision}: {backend} computes in {', '.join(PRECISIONS[backend])}")
-    if graph is not None and (backend == TORCH or precision is not None):
-        raise UsageError("--text-graph goes with --text-backend onnx or openvino, and has a precision of its own")
+        raise UsageError(f"--text-precision {precision}: {backend} supports {', '.join(PRECISIONS[backend])}")
+    if graph is not None and backend == TORCH:
+        raise UsageError("--text-graph requires --text-backend onnx or openvino")
+    if graph is not None and precision is not None:
+        raise UsageError("--text-graph has its own precision: omit --text-precision")
     check_device_name(device)
     if backend != TORCH and device not in (None, CPU):
-        raise UsageError(f"--device {device}: the {backend} backend runs on the CPU; on a GPU torch is as fast")
+        raise UsageError(f"--device {device}: the {backend} backend runs on the CPU only; torch is as fast on a GPU")
     require_packages(backend)
 
 
 class _SharedModel:
-    """One model in memory, for every encoder of this process that names it.
+    """One model in memory, shared by all encoders of this process that use it.
 
-    The lock is there because a fast tokenizer refuses two threads at once ("Already borrowed").
+    The lock serialises threads, because a fast tokenizer raises "Already borrowed" if two use it at once.
     """
 
     def __init__(self, transformer: "SentenceTransformer") -> None:
@@ -171,14 +184,10 @@ _models: SharedModels[_SharedModel] = SharedModels()
 
 def _load_model(encoder: SentenceEncoder, precision: str, device: "torch.device", threads: int) -> _SharedModel:
     folder = model_folder(encoder.model)
-    if (found := model_hash(folder)) != encoder.weights:
-        raise InvalidDataError(
-            f"text model {folder}: its files hash to {found}, and the job was started with {encoder.weights}."
-            " Give every worker the same model, and do not change it while a job runs"
-        )
+    check_hash(model_hash(folder), encoder.weights, f"text model {folder}")
     transformer = _load_transformer(folder, FLOAT32 if precision == INT8 else precision, device)
     if encoder.backend != TORCH:
-        _use_graph(transformer, encoder, folder, precision, threads)
+        _run_as_graph(transformer, encoder, folder, precision=precision, threads=threads)
     return _SharedModel(transformer)
 
 
@@ -195,24 +204,25 @@ def _load_transformer(folder: Path, precision: str, device: "torch.device") -> "
             raise UsageError(f"text model {folder} cannot be loaded: {first_line}") from error
 
 
-def _use_graph(
-    transformer: "SentenceTransformer", encoder: SentenceEncoder, folder: Path, precision: str, threads: int
+def _run_as_graph(
+    transformer: "SentenceTransformer", encoder: SentenceEncoder, folder: Path, *, precision: str, threads: int
 ) -> None:
-    """Let a model run as the graph that the encoder names, or one that is made of it."""
-    from tracktokens.transforms.encoders.text import graph_backend as graphs
+    """Make a model run as the encoder's graph, or as one exported from the model."""
+    from tracktokens.transforms.encoders.text.graph_backend import use_exported_graph, use_graph
 
-    require_packages(encoder.backend)
+    backend = encoder.backend
+    require_packages(backend)
     if encoder.graph is None:
-        graphs.run_exported(transformer, encoder.weights, encoder.backend, precision, threads)
-    elif graph_hash(folder, encoder.graph) == encoder.graph_weights:
-        graphs.run_given(transformer, folder / encoder.graph, encoder.backend, threads)
-    else:
-        raise InvalidDataError(f"{folder / encoder.graph} is another graph than the one that the job was started with")
+        use_exported_graph(transformer, weights=encoder.weights, backend=backend, precision=precision, threads=threads)
+        return
+    path = folder / encoder.graph
+    check_hash(graph_hash(folder, encoder.graph), encoder.graph_weights, f"the graph {path}")
+    use_graph(transformer, path, backend=backend, threads=threads)
 
 
 @contextmanager
 def _no_progress_bar() -> Iterator[None]:
-    """Keep transformers from drawing its bar ("Loading weights") over a job's own output."""
+    """Disable transformers' progress bar ("Loading weights"), which would disturb a job's own output."""
     from transformers.utils import logging as transformers_logging
 
     if not transformers_logging.is_progress_bar_enabled():
@@ -226,98 +236,104 @@ def _no_progress_bar() -> Iterator[None]:
 
 
 class LoadedSentenceEncoder(LoadedEncoder):
-    """A model in memory, and the piece rule around it."""
+    """A model in memory, with the chunk rule."""
 
     def __init__(self, model: _SharedModel, prompt: str | None, batch: int) -> None:
         self._model = model
         self._prompt = prompt
         self._batch = batch
         transformer = model.transformer
-        own_prompt = transformer.prompts.get(transformer.default_prompt_name or "") or ""
+        default_prompt = transformer.prompts.get(transformer.default_prompt_name or "") or ""
         with model.lock:
-            self._cutter = Chunker(transformer, own_prompt if prompt is None else prompt)
-        [probe] = self._probe()
-        if not np.isfinite(probe).all():
-            raise UsageError("the text model gives no finite numbers in this precision: give --text-precision float32")
-        self._dim = len(probe)
+            self._chunker = Chunker(transformer, default_prompt if prompt is None else prompt)
+        [vector] = self._encode_probe()
+        if not np.isfinite(vector).all():
+            raise UsageError("the text model overflows in this precision: give --text-precision float32")
+        self._dim = len(vector)
 
     @property
     def transformer(self) -> "SentenceTransformer":
-        """The model itself, shared by the encoders of this process that name it."""
+        """The model, shared by the encoders of this process that use it."""
         return self._model.transformer
 
     def encode(self, inputs: pa.StringArray) -> Encoded:
         """Encode texts to unit vectors, float32 of shape (texts, dim).
 
-        Equal batches give equal vectors. The same text in another batch may differ by rounding (about 1e-7), because it
-        is padded to another length.
+        Equal batches have equal vectors. In a different batch the vector of a text may differ by rounding (about 1e-7),
+        because the text is padded to a different length.
         """
-        return encoded([_checked(vector) for vector in self._vectors(inputs.to_pylist())], self._dim)
+        return encoded([_check_finite(vector) for vector in self._encode_texts(inputs.to_pylist())], self._dim)
 
     def probe(self) -> bool:
-        """Encode a text that every model can."""
-        self._probe()
+        """Encode a text that every model can encode."""
+        self._encode_probe()
         return True
 
-    def pieces(self, texts: Sequence[str]) -> list[list[TextChunk]]:
-        """Cut each text into the pieces that are encoded for it, at least one."""
+    def chunks(self, texts: Sequence[str]) -> list[list[TextChunk]]:
+        """Divide each text into the chunks that are encoded for it, at least one."""
         with self._model.lock:
-            return self._cutter.cut(texts)
+            return self._chunker.chunk(texts)
 
-    def _probe(self) -> npt.NDArray[np.float32]:
-        return self._forward([TextChunk(_PROBE, 1)])
+    def _encode_probe(self) -> npt.NDArray[np.float32]:
+        return self._forward([TextChunk(_PROBE_TEXT, 1)])
 
-    def _vectors(self, texts: list[str]) -> npt.NDArray[np.float32]:
-        """Encode texts, all their pieces in one go: the more there are, the better they are sorted by length."""
+    def _encode_texts(self, texts: list[str]) -> npt.NDArray[np.float32]:
+        """Encode texts, all their chunks together: more chunks can be sorted into batches with less padding."""
         if not texts:
             return np.zeros((0, self._dim), np.float32)
-        cuts = self.pieces(texts)
-        return mean_of_chunks(self._forward([piece for pieces in cuts for piece in pieces]), cuts)
+        chunks_per_text = self.chunks(texts)
+        vectors = self._forward([chunk for chunks in chunks_per_text for chunk in chunks])
+        return mean_of_chunks(vectors, chunks_per_text)
 
-    def _forward(self, pieces: list[TextChunk]) -> npt.NDArray[np.float32]:
-        """Run the model, in smaller batches where memory runs out: one unit vector a piece, shape (pieces, dim)."""
-        word_pieces = np.array([piece.word_pieces for piece in pieces]) + self._cutter.overhead
+    def _forward(self, chunks: list[TextChunk]) -> npt.NDArray[np.float32]:
+        """Run the model, in smaller batches if memory runs out: one unit vector per chunk, shape (chunks, dim)."""
+        lengths = np.array([chunk.word_pieces for chunk in chunks]) + self._chunker.overhead
         with self._model.lock:
-            return with_smaller_batches(lambda batch: self._run(pieces, word_pieces, batch), self._batch)
+            return with_smaller_batches(lambda batch: self._run_batches(chunks, lengths, batch), self._batch)
 
-    def _run(self, pieces: list[TextChunk], word_pieces: npt.NDArray[np.int64], batch: int) -> npt.NDArray[np.float32]:
+    def _run_batches(
+        self, chunks: list[TextChunk], lengths: npt.NDArray[np.int64], batch: int
+    ) -> npt.NDArray[np.float32]:
         order: list[int] = []
         parts: list[npt.NDArray[np.float32]] = []
-        for rows in even_batches(word_pieces, batch):
-            texts = [pieces[row].text for row in rows]
+        for rows in even_batches(lengths, batch):
+            texts = [chunks[row].text for row in rows]
             part = self._model.transformer.encode(
                 texts, prompt=self._prompt, batch_size=len(texts), show_progress_bar=False
             )
             order.extend(rows)
             parts.append(np.asarray(part, np.float32))
         vectors = np.concatenate(parts)[np.argsort(order)]
-        with np.errstate(invalid="ignore"):  # what is not finite is a failure later
-            lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-            return np.asarray(vectors / np.maximum(lengths, _SMALLEST), np.float32)
+        with np.errstate(invalid="ignore"):  # values that are not finite become failures later
+            norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+            return np.asarray(vectors / np.maximum(norms, _MIN_LENGTH), np.float32)
 
 
-def even_batches(lengths: npt.NDArray[np.int64], most: int) -> Iterator[npt.NDArray[np.int64]]:
-    """Divide texts into batches of like lengths, the longest first: if memory does not suffice, that shows at once.
+def even_batches(lengths: npt.NDArray[np.int64], max_word_pieces: int) -> Iterator[npt.NDArray[np.int64]]:
+    """Divide texts into batches of similar length, the longest first, so that memory runs out at once if at all.
 
-    sentence-transformers by itself sorts by characters and takes 32 texts at a time: on titles of all scripts, a third
-    of what it computes is padding.
+    sentence-transformers itself sorts by characters and batches 32 texts: on titles in all scripts, a third of its
+    computation is padding.
 
     Args:
         lengths: Word pieces of each text.
-        most: Word pieces in a batch, padding included; a longer text is a batch of its own.
+        max_word_pieces: Word pieces per batch, including padding; a longer text is a batch by itself.
 
     Yields:
-        Row numbers.
+        Row numbers of one batch.
+
+    >>> [rows.tolist() for rows in even_batches(np.array([3, 9, 3, 2, 4]), max_word_pieces=10)]
+    [[1], [4, 0], [2, 3]]
     """
     order = np.argsort(-lengths, kind="stable")
     start = 0
     while start < len(order):
-        stop = start + max(1, most // int(lengths[order[start]]))
+        stop = start + max(1, max_word_pieces // int(lengths[order[start]]))
         yield order[start:stop]
         start = stop
 
 
-def _checked(vector: npt.NDArray[np.float32]) -> npt.NDArray[np.float32] | Failure:
+def _check_finite(vector: npt.NDArray[np.float32]) -> npt.NDArray[np.float32] | Failure:
     if np.isfinite(vector).all():
         return vector
-    return Failure(NOT_FINITE, "the model gave values that are not finite, or only zeros")
+    return Failure(NOT_FINITE, "the model returned values that are not finite, or only zeros")

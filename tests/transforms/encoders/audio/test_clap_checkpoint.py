@@ -1,4 +1,4 @@
-"""The learned audio encoder against the real laion-clap, on random weights of its smallest model."""
+"""The learned audio encoder compared with the real laion-clap, on random weights of its smallest model."""
 
 import os
 import socket
@@ -38,7 +38,7 @@ REFERENCE = Path(__file__).parents[3] / "support" / "laion_clap_reference.py"
 
 
 def sound(seed: int, samples: int) -> np.ndarray:
-    """A chord that swells, and noise; some of it louder than full scale."""
+    """A chord of varying volume, and noise; partly louder than full scale."""
     rng = np.random.default_rng(seed)
     t = np.arange(samples) / RATE
     chord = sum(np.sin(2 * np.pi * rng.uniform(60, 6000) * t) for _ in range(4))
@@ -58,7 +58,7 @@ WINDOWS = {
 
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of what the real library left: its weights (state.pt), and its vectors of the windows (vectors.npz)."""
+    """Folder with the output of the real library: its weights (state.pt) and its vectors of the windows (vectors.npz)."""
     folder = tmp_path_factory.mktemp("clap")
     np.savez(folder / "windows.npz", **WINDOWS)
     environment = {**os.environ, "HF_HUB_CACHE": str(folder / "hub"), "HF_HUB_OFFLINE": "1"}
@@ -81,7 +81,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def checkpoint(real: Path) -> Path:
-    """A checkpoint as the published ones are: wrapped, with a prefix, a NumPy number, and position_ids."""
+    """A checkpoint like the published ones: wrapped, with a prefix, a NumPy number, and position_ids."""
     path = real / "published.pt"
     state = {f"module.{name}": value for name, value in torch.load(real / "state.pt").items()}
     state["module.text_branch.embeddings.position_ids"] = torch.arange(8)[None]
@@ -91,10 +91,10 @@ def checkpoint(real: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def loaded(checkpoint: Path, root: Path) -> LoadedClapEncoder:
-    """The encoder, loaded where no connection can be made and without laion-clap's tokenizers."""
+    """The encoder, loaded without network access and without laion-clap's tokenizers."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(socket.socket, "connect", None)
-        encoder = clap_encoder(str(root), str(checkpoint), TINY).load(2)
+        encoder = clap_encoder(str(root), checkpoint=str(checkpoint), model=TINY).load(2)
     assert "laion_clap" not in sys.modules
     return encoder
 
@@ -105,17 +105,17 @@ def encode(loaded: LoadedClapEncoder, *names: str) -> np.ndarray:
     return result.vectors
 
 
-def test_a_window_has_the_vector_that_laion_clap_gives_it(loaded: LoadedClapEncoder, real: Path) -> None:
-    theirs = np.load(real / "vectors.npz")
+def test_a_window_has_the_vector_of_laion_clap(loaded: LoadedClapEncoder, real: Path) -> None:
+    reference = np.load(real / "vectors.npz")
     ours = encode(loaded, *(f"{name}.wav" for name in WINDOWS))
-    np.testing.assert_allclose(ours, np.stack([theirs[name] for name in WINDOWS]), rtol=0, atol=1e-5)
+    np.testing.assert_allclose(ours, np.stack([reference[name] for name in WINDOWS]), rtol=0, atol=1e-5)
     gaps = [np.abs(ours[i] - ours[j]).max() for i in range(len(ours)) for j in range(i)]
-    assert min(gaps) > 1e-3  # or the line above would say nothing
+    assert min(gaps) > 1e-3  # otherwise the comparison above would prove nothing
 
 
 def test_a_long_file_has_the_mean_of_its_windows_vectors_at_unit_length(loaded: LoadedClapEncoder, real: Path) -> None:
-    theirs = np.load(real / "vectors.npz")
-    mean = np.mean([theirs[name] for name in ("ten seconds", "another", "a third")], axis=0)
+    reference = np.load(real / "vectors.npz")
+    mean = np.mean([reference[name] for name in ("ten seconds", "another", "a third")], axis=0)
     np.testing.assert_allclose(encode(loaded, "long.wav")[0], mean / np.linalg.norm(mean), rtol=0, atol=1e-5)
 
 
@@ -127,18 +127,18 @@ def test_batch_size_and_neighbours_change_a_vector_by_rounding_only(loaded: Load
 
 def test_threads_change_a_vector_by_rounding_only(loaded: LoadedClapEncoder, checkpoint: Path, root: Path) -> None:
     with threads(1):
-        one = encode(clap_encoder(str(root), str(checkpoint), TINY).load(1), "long.wav")
+        one = encode(clap_encoder(str(root), checkpoint=str(checkpoint), model=TINY).load(1), "long.wav")
     np.testing.assert_allclose(encode(loaded, "long.wav"), one, rtol=0, atol=1e-5)
 
 
 @contextmanager
 def threads(number: int) -> Iterator[None]:
-    before = torch.get_num_threads()
+    previous = torch.get_num_threads()
     yield torch.set_num_threads(number)
-    torch.set_num_threads(before)
+    torch.set_num_threads(previous)
 
 
-def test_the_time_of_its_decoders_is_told_summed_over_the_files(
+def test_the_time_of_its_decoders_is_summed_over_the_files(
     loaded: LoadedClapEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     readings = [DecodedFile([WINDOWS["three seconds"]], 0.5), DecodedFile(Failure(rejects.AUDIO_TIMEOUT, ""), 60.0)]
@@ -148,11 +148,11 @@ def test_the_time_of_its_decoders_is_told_summed_over_the_files(
     assert 0 < loaded.encode(pa.array(["three seconds.wav"])).decoding_seconds < 60
 
 
-def test_a_batch_that_takes_too_much_memory_is_halved_and_stays_so(
+def test_batches_are_smaller_from_then_on_if_memory_runs_out(
     loaded: LoadedClapEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[int] = []
-    whole = encode(loaded, "long.wav", "ten seconds.wav")
+    expected = encode(loaded, "long.wav", "ten seconds.wav")
     embed = loaded.network.embed
 
     def embed_two(windows: list[np.ndarray]) -> np.ndarray:
@@ -163,13 +163,13 @@ def test_a_batch_that_takes_too_much_memory_is_halved_and_stays_so(
 
     monkeypatch.setattr(loaded.network, "embed", embed_two)
     narrow = LoadedClapEncoder(loaded.network, loaded._root, batch_size=8, threads=1)
-    np.testing.assert_allclose(encode(narrow, "long.wav", "ten seconds.wav"), whole, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(encode(narrow, "long.wav", "ten seconds.wav"), expected, rtol=0, atol=1e-5)
     assert sizes == [4, 4, 2, 2]
     encode(narrow, "long.wav")
     assert sizes[4:] == [2, 1]
 
 
-def test_a_probe_tells_a_sound_network_from_a_broken_one(
+def test_a_probe_distinguishes_a_working_network_from_a_broken_one(
     loaded: LoadedClapEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert loaded.probe()
@@ -178,11 +178,11 @@ def test_a_probe_tells_a_sound_network_from_a_broken_one(
         loaded.probe()
 
 
-def test_a_device_that_is_not_there_is_wrong_usage(checkpoint: Path) -> None:
-    encoder = clap_encoder("audio", str(checkpoint), TINY, device="cuda:7")
+def test_a_missing_device_is_a_usage_error(checkpoint: Path) -> None:
+    encoder = clap_encoder("audio", checkpoint=str(checkpoint), model=TINY, device="cuda:7")
     with pytest.raises(UsageError, match=r"--device cuda:7: this machine has .*cpu"):
         encoder.load(1)
-    assert encoder.encoder_id == clap_encoder("audio", str(checkpoint), TINY).encoder_id
+    assert encoder.encoder_id == clap_encoder("audio", checkpoint=str(checkpoint), model=TINY).encoder_id
 
 
 def test_a_file_without_sound_is_a_failure_and_the_others_have_vectors(loaded: LoadedClapEncoder) -> None:
@@ -213,16 +213,16 @@ def test_a_checkpoint_with_and_without_wrapper_prefix_and_position_ids_is_the_sa
 def test_two_loads_give_the_same_vectors_and_share_the_model_while_one_is_held(
     loaded: LoadedClapEncoder, real: Path, checkpoint: Path, root: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert clap_encoder(str(root), str(checkpoint), TINY).load(2).network is loaded.network
-    again = clap_encoder(str(root), str(real / "state.pt"), TINY).load(2)
+    assert clap_encoder(str(root), checkpoint=str(checkpoint), model=TINY).load(2).network is loaded.network
+    again = clap_encoder(str(root), checkpoint=str(real / "state.pt"), model=TINY).load(2)
     assert capfd.readouterr() == ("", "")
     assert again.network is not loaded.network
     np.testing.assert_array_equal(encode(again, "three seconds.wav"), encode(loaded, "three seconds.wav"))
 
 
 def test_a_checkpoint_that_changes_after_the_job_began_is_refused(checkpoint: Path, root: Path) -> None:
-    with pytest.raises(InvalidDataError, match="and the job was started with 123"):
-        replace(clap_encoder(str(root), str(checkpoint), TINY), weights="123").load(1)
+    with pytest.raises(InvalidDataError, match="but the job was started with 123"):
+        replace(clap_encoder(str(root), checkpoint=str(checkpoint), model=TINY), weights="123").load(1)
 
 
 class Payload:
@@ -238,72 +238,72 @@ class Payload:
 def test_a_checkpoint_that_could_run_code_is_refused_until_it_is_trusted(real: Path, tmp_path: Path) -> None:
     path, mark = tmp_path / "unsafe.pt", tmp_path / "mark"
     torch.save({"state_dict": torch.load(real / "state.pt"), "args": Payload(mark)}, path)
-    with pytest.raises(InvalidDataError, match=r"holds more than weights .*--trust-checkpoint") as refused:
-        clap_encoder("audio", str(path), TINY)
+    with pytest.raises(InvalidDataError, match=r"contains more than weights .*--trust-checkpoint") as refused:
+        clap_encoder("audio", checkpoint=str(path), model=TINY)
     assert "\n" not in str(refused.value)
     assert not mark.exists()
-    assert clap_encoder("audio", str(path), TINY, trusted=True).model == TINY
+    assert clap_encoder("audio", checkpoint=str(path), model=TINY, trusted=True).model == TINY
     assert mark.exists()
 
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04 cut off"])
-def test_what_is_no_checkpoint_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_a_checkpoint_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "weights.pt"
     path.write_bytes(content)
-    with pytest.raises(InvalidDataError, match=r"weights\.pt is no PyTorch checkpoint, or is damaged"):
-        clap_encoder("audio", str(path), TINY)
+    with pytest.raises(InvalidDataError, match=r"weights\.pt is not a PyTorch checkpoint, or is damaged"):
+        clap_encoder("audio", checkpoint=str(path), model=TINY)
 
 
-def test_a_checkpoint_of_another_size_is_refused_before_a_job_starts(checkpoint: Path) -> None:
+def test_a_checkpoint_of_a_different_size_is_refused_before_a_job_starts(checkpoint: Path) -> None:
     with pytest.raises(InvalidDataError, match=r"does not fit HTSAT-base: audio_projection\.0\.weight is") as refused:
-        clap_encoder("audio", str(checkpoint), "HTSAT-base")
+        clap_encoder("audio", checkpoint=str(checkpoint), model="HTSAT-base")
     assert "(512, 768), not (512, 1024)" in str(refused.value)
     assert TINY in str(refused.value)
 
 
-def test_a_checkpoint_of_a_fusion_model_or_of_none_is_refused(real: Path, tmp_path: Path) -> None:
+def test_a_checkpoint_of_a_fusion_model_or_of_no_clap_is_refused(real: Path, tmp_path: Path) -> None:
     state = torch.load(real / "state.pt")
     fusion = "audio_branch.patch_embed.fusion_model.local_att.0.weight"
     torch.save({**state, fusion: torch.zeros(1)}, tmp_path / "fusion.pt")
     torch.save({"weight": torch.zeros(1)}, tmp_path / "other.pt")
     with pytest.raises(InvalidDataError, match=r"fusion_model.* is .*, not a part of it"):
-        clap_encoder("audio", str(tmp_path / "fusion.pt"), TINY)
+        clap_encoder("audio", checkpoint=str(tmp_path / "fusion.pt"), model=TINY)
     with pytest.raises(InvalidDataError, match=r"audio_projection\.0\.weight is missing"):
-        clap_encoder("audio", str(tmp_path / "other.pt"), TINY)
+        clap_encoder("audio", checkpoint=str(tmp_path / "other.pt"), model=TINY)
 
 
 def test_a_checkpoint_that_differs_elsewhere_is_refused_when_it_is_loaded(checkpoint: Path, root: Path) -> None:
-    encoder = clap_encoder(str(root), str(checkpoint), "HTSAT-tiny-win-1536")
+    encoder = clap_encoder(str(root), checkpoint=str(checkpoint), model="HTSAT-tiny-win-1536")
     with pytest.raises(InvalidDataError, match=r"does not fit HTSAT-tiny-win-1536: audio_branch\.\S+ is \(513, "):
         encoder.load(1)
 
 
-def test_a_missing_checkpoint_or_model_is_wrong_usage(tmp_path: Path, checkpoint: Path) -> None:
+def test_a_missing_checkpoint_or_model_is_a_usage_error(tmp_path: Path, checkpoint: Path) -> None:
     with pytest.raises(UsageError, match=r"none\.pt: no such file"):
-        clap_encoder("audio", str(tmp_path / "none.pt"), TINY)
-    with pytest.raises(UsageError, match=r"--clap-model HTSAT-huge: there are HTSAT-base, .*HTSAT-tiny"):
-        clap_encoder("audio", str(checkpoint), "HTSAT-huge")
+        clap_encoder("audio", checkpoint=str(tmp_path / "none.pt"), model=TINY)
+    with pytest.raises(UsageError, match=r"--clap-model HTSAT-huge: use one of HTSAT-base, .*HTSAT-tiny"):
+        clap_encoder("audio", checkpoint=str(checkpoint), model="HTSAT-huge")
     assert {"HTSAT-base", TINY, "HTSAT-large"} <= set(model_names())
 
 
-def test_the_identity_knows_the_weights_and_not_where_they_or_the_audio_lie(checkpoint: Path, tmp_path: Path) -> None:
+def test_the_identity_includes_the_weights_and_excludes_paths(checkpoint: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy.pt"
     copy.write_bytes(checkpoint.read_bytes())
-    encoder = clap_encoder("a", str(checkpoint), TINY)
-    assert encoder.encoder_id == clap_encoder("b", str(copy), TINY, trusted=True).encoder_id
+    encoder = clap_encoder("a", checkpoint=str(checkpoint), model=TINY)
+    assert encoder.encoder_id == clap_encoder("b", checkpoint=str(copy), model=TINY, trusted=True).encoder_id
     assert encoder.encoder_id != replace(encoder, weights="123").encoder_id
     assert encoder.encoder_id != replace(encoder, model="HTSAT-base").encoder_id
 
 
-def test_its_vectors_are_not_standardised_and_descriptors_are(checkpoint: Path) -> None:
-    assert not clap_encoder("a", str(checkpoint), TINY).standardize
+def test_clap_vectors_are_not_standardised_and_descriptors_are(checkpoint: Path) -> None:
+    assert not clap_encoder("a", checkpoint=str(checkpoint), model=TINY).standardize
     assert DescriptorEncoder("a").standardize
 
 
-def test_an_input_is_clipped_rounded_repeated_and_filled_up() -> None:
-    made = clap_input(np.array([2.0, -2.0, 0.5, 1e-6], np.float32).repeat(50_000))
-    assert made.shape == (SAMPLES,)
-    assert made.dtype == np.float32
+def test_an_input_is_clipped_rounded_repeated_and_padded() -> None:
+    samples = clap_input(np.array([2.0, -2.0, 0.5, 1e-6], np.float32).repeat(50_000))
+    assert samples.shape == (SAMPLES,)
+    assert samples.dtype == np.float32
     expected = np.array([1.0, -1.0, 16383 / 32767, 0.0], np.float32)
-    np.testing.assert_array_equal(made[::50_000], [*expected, *expected, 0, 0])
+    np.testing.assert_array_equal(samples[::50_000], [*expected, *expected, 0, 0])
     np.testing.assert_array_equal(clap_input(np.ones(SAMPLES + 1, np.float32)), np.ones(SAMPLES))

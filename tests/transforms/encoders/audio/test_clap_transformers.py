@@ -1,4 +1,4 @@
-"""A CLAP that transformers saved, against its own ``get_audio_features``, on a tiny model of random weights."""
+"""A CLAP that transformers saved, compared with its own ``get_audio_features``, on a tiny model of random weights."""
 
 import json
 import shutil
@@ -25,7 +25,7 @@ DIM = 24
 
 
 def sound(seed: int, samples: int) -> np.ndarray:
-    """A chord that swells, and noise."""
+    """A chord of varying volume, and noise."""
     rng = np.random.default_rng(seed)
     t = np.arange(samples) / RATE
     chord = sum(np.sin(2 * np.pi * rng.uniform(60, 6000) * t) for _ in range(4))
@@ -58,22 +58,22 @@ def save_model(folder: Path, fusion: bool = False) -> Path:
     model = ClapModel(ClapConfig(text_config=text, audio_config=audio, projection_dim=DIM)).eval()
     for parameter in model.audio_model.parameters():
         if parameter.dim() > 1:
-            parameter.data.mul_(3)  # or every sound would get nearly the same vector
+            parameter.data.mul_(3)  # otherwise every sound would have nearly the same vector
     model.save_pretrained(folder)
     ClapFeatureExtractor(truncation="fusion" if fusion else "rand_trunc").save_pretrained(folder)
     return folder
 
 
-def theirs(folder: Path, window: np.ndarray) -> np.ndarray:
-    """What transformers makes of a window that it is told is not part of something longer."""
+def reference_vector(folder: Path, window: np.ndarray) -> np.ndarray:
+    """Vector that transformers computes for a window with ``is_longer=False``."""
     features = ClapFeatureExtractor.from_pretrained(folder)(window, sampling_rate=RATE, return_tensors="pt")
     with torch.inference_mode():
-        given = (
+        output = (
             ClapModel.from_pretrained(folder)
             .eval()
             .get_audio_features(features["input_features"], is_longer=torch.tensor([[False]]))
         )
-    return getattr(given, "pooler_output", given)[0].numpy()
+    return getattr(output, "pooler_output", output)[0].numpy()
 
 
 @pytest.fixture(scope="module")
@@ -100,10 +100,10 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def loaded(folder: Path, root: Path) -> LoadedClapEncoder:
-    """The encoder, loaded where no connection can be made."""
+    """The encoder, loaded without network access."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(socket.socket, "connect", None)
-        return clap_encoder(str(root), str(folder)).load(2)
+        return clap_encoder(str(root), checkpoint=str(folder)).load(2)
 
 
 def encode(loaded: LoadedClapEncoder, *names: str) -> np.ndarray:
@@ -112,30 +112,32 @@ def encode(loaded: LoadedClapEncoder, *names: str) -> np.ndarray:
     return result.vectors
 
 
-def test_a_window_has_the_vector_that_transformers_gives_it(loaded: LoadedClapEncoder, folder: Path) -> None:
+def test_a_window_has_the_vector_of_transformers(loaded: LoadedClapEncoder, folder: Path) -> None:
     ours = encode(loaded, *(f"{name}.wav" for name in WINDOWS))
     assert ours.shape == (len(WINDOWS), DIM)
-    np.testing.assert_allclose(ours, [theirs(folder, window) for window in WINDOWS.values()], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(
+        ours, [reference_vector(folder, window) for window in WINDOWS.values()], rtol=0, atol=1e-5
+    )
     gaps = [np.abs(ours[i] - ours[j]).max() for i in range(len(ours)) for j in range(i)]
-    assert min(gaps) > 1e-3  # or the line above would say nothing
+    assert min(gaps) > 1e-3  # otherwise the comparison above would prove nothing
 
 
-def test_a_fused_model_is_told_that_windows_are_not_longer(tmp_path: Path, root: Path) -> None:
+def test_a_fused_model_treats_windows_as_not_longer(tmp_path: Path, root: Path) -> None:
     fused = save_model(tmp_path / "fused", fusion=True)
-    ours = encode(clap_encoder(str(root), str(fused)).load(2), "ten seconds.wav", "three seconds.wav")
-    expected = [theirs(fused, WINDOWS[name]) for name in ("ten seconds", "three seconds")]
+    ours = encode(clap_encoder(str(root), checkpoint=str(fused)).load(2), "ten seconds.wav", "three seconds.wav")
+    expected = [reference_vector(fused, WINDOWS[name]) for name in ("ten seconds", "three seconds")]
     np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-5)
 
 
 def test_a_long_file_has_the_mean_of_its_windows_vectors_at_unit_length(
     loaded: LoadedClapEncoder, folder: Path
 ) -> None:
-    mean = np.mean([theirs(folder, WINDOWS[name]) for name in ("ten seconds", "another", "a third")], axis=0)
+    mean = np.mean([reference_vector(folder, WINDOWS[name]) for name in ("ten seconds", "another", "a third")], axis=0)
     np.testing.assert_allclose(encode(loaded, "long.wav")[0], mean / np.linalg.norm(mean), rtol=0, atol=1e-5)
 
 
-def test_silence_has_the_vector_that_transformers_gives_it(loaded: LoadedClapEncoder, folder: Path) -> None:
-    expected = theirs(folder, np.zeros(TEN_SECONDS, np.float32))
+def test_silence_has_the_vector_of_transformers(loaded: LoadedClapEncoder, folder: Path) -> None:
+    expected = reference_vector(folder, np.zeros(TEN_SECONDS, np.float32))
     np.testing.assert_allclose(encode(loaded, "silence.wav")[0], expected, rtol=0, atol=1e-5)
     assert np.linalg.norm(expected) == pytest.approx(1)
 
@@ -146,12 +148,12 @@ def test_batch_size_and_threads_change_a_vector_by_rounding_only(loaded: LoadedC
     np.testing.assert_allclose(encode(loaded, *names), encode(one_by_one, *names), rtol=0, atol=1e-5)
 
 
-def test_two_loads_give_the_same_vectors_and_draw_nothing_on_the_terminal(
+def test_two_loads_have_the_same_vectors_and_print_nothing(
     loaded: LoadedClapEncoder, copy: Path, root: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert clap_encoder(str(root), str(copy)).load(2).network is loaded.network
+    assert clap_encoder(str(root), checkpoint=str(copy)).load(2).network is loaded.network
     (copy / "config.json").write_text((copy / "config.json").read_text() + "\n")
-    again = clap_encoder(str(root), str(copy)).load(2)
+    again = clap_encoder(str(root), checkpoint=str(copy)).load(2)
     assert again.network is not loaded.network
     np.testing.assert_array_equal(encode(again, "three seconds.wav"), encode(loaded, "three seconds.wav"))
     assert capfd.readouterr() == ("", "")
@@ -166,7 +168,7 @@ def test_a_file_without_sound_is_a_failure(loaded: LoadedClapEncoder) -> None:
     assert result.vectors.shape == (3, DIM)
 
 
-# What a folder holds.
+# Contents of a folder.
 
 
 def unpack(copy: Path) -> dict[str, torch.Tensor]:
@@ -178,15 +180,19 @@ def unpack(copy: Path) -> dict[str, torch.Tensor]:
 def test_weights_in_several_files_or_pickled_as_tensors_give_the_same_vectors(
     loaded: LoadedClapEncoder, copy: Path, root: Path
 ) -> None:
-    wanted = encode(loaded, "three seconds.wav")
+    expected = encode(loaded, "three seconds.wav")
     weights = unpack(copy)
     torch.save(weights, copy / "pytorch_model.bin")
-    np.testing.assert_array_equal(encode(clap_encoder(str(root), str(copy)).load(2), "three seconds.wav"), wanted)
-    where = {name: f"model-{number % 2}.safetensors" for number, name in enumerate(weights)}
-    for file in set(where.values()):
-        save_file({name: weights[name] for name in weights if where[name] == file}, copy / file)
-    (copy / "model.safetensors.index.json").write_text(json.dumps({"weight_map": where}))
-    np.testing.assert_array_equal(encode(clap_encoder(str(root), str(copy)).load(2), "three seconds.wav"), wanted)
+    np.testing.assert_array_equal(
+        encode(clap_encoder(str(root), checkpoint=str(copy)).load(2), "three seconds.wav"), expected
+    )
+    file_of = {name: f"model-{number % 2}.safetensors" for number, name in enumerate(weights)}
+    for file in set(file_of.values()):
+        save_file({name: weights[name] for name in weights if file_of[name] == file}, copy / file)
+    (copy / "model.safetensors.index.json").write_text(json.dumps({"weight_map": file_of}))
+    np.testing.assert_array_equal(
+        encode(clap_encoder(str(root), checkpoint=str(copy)).load(2), "three seconds.wav"), expected
+    )
 
 
 class Payload:
@@ -201,8 +207,8 @@ class Payload:
 
 def test_a_pickle_that_could_run_code_is_refused_and_not_run(copy: Path, root: Path, tmp_path: Path) -> None:
     torch.save({**unpack(copy), "args": Payload(tmp_path / "mark")}, copy / "pytorch_model.bin")
-    encoder = clap_encoder(str(root), str(copy))
-    with pytest.raises(InvalidDataError, match=r"pytorch_model\.bin is damaged, or holds more than weights"):
+    encoder = clap_encoder(str(root), checkpoint=str(copy))
+    with pytest.raises(InvalidDataError, match=r"pytorch_model\.bin is damaged, or contains more than weights"):
         encoder.load(1)
     assert not (tmp_path / "mark").exists()
 
@@ -210,70 +216,68 @@ def test_a_pickle_that_could_run_code_is_refused_and_not_run(copy: Path, root: P
 def test_a_damaged_file_of_weights_is_refused(copy: Path, root: Path) -> None:
     (copy / "model.safetensors").write_bytes(b"cut off")
     with pytest.raises(InvalidDataError, match=r"model\.safetensors is damaged"):
-        clap_encoder(str(root), str(copy)).load(1)
+        clap_encoder(str(root), checkpoint=str(copy)).load(1)
 
 
-def test_weights_that_would_leave_a_part_as_it_was_drawn_are_refused(copy: Path, root: Path) -> None:
+def test_weights_that_leave_a_part_at_its_random_values_are_refused(copy: Path, root: Path) -> None:
     weights = unpack(copy)
     del weights["audio_projection.linear1.weight"]
     save_file(weights, copy / "model.safetensors")
     with pytest.raises(InvalidDataError, match=r"audio_projection\.linear1\.weight is missing, not \(24, 64\)"):
-        clap_encoder(str(root), str(copy)).load(1)
+        clap_encoder(str(root), checkpoint=str(copy)).load(1)
 
 
 def edit(path: Path, **changes: object) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
-def test_a_model_and_an_extractor_that_do_not_go_together_are_refused(copy: Path, root: Path) -> None:
+def test_a_model_and_an_extractor_that_do_not_match_are_refused(copy: Path, root: Path) -> None:
     edit(copy / "preprocessor_config.json", truncation="fusion")
     with pytest.raises(InvalidDataError, match="do not agree on enable_fusion"):
-        clap_encoder(str(root), str(copy)).load(1)
+        clap_encoder(str(root), checkpoint=str(copy)).load(1)
 
 
-def test_a_model_of_another_kind_is_refused(copy: Path) -> None:
+def test_a_model_of_a_different_type_is_refused(copy: Path) -> None:
     edit(copy / "config.json", model_type="roberta")
     with pytest.raises(InvalidDataError, match="is a model of type roberta, not clap"):
-        clap_encoder("audio", str(copy))
+        clap_encoder("audio", checkpoint=str(copy))
 
 
 @pytest.mark.parametrize("name", ["config.json", "preprocessor_config.json"])
 def test_a_configuration_that_cannot_be_read_is_refused(copy: Path, name: str) -> None:
     (copy / name).write_text("{")
-    with pytest.raises(InvalidDataError, match=r"is no JSON|cannot be used"):
-        clap_encoder("audio", str(copy))
+    with pytest.raises(InvalidDataError, match=r"is not valid JSON|cannot be used"):
+        clap_encoder("audio", checkpoint=str(copy))
 
 
-def test_windows_that_make_no_sense_are_refused(copy: Path) -> None:
+def test_invalid_windows_are_refused(copy: Path) -> None:
     edit(copy / "preprocessor_config.json", max_length_s=0)
     with pytest.raises(InvalidDataError, match=r"cannot be used: .*windows need") as refused:
-        clap_encoder("audio", str(copy))
+        clap_encoder("audio", checkpoint=str(copy))
     assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize("name", ["config.json", "preprocessor_config.json", "model.safetensors"])
-def test_a_missing_file_is_wrong_usage(copy: Path, name: str) -> None:
+def test_a_missing_file_is_a_usage_error(copy: Path, name: str) -> None:
     (copy / name).unlink()
     with pytest.raises(UsageError, match=name.replace(".", r"\.")):
-        clap_encoder("audio", str(copy))
+        clap_encoder("audio", checkpoint=str(copy))
 
 
-def test_options_of_a_file_do_not_go_with_a_folder(folder: Path) -> None:
+def test_options_of_a_file_are_refused_for_a_folder(folder: Path) -> None:
     for options in ({"model": "HTSAT-tiny"}, {"trusted": True}):
-        with pytest.raises(UsageError, match=r"--clap-model and --trust-checkpoint go with a file"):
-            clap_encoder("audio", str(folder), **options)
+        with pytest.raises(UsageError, match=r"--clap-model and --trust-checkpoint require a checkpoint file"):
+            clap_encoder("audio", checkpoint=str(folder), **options)
 
 
-def test_the_identity_knows_weights_and_configurations_and_not_where_they_or_the_audio_lie(
-    folder: Path, copy: Path
-) -> None:
-    encoder = clap_encoder("a", str(folder))
+def test_the_identity_includes_weights_and_configurations_and_excludes_paths(folder: Path, copy: Path) -> None:
+    encoder = clap_encoder("a", checkpoint=str(folder))
     (copy / "tokenizer.json").write_text("{}")
-    assert encoder.encoder_id == clap_encoder("b", str(copy), device="cuda:3").encoder_id
+    assert encoder.encoder_id == clap_encoder("b", checkpoint=str(copy), device="cuda:3").encoder_id
     edit(copy / "preprocessor_config.json", frequency_min=50)
-    assert encoder.encoder_id != clap_encoder("a", str(copy)).encoder_id
+    assert encoder.encoder_id != clap_encoder("a", checkpoint=str(copy)).encoder_id
 
 
 def test_a_folder_that_changes_after_the_job_began_is_refused(folder: Path) -> None:
-    with pytest.raises(InvalidDataError, match="and the job was started with 123"):
-        replace(clap_encoder("a", str(folder)), weights="123").load(1)
+    with pytest.raises(InvalidDataError, match="but the job was started with 123"):
+        replace(clap_encoder("a", checkpoint=str(folder)), weights="123").load(1)

@@ -1,4 +1,4 @@
-"""Descriptors against librosa's own functions, and against sounds whose tempo and pitch are known."""
+"""Descriptors compared with librosa's own functions, and on sounds of known tempo and pitch."""
 
 import librosa
 import numpy as np
@@ -19,14 +19,14 @@ RATE = 22_050
 
 
 def block(vector: np.ndarray, name: str) -> np.ndarray:
-    """A block of the vector in its own unit."""
+    """A block of the vector in its original unit."""
     start = sum(b.size for b in LAYOUT[: [b.name for b in LAYOUT].index(name)])
-    found = next(b for b in LAYOUT if b.name == name)
-    return vector[start : start + found.size] * found.scale
+    layout = next(b for b in LAYOUT if b.name == name)
+    return vector[start : start + layout.size] * layout.scale
 
 
 def music() -> np.ndarray:
-    """Three seconds of chord, noise bursts and a fade: something in every descriptor."""
+    """Three seconds of chord, noise bursts and a fade: no descriptor is zero."""
     t = np.arange(3 * RATE) / RATE
     chord = sum(np.sin(2 * np.pi * f * t) for f in (220.0, 277.2, 329.6)) / 6
     noise = 0.3 * np.random.default_rng(1).standard_normal(len(t)) * np.exp(-20 * (t % 0.5))
@@ -133,7 +133,7 @@ def test_tempo_is_the_tempo_of_the_clicks(beats_per_minute):
     assert periodicity > 0.4
 
 
-def test_clicks_are_counted_by_the_second():
+def test_onsets_are_counted_per_second():
     assert block(describe([clicks(120)], RATE), "onsets")[2] == pytest.approx(2, abs=0.2)
 
 
@@ -149,7 +149,7 @@ def test_noise_without_a_beat_has_no_periodicity():
     assert block(describe([noise], RATE), "tempo")[1] < 0.2
 
 
-def test_windows_count_alike(signal):
+def test_windows_have_equal_weight(signal):
     one, other = describe([signal], RATE), describe([signal[::-1]], RATE)
     both = describe([signal, signal[::-1]], RATE)
     close(block(both, "mfcc_mean"), (block(one, "mfcc_mean") + block(other, "mfcc_mean")) / 2)
@@ -173,6 +173,6 @@ def test_contrast_bands_are_librosas_at_any_rate(rate):
     close(descriptor_features.spectral_contrast(spectrum.T, filter_banks(rate)), expected.T)
 
 
-def test_a_sample_rate_without_a_highest_octave_is_refused():
+def test_a_sample_rate_without_the_highest_octave_is_refused():
     with pytest.raises(ValueError, match="at least 16,000 Hz, not 8,000"):
         filter_banks(8_000)

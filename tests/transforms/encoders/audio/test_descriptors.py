@@ -19,7 +19,7 @@ RATE = 22_050
 
 
 def pad(seed: int, seconds: float = 12.0) -> np.ndarray:
-    """A sine chord that swells at 70 beats a minute."""
+    """A sine chord whose volume varies at 70 beats per minute."""
     rng = np.random.default_rng(seed)
     t = np.arange(round(seconds * RATE)) / RATE
     root = 110 * 2 ** (rng.integers(12) / 12)
@@ -29,7 +29,7 @@ def pad(seed: int, seconds: float = 12.0) -> np.ndarray:
 
 
 def percussion(seed: int, seconds: float = 12.0) -> np.ndarray:
-    """Noise bursts at 140 beats a minute."""
+    """Noise bursts at 140 beats per minute."""
     rng = np.random.default_rng(seed)
     t = np.arange(round(seconds * RATE)) / RATE
     since_beat = ((t + rng.random()) * 140 / 60) % 1 * 60 / 140
@@ -82,7 +82,7 @@ def test_each_file_gets_a_vector_or_a_failure_with_its_reason(folder):
     assert np.isfinite(result.vectors.astype(np.float16)).all()
 
 
-def test_the_time_of_its_decoders_is_told_summed_over_the_files(folder, monkeypatch):
+def test_the_time_of_its_decoders_is_summed_over_the_files(folder, monkeypatch):
     vector = np.ones(DIM, np.float32)
     readings = {
         "a": DecodedFile([vector, np.array([0.5], np.float32)], 0.75),
@@ -99,7 +99,7 @@ def test_a_vector_describes_the_windows_of_its_file(folder):
     np.testing.assert_array_equal(encode(folder, ["pad1.flac"]).vectors[0], expected)
 
 
-def test_a_probe_tells_a_sound_encoder_from_a_broken_one(folder, monkeypatch):
+def test_a_probe_distinguishes_a_working_encoder_from_a_broken_one(folder, monkeypatch):
     assert loaded(folder, 1).probe()
     broken = DecodedFile(Failure(rejects.AUDIO_CRASHED, "IndexError"))
     monkeypatch.setattr(WindowReader, "read", lambda reader, path: broken)
@@ -125,7 +125,7 @@ def test_a_file_has_the_same_vector_in_any_batch_and_with_any_threads(folder):
         np.testing.assert_array_equal(encode(folder, [name]).vectors[0], together[row])
 
 
-def test_two_genres_lie_much_further_apart_than_pieces_of_one(folder):
+def test_two_genres_are_much_further_apart_than_tracks_of_one(folder):
     pads = encode(folder, [f"pad{seed}.flac" for seed in range(4)]).vectors
     drums = encode(folder, [f"percussion{seed}.flac" for seed in range(4)]).vectors
     within = max(np.linalg.norm(group[i] - group[j]) for group in (pads, drums) for i in range(4) for j in range(i))
@@ -139,7 +139,7 @@ def test_tempo_is_in_the_vector(folder):
     assert 120 * 2**drums == pytest.approx(140, rel=0.05)
 
 
-def test_the_identity_knows_the_windows_and_not_the_root():
+def test_the_identity_includes_the_windows_and_excludes_the_root():
     encoder = DescriptorEncoder("gs://a")
     assert encoder.encoder_id == DescriptorEncoder("/b").encoder_id
     assert encoder.encoder_id != DescriptorEncoder("gs://a", Windows(seconds=5.0)).encoder_id

@@ -1,4 +1,4 @@
-"""Graphs of text models: rounded to 8 bits, cached, and run by ONNX Runtime and OpenVINO with torch's vectors."""
+"""Graphs of text models: quantized to 8 bits, cached, and run by ONNX Runtime and OpenVINO with torch's vectors."""
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -14,9 +14,9 @@ from tracktokens.transforms.encoders.text.onnx_graphs import (
     BLOCK,
     ONNX,
     OPENVINO,
-    blockwise_int8,
     cache_folder,
     cached_graph,
+    quantize_blockwise,
     require_packages,
 )
 from tracktokens.transforms.encoders.text.sentence import LoadedSentenceEncoder, sentence_encoder
@@ -55,26 +55,26 @@ def test_a_graph_gives_torchs_vectors_and_keeps_the_encoder_id(
     graph = encoder.load(threads=1)
     assert not any(type(module).__name__ == "BertModel" for module in graph.transformer.modules())
     for texts in (TEXTS, TEXTS * 30, TEXTS[:1]):  # batches of other shapes than the one that was exported
-        wanted = tiny.encode(pa.array(texts)).vectors
-        np.testing.assert_allclose(graph.encode(pa.array(texts)).vectors, wanted, atol=1e-6)
+        expected = tiny.encode(pa.array(texts)).vectors
+        np.testing.assert_allclose(graph.encode(pa.array(texts)).vectors, expected, atol=1e-6)
 
 
 def test_minilm_gives_the_same_vectors_in_every_backend(minilm: LoadedSentenceEncoder, backend: str) -> None:
     graph = sentence_encoder(backend=backend).load(threads=1)
-    wanted = minilm.encode(pa.array(REAL_TEXTS)).vectors
-    np.testing.assert_allclose(graph.encode(pa.array(REAL_TEXTS)).vectors, wanted, atol=2e-6)
+    expected = minilm.encode(pa.array(REAL_TEXTS)).vectors
+    np.testing.assert_allclose(graph.encode(pa.array(REAL_TEXTS)).vectors, expected, atol=2e-6)
 
 
-def test_int8_strays_a_little_and_makes_another_encoder_id(minilm: LoadedSentenceEncoder, backend: str) -> None:
+def test_int8_changes_vectors_slightly_and_the_encoder_id(minilm: LoadedSentenceEncoder, backend: str) -> None:
     encoder = sentence_encoder(backend=backend, precision="int8")
     assert encoder.encoder_id != sentence_encoder(backend=backend).encoder_id
-    found = encoder.load(threads=1).encode(pa.array(REAL_TEXTS)).vectors
-    cosines = (found * minilm.encode(pa.array(REAL_TEXTS)).vectors).sum(axis=1)
+    vectors = encoder.load(threads=1).encode(pa.array(REAL_TEXTS)).vectors
+    cosines = (vectors * minilm.encode(pa.array(REAL_TEXTS)).vectors).sum(axis=1)
     assert (cosines > 0.998).all()
     assert (cosines < 0.99999).all()
 
 
-def test_an_int8_vector_depends_on_nothing_else_in_its_batch(minilm: LoadedSentenceEncoder, backend: str) -> None:
+def test_an_int8_vector_does_not_depend_on_the_rest_of_its_batch(minilm: LoadedSentenceEncoder, backend: str) -> None:
     encoder = sentence_encoder(backend=backend, precision="int8").load(threads=1)
     together = encoder.encode(pa.array(REAL_TEXTS)).vectors
     alone = np.concatenate([encoder.encode(pa.array([text])).vectors for text in REAL_TEXTS])
@@ -82,7 +82,7 @@ def test_an_int8_vector_depends_on_nothing_else_in_its_batch(minilm: LoadedSente
     np.testing.assert_allclose(together, alone, atol=0.005)
 
 
-def test_a_prompt_goes_through_a_graph(tiny_model: Path, backend: str) -> None:
+def test_a_graph_uses_the_prompt(tiny_model: Path, backend: str) -> None:
     graph, torch = (
         sentence_encoder(str(tiny_model), prompt="topic", backend=kind, device="cpu").load(threads=1)
         for kind in (backend, "torch")
@@ -94,11 +94,11 @@ def test_threads_may_run_a_graph_at_the_same_time(tiny_model: Path, backend: str
     encoder = sentence_encoder(str(tiny_model), backend=backend).load(threads=1)
     expected = encoder.encode(pa.array(TEXTS)).vectors
     with ThreadPoolExecutor(4) as threads:
-        for found in threads.map(lambda _: encoder.encode(pa.array(TEXTS)).vectors, range(8)):
-            np.testing.assert_array_equal(found, expected)
+        for vectors in threads.map(lambda _: encoder.encode(pa.array(TEXTS)).vectors, range(8)):
+            np.testing.assert_array_equal(vectors, expected)
 
 
-# Graphs that a model's folder brings
+# Graphs in a model's folder
 
 
 GRAPH = "onnx/model.onnx"
@@ -106,32 +106,32 @@ GRAPH = "onnx/model.onnx"
 
 @pytest.fixture
 def own_graph(tiny_model: Path, backend: str, empty_cache: Path) -> Path:
-    """The tiny model's folder brings a graph."""
+    """A graph in the tiny model's folder."""
     sentence_encoder(str(tiny_model), backend=backend).load(threads=1)
     [exported] = empty_cache.glob("graphs/*/model.onnx")
     (tiny_model / "onnx").mkdir()
     return Path(exported.rename(tiny_model / GRAPH))
 
 
-def test_a_graph_that_the_folder_brings_is_used_and_has_its_own_encoder_id(
+def test_a_graph_in_the_folder_is_used_and_has_its_own_encoder_id(
     tiny_model: Path, tiny: LoadedSentenceEncoder, backend: str, own_graph: Path
 ) -> None:
     encoder = sentence_encoder(str(tiny_model), backend=backend, graph=GRAPH)
     assert encoder.encoder_id != sentence_encoder(str(tiny_model), backend=backend).encoder_id
-    wanted = tiny.encode(pa.array(TEXTS)).vectors
-    np.testing.assert_allclose(encoder.load(threads=1).encode(pa.array(TEXTS)).vectors, wanted, atol=1e-6)
+    expected = tiny.encode(pa.array(TEXTS)).vectors
+    np.testing.assert_allclose(encoder.load(threads=1).encode(pa.array(TEXTS)).vectors, expected, atol=1e-6)
 
 
 def test_a_graph_that_changed_since_the_job_started_is_refused(tiny_model: Path, backend: str, own_graph: Path) -> None:
     encoder = sentence_encoder(str(tiny_model), backend=backend, graph=GRAPH)
     own_graph.write_bytes(own_graph.read_bytes()[:-1])
-    with pytest.raises(InvalidDataError, match="another graph than the one that the job was started with"):
+    with pytest.raises(InvalidDataError, match=r"the graph .*model\.onnx hashes to \w+, but the job was started with"):
         encoder.load(threads=1)
 
 
-def test_what_is_no_graph_is_a_usage_error(tiny_model: Path, backend: str) -> None:
+def test_a_file_that_is_not_a_graph_is_a_usage_error(tiny_model: Path, backend: str) -> None:
     (tiny_model / "broken.onnx").write_bytes(b"no graph")
-    with pytest.raises(UsageError, match=rf"broken\.onnx does not run in {backend}.*use the torch backend"):
+    with pytest.raises(UsageError, match=rf"broken\.onnx does not run in {backend}.*use --text-backend torch"):
         sentence_encoder(str(tiny_model), backend=backend, graph="broken.onnx").load(threads=1)
 
 
@@ -142,11 +142,11 @@ def test_the_graph_of_another_model_is_a_usage_error(tiny_model: Path, backend: 
     assert own_graph.is_file()
     torch.manual_seed(1)
     BertModel(BertModel.from_pretrained(tiny_model).config).save_pretrained(tiny_model)
-    with pytest.raises(UsageError, match="gives vectors that are not the text model's own"):
+    with pytest.raises(UsageError, match="its vectors differ from the text model's own"):
         sentence_encoder(str(tiny_model), backend=backend, graph=GRAPH).load(threads=1)
 
 
-def test_a_model_that_is_no_transformer_is_a_usage_error(tmp_path: Path, backend: str) -> None:
+def test_a_model_without_a_transformer_is_a_usage_error(tmp_path: Path, backend: str) -> None:
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.models import StaticEmbedding
     from tokenizers import Tokenizer, models, pre_tokenizers
@@ -154,7 +154,7 @@ def test_a_model_that_is_no_transformer_is_a_usage_error(tmp_path: Path, backend
     tokenizer = Tokenizer(models.WordLevel({"a": 0, "?": 1}, unk_token="?"))  # noqa: S106
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     SentenceTransformer(modules=[StaticEmbedding(tokenizer, embedding_dim=4)], device="cpu").save(str(tmp_path))
-    with pytest.raises(UsageError, match="begins with a StaticEmbedding, no transformer: use the torch backend"):
+    with pytest.raises(UsageError, match="begins with a StaticEmbedding, not a transformer: use --text-backend torch"):
         sentence_encoder(str(tmp_path), backend=backend).load(threads=1)
     assert sentence_encoder(str(tmp_path), device="cpu").load(1).encode(pa.array(["a a"])).vectors.shape == (1, 4)
 
@@ -169,7 +169,7 @@ def test_a_missing_package_names_what_to_install(kind: str, package: str, monkey
         require_packages(kind)
 
 
-def test_openvino_reports_nothing_to_its_makers(tiny_model: Path) -> None:
+def test_openvino_sends_no_telemetry(tiny_model: Path) -> None:
     if find_spec("openvino") is None:
         pytest.skip("openvino is not installed")
     sentence_encoder(str(tiny_model), backend=OPENVINO).load(threads=1)
@@ -182,7 +182,7 @@ def test_openvino_reports_nothing_to_its_makers(tiny_model: Path) -> None:
 def test_weights_are_rounded_to_half_a_step_of_their_block() -> None:
     weights = np.random.default_rng(0).normal(size=(BLOCK + 5, 3)).astype(np.float32)
     weights[:, 2] = 0
-    rounded, scales = blockwise_int8(weights)
+    rounded, scales = quantize_blockwise(weights)
     assert rounded.shape == (3, 2, BLOCK)
     assert scales.shape == (3, 2)
     back = ((rounded.astype(np.float32) - 128) * scales[..., None]).reshape(3, -1).T
@@ -201,13 +201,13 @@ def test_a_graph_is_exported_once(tiny_model: Path, backend: str, empty_cache: P
     encoder = sentence_encoder(str(tiny_model), backend=backend, precision="int8")
     encoder.load(threads=1)
     graphs = {path: path.stat().st_mtime_ns for path in empty_cache.glob("graphs/*/model.onnx")}
-    assert len(graphs) == 2  # float32, and int8 made of it
+    assert len(graphs) == 2  # float32, and int8 derived from it
     encoder.load(threads=1)
     assert {path: path.stat().st_mtime_ns for path in empty_cache.glob("graphs/*/model.onnx")} == graphs
-    assert len(list((empty_cache / "graphs").iterdir())) == 2  # nothing half done is left
+    assert len(list((empty_cache / "graphs").iterdir())) == 2  # no partial graph is left
 
 
-def test_of_two_that_write_a_graph_the_first_counts(empty_cache: Path) -> None:
+def test_of_two_processes_that_write_a_graph_the_first_wins(empty_cache: Path) -> None:
     def slow(target: Path) -> None:
         cached_graph("name", lambda first: first.write_text("first"))  # another process meanwhile
         target.write_text("second")
@@ -231,11 +231,11 @@ def test_a_graph_that_could_not_be_written_leaves_nothing(empty_cache: Path) -> 
 def test_a_cache_that_cannot_be_written_is_a_usage_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("TRACKTOKENS_CACHE", str(tmp_path / "file"))
-    with pytest.raises(UsageError, match=r"graphs cannot be kept in .*: set TRACKTOKENS_CACHE"):
+    with pytest.raises(UsageError, match=r"graphs cannot be cached in .*: set TRACKTOKENS_CACHE"):
         cached_graph("name", lambda target: None)
 
 
-def test_the_cache_is_the_users_own_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_is_the_users_own_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TRACKTOKENS_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", "/caches")
     assert cache_folder() == Path("/caches/tracktokens")

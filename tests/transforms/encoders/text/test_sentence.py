@@ -42,16 +42,16 @@ def test_a_text_that_fits_gets_the_vector_of_the_model_itself(minilm: LoadedSent
     np.testing.assert_allclose(ours.vectors, plain, atol=1e-6)
 
 
-def test_a_long_text_is_the_mean_of_its_pieces_weighted_by_their_length(minilm: LoadedSentenceEncoder) -> None:
-    # One word piece a word; 254 fit into MiniLM's window, so each line is a piece of its own.
+def test_a_long_text_is_the_mean_of_its_chunks_weighted_by_their_length(minilm: LoadedSentenceEncoder) -> None:
+    # One word piece per word; 254 fit into MiniLM's window, so each line is a chunk by itself.
     lines = ["love " * 200, "war " * 250, "night " * 60]
     first, second, third = minilm.encode(pa.array(lines)).vectors.astype(np.float64)
     [whole] = minilm.encode(pa.array(["\n".join(lines)])).vectors
     np.testing.assert_allclose(whole, unit(200 * first + 250 * second + 60 * third), atol=1e-6)
 
 
-def test_what_comes_after_the_window_counts(minilm: LoadedSentenceEncoder) -> None:
-    verse = "love and rain and streets " * 60  # 300 word pieces, more than the model reads by itself
+def test_text_after_the_window_changes_the_vector(minilm: LoadedSentenceEncoder) -> None:
+    verse = "love and rain and streets " * 60  # 300 word pieces, more than the model's window
     texts = [verse + "quiet candle light " * 40, verse + "thrash metal war " * 40]
     plain = minilm.transformer.encode(texts)
     np.testing.assert_allclose(plain[0], plain[1], atol=1e-6)
@@ -59,7 +59,7 @@ def test_what_comes_after_the_window_counts(minilm: LoadedSentenceEncoder) -> No
     assert float(quiet @ loud) < 0.97
 
 
-def test_texts_of_one_meaning_are_nearer_than_others(minilm: LoadedSentenceEncoder) -> None:
+def test_texts_of_similar_meaning_are_nearer_than_others(minilm: LoadedSentenceEncoder) -> None:
     vectors = minilm.encode(pa.array(["sad piano ballad", "a slow melancholic song at the piano", "tax law"])).vectors
     assert vectors[0] @ vectors[1] > vectors[0] @ vectors[2] + 0.2
 
@@ -83,8 +83,8 @@ def test_threads_may_encode_at_the_same_time(tiny: LoadedSentenceEncoder) -> Non
     texts = pa.array(["a b c d a b c d a b c", "songs"] * 10)
     expected = tiny.encode(texts).vectors
     with ThreadPoolExecutor(4) as threads:
-        for found in threads.map(lambda _: tiny.encode(texts).vectors, range(8)):
-            np.testing.assert_array_equal(found, expected)
+        for result in threads.map(lambda _: tiny.encode(texts).vectors, range(8)):
+            np.testing.assert_array_equal(result, expected)
 
 
 MULTILINGUAL = [
@@ -100,19 +100,19 @@ MULTILINGUAL = [
 def test_texts_in_every_script_get_the_vector_of_the_model_itself(minilm: LoadedSentenceEncoder) -> None:
     plain = np.stack([minilm.transformer.encode(text) for text in MULTILINGUAL])
     np.testing.assert_allclose(minilm.encode(pa.array(MULTILINGUAL)).vectors, plain, atol=1e-6)
-    assert [piece.text for [piece] in minilm.pieces(MULTILINGUAL)] == MULTILINGUAL
+    assert [chunk.text for [chunk] in minilm.chunks(MULTILINGUAL)] == MULTILINGUAL
 
 
 def test_a_long_text_in_any_script_loses_no_character(tiny: LoadedSentenceEncoder) -> None:
-    [pieces] = tiny.pieces([text := " ".join(MULTILINGUAL)])
-    assert len(pieces) > len(MULTILINGUAL)
-    assert "".join("".join(piece.text for piece in pieces).split()) == "".join(text.split())
+    [chunks] = tiny.chunks([text := " ".join(MULTILINGUAL)])
+    assert len(chunks) > len(MULTILINGUAL)
+    assert "".join("".join(chunk.text for chunk in chunks).split()) == "".join(text.split())
 
 
 # Prompts
 
 
-def test_a_prompt_changes_vectors_as_the_model_does_it_itself(minilm: LoadedSentenceEncoder) -> None:
+def test_a_prompt_changes_vectors_as_in_the_model_itself(minilm: LoadedSentenceEncoder) -> None:
     texts = ["sad piano ballad", "tax law", *MULTILINGUAL]
     plain = minilm.transformer.encode(texts, prompt="genre: ")
     ours = sentence_encoder(prompt="genre: ", device="cpu").load(threads=1)
@@ -121,7 +121,7 @@ def test_a_prompt_changes_vectors_as_the_model_does_it_itself(minilm: LoadedSent
     assert np.abs(plain - minilm.encode(pa.array(texts)).vectors).max() > 0.01
 
 
-def test_a_long_text_has_its_prompt_before_every_piece(minilm: LoadedSentenceEncoder) -> None:
+def test_a_long_text_has_its_prompt_before_every_chunk(minilm: LoadedSentenceEncoder) -> None:
     # "genre: " is two word pieces, so 252 of MiniLM's 254 are left for each line.
     lines = ["love " * 252, "war " * 200]
     first, second = minilm.transformer.encode(lines, prompt="genre: ").astype(np.float64)
@@ -130,7 +130,7 @@ def test_a_long_text_has_its_prompt_before_every_piece(minilm: LoadedSentenceEnc
     np.testing.assert_allclose(whole, unit(252 * first + 200 * second), atol=1e-6)
 
 
-def test_a_prompt_is_a_name_of_the_models_own_or_else_a_text(tiny_model: Path) -> None:
+def test_a_prompt_is_the_name_of_a_prompt_of_the_model_or_a_text(tiny_model: Path) -> None:
     assert choose_prompt(tiny_model, "topic") == "a b "
     assert choose_prompt(tiny_model, "topic: ") == "topic: "
     assert choose_prompt(tiny_model, "歌词：") == "歌词："
@@ -138,7 +138,7 @@ def test_a_prompt_is_a_name_of_the_models_own_or_else_a_text(tiny_model: Path) -
 
 
 @pytest.mark.parametrize("name", ["query", "empty", "s2p_query", "v1.5-query"])
-def test_what_could_be_a_name_and_is_none_is_a_usage_error(name: str, tiny_model: Path) -> None:
+def test_an_unknown_prompt_name_is_a_usage_error(name: str, tiny_model: Path) -> None:
     with pytest.raises(UsageError, match=f"--text-prompt {name}: the text model's own prompts are: topic"):
         sentence_encoder(str(tiny_model), prompt=name)
 
@@ -148,22 +148,22 @@ def set_default_prompt(model: Path, name: str) -> None:
     config.write_text(json.dumps({**json.loads(config.read_text()), "default_prompt_name": name}))
 
 
-def test_a_model_with_a_prompt_of_its_own_uses_it_unless_told_otherwise(tiny_model: Path) -> None:
+def test_a_model_uses_its_default_prompt_unless_it_is_overridden(tiny_model: Path) -> None:
     set_default_prompt(tiny_model, "topic")
     own, none = (sentence_encoder(str(tiny_model), prompt=prompt, device="cpu") for prompt in (None, ""))
     plain = own.load(1).transformer
     for encoder, prompt in ((own, "a b "), (none, "")):
-        wanted = plain.encode(["c d", "song"], prompt=prompt, normalize_embeddings=True)
-        np.testing.assert_allclose(encoder.load(1).encode(pa.array(["c d", "song"])).vectors, wanted, atol=1e-6)
-    assert len(own.load(1).pieces(["a b c d a b"])[0]) == 2  # of 6 word pieces 4 fit beside the prompt
-    assert len(none.load(1).pieces(["a b c d a b"])[0]) == 1
+        expected = plain.encode(["c d", "song"], prompt=prompt, normalize_embeddings=True)
+        np.testing.assert_allclose(encoder.load(1).encode(pa.array(["c d", "song"])).vectors, expected, atol=1e-6)
+    assert len(own.load(1).chunks(["a b c d a b"])[0]) == 2  # of 6 word pieces 4 fit beside the prompt
+    assert len(none.load(1).chunks(["a b c d a b"])[0]) == 1
 
 
 def test_the_encoder_id_follows_the_prompt_that_is_used(tiny_model: Path) -> None:
     def id_with(prompt: str | None) -> str:
         return sentence_encoder(str(tiny_model), prompt=prompt).encoder_id
 
-    assert id_with(None) == id_with("")  # this model has none by itself
+    assert id_with(None) == id_with("")  # this model has no default prompt
     assert id_with("topic") == id_with("a b ") != id_with("a ") != id_with(None)
     set_default_prompt(tiny_model, "topic")
     assert id_with(None) == id_with("topic") != id_with("")
@@ -172,16 +172,16 @@ def test_the_encoder_id_follows_the_prompt_that_is_used(tiny_model: Path) -> Non
 # Precision and device
 
 
-def test_bfloat16_strays_a_little_and_makes_another_encoder_id(minilm: LoadedSentenceEncoder) -> None:
+def test_bfloat16_changes_vectors_slightly_and_the_encoder_id(minilm: LoadedSentenceEncoder) -> None:
     import torch
 
     encoder = sentence_encoder(precision="bfloat16", device="cpu")
     loaded = encoder.load(threads=1)
     assert loaded.transformer.dtype == torch.bfloat16
-    found, exact = (side.encode(pa.array(MULTILINGUAL)).vectors for side in (loaded, minilm))
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-6)
-    assert 1e-4 < np.abs(found - exact).max() < 0.02
+    result, exact = (side.encode(pa.array(MULTILINGUAL)).vectors for side in (loaded, minilm))
+    assert result.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(result, axis=1), 1, atol=1e-6)
+    assert 1e-4 < np.abs(result - exact).max() < 0.02
     assert encoder.encoder_id != sentence_encoder().encoder_id
 
 
@@ -194,13 +194,11 @@ def test_weights_saved_in_half_precision_are_computed_with_in_float32(tiny_model
 
 
 def test_float16_on_a_cpu_is_a_usage_error(tiny_model: Path) -> None:
-    with pytest.raises(UsageError, match="float16 is for GPUs"):
+    with pytest.raises(UsageError, match="--text-precision float16 is many times slower on a CPU"):
         sentence_encoder(str(tiny_model), precision="float16", device="cpu").load(threads=1)
 
 
-def test_on_cuda_float16_and_larger_batches_are_taken_unless_told_otherwise(
-    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_on_cuda_the_default_is_float16_and_larger_batches(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
     on_cpu = sentence_encoder(str(tiny_model), device="cpu").load(threads=1).transformer
@@ -247,23 +245,23 @@ def test_a_device_is_looked_for_where_the_model_is_loaded(tiny_model: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("choice", "problem"),
+    ("options", "problem"),
     [
-        ({"device": "gpu"}, "devices are named cpu, cuda"),
-        ({"backend": "tensorflow"}, "--text-backend tensorflow: there are torch, onnx, openvino"),
-        ({"precision": "int8"}, "--text-precision int8: torch computes in float32, float16, bfloat16"),
-        ({"backend": "onnx", "precision": "float16"}, "onnx computes in float32, int8"),
+        ({"device": "gpu"}, "--device gpu: use cpu, cuda"),
+        ({"backend": "tensorflow"}, "--text-backend tensorflow: use one of torch, onnx, openvino"),
+        ({"precision": "int8"}, "--text-precision int8: torch supports float32, float16, bfloat16"),
+        ({"backend": "onnx", "precision": "float16"}, "onnx supports float32, int8"),
         ({"backend": "openvino", "device": "cuda"}, "the openvino backend runs on the CPU"),
-        ({"graph": "onnx/model.onnx"}, "--text-graph goes with --text-backend onnx or openvino"),
-        ({"backend": "onnx", "graph": "a.onnx", "precision": "int8"}, "has a precision of its own"),
+        ({"graph": "onnx/model.onnx"}, "--text-graph requires --text-backend onnx or openvino"),
+        ({"backend": "onnx", "graph": "a.onnx", "precision": "int8"}, "--text-graph has its own precision"),
     ],
 )
-def test_choices_that_make_no_sense_are_usage_errors(choice: dict[str, str], problem: str, tiny_model: Path) -> None:
+def test_contradictory_options_are_usage_errors(options: dict[str, str], problem: str, tiny_model: Path) -> None:
     with pytest.raises(UsageError, match=problem):
-        sentence_encoder(str(tiny_model), **choice)
+        sentence_encoder(str(tiny_model), **options)
 
 
-def test_stores_that_exist_keep_their_vectors() -> None:
+def test_existing_stores_keep_their_vectors() -> None:
     # The id under which the first release stored MiniLM's vectors.
     assert sentence_encoder().encoder_id == "2c665209ba52"
     assert sentence_encoder(device="cuda", precision="float16").encoder_id == "2c665209ba52"
@@ -272,9 +270,9 @@ def test_stores_that_exist_keep_their_vectors() -> None:
 # Batches
 
 
-def test_batches_hold_like_lengths_longest_first_within_the_budget() -> None:
+def test_batches_hold_similar_lengths_longest_first_within_the_budget() -> None:
     lengths = np.array([3, 9, 3, 2, 4, 12, 2])
-    batches = [rows.tolist() for rows in even_batches(lengths, most=10)]
+    batches = [rows.tolist() for rows in even_batches(lengths, max_word_pieces=10)]
     # 12 is too long for any budget; 9 alone; 4, 3 padded to 8; 3, 2, 2 padded to 9
     assert batches == [[5], [1], [4, 0], [2, 3, 6]]
 
@@ -284,11 +282,11 @@ def test_batches_of_any_size_give_the_same_vectors(tiny_model: Path) -> None:
     encoder = sentence_encoder(str(tiny_model), device="cpu")
     expected = encoder.load(threads=1).encode(texts).vectors
     for batch in (1, 16, 100_000):
-        found = replace(encoder, batch=batch).load(threads=1).encode(texts).vectors
-        np.testing.assert_allclose(found, expected, atol=1e-6)
+        result = replace(encoder, batch=batch).load(threads=1).encode(texts).vectors
+        np.testing.assert_allclose(result, expected, atol=1e-6)
 
 
-def test_out_of_memory_goes_on_with_smaller_batches(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_out_of_memory_continues_with_smaller_batches(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
     encoder = replace(sentence_encoder(str(tiny_model), device="cpu"), batch=64).load(threads=1)
@@ -304,10 +302,10 @@ def test_out_of_memory_goes_on_with_smaller_batches(tiny_model: Path, monkeypatc
         return real(batch, **settings)
 
     monkeypatch.setattr(encoder.transformer, "encode", encode)
-    found = encoder.encode(texts)
-    assert not found.failures
+    result = encoder.encode(texts)
+    assert not result.failures
     assert sizes[0] > 4 >= sizes[-1]
-    np.testing.assert_allclose(found.vectors, expected, atol=1e-6)
+    np.testing.assert_allclose(result.vectors, expected, atol=1e-6)
 
 
 # Failures
@@ -315,7 +313,7 @@ def test_out_of_memory_goes_on_with_smaller_batches(tiny_model: Path, monkeypatc
 
 @pytest.fixture
 def spoil(tiny: LoadedSentenceEncoder, monkeypatch: pytest.MonkeyPatch) -> Spoil:
-    """Run every text past a function first, which may raise; its result multiplies the text's vector."""
+    """Call a function for every text first, which may raise; multiply the text's vector by its result."""
 
     def with_effect(effect: Callable[[str], float]) -> None:
         transformer = tiny.transformer
@@ -339,19 +337,19 @@ def refuse(word: str, error: Exception) -> Callable[[str], float]:
     return effect
 
 
-def test_a_text_at_which_the_model_raises_fails_alone(tiny: LoadedSentenceEncoder, spoil: Spoil) -> None:
+def test_only_texts_at_which_the_model_raises_fail(tiny: LoadedSentenceEncoder, spoil: Spoil) -> None:
     texts = ["a", "b", "c", "a b", "d", "b c"]
     whole = tiny.encode(pa.array(texts)).vectors
     spoil(refuse("b", IndexError("no such position")))
-    found = encode_by_bisection(tiny, pa.array(texts))
-    assert sorted(found.failures) == [1, 3, 5]
-    assert {failure.reason for failure in found.failures.values()} == {ENCODER_FAILED}
-    assert found.failures[1].detail == "IndexError('no such position')"
-    np.testing.assert_array_equal(found.vectors[[1, 3, 5]], 0)
-    np.testing.assert_allclose(found.vectors[[0, 2, 4]], whole[[0, 2, 4]], atol=1e-6)
+    result = encode_by_bisection(tiny, pa.array(texts))
+    assert sorted(result.failures) == [1, 3, 5]
+    assert {failure.reason for failure in result.failures.values()} == {ENCODER_FAILED}
+    assert result.failures[1].detail == "IndexError('no such position')"
+    np.testing.assert_array_equal(result.vectors[[1, 3, 5]], 0)
+    np.testing.assert_allclose(result.vectors[[0, 2, 4]], whole[[0, 2, 4]], atol=1e-6)
 
 
-def test_a_model_that_always_raises_is_an_error_and_no_failure(tiny: LoadedSentenceEncoder, spoil: Spoil) -> None:
+def test_a_model_that_always_raises_is_an_error_and_not_a_failure(tiny: LoadedSentenceEncoder, spoil: Spoil) -> None:
     spoil(refuse("", RuntimeError("device lost")))
     with pytest.raises(RuntimeError, match="device lost"):
         encode_by_bisection(tiny, pa.array(["a", "b", "c"]))
@@ -359,12 +357,12 @@ def test_a_model_that_always_raises_is_an_error_and_no_failure(tiny: LoadedSente
 
 def test_vectors_that_are_not_finite_or_zero_are_failures(tiny: LoadedSentenceEncoder, spoil: Spoil) -> None:
     spoil(lambda text: {"b": np.nan, "c": np.inf, "d": 0.0}.get(text, 1.0))
-    found = tiny.encode(pa.array(["a", "b", "c", "d", "a b"]))
-    assert {row: failure.reason for row, failure in found.failures.items()} == dict.fromkeys((1, 2, 3), NOT_FINITE)
-    assert np.isfinite(found.vectors).all()
+    result = tiny.encode(pa.array(["a", "b", "c", "d", "a b"]))
+    assert {row: failure.reason for row, failure in result.failures.items()} == dict.fromkeys((1, 2, 3), NOT_FINITE)
+    assert np.isfinite(result.vectors).all()
 
 
-# The description, and finding the model
+# The description, and the search for the model
 
 
 def test_the_encoder_id_follows_the_weights_and_not_the_model_card(tiny_model: Path) -> None:
@@ -380,7 +378,7 @@ def test_the_encoder_id_follows_the_weights_and_not_the_model_card(tiny_model: P
     assert sentence_encoder(str(tiny_model)).encoder_id != before
 
 
-def test_the_encoder_id_leaves_out_where_the_model_lies_and_how_it_runs(tiny_model: Path, tmp_path: Path) -> None:
+def test_the_encoder_id_excludes_the_models_location_and_how_it_runs(tiny_model: Path, tmp_path: Path) -> None:
     encoder = sentence_encoder(str(tiny_model))
     moved = tiny_model.rename(tmp_path / "elsewhere")
     again = replace(sentence_encoder(str(moved), device="cpu", precision="float32"), batch=7)
@@ -426,7 +424,7 @@ def test_a_model_that_changed_since_the_job_started_is_refused(tiny_model: Path)
         encoder.load(1)
 
 
-def test_a_relative_folder_is_remembered_in_full(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_relative_folder_is_stored_as_an_absolute_path(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tiny_model.parent)
     assert sentence_encoder("tiny").model == str(tiny_model.resolve())
 
@@ -456,7 +454,7 @@ def test_a_hub_name_is_found_in_the_local_cache(
 
 
 @pytest.mark.parametrize("name", ["nobody/nothing", "nothing", "/no/such/folder", "not a name?"])
-def test_a_model_that_is_nowhere_is_a_usage_error(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_model_is_a_usage_error(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache_as_hub(monkeypatch, tmp_path)
     with pytest.raises(UsageError, match="neither a folder nor in the local Hugging Face cache"):
         sentence_encoder(name)
@@ -483,7 +481,7 @@ def test_a_package_with_other_weights_is_refused(tmp_path: Path, monkeypatch: py
 def test_describing_an_encoder_loads_no_heavy_library() -> None:
     script = (
         "import sys, tracktokens.transforms.encoders.text.sentence as s;"
-        "s.SentenceEncoder(None, 'x').encoder_id;"
+        "s.SentenceEncoder(model=None, weights='x').encoder_id;"
         "sys.exit(bool({'torch', 'transformers', 'sentence_transformers', 'huggingface_hub'} & set(sys.modules)))"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
