@@ -24,7 +24,7 @@ def write_tiny_model(folder: Path) -> None:
     tokenizer.normalizer = normalizers.BertNormalizer()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
-    tokenizer.enable_padding(length=5)  # MiniLM's brings such settings, too: nothing may depend on them
+    tokenizer.enable_padding(length=5)  # MiniLM's tokenizer has such settings too: nothing may depend on them
     tokenizer.enable_truncation(3)
     special = {"unk_token": "[UNK]", "pad_token": "[PAD]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special).save_pretrained(folder)

@@ -31,7 +31,7 @@ TIGHT = DecodeLimits(seconds=1.0, memory=1 << 28)
 
 @pytest.fixture
 def hostile():
-    """A decoder that the decoder processes can import: they get this process's search path."""
+    """A decoder that the decoder processes can import too: they share this process's search path."""
     return decode
 
 

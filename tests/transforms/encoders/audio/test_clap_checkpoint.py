@@ -58,7 +58,7 @@ WINDOWS = {
 
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of what the real library made: its weights (state.pt) and its vectors of the windows (vectors.npz)."""
+    """Folder with the output of the real library: its weights (state.pt) and the windows' vectors (vectors.npz)."""
     folder = tmp_path_factory.mktemp("clap")
     np.savez(folder / "windows.npz", **WINDOWS)
     environment = {**os.environ, "HF_HUB_CACHE": str(folder / "hub"), "HF_HUB_OFFLINE": "1"}

@@ -1,0 +1,10 @@
+from .encoders.base import Encoded as Encoded
+from .encoders.base import Encoder as Encoder
+from .encoders.base import Failure as Failure
+from .encoders.base import LoadedEncoder as LoadedEncoder
+from .encoders.base import encoded as encoded
+from .encoders.plugins import EncoderRequest as EncoderRequest
+from .store.layout import Store as Store
+from .store.release_index import ReleaseIndex as ReleaseIndex
+from .store.releases import latest_release as latest_release
+from .store.releases import published_release as published_release
