@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from tracktokens.codebooks.codebook import Codebook, Preprocessing
-from tracktokens.codebooks.numerics.arrays import Floats, Vectors
+from tracktokens.codebooks.numerics.arrays import Codes, Floats, Integers, Vectors
 from tracktokens.codebooks.numerics.blocks import map_blocks
 from tracktokens.codebooks.numerics.centroid_products import CentroidProducts
 
@@ -32,7 +31,7 @@ class Assignment:
             NaN where the codebook has one centroid.
     """
 
-    codes: npt.NDArray[np.int16]
+    codes: Codes
     distances: Floats
     margins: Floats
 
@@ -125,7 +124,7 @@ class _ExactSearch:
             found.margins[unclear] = again.margins
         return found
 
-    def _compare(self, points: Floats, candidates: npt.NDArray[np.int64]) -> Assignment:
+    def _compare(self, points: Floats, candidates: Integers) -> Assignment:
         """Take the two nearest of each point's candidates, int64 (n, candidates), by their exact distances."""
         import faiss
 
@@ -145,7 +144,7 @@ class _ExactSearch:
         return Assignment(candidates[rows, first].astype(np.int16), nearest, margins)
 
 
-def _take_largest(table: Floats, count: int) -> tuple[npt.NDArray[np.int64], Floats]:
+def _take_largest(table: Floats, count: int) -> tuple[Integers, Floats]:
     """Take the largest values out of each row, largest first, and leave minus infinity there: columns and values."""
     rows = np.arange(len(table))
     columns = np.empty((len(table), count), np.int64)
@@ -157,7 +156,7 @@ def _take_largest(table: Floats, count: int) -> tuple[npt.NDArray[np.int64], Flo
     return columns, values
 
 
-def _columns_from(table: Floats, limits: Floats) -> npt.NDArray[np.int64]:
+def _columns_from(table: Floats, limits: Floats) -> Integers:
     """The columns whose value reaches its row's limit, as many of every row: after a row's own come others."""
     reached = table >= limits[:, np.newaxis]
     width = int(reached.sum(axis=1).max())

@@ -47,7 +47,7 @@ from transformers import (
 
 from tracktokens.codebooks.decoding.catalog_constraint import LENGTH, CatalogConstraint, TokenIds
 from tracktokens.codebooks.decoding.trie import TupleTrie
-from tracktokens.codebooks.tokens.code_matrix import Codes
+from tracktokens.codebooks.numerics.arrays import CodeTuple
 from tracktokens.codebooks.tokens.rendering import MENTION
 from tracktokens.pipelines.llm.extend_model import INITS, apply_to_folder, read_token_release
 from tracktokens.pipelines.llm.render import render_conversations, render_tracks
@@ -357,7 +357,7 @@ class Recommender:
         tracks = [self._look_up(found) for found in existing]
         return Recommendations(tracks, tuples=sum(map(len, tuples)), existing=sum(map(len, existing)))
 
-    def _write(self, asked: Sequence[Request], constrained: bool) -> list[list[Codes | None]]:
+    def _write(self, asked: Sequence[Request], constrained: bool) -> list[list[CodeTuple | None]]:
         """Write the best ten tuples per request; None for output that is not a tuple."""
         begun = self._begin(asked)
         written = self._generate(
@@ -391,15 +391,15 @@ class Recommender:
             output = self.model.generate(**padded, do_sample=False, **settings)
         return output[:, padded["input_ids"].shape[1] :].tolist()
 
-    def _codes(self, ids: list[int]) -> Codes | None:
+    def _codes(self, ids: list[int]) -> CodeTuple | None:
         """Codes of a complete tuple, or None."""
         complete = len(ids) > LENGTH and ids[LENGTH] == self.ids.end
         return self.ids.read(np.array(ids[:LENGTH])) if complete else None
 
-    def _exists(self, codes: Codes) -> bool:
+    def _exists(self, codes: CodeTuple) -> bool:
         return self.tree.find(codes.tolist()) is not None
 
-    def _look_up(self, tuples: list[Codes]) -> list[str]:
+    def _look_up(self, tuples: list[CodeTuple]) -> list[str]:
         """List the first ten tracks of some tuples; tracks of the same tuple are in the index's order."""
         matches = [self.tracks.index.match(codes, TOP) for codes in tuples]
         same = [found.rows[found.similarities.all(axis=1)] for found in matches]

@@ -13,17 +13,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from tracktokens.codebooks.codebook import MAX_CODES, Codebook
-from tracktokens.codebooks.numerics.arrays import Floats
+from tracktokens.codebooks.numerics.arrays import Codes, Counts, Floats
 from tracktokens.codebooks.numerics.distances import distance_table
-from tracktokens.codebooks.tokens.code_matrix import NONE, Codes
+from tracktokens.codebooks.tokens.code_matrix import NONE
 
 BLOCK_CENTROIDS = 256
 """Centroids whose distances are taken at a time: bounds the table."""
-
-Counts = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)

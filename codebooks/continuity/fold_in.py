@@ -22,9 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tracktokens.codebooks.codebook import Preprocessing
-from tracktokens.codebooks.numerics.arrays import Floats, Vectors
-
-Integers = npt.NDArray[np.int64]
+from tracktokens.codebooks.numerics.arrays import Floats, Integers, Vectors
 
 STEPS = 2**20
 """Steps of a unit in sums. float16 vectors resolve 2 ** 11."""

@@ -12,12 +12,9 @@ any other.
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from tracktokens.codebooks.codebook import Preprocessing
-from tracktokens.codebooks.numerics.arrays import Floats, Vectors
-
-Numbers = npt.NDArray[np.float64]
+from tracktokens.codebooks.numerics.arrays import Floats, Vectors, Weights
 
 UNDETERMINED_BELOW = 1e-9
 """Singular values below this part of the largest are rounding: common tracks say nothing of such directions."""
@@ -65,7 +62,7 @@ class RotationAccumulator:
         self._weight = 0.0
         self._tracks = 0
 
-    def update(self, new: Vectors, old: Vectors, weights: Numbers | None = None) -> None:
+    def update(self, new: Vectors, old: Vectors, weights: Weights | None = None) -> None:
         """Add n common tracks: new and old vectors, float16 or float32 (n, dim), and their weights, float64 (n,).
 
         A track with a zero vector has no direction and is left out.
@@ -104,7 +101,7 @@ class RotationAccumulator:
         )
 
 
-def rotation(new: Vectors, old: Vectors, weights: Numbers | None = None) -> Rotation:
+def rotation(new: Vectors, old: Vectors, weights: Weights | None = None) -> Rotation:
     """Find the rotation that brings the unit vectors of common tracks nearest to what they were.
 
     It minimises the weighted sum of squared distances between turned new and old vectors.

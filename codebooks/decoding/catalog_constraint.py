@@ -19,10 +19,10 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
-from tracktokens.codebooks.decoding.trie import Numbers, TupleTrie
-from tracktokens.codebooks.tokens.code_matrix import NONE, Codes
+from tracktokens.codebooks.decoding.trie import TupleTrie
+from tracktokens.codebooks.numerics.arrays import CodeMatrix, CodeTuple, Ids, RowIndices
+from tracktokens.codebooks.tokens.code_matrix import NONE
 from tracktokens.codebooks.tokens.vocabulary import TRACK_END, TRACK_START, token, vocabulary
 from tracktokens.schemas.errors import UsageError
 from tracktokens.schemas.modalities import MODALITIES
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 LENGTH = len(MODALITIES)
 WINDOW = LENGTH + 1
 """Tokens that tell whether a row is in a track: ``<|track|>`` and the codes since."""
-
-Ids = npt.NDArray[np.int64]
 
 
 class TokenIds:
@@ -66,7 +64,7 @@ class TokenIds:
         by_place = [*range(size), NONE]
         self._codes_by_id = [dict(zip(row, by_place, strict=True)) for row in self.codes.tolist()]
 
-    def read(self, ids: Ids) -> Codes | None:
+    def read(self, ids: Ids) -> CodeTuple | None:
         """Turn the ids of up to five tokens into codes, -1 for none; None where they are not codes in token order."""
         codes = [known.get(found) for known, found in zip(self._codes_by_id, ids.tolist(), strict=False)]
         return None if None in codes else np.array(codes, np.int16)
@@ -84,7 +82,7 @@ class CatalogConstraint:
         tokens_to_ids: Mapping[str, int],
         size: int,
         *,
-        exclude: Codes | None = None,
+        exclude: CodeMatrix | None = None,
         repeats: bool = True,
         codes_outside: bool = False,
     ) -> None:
@@ -149,12 +147,12 @@ class CatalogConstraint:
         codes = self._tree.next_codes(node, self._excluded if self._repeats else self._excluded_for(ids))
         return self._ids.codes[len(prefix), codes] if len(codes) else np.array([self._ids.end])
 
-    def _prefix(self, ids: Ids) -> Codes | None:
+    def _prefix(self, ids: Ids) -> CodeTuple | None:
         """Codes of the track that is being written, or None outside of one."""
         begins = np.flatnonzero(ids[-WINDOW:] == self._ids.start)
         return self._ids.read(ids[-WINDOW:][begins[-1] + 1 :]) if len(begins) else None
 
-    def _excluded_for(self, ids: Ids) -> Numbers:
+    def _excluded_for(self, ids: Ids) -> RowIndices:
         """Numbers of the tuples that are excluded, or stand in the row."""
         begins = np.flatnonzero(ids[: max(len(ids) - LENGTH, 0)] == self._ids.start)
         read = (self._ids.read(ids[begin + 1 : begin + WINDOW]) for begin in begins)

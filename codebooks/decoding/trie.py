@@ -12,9 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tracktokens.codebooks.tokens.code_matrix import Codes, check_codes, equal_rows
-
-Numbers = npt.NDArray[np.int64]
+from tracktokens.codebooks.numerics.arrays import CodeMatrix, Codes, RowIndices
+from tracktokens.codebooks.tokens.code_matrix import check_codes, equal_rows
 
 
 @dataclass(frozen=True)
@@ -28,14 +27,14 @@ class Node:
 
 @dataclass(frozen=True, eq=False)
 class _Depth:
-    codes: npt.NDArray[np.int16]
+    codes: Codes
     starts: npt.NDArray[np.int32]
 
 
 class TupleTrie:
     """The tuples of a code matrix, asked prefix by prefix. It never changes, so threads may share it."""
 
-    def __init__(self, codes: Codes) -> None:
+    def __init__(self, codes: CodeMatrix) -> None:
         """Sort the tuples of int16 (n, 5), -1 for none; a tuple may come more than once.
 
         Raises:
@@ -84,7 +83,7 @@ class TupleTrie:
             node = self.child(node, int(code))
         return node
 
-    def next_codes(self, node: Node, excluded: Numbers | None = None) -> npt.NDArray[np.int16]:
+    def next_codes(self, node: Node, excluded: RowIndices | None = None) -> Codes:
         """Codes that may follow a prefix, in rising order.
 
         Args:
@@ -93,15 +92,15 @@ class TupleTrie:
         """
         begin, end = self._children(node)
         depth = self._depths[node.depth]
-        codes: npt.NDArray[np.int16] = depth.codes[begin:end]
+        codes: Codes = depth.codes[begin:end]
         if excluded is None or not len(excluded):
             return codes
         bounds = np.append(depth.starts[begin:end], node.last)
         left = np.diff(bounds) - np.diff(np.searchsorted(excluded, bounds))
-        kept: npt.NDArray[np.int16] = codes[left > 0]
+        kept: Codes = codes[left > 0]
         return kept
 
-    def numbers(self, codes: Codes) -> Numbers:
+    def numbers(self, codes: CodeMatrix) -> RowIndices:
         """Numbers of the tuples of int16 (n, 5) that are here, int64, rising, each once."""
         nodes = [self.find(row) for row in codes.tolist()]
         return np.array(sorted({node.first for node in nodes if node is not None}), np.int64)

@@ -11,9 +11,8 @@ nothing here.
 """
 
 import numpy as np
-import numpy.typing as npt
 
-from tracktokens.codebooks.numerics.arrays import Floats
+from tracktokens.codebooks.numerics.arrays import Floats, Scores
 from tracktokens.codebooks.tokens.code_matrix import NONE
 
 
@@ -33,7 +32,7 @@ class CodeSimilarity:
         """Number of codes."""
         return len(self._points)
 
-    def to(self, code: int) -> npt.NDArray[np.float64]:
+    def to(self, code: int) -> Scores:
         """Similarity of each code to a given one, float64 (codes + 1,); that of ``none`` comes last, at -1.
 
         Args:

@@ -6,8 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tracktokens.codebooks.matching.inverted_index import BLOCK_ROWS, InvertedIndex
-from tracktokens.codebooks.matching.top_k import BestRows, Rows, Scores
-from tracktokens.codebooks.tokens.code_matrix import NONE, Codes
+from tracktokens.codebooks.matching.top_k import BestRows
+from tracktokens.codebooks.numerics.arrays import CodeColumns, Mask, RowIndices, Scores
+from tracktokens.codebooks.tokens.code_matrix import NONE
 
 FIRST_ROWS = 1 << 12
 """Rows of the first part that is looked at; each later one has twice as many. The first find a score to beat."""
@@ -17,12 +18,12 @@ ROUNDING = 1e-9
 
 
 def search_graded(
-    columns: Codes,
+    columns: CodeColumns,
     postings: InvertedIndex,
     similarities: Sequence[Scores],
     shares: Scores,
     best: BestRows,
-    allowed: npt.NDArray[np.bool_] | None,
+    allowed: Mask | None,
 ) -> None:
     """Add to ``best`` the rows with the largest sums of shares times similarities; rows with a sum of 0 are left out.
 
@@ -74,7 +75,7 @@ def _parts(postings: InvertedIndex, modality: int, table: Scores) -> Iterator[tu
         yield bound, np.concatenate(pieces)
 
 
-def _hopeful(rows: Rows, scores: Scores, more: float, worst: float) -> tuple[Rows, Scores]:
+def _hopeful(rows: RowIndices, scores: Scores, more: float, worst: float) -> tuple[RowIndices, Scores]:
     """The rows that reach a score if the columns left add as much as they can."""
     lifted = scores + more
     hopeful = np.flatnonzero((lifted >= worst) & (lifted > 0))

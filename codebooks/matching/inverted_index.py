@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from tracktokens.codebooks.matching.top_k import BestRows, Rows, Scores
-from tracktokens.codebooks.tokens.code_matrix import NONE, Codes
+from tracktokens.codebooks.matching.top_k import BestRows
+from tracktokens.codebooks.numerics.arrays import CodeColumns, Codes, Mask, Query, RowIndices, Scores
+from tracktokens.codebooks.tokens.code_matrix import NONE
 from tracktokens.schemas.modalities import MODALITIES
 
 BLOCK_ROWS = 1 << 16
@@ -25,7 +26,7 @@ class InvertedIndex:
     Layout: for each modality int32 (n,) rows in order of code, and int64 (codes + 2,) where each code's rows begin.
     """
 
-    def __init__(self, columns: Codes) -> None:
+    def __init__(self, columns: CodeColumns) -> None:
         """Sort the rows of int16 (5, n), contiguous, which is kept."""
         self._columns = columns
         self._rows = [np.argsort(column, kind="stable").astype(np.int32) for column in columns]
@@ -38,10 +39,10 @@ class InvertedIndex:
 
     def search(
         self,
-        query: npt.NDArray[np.int16],
+        query: Query,
         shares: Scores,
         best: BestRows,
-        allowed: npt.NDArray[np.bool_] | None,
+        allowed: Mask | None,
     ) -> None:
         """Add to ``best`` the rows with an equal code, scored by the shares of all their equal codes.
 
@@ -75,7 +76,7 @@ class InvertedIndex:
         for first in range(begin, end, BLOCK_ROWS):
             yield self._rows[modality][first : min(first + BLOCK_ROWS, end)]
 
-    def _order(self, query: npt.NDArray[np.int16], sums: Scores) -> list[int]:
+    def _order(self, query: Query, sums: Scores) -> list[int]:
         """Modalities that count, by falling share, but common codes last.
 
         What a common code has and no other list would have had scores no more than the common codes together: often
@@ -95,7 +96,7 @@ class InvertedIndex:
             return 0, 0
         return int(starts[code - NONE]), int(starts[code - NONE + 1])
 
-    def _parts(self, modality: int, code: int) -> Iterator[tuple[int, Rows | slice]]:
+    def _parts(self, modality: int, code: int) -> Iterator[tuple[int, RowIndices | slice]]:
         """Rows among which are all that have a code, part by part in rising order, each with its first row."""
         if self._is_common(modality, code):
             total = self._columns.shape[1]
@@ -105,7 +106,7 @@ class InvertedIndex:
             for piece in self.pieces(modality, code):
                 yield int(piece[0]), piece.astype(np.int64)
 
-    def _masks(self, rows: Rows | slice, query: npt.NDArray[np.int16], modalities: list[int]) -> npt.NDArray[np.uint8]:
+    def _masks(self, rows: RowIndices | slice, query: Query, modalities: list[int]) -> npt.NDArray[np.uint8]:
         """Bit m of a row's mask says whether its code in modality m is the query's."""
         size = rows.stop - rows.start if isinstance(rows, slice) else len(rows)
         masks = np.zeros(size, np.uint8)
@@ -125,6 +126,6 @@ def subset_sums(shares: Scores) -> Scores:
     return np.round(_MEMBERS @ shares, 12)
 
 
-def _starts(column: npt.NDArray[np.int16]) -> Rows:
+def _starts(column: Codes) -> RowIndices:
     counts = np.bincount(column.astype(np.int64) - NONE)
     return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)

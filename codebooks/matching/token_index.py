@@ -24,14 +24,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
 from tracktokens.codebooks.matching.code_similarity import CodeSimilarity
 from tracktokens.codebooks.matching.graded_search import search_graded
 from tracktokens.codebooks.matching.inverted_index import InvertedIndex
-from tracktokens.codebooks.matching.top_k import BestRows, Rows, Scores
+from tracktokens.codebooks.matching.top_k import BestRows
 from tracktokens.codebooks.matching.weights import MATCHING_WEIGHTS, checked_weights
-from tracktokens.codebooks.tokens.code_matrix import NONE, WILDCARD, Codes, Query, check_codes
+from tracktokens.codebooks.numerics.arrays import CodeColumns, CodeMatrix, Doubles, Mask, Query, RowIndices, Scores
+from tracktokens.codebooks.tokens.code_matrix import NONE, WILDCARD, check_codes
 from tracktokens.schemas.modalities import MODALITIES
 
 
@@ -78,10 +78,10 @@ class Matches:
             is the sum of the products of shares and similarities.
     """
 
-    rows: Rows
+    rows: RowIndices
     scores: Scores
     shares: Scores
-    similarities: npt.NDArray[np.float64] = field(repr=False)
+    similarities: Doubles = field(repr=False)
 
 
 class TokenIndex:
@@ -94,7 +94,7 @@ class TokenIndex:
     It never changes, so threads may share it. It takes 30 bytes a row.
     """
 
-    def __init__(self, codes: Codes, similarities: Sequence[CodeSimilarity] = ()) -> None:
+    def __init__(self, codes: CodeMatrix, similarities: Sequence[CodeSimilarity] = ()) -> None:
         """Index a code matrix.
 
         Args:
@@ -106,7 +106,7 @@ class TokenIndex:
         """
         check_codes(codes)
         _check_similarities(codes, similarities)
-        self._columns: Codes = np.ascontiguousarray(codes.T)
+        self._columns: CodeColumns = np.ascontiguousarray(codes.T)
         self._postings = InvertedIndex(self._columns)
         self._similarities = tuple(similarities)
 
@@ -118,13 +118,11 @@ class TokenIndex:
         """Bytes of the codes and lists."""
         return self._columns.nbytes + self._postings.nbytes
 
-    def codes(self, rows: Rows) -> Codes:
+    def codes(self, rows: RowIndices) -> CodeMatrix:
         """Code matrix of some rows."""
         return np.ascontiguousarray(self._columns[:, rows].T)
 
-    def match(
-        self, query: Query, k: int = 100, how: Matching | None = None, allowed: npt.NDArray[np.bool_] | None = None
-    ) -> Matches:
+    def match(self, query: Query, k: int = 100, how: Matching | None = None, allowed: Mask | None = None) -> Matches:
         """Find the ``k`` rows that fit a query best; fewer where fewer score above 0.
 
         Args:
@@ -151,10 +149,10 @@ class TokenIndex:
 
     def match_batch(
         self,
-        queries: Codes,
+        queries: CodeMatrix,
         k: int = 100,
         how: Matching | None = None,
-        allowed: npt.NDArray[np.bool_] | None = None,
+        allowed: Mask | None = None,
     ) -> list[Matches]:
         """Match queries int16 (q, 5) one after the other; see :meth:`match`."""
         return [self.match(query, k, how, allowed) for query in queries]
@@ -164,11 +162,11 @@ class TokenIndex:
         written = zip(self._similarities, query.tolist(), shares.tolist(), strict=True)
         return [similarity.to(code if share else WILDCARD) for similarity, code, share in written]
 
-    def _graded(self, rows: Rows, tables: Sequence[Scores]) -> npt.NDArray[np.float64]:
+    def _graded(self, rows: RowIndices, tables: Sequence[Scores]) -> Doubles:
         pairs = zip(tables, self._columns[:, rows], strict=True)
         return np.stack([table[column] for table, column in pairs], axis=1)
 
-    def _check_call(self, query: Query, k: int, how: Matching, allowed: npt.NDArray[np.bool_] | None) -> None:
+    def _check_call(self, query: Query, k: int, how: Matching, allowed: Mask | None) -> None:
         if query.dtype != np.int16 or query.shape != (len(MODALITIES),) or query.min() < WILDCARD:
             raise ValueError(f"a query is int16 of shape ({len(MODALITIES)},) from {WILDCARD} on, not {query!r}")
         if k < 1:
@@ -179,7 +177,7 @@ class TokenIndex:
             raise ValueError("graded mode needs the similarities of the codes")
 
 
-def _check_similarities(codes: Codes, similarities: Sequence[CodeSimilarity]) -> None:
+def _check_similarities(codes: CodeMatrix, similarities: Sequence[CodeSimilarity]) -> None:
     if similarities and len(similarities) != len(MODALITIES):
         raise ValueError(f"similarities of {len(MODALITIES)} modalities are needed, not of {len(similarities)}")
     for modality, similarity, column in zip(MODALITIES, similarities, codes.T, strict=False):

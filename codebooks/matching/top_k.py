@@ -1,10 +1,8 @@
 """The best rows out of many, with one rule for ties: of two rows with the same score the lower one comes first."""
 
 import numpy as np
-import numpy.typing as npt
 
-Rows = npt.NDArray[np.int64]
-Scores = npt.NDArray[np.float64]
+from tracktokens.codebooks.numerics.arrays import RowIndices, Scores
 
 
 class BestRows:
@@ -16,7 +14,7 @@ class BestRows:
     """
 
     def __init__(self, k: int) -> None:
-        self.rows: Rows = np.zeros(0, np.int64)
+        self.rows: RowIndices = np.zeros(0, np.int64)
         self.scores: Scores = np.zeros(0)
         self._k = k
 
@@ -31,7 +29,7 @@ class BestRows:
             return False
         return (self.scores[-1], -self.rows[-1]) > (score, -row)
 
-    def add(self, rows: Rows, scores: Scores) -> None:
+    def add(self, rows: RowIndices, scores: Scores) -> None:
         """Add rows that were not added before, int64 (n,) and rising, with their scores, float64 (n,)."""
         if len(self.rows) == self._k:
             tied = (scores == self.scores[-1]) & (rows < self.rows[-1])
@@ -44,7 +42,7 @@ class BestRows:
         self.rows, self.scores = rows.take(order), scores.take(order)
 
 
-def _best(scores: Scores, k: int) -> Rows:
+def _best(scores: Scores, k: int) -> RowIndices:
     """Places of the ``k`` best, the first ones of those that tie, in any order."""
     if len(scores) <= k:
         return np.arange(len(scores))

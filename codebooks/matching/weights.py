@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from tracktokens.codebooks.numerics.arrays import Weights
 from tracktokens.schemas.modalities import MODALITIES
 
 MATCHING_WEIGHTS = (25.0, 5.0, 5.0, 1.0, 1.0)
 """Weights of matching, in token order."""
 
 
-def checked_weights(weights: Sequence[float]) -> npt.NDArray[np.float64]:
+def checked_weights(weights: Sequence[float]) -> Weights:
     """Weights as float64 (5,).
 
     Raises:

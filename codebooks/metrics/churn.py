@@ -4,16 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from tracktokens.codebooks.assign import nearest_centroids
 from tracktokens.codebooks.codebook import Codebook
 from tracktokens.codebooks.continuity.alignment import centroids_in_space_of
+from tracktokens.codebooks.numerics.arrays import CodeMatrix, Codes, Counts, Integers, Mask, Weights
 from tracktokens.codebooks.numerics.distances import row_distances
 from tracktokens.codebooks.numerics.weighted_mean import WeightedMean
-from tracktokens.codebooks.tokens.code_matrix import NONE, Codes, check_codes
+from tracktokens.codebooks.tokens.code_matrix import NONE, check_codes
 from tracktokens.schemas.modalities import MODALITIES
 
 WORST_TRACKS = 100
@@ -120,7 +120,7 @@ class ChurnAccumulator:
         self._wanted = worst
 
     def update(
-        self, track_ids: pa.StringArray, old: Codes, new: Codes, popularity: npt.NDArray[np.float64] | None = None
+        self, track_ids: pa.StringArray, old: CodeMatrix, new: CodeMatrix, popularity: Weights | None = None
     ) -> None:
         """Add n tracks of both tables.
 
@@ -173,7 +173,7 @@ class ChurnAccumulator:
             worst=self._worst_tracks(),
         )
 
-    def _check(self, track_ids: pa.StringArray, old: Codes, new: Codes) -> None:
+    def _check(self, track_ids: pa.StringArray, old: CodeMatrix, new: CodeMatrix) -> None:
         check_codes(old)
         check_codes(new)
         if not len(track_ids) == len(old) == len(new):
@@ -182,7 +182,7 @@ class ChurnAccumulator:
         if len(old) and (highest := max(old.max(), new.max())) >= codebook_size:
             raise ValueError(f"code {highest} is not among the {codebook_size} reserved codes")
 
-    def _code_tracks(self, column: npt.NDArray[np.int16]) -> npt.NDArray[np.int64]:
+    def _code_tracks(self, column: Codes) -> Counts:
         return np.bincount(column[column != NONE], minlength=self._old_tracks.shape[1])
 
     def _keep_worst(self, found: pa.Table) -> None:
@@ -229,7 +229,7 @@ def moved_codes(old: Codebook, new: Codebook, most: int = MOVED_CODES) -> tuple[
     )
 
 
-def _kinds(old: Codes, new: Codes) -> npt.NDArray[np.int64]:
+def _kinds(old: CodeMatrix, new: CodeMatrix) -> Integers:
     """Count tracks by ``_KINDS`` and modality, int64 (4, 5)."""
     before, now, equal = old != NONE, new != NONE, old == new
     kinds = (before & now & ~equal, now & ~before, before & ~now, before & equal)
@@ -242,9 +242,9 @@ def _share(part: int, whole: int) -> float | None:
 
 def _affected(
     track_ids: pa.StringArray,
-    other: npt.NDArray[np.bool_],
-    changes: npt.NDArray[np.int64],
-    popularity: npt.NDArray[np.float64] | None,
+    other: Mask,
+    changes: Counts,
+    popularity: Weights | None,
 ) -> pa.Table:
     """The tracks with another token, as rows of ``_WORST``."""
     rows = np.flatnonzero(changes)

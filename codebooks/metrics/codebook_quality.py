@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tracktokens.codebooks.numerics.arrays import Floats
+from tracktokens.codebooks.numerics.arrays import Codes, Counts, Floats, Integers
 from tracktokens.codebooks.numerics.weighted_mean import WeightedMean
 
 MARGIN_BINS = 1000
@@ -88,16 +88,16 @@ class CodebookQualityAccumulator:
         self._distances = np.zeros(1 << DISTANCE_BITS, np.int64)
 
     @property
-    def counts(self) -> npt.NDArray[np.int64]:
+    def counts(self) -> Counts:
         """Tracks of each code, int64 (centroids,)."""
         return self._counts
 
     def update(
         self,
-        codes: npt.NDArray[np.int16],
+        codes: Codes,
         distances: Floats,
         margins: Floats,
-        weights: npt.NDArray[np.int64] | None = None,
+        weights: Counts | None = None,
     ) -> None:
         """Add n inputs as ``codebooks.assign`` measured them.
 
@@ -171,7 +171,7 @@ class CodebookQualityAccumulator:
         )
 
 
-def perplexity(counts: npt.NDArray[np.int64]) -> float:
+def perplexity(counts: Counts) -> float:
     """2 to the entropy in bits of codes that occur so often; 0.0 where none occurs."""
     total = int(counts.sum())
     if total == 0:
@@ -186,12 +186,12 @@ def _explained_variance(inertia: float | None, variance: float | None) -> float 
     return 1.0 - inertia / variance if variance > 0 else 1.0
 
 
-def _counted(numbers: npt.NDArray[np.integer], weights: npt.NDArray[np.int64], size: int) -> npt.NDArray[np.int64]:  # type: ignore[type-arg]
+def _counted(numbers: npt.NDArray[np.integer], weights: Counts, size: int) -> Counts:  # type: ignore[type-arg]
     # bincount adds up floats, which are exact for whole numbers below 2**53
     return np.bincount(numbers, weights=weights, minlength=size).astype(np.int64)
 
 
-def _margin_histogram(distances: Floats, margins: Floats, tracks: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def _margin_histogram(distances: Floats, margins: Floats, tracks: Counts) -> Counts:
     known = ~np.isnan(margins)
     margin = margins[known].astype(np.float64)
     second = margin + distances[known]
@@ -200,13 +200,13 @@ def _margin_histogram(distances: Floats, margins: Floats, tracks: npt.NDArray[np
     return _counted(bins, tracks[known], MARGIN_BINS)
 
 
-def _distance_bins(distances: Floats) -> npt.NDArray[np.int64]:
+def _distance_bins(distances: Floats) -> Integers:
     """Bins in order of distance: the bits of a positive float are in the order of its value."""
     bits = np.maximum(distances, 0).astype(np.float32).view(np.uint32)
     return (bits >> np.uint32(31 - DISTANCE_BITS)).astype(np.int64)
 
 
-def _distance_quantiles(histogram: npt.NDArray[np.int64]) -> DistanceQuantiles:
+def _distance_quantiles(histogram: Counts) -> DistanceQuantiles:
     """Read off the lower end of the bin in which each quantile lies."""
     cumulative = np.cumsum(histogram)
     places = np.searchsorted(cumulative, np.array([0.5, 0.95, 0.99]) * cumulative[-1])
@@ -214,16 +214,16 @@ def _distance_quantiles(histogram: npt.NDArray[np.int64]) -> DistanceQuantiles:
     return DistanceQuantiles(*values.tolist())
 
 
-def _share(part: npt.NDArray[np.int64], whole: npt.NDArray[np.int64]) -> float | None:
+def _share(part: Counts, whole: Counts) -> float | None:
     total = int(whole.sum())
     return int(part.sum()) / total if total else None
 
 
-def _quantiles(histogram: npt.NDArray[np.int64]) -> MarginQuantiles:
+def _quantiles(histogram: Counts) -> MarginQuantiles:
     return MarginQuantiles(*(_quantile(histogram, share) for share in (0.05, 0.25, 0.5, 0.75, 0.95)))
 
 
-def _quantile(histogram: npt.NDArray[np.int64], share: float) -> float:
+def _quantile(histogram: Counts, share: float) -> float:
     """Value below which a share lies, as if what is in a bin were spread evenly over it."""
     cumulative = np.cumsum(histogram)
     wanted = share * int(cumulative[-1])

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from tracktokens.codebooks.metrics.codebook_quality import CodebookQuality, CodebookQualityAccumulator
+from tracktokens.codebooks.numerics.arrays import Counts, Doubles
 
 FEWEST_NEW = 100
 """New tracks of a modality below which nothing is said of how well they fit."""
@@ -19,8 +19,6 @@ FEWEST_TRACKS_A_CODE = 4
 
 HALF_A_TRACK = 0.5
 """Added to each code's count before shares are compared, so that a code that was unused can be compared too."""
-
-Counts = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -183,7 +181,7 @@ def excesses(found: Drift, limits: DriftLimits) -> list[str]:
     return said
 
 
-def _shares(counts: Sequence[int]) -> npt.NDArray[np.float64]:
+def _shares(counts: Sequence[int]) -> Doubles:
     values = np.array(counts, np.float64)
-    shares: npt.NDArray[np.float64] = values / max(values.sum(), 1)
+    shares: Doubles = values / max(values.sum(), 1)
     return shares

@@ -6,15 +6,14 @@ and the ratio is divided by its deviation.
 """
 
 import numpy as np
-import numpy.typing as npt
 
-Counts = npt.NDArray[np.int64]
+from tracktokens.codebooks.numerics.arrays import Counts, Doubles, Scores
 
 PRIOR_TERMS = 100.0
 """Weight of the prior: as if each side had been seen with so many terms more, spread as in the whole catalog."""
 
 
-def distinctiveness(inside: Counts, everywhere: Counts) -> npt.NDArray[np.float64]:
+def distinctiveness(inside: Counts, everywhere: Counts) -> Scores:
     """Score how much more common terms are inside a group than outside.
 
     Args:
@@ -34,10 +33,10 @@ def distinctiveness(inside: Counts, everywhere: Counts) -> npt.NDArray[np.float6
     prior = PRIOR_TERMS * everywhere / everywhere.sum()
     here, elsewhere = inside + prior, everywhere - inside + prior
     ratio = _log_odds(here) - _log_odds(elsewhere)
-    scores: npt.NDArray[np.float64] = ratio / np.sqrt(1 / here + 1 / elsewhere)
+    scores: Scores = ratio / np.sqrt(1 / here + 1 / elsewhere)
     return scores
 
 
-def _log_odds(counts: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _log_odds(counts: Doubles) -> Scores:
     rest = counts.sum() - counts
     return np.log(counts / np.where(rest > 0, rest, 1))  # type: ignore[no-any-return]  # one term alone has no rest

@@ -10,13 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from tracktokens.codebooks.codebook import Codebook
 from tracktokens.codebooks.matching.weights import MATCHING_WEIGHTS
-from tracktokens.codebooks.numerics.arrays import Floats, Vectors
+from tracktokens.codebooks.numerics.arrays import CodeMatrix, Codes, Doubles, Floats, Ids, Vectors
 from tracktokens.codebooks.numerics.distances import distance_table, row_distances
-from tracktokens.codebooks.tokens.code_matrix import NONE, Codes, check_codes
+from tracktokens.codebooks.tokens.code_matrix import NONE, check_codes
 
 NEIGHBOURS = 10
 """Neighbours that are compared, as in recall@10."""
@@ -25,8 +24,6 @@ BLOCK_QUERIES = 16
 """Queries that are compared with all tracks at a time, or with all codes: bounds the tables of scores."""
 
 NO_ID = -1
-
-Ids = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -55,7 +52,7 @@ class NeighbourRecallAccumulator:
     """
 
     def __init__(
-        self, codebook: Codebook, ids: Ids, vectors: Vectors, codes: npt.NDArray[np.int16], neighbours: int = NEIGHBOURS
+        self, codebook: Codebook, ids: Ids, vectors: Vectors, codes: Codes, neighbours: int = NEIGHBOURS
     ) -> None:
         """Take the queries.
 
@@ -80,7 +77,7 @@ class NeighbourRecallAccumulator:
         self._code_tracks = np.zeros(codebook.num_centroids, np.int64)
         self._among_candidates = np.zeros(len(ids), bool)
 
-    def update(self, ids: Ids, vectors: Vectors, codes: npt.NDArray[np.int16]) -> None:
+    def update(self, ids: Ids, vectors: Vectors, codes: Codes) -> None:
         """Add n candidates: their ids, vectors and codes, as those of the queries. Each candidate comes once.
 
         Raises:
@@ -119,7 +116,7 @@ class NeighbourRecallAccumulator:
             same_code=same / found if found else None,
         )
 
-    def _search(self, ids: Ids, points: Floats, codes: npt.NDArray[np.int16]) -> "_Nearest":
+    def _search(self, ids: Ids, points: Floats, codes: Codes) -> "_Nearest":
         """Find the nearest of these candidates by a flat search, one more than needed for the query itself."""
         import faiss
 
@@ -129,7 +126,7 @@ class NeighbourRecallAccumulator:
         distances[ids[rows] == self._ids[:, np.newaxis]] = np.inf
         return _Nearest(distances, np.where(np.isinf(distances), NO_ID, ids[rows]), codes[rows])
 
-    def _chances(self, rows: slice) -> npt.NDArray[np.float64]:
+    def _chances(self, rows: slice) -> Doubles:
         """Probability that a track of each code is among the neighbours by code, (queries, codes)."""
         own = self._codes[rows].astype(np.int64)
         nearness = distance_table(self._codebook.centroids[own], self._codebook.centroids)
@@ -157,7 +154,7 @@ class _Nearest:
 
     distances: Floats
     ids: Ids
-    codes: npt.NDArray[np.int16]
+    codes: Codes
 
     @classmethod
     def nothing(cls, queries: int, k: int) -> "_Nearest":
@@ -174,7 +171,7 @@ class _Nearest:
 
 def neighbour_recall_of_tuples(
     points: Sequence[Floats],
-    codes: Codes,
+    codes: CodeMatrix,
     queries: Ids,
     weights: Sequence[float] = MATCHING_WEIGHTS,
     neighbours: int = NEIGHBOURS,
@@ -215,7 +212,7 @@ def neighbour_recall_of_tuples(
     return NeighbourRecall(len(queries), len(codes), neighbours, recall, same_code)
 
 
-def _check_tracks(codebook: Codebook, ids: Ids, vectors: Vectors, codes: npt.NDArray[np.int16]) -> None:
+def _check_tracks(codebook: Codebook, ids: Ids, vectors: Vectors, codes: Codes) -> None:
     if vectors.shape != (len(ids), codebook.dim) or codes.shape != ids.shape:
         raise ValueError(
             f"ids of shape {ids.shape}, vectors of shape {vectors.shape} and codes of shape {codes.shape} "
@@ -225,7 +222,7 @@ def _check_tracks(codebook: Codebook, ids: Ids, vectors: Vectors, codes: npt.NDA
         raise ValueError(f"codes from {codes.min()} to {codes.max()} do not fit {codebook.num_centroids} centroids")
 
 
-def _directions(points: Floats, codes: npt.NDArray[np.int16]) -> Floats:
+def _directions(points: Floats, codes: Codes) -> Floats:
     """Scale to unit length; zero for tracks that lack the modality."""
     norms = np.sqrt(np.einsum("ij,ij->i", points, points))
     usable = (codes != NONE) & (norms > 0)
@@ -233,8 +230,8 @@ def _directions(points: Floats, codes: npt.NDArray[np.int16]) -> Floats:
 
 
 def _scores(
-    directions: Sequence[Floats], codes: Codes, rows: Ids, weights: Sequence[float]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    directions: Sequence[Floats], codes: CodeMatrix, rows: Ids, weights: Sequence[float]
+) -> tuple[Doubles, Doubles]:
     """Score all tracks for each query by vectors and by tokens, (queries, tracks) each; the query itself is last."""
     by_vector, by_token = np.zeros((2, len(rows), len(codes)))
     for direction, column, weight in zip(directions, codes.T, weights, strict=True):
@@ -245,7 +242,7 @@ def _scores(
     return by_vector, by_token
 
 
-def _chances_of_best(scores: npt.NDArray[np.float64], k: int) -> npt.NDArray[np.float64]:
+def _chances_of_best(scores: Doubles, k: int) -> Doubles:
     """Probability of each column to be among the best k of its row, if equal scores come in random order."""
     if k < 1:
         return np.zeros(scores.shape)

@@ -18,13 +18,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from tracktokens.codebooks.matching.weights import MATCHING_WEIGHTS, checked_weights
+from tracktokens.codebooks.numerics.arrays import CodeMatrix, Counts, Doubles, Weights
 from tracktokens.codebooks.numerics.weighted_mean import WeightedMean
-from tracktokens.codebooks.tokens.code_matrix import NONE, Codes, check_codes, equal_rows
-
-Counts = npt.NDArray[np.int64]
+from tracktokens.codebooks.tokens.code_matrix import NONE, check_codes, equal_rows
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,7 @@ class OracleAccumulator:
         self._every_track = _RankMeans()
         self._by_popularity = _RankMeans()
 
-    def update(self, ties: Counts, popularity: npt.NDArray[np.float64] | None = None) -> None:
+    def update(self, ties: Counts, popularity: Weights | None = None) -> None:
         """Add tracks.
 
         Args:
@@ -97,7 +95,7 @@ class _RankMeans:
     def __init__(self) -> None:
         self._means = (WeightedMean(), WeightedMean(), WeightedMean())
 
-    def add(self, ties: Counts, weights: npt.NDArray[np.float64] | None = None) -> None:
+    def add(self, ties: Counts, weights: Weights | None = None) -> None:
         values = (expected_reciprocal_rank(ties), expected_hit(ties, 1), expected_hit(ties, 10))
         for mean, value in zip(self._means, values, strict=True):
             mean.add(value, weights)
@@ -110,7 +108,9 @@ class _RankMeans:
         return ExpectedRanks(*(mean.value() for mean in self._means))
 
 
-def tie_sizes(codes: Codes, weights: Sequence[float] = MATCHING_WEIGHTS, *, none_is_a_token: bool = True) -> Counts:
+def tie_sizes(
+    codes: CodeMatrix, weights: Sequence[float] = MATCHING_WEIGHTS, *, none_is_a_token: bool = True
+) -> Counts:
     """Count for each track how many tracks score as much as itself when its own tokens are written, itself included.
 
     A part of the table may stand for all of it if no tracks of other parts tie with its own: with
@@ -135,19 +135,19 @@ def tie_sizes(codes: Codes, weights: Sequence[float] = MATCHING_WEIGHTS, *, none
     return sets.sizes[sets.numbers]
 
 
-def expected_reciprocal_rank(ties: Counts) -> npt.NDArray[np.float64]:
+def expected_reciprocal_rank(ties: Counts) -> Doubles:
     """Mean of 1 / rank over the places among the first ``ties``: H(ties) / ties, with the harmonic number H."""
     from scipy.special import digamma
 
     return (digamma(ties + 1.0) + np.euler_gamma) / ties  # type: ignore[no-any-return]
 
 
-def expected_hit(ties: Counts, k: int) -> npt.NDArray[np.float64]:
+def expected_hit(ties: Counts, k: int) -> Doubles:
     """Share of the places among the first ``ties`` that are among the first ``k``."""
     return np.minimum(k / ties, 1.0)
 
 
-def _ties_without_none(codes: Codes) -> Counts:
+def _ties_without_none(codes: CodeMatrix) -> Counts:
     """Count ties for the tracks of one pattern of modalities after the other; there are at most 32 patterns."""
     patterns = (codes != NONE) @ (1 << np.arange(codes.shape[1]))
     ties = np.zeros(len(codes), np.int64)

@@ -9,13 +9,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
-from tracktokens.codebooks.tokens.code_matrix import NONE, Codes
+from tracktokens.codebooks.numerics.arrays import CodeMatrix, Doubles, Floats, RowIndices, Scores
+from tracktokens.codebooks.tokens.code_matrix import NONE
 from tracktokens.schemas.modalities import MODALITIES
-
-Rows = npt.NDArray[np.int64]
-Scores = npt.NDArray[np.float64]
 
 NDCG_DEPTH = 20
 
@@ -38,8 +35,8 @@ class Continuation:
         targets: rows of the tracks that are to be found, each once, none of them a seed; at least one.
     """
 
-    seeds: Rows
-    targets: Rows
+    seeds: RowIndices
+    targets: RowIndices
 
 
 @dataclass(frozen=True)
@@ -66,7 +63,7 @@ class ContinuationQuality:
 class Scorer(Protocol):
     """Gives every row a score: the higher, the better it continues the seeds."""
 
-    def scores(self, seeds: Rows) -> Scores:
+    def scores(self, seeds: RowIndices) -> Scores:
         """Score all rows, float64 (n,)."""
 
 
@@ -81,10 +78,10 @@ class TokenScorer:
         weights: of the modalities, in token order.
     """
 
-    codes: Codes
+    codes: CodeMatrix
     weights: Sequence[float]
 
-    def scores(self, seeds: Rows) -> Scores:
+    def scores(self, seeds: RowIndices) -> Scores:
         """Score all rows."""
         parts = token_parts(self.codes, self.codes[seeds])
         return parts @ np.asarray(self.weights, np.float64)
@@ -99,10 +96,10 @@ class VectorScorer:
         weights: modality to its weight.
     """
 
-    vectors: Mapping[str, npt.NDArray[np.float32]]
+    vectors: Mapping[str, Floats]
     weights: Mapping[str, float]
 
-    def scores(self, seeds: Rows) -> Scores:
+    def scores(self, seeds: RowIndices) -> Scores:
         """Score all rows."""
         total: Scores = sum(
             self.weights[modality] * (rows @ rows[seeds].mean(axis=0)).astype(np.float64)
@@ -121,12 +118,12 @@ class FixedScorer:
 
     values: Scores
 
-    def scores(self, seeds: Rows) -> Scores:
+    def scores(self, seeds: RowIndices) -> Scores:
         """Give the same to all."""
         return self.values
 
 
-def token_parts(codes: Codes, seeds: Codes) -> npt.NDArray[np.float64]:
+def token_parts(codes: CodeMatrix, seeds: CodeMatrix) -> Doubles:
     """Share of the seeds that have each row's code, by modality: float64 (n, 5); 0 where a row has none.
 
     Args:
@@ -167,7 +164,7 @@ def measure(scorer: Scorer, continuations: Iterable[Continuation]) -> Continuati
     )
 
 
-def first_rank(scores: Scores, targets: Rows) -> int:
+def first_rank(scores: Scores, targets: RowIndices) -> int:
     """Rank, from 1, of the target that is ranked highest."""
     best = targets[np.lexsort((targets, -scores[targets]))[0]]
     ties = np.flatnonzero(scores == scores[best])
@@ -175,7 +172,7 @@ def first_rank(scores: Scores, targets: Rows) -> int:
 
 
 def fit_weights(
-    codes: Codes, continuations: Sequence[Continuation], start: Sequence[float], seed: int = 0
+    codes: CodeMatrix, continuations: Sequence[Continuation], start: Sequence[float], seed: int = 0
 ) -> list[float]:
     """Find weights that continue playlists with the highest MRR, by trying one weight after the other.
 
@@ -219,7 +216,7 @@ def by_modality(weights: Sequence[float]) -> dict[str, float]:
     return dict(zip(MODALITIES, weights, strict=True))
 
 
-def _ndcg(scores: Scores, targets: Rows) -> float:
+def _ndcg(scores: Scores, targets: RowIndices) -> float:
     depth = min(NDCG_DEPTH, len(scores))
     limit = np.partition(scores, len(scores) - depth)[len(scores) - depth]
     candidates = np.flatnonzero(scores >= limit)
@@ -233,11 +230,11 @@ def _ndcg(scores: Scores, targets: Rows) -> float:
 class _Sampled:
     """What a playlist's tokens say of some rows: shares by modality, and which of the rows are targets."""
 
-    parts: npt.NDArray[np.float32]
-    targets: Rows
+    parts: Floats
+    targets: RowIndices
 
 
-def _sampled(codes: Codes, playlist: Continuation, seed: int) -> _Sampled:
+def _sampled(codes: CodeMatrix, playlist: Continuation, seed: int) -> _Sampled:
     rows = np.arange(len(codes))
     if len(rows) > FIT_ROWS:
         rows = np.random.default_rng(seed).choice(len(codes), FIT_ROWS, replace=False)

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from tracktokens.codebooks.tokens.code_matrix import NONE, Codes, TupleGroups, check_codes, equal_rows
+from tracktokens.codebooks.numerics.arrays import CodeMatrix, Mask, Words
+from tracktokens.codebooks.tokens.code_matrix import NONE, TupleGroups, check_codes, equal_rows
 
 UNKNOWN_SONG = 0
 """Identity of a track whose title and artist are not known: no other track is the same song."""
@@ -63,7 +63,7 @@ class TokenTableAccumulator:
         self._tokenless = 0
         self._largest: tuple[int, Tuple] | None = None
 
-    def update(self, codes: Codes, songs: npt.NDArray[np.uint64]) -> None:
+    def update(self, codes: CodeMatrix, songs: Words) -> None:
         """Add a part of the table.
 
         Args:
@@ -122,7 +122,7 @@ class TokenTableAccumulator:
         self._largest = min(candidates, key=lambda one: (-one[0], one[1]), default=None)
 
 
-def _one_song(sets: TupleGroups, songs: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+def _one_song(sets: TupleGroups, songs: Words) -> Mask:
     """Whether all tracks of a set are known to be the same song."""
     other = (songs == UNKNOWN_SONG) | (songs != songs[sets.first_rows][sets.numbers])
     one_song = np.ones(len(sets.sizes), bool)
@@ -130,12 +130,12 @@ def _one_song(sets: TupleGroups, songs: npt.NDArray[np.uint64]) -> npt.NDArray[n
     return one_song
 
 
-def _tokenless(sets: TupleGroups, codes: Codes) -> int:
+def _tokenless(sets: TupleGroups, codes: CodeMatrix) -> int:
     """Size of the set whose codes are all none: the first in order, if there is one."""
     return int(sets.sizes[(codes[sets.first_rows[:1]] == NONE).all(axis=1).nonzero()].sum())
 
 
-def _largest(sets: TupleGroups, codes: Codes) -> tuple[int, Tuple] | None:
+def _largest(sets: TupleGroups, codes: CodeMatrix) -> tuple[int, Tuple] | None:
     if not len(sets.sizes):
         return None
     place = int(sets.sizes.argmax())  # the first of equally large ones, and sets are in order

@@ -1,9 +1,8 @@
 """Squared L2 distances between points of one space, such as centroids."""
 
 import numpy as np
-import numpy.typing as npt
 
-from tracktokens.codebooks.numerics.arrays import Floats
+from tracktokens.codebooks.numerics.arrays import Doubles, Floats
 
 
 def row_distances(left: Floats, right: Floats) -> Floats:
@@ -13,7 +12,7 @@ def row_distances(left: Floats, right: Floats) -> Floats:
     return distances
 
 
-def distance_table(left: Floats, right: Floats) -> npt.NDArray[np.float64]:
+def distance_table(left: Floats, right: Floats) -> Doubles:
     """Distance of every row of float32 (n, dim) to every row of float32 (m, dim): float64 (n, m).
 
     It takes |x|^2 - 2xy + |y|^2 from a matrix product in float64, which loses few of the digits of float32 points.
@@ -22,5 +21,5 @@ def distance_table(left: Floats, right: Floats) -> npt.NDArray[np.float64]:
     table = rows @ (-2 * columns.T)
     table += np.einsum("ij,ij->i", rows, rows)[:, np.newaxis]
     table += np.einsum("ij,ij->i", columns, columns)
-    distances: npt.NDArray[np.float64] = np.maximum(table, 0, out=table)
+    distances: Doubles = np.maximum(table, 0, out=table)
     return distances

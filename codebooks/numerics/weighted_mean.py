@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-Numbers = npt.NDArray[np.float64]
+from tracktokens.codebooks.numerics.arrays import Doubles, Floats
 
 _MANTISSA_BITS = 24
 _LOWEST_EXPONENT = -148
@@ -21,7 +21,7 @@ class ExactSum:
     def __init__(self) -> None:
         self._mantissas = np.zeros(_EXPONENTS, np.int64)
 
-    def add(self, values: Numbers) -> None:
+    def add(self, values: Doubles) -> None:
         """Add float64 values of any shape.
 
         Raises:
@@ -42,7 +42,7 @@ class ExactSum:
         total = sum(int(mantissa) << shift for shift, mantissa in enumerate(self._mantissas))
         return total / (1 << (_MANTISSA_BITS - _LOWEST_EXPONENT))
 
-    def _add(self, values: npt.NDArray[np.float32]) -> None:
+    def _add(self, values: Floats) -> None:
         fractions, exponents = np.frexp(values)
         whole = (fractions * np.float32(1 << _MANTISSA_BITS)).astype(np.int64)
         np.add.at(self._mantissas, exponents - _LOWEST_EXPONENT, whole)

@@ -6,21 +6,16 @@ A code matrix is int16 of shape (n, 5): a row a track, a column a modality in to
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from tracktokens.codebooks.numerics.arrays import CodeMatrix, Counts, Integers, RowIndices, Words
+from tracktokens.codebooks.numerics.hashing import splitmix64
 from tracktokens.schemas.modalities import MODALITIES
-
-Codes = npt.NDArray[np.int16]
 
 NONE = -1
 """Stands in a code matrix for a missing modality."""
 
 WILDCARD = -2
 """Stands in a query for a modality of which nothing was written, which is something else than ``none``."""
-
-
-Query = npt.NDArray[np.int16]
-"""int16 (5,): what was written of each modality in token order: a code, -1 for ``none``, -2 for nothing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,12 +28,12 @@ class TupleGroups:
         first_rows: int64 (sets,), the first row of each set.
     """
 
-    numbers: npt.NDArray[np.int64]
-    sizes: npt.NDArray[np.int64]
-    first_rows: npt.NDArray[np.int64]
+    numbers: RowIndices
+    sizes: Counts
+    first_rows: RowIndices
 
 
-def check_codes(codes: Codes) -> None:
+def check_codes(codes: CodeMatrix) -> None:
     """Raise a ValueError unless this is a code matrix."""
     if codes.dtype != np.int16 or codes.ndim != 2 or codes.shape[1] != len(MODALITIES):
         raise ValueError(
@@ -48,7 +43,7 @@ def check_codes(codes: Codes) -> None:
         raise ValueError(f"code {codes.min()} is neither {NONE} for none nor a row number")
 
 
-def equal_rows(codes: Codes) -> TupleGroups:
+def equal_rows(codes: CodeMatrix) -> TupleGroups:
     """Find the sets of equal rows of int16 (n, columns).
 
     NumPy sorts int16 by radix: sorting column by column takes half the time of sorting packed keys.
@@ -66,7 +61,7 @@ def equal_rows(codes: Codes) -> TupleGroups:
     return TupleGroups(numbers, np.diff(np.append(places, len(codes))), order[places])
 
 
-def pack_tuples(codes: Codes) -> npt.NDArray[np.uint64]:
+def pack_tuples(codes: CodeMatrix) -> Words:
     """Pack the rows of a code matrix into uint64 (n, 2). Their numeric order is the rows' order.
 
     The first word holds the first code, the second word the other four, 16 bits each.
@@ -80,18 +75,11 @@ def pack_tuples(codes: Codes) -> npt.NDArray[np.uint64]:
     return words
 
 
-def tuple_buckets(codes: Codes, buckets: int) -> npt.NDArray[np.int64]:
+def tuple_buckets(codes: CodeMatrix, buckets: int) -> Integers:
     """Bucket of each row, int64 (n,) below ``buckets``, by a hash of its codes: equal rows come together.
 
     It mixes the packed words as SplitMix64 does (Steele et al., OOPSLA 2014).
     """
     words = pack_tuples(codes)
-    mixed = _mix(_mix(words[:, 0]) ^ words[:, 1])
+    mixed = splitmix64(splitmix64(words[:, 0]) ^ words[:, 1])
     return (mixed % np.uint64(buckets)).astype(np.int64)
-
-
-def _mix(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    mixed = words + np.uint64(0x9E3779B97F4A7C15)  # arrays wrap round without a warning
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return mixed ^ (mixed >> np.uint64(31))

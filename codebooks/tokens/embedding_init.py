@@ -13,11 +13,8 @@ of near codes start near, those of different modalities apart.
 from collections.abc import Mapping
 
 import numpy as np
-import numpy.typing as npt
 
-from tracktokens.codebooks.numerics.arrays import Floats
-
-Numbers = npt.NDArray[np.float64]
+from tracktokens.codebooks.numerics.arrays import Doubles, Floats
 
 NOISE = 1e-2
 """Deviation of the noise of ``mean``, as a part of the old rows' deviation."""
@@ -44,13 +41,13 @@ class RowStatistics:
             apart = rows[start : start + BLOCK_ROWS] - self.mean
             covariance += apart.T @ apart
         variances, directions = np.linalg.eigh(covariance / len(rows))
-        self.variances: Numbers = np.maximum(variances[::-1], 0)
+        self.variances: Doubles = np.maximum(variances[::-1], 0)
         self.directions = _with_signs(directions[:, ::-1])
 
-    def coloured(self, white: Numbers) -> Numbers:
+    def coloured(self, white: Doubles) -> Doubles:
         """Turn points (n, r <= dim) of unit covariance into some with that of the rows in their r first directions."""
         count = white.shape[1]
-        spread: Numbers = (white * np.sqrt(self.variances[:count])) @ self.directions[:, :count].T
+        spread: Doubles = (white * np.sqrt(self.variances[:count])) @ self.directions[:, :count].T
         return spread
 
 
@@ -90,28 +87,28 @@ def centroid_rows(old: RowStatistics, centroids: Mapping[str, Floats], seed: int
     return dict(zip(white, parts, strict=True))
 
 
-def _white(points: Floats) -> Numbers:
+def _white(points: Floats) -> Doubles:
     """Centre and whiten points (n, dim): (n, r), uncorrelated columns of variance 1, the strongest direction first."""
     apart = points.astype(np.float64) - points.mean(axis=0, dtype=np.float64) if len(points) else points.astype(float)
     left, values, _ = np.linalg.svd(apart, full_matrices=False)
     kept = values > np.sqrt(NEGLIGIBLE) * max(values.max(initial=0), np.finfo(float).tiny)
-    white: Numbers = _with_signs(left[:, kept]) * np.sqrt(len(points))
+    white: Doubles = _with_signs(left[:, kept]) * np.sqrt(len(points))
     return white
 
 
-def _turned(features: Numbers, most: int, seed: int) -> Numbers:
+def _turned(features: Doubles, most: int, seed: int) -> Doubles:
     """Turn white features (n, r) at random, into at most ``most`` that are white as well."""
     width = features.shape[1]
     draw = np.random.default_rng(seed).standard_normal((width, width))
     turn, _ = np.linalg.qr(draw)
-    turned: Numbers = features @ turn[:, : min(width, most)]
+    turned: Doubles = features @ turn[:, : min(width, most)]
     return turned
 
 
-def _with_signs(columns: Numbers) -> Numbers:
+def _with_signs(columns: Doubles) -> Doubles:
     """Turn each column so that its largest value is positive: its sign means nothing, and differs between machines."""
     if not columns.size:
         return columns
     largest = columns[np.abs(columns).argmax(axis=0), np.arange(columns.shape[1])]
-    turned: Numbers = columns * np.where(largest < 0, -1.0, 1.0)
+    turned: Doubles = columns * np.where(largest < 0, -1.0, 1.0)
     return turned

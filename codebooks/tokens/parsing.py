@@ -4,7 +4,8 @@ import re
 
 import numpy as np
 
-from tracktokens.codebooks.tokens.code_matrix import NONE, WILDCARD, Query
+from tracktokens.codebooks.numerics.arrays import Query
+from tracktokens.codebooks.tokens.code_matrix import NONE, WILDCARD
 from tracktokens.codebooks.tokens.vocabulary import TRACK_END, TRACK_START, token
 from tracktokens.schemas.errors import UsageError
 from tracktokens.schemas.modalities import MODALITIES

@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from tracktokens.codebooks.numerics.arrays import Floats
+from tracktokens.codebooks.numerics.arrays import Codes, Doubles, Floats, RowIndices
 from tracktokens.codebooks.numerics.blocks import map_blocks
-from tracktokens.codebooks.training.points import Points, Rows
+from tracktokens.codebooks.training.points import Points
 
 CLUSTERS_AT_A_TIME = 32
 
@@ -30,11 +29,11 @@ class Clusters:
     """
 
     means: Floats
-    gains: npt.NDArray[np.float64]
+    gains: Doubles
     halves: Floats
 
 
-def describe_clusters(points: Points, codes: npt.NDArray[np.int16], centroids: Floats, splits: bool) -> Clusters:
+def describe_clusters(points: Points, codes: Codes, centroids: Floats, splits: bool) -> Clusters:
     """Take the means of clusters and, if asked, find splits; ``codes`` (n,) says which cluster a point is in."""
     size = len(centroids)
     order = np.argsort(codes, kind="stable")
@@ -53,7 +52,7 @@ def describe_clusters(points: Points, codes: npt.NDArray[np.int16], centroids: F
     return found
 
 
-def _mean(points: Points, rows: Rows) -> Floats:
+def _mean(points: Points, rows: RowIndices) -> Floats:
     total = np.zeros(points.values.shape[1])
     for start in range(0, len(rows), PIECE_ROWS):
         values, weights = _piece(points, rows[start : start + PIECE_ROWS])
@@ -62,11 +61,11 @@ def _mean(points: Points, rows: Rows) -> Floats:
     return mean
 
 
-def _piece(points: Points, rows: Rows) -> tuple[Floats, Floats]:
+def _piece(points: Points, rows: RowIndices) -> tuple[Floats, Floats]:
     return points.values[rows].astype(np.float32), points.counts[rows].astype(np.float32)
 
 
-def _split(points: Points, rows: Rows, centroid: Floats) -> tuple[float, Floats]:
+def _split(points: Points, rows: RowIndices, centroid: Floats) -> tuple[float, Floats]:
     """Split a cluster in two by k-means that starts along the direction of its farthest point.
 
     Returns:

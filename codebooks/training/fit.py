@@ -8,9 +8,9 @@ import numpy as np
 
 from tracktokens.codebooks.assign import Assignment
 from tracktokens.codebooks.codebook import Codebook, Preprocessing
-from tracktokens.codebooks.numerics.arrays import Floats, Vectors
+from tracktokens.codebooks.numerics.arrays import Counts, Floats, Vectors
 from tracktokens.codebooks.training.kmeans import Trained, learn_centroids
-from tracktokens.codebooks.training.points import Counts, Points, training_points
+from tracktokens.codebooks.training.points import Points, training_points
 from tracktokens.codebooks.training.whitening import learn_whitening
 
 

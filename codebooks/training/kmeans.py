@@ -19,10 +19,10 @@ import numpy as np
 import numpy.typing as npt
 
 from tracktokens.codebooks.assign import Assignment, nearest_centroids
-from tracktokens.codebooks.numerics.arrays import Floats
+from tracktokens.codebooks.numerics.arrays import Codes, Floats, Weights
 from tracktokens.codebooks.training.cluster_stats import Clusters, describe_clusters
 from tracktokens.codebooks.training.points import Points
-from tracktokens.codebooks.training.ward import Weights, merge_clusters
+from tracktokens.codebooks.training.ward import merge_clusters
 
 CELLS_PER_CENTROID = 4
 
@@ -188,6 +188,6 @@ def _losses(points: Points, nearest: Assignment, size: int, settled: int) -> Wei
     return losses
 
 
-def _weights(values: npt.NDArray[np.generic], codes: npt.NDArray[np.int16], size: int) -> Weights:
+def _weights(values: npt.NDArray[np.generic], codes: Codes, size: int) -> Weights:
     """Sum of the points' values, by code."""
     return np.bincount(codes, weights=values.astype(np.float64), minlength=size).astype(np.float64)

@@ -5,23 +5,19 @@ random sample of all, and the same ones however the input was ordered.
 """
 
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from tracktokens.codebooks.codebook import Preprocessing
-from tracktokens.codebooks.numerics.arrays import Vectors
+from tracktokens.codebooks.numerics.arrays import Counts, Doubles, HalfVectors, RowIndices, Vectors, Words
 from tracktokens.codebooks.numerics.blocks import map_blocks
+from tracktokens.codebooks.numerics.hashing import mix64
 from tracktokens.schemas.errors import InvalidDataError
 
 BLOCK_ROWS = 1024
 
 MINUS_ZERO = 0x8000
 """Bits of float16's -0.0, which is equal to 0.0."""
-
-Rows: TypeAlias = npt.NDArray[np.intp]
-Counts: TypeAlias = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +30,7 @@ class Points:
         counts: int64 (n,), how many training vectors a row stands for.
     """
 
-    values: npt.NDArray[np.float16]
+    values: HalfVectors
     counts: Counts
 
     def __len__(self) -> int:
@@ -50,7 +46,7 @@ class Points:
             return 0.0
         origin = self.values[0].astype(np.float32)  # near by: small differences of large numbers are avoided
 
-        def sums(block: slice) -> npt.NDArray[np.float64]:
+        def sums(block: slice) -> Doubles:
             values, weights = self.values[block] - origin, self.counts[block].astype(np.float32)
             squares = np.einsum("i,ij,ij->", weights, values, values)
             return np.append(np.einsum("i,ij->j", weights, values), squares).astype(np.float64)
@@ -83,7 +79,7 @@ def training_points(vectors: Vectors, preprocessing: Preprocessing, seed: int, m
     return Points(values, counts)
 
 
-def distinct_rows(vectors: Vectors, preprocessing: Preprocessing, seed: int) -> tuple[Rows, Counts]:
+def distinct_rows(vectors: Vectors, preprocessing: Preprocessing, seed: int) -> tuple[RowIndices, Counts]:
     """Row numbers of vectors that become distinct points, in order of the points' hash, and how often each occurs."""
     if len(vectors) == 0:
         return np.zeros(0, np.intp), np.zeros(0, np.int64)
@@ -95,7 +91,7 @@ def distinct_rows(vectors: Vectors, preprocessing: Preprocessing, seed: int) -> 
     return order[starts], np.diff(np.append(starts, len(order)))
 
 
-def _rounded(vectors: Vectors, preprocessing: Preprocessing) -> npt.NDArray[np.float16]:
+def _rounded(vectors: Vectors, preprocessing: Preprocessing) -> HalfVectors:
     try:
         with np.errstate(over="raise"):
             return preprocessing.apply(vectors).astype(np.float16)
@@ -103,7 +99,7 @@ def _rounded(vectors: Vectors, preprocessing: Preprocessing) -> npt.NDArray[np.f
         raise InvalidDataError(f"a preprocessed value is larger than {np.finfo(np.float16).max}") from error
 
 
-def _hash(points: npt.NDArray[np.float16], seed: int) -> npt.NDArray[np.uint64]:
+def _hash(points: HalfVectors, seed: int) -> Words:
     """Two 64-bit hashes a row, uint64 (n, 2): sums of the values' bits by random multipliers (Carter and Wegman, 1979).
 
     Rows that differ have the same two by a chance of 2^-98.
@@ -111,11 +107,4 @@ def _hash(points: npt.NDArray[np.float16], seed: int) -> npt.NDArray[np.uint64]:
     multipliers = np.random.default_rng(seed).integers(0, 1 << 64, (2, points.shape[1]), np.uint64)
     bits = points.view(np.uint16).astype(np.uint64)
     bits[bits == MINUS_ZERO] = 0
-    return np.stack([_mixed(np.einsum("ij,j->i", bits, row)) for row in multipliers], axis=1)
-
-
-def _mixed(sums: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """Make the order of sums random by splitmix64's last step (Steele, Lea and Flood, OOPSLA 2014): one to one."""
-    sums = (sums ^ (sums >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    sums = (sums ^ (sums >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return sums ^ (sums >> np.uint64(31))
+    return np.stack([mix64(np.einsum("ij,j->i", bits, row)) for row in multipliers], axis=1)

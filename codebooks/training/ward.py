@@ -5,18 +5,13 @@ ASSP 37 (1989), with the cost of J. H. Ward, "Hierarchical grouping to optimize 
 the sum of squared distances grows by ab / (a + b) |x - y|^2 when clusters of weights a and b at x and y become one.
 """
 
-from typing import TypeAlias
-
 import numpy as np
-import numpy.typing as npt
 
-from tracktokens.codebooks.numerics.arrays import Floats
+from tracktokens.codebooks.numerics.arrays import Floats, RowIndices, Weights
 from tracktokens.codebooks.numerics.blocks import map_blocks
 from tracktokens.codebooks.numerics.centroid_products import CentroidProducts
 
 BLOCK_ROWS = 256
-
-Weights: TypeAlias = npt.NDArray[np.float64]
 
 
 def merge_clusters(centroids: Floats, weights: Weights, size: int) -> Floats:
@@ -56,7 +51,7 @@ def _costs(centroids: Floats, weights: Weights) -> Floats:
     return costs
 
 
-def _merges(costs: Floats, masses: Floats, count: int) -> npt.NDArray[np.intp]:
+def _merges(costs: Floats, masses: Floats, count: int) -> RowIndices:
     """Merge ``count`` times: for each cluster the number of the one that it is in at last.
 
     A merged cluster is never nearer to others than its parts were, so only those whose nearest was a part look again.

@@ -1,12 +1,9 @@
 """Learn the preprocessing of features that have different units: standardisation and shrunken PCA whitening."""
 
-from typing import TypeAlias
-
 import numpy as np
-import numpy.typing as npt
 
 from tracktokens.codebooks.codebook import Preprocessing
-from tracktokens.codebooks.numerics.arrays import Vectors
+from tracktokens.codebooks.numerics.arrays import Doubles, Vectors
 from tracktokens.codebooks.numerics.blocks import map_blocks
 from tracktokens.codebooks.training.points import BLOCK_ROWS, Points, training_points
 
@@ -34,8 +31,6 @@ times as far as the tenth before it, and 2.1 times after.
 
 SAMPLE_ROWS = 1 << 16
 """Distinct vectors that statistics are taken from: a random sample where there are more."""
-
-Array: TypeAlias = npt.NDArray[np.float64]
 
 
 def learn_whitening(vectors: Vectors, seed: int) -> Preprocessing:
@@ -67,33 +62,33 @@ def learn_whitening(vectors: Vectors, seed: int) -> Preprocessing:
     )
 
 
-def _mean(points: Points) -> Array:
-    def weighted_sum(block: slice) -> Array:
+def _mean(points: Points) -> Doubles:
+    def weighted_sum(block: slice) -> Doubles:
         weights, values = points.counts[block].astype(np.float64), points.values[block].astype(np.float64)
-        sums: Array = np.einsum("i,ij->j", weights, values)
+        sums: Doubles = np.einsum("i,ij->j", weights, values)
         return sums
 
-    total: Array = np.sum(map_blocks(weighted_sum, len(points), BLOCK_ROWS), axis=0) / points.counts.sum()
+    total: Doubles = np.sum(map_blocks(weighted_sum, len(points), BLOCK_ROWS), axis=0) / points.counts.sum()
     return total
 
 
-def _covariance(points: Points, mean: Array) -> Array:
-    def weighted_products(block: slice) -> Array:
+def _covariance(points: Points, mean: Doubles) -> Doubles:
+    def weighted_products(block: slice) -> Doubles:
         apart = points.values[block] - mean
         # Not a matrix product by BLAS: its order of addition may depend on the number of threads.
-        products: Array = np.einsum("ij,ik->jk", apart * points.counts[block, np.newaxis], apart)
+        products: Doubles = np.einsum("ij,ik->jk", apart * points.counts[block, np.newaxis], apart)
         return products
 
-    total: Array = np.sum(map_blocks(weighted_products, len(points), BLOCK_ROWS), axis=0) / points.counts.sum()
+    total: Doubles = np.sum(map_blocks(weighted_products, len(points), BLOCK_ROWS), axis=0) / points.counts.sum()
     return total
 
 
-def _projection(correlation: Array) -> Array:
+def _projection(correlation: Doubles) -> Doubles:
     """A column for each principal direction that is not negligible, strongest first, its largest value positive."""
     variances, directions = np.linalg.eigh(correlation)
     kept = np.flatnonzero(variances > NEGLIGIBLE)[::-1]
     directions = directions[:, kept]
     largest = np.abs(directions).argmax(axis=0)
     signs = np.sign(directions[largest, np.arange(len(kept))])
-    projection: Array = directions * signs / np.sqrt(variances[kept] + SHRINKAGE)
+    projection: Doubles = directions * signs / np.sqrt(variances[kept] + SHRINKAGE)
     return projection

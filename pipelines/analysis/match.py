@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from tracktokens.codebooks.matching.token_index import Matches, Matching
-from tracktokens.codebooks.matching.top_k import Rows
+from tracktokens.codebooks.numerics.arrays import RowIndices
 from tracktokens.codebooks.tokens.parsing import parse_tokens
 from tracktokens.codebooks.tokens.vocabulary import tuple_string
 from tracktokens.schemas.modalities import MODALITIES
@@ -88,7 +88,7 @@ def _tracks(index: ReleaseIndex, matches: Matches) -> Iterator[MatchedTrack]:
         yield MatchedTrack(track_id, *names[track_id], tokens, score, _by_modality(matches, similarities))
 
 
-def _tokens(index: ReleaseIndex, rows: Rows) -> list[str]:
+def _tokens(index: ReleaseIndex, rows: RowIndices) -> list[str]:
     return [tuple_string(codes) for codes in index.index.codes(rows).tolist()]
 
 

@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 
 from tracktokens.codebooks.codebook import Preprocessing
 from tracktokens.codebooks.continuity.fold_in import neighbour_sums
+from tracktokens.codebooks.numerics.arrays import Floats, HalfVectors, Integers
 from tracktokens.transforms.store.keys import key_bytes
 
 RULES = 1
@@ -32,9 +33,6 @@ EPOCHS_SHARE = 0.25
 
 LEARNING_RATE = 0.01
 """At the start, falling to gensim's 0.0001. A training from nothing starts at gensim's 0.025."""
-
-Floats = npt.NDArray[np.float32]
-Integers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +47,7 @@ class OldVectors:
 
     encoder_id: str
     keys: pa.FixedSizeBinaryArray
-    vectors: npt.NDArray[np.float16]
+    vectors: HalfVectors
 
     def identity(self) -> Mapping[str, object]:
         """Return everything that changes what is learned from here, as JSON values.

@@ -11,7 +11,8 @@ from tracktokens.codebooks.assign import assign
 from tracktokens.codebooks.codebook import Codebook
 from tracktokens.codebooks.continuity.alignment import CodePairs, count_pairs, merge_pairs
 from tracktokens.codebooks.continuity.procrustes import Rotation, RotationAccumulator
-from tracktokens.codebooks.tokens.code_matrix import NONE, Codes
+from tracktokens.codebooks.numerics.arrays import CodeMatrix
+from tracktokens.codebooks.tokens.code_matrix import NONE
 from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.schemas.tables.catalog import CATALOG_TRACKS, TRACK_KEYS
 from tracktokens.schemas.tables.records import KEY
@@ -114,7 +115,7 @@ class PairCodes(beam.DoFn):
         yield from pairs_by_modality(old, new[found.to_numpy()])
 
 
-def pairs_by_modality(old: Codes, new: Codes) -> Iterator[tuple[str, CodePairs]]:
+def pairs_by_modality(old: CodeMatrix, new: CodeMatrix) -> Iterator[tuple[str, CodePairs]]:
     """Count the pairs in each column of two code matrices of the same tracks."""
     for column, modality in enumerate(MODALITIES):
         yield modality, count_pairs(np.ascontiguousarray(old[:, column]), np.ascontiguousarray(new[:, column]))

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tracktokens.codebooks.tokens.code_matrix import Codes
+from tracktokens.codebooks.numerics.arrays import CodeMatrix
 from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.transforms.store.keys import split_by_bucket, track_buckets
 from tracktokens.transforms.store.token_tables import code_matrix
@@ -51,7 +51,7 @@ def by_track_bucket(
     yield from split_by_bucket(batch, track_buckets(tracks.to_numpy(), buckets))
 
 
-def fill_codes(codes: Codes, coded: pa.Table, tracks: pa.ChunkedArray) -> None:
+def fill_codes(codes: CodeMatrix, coded: pa.Table, tracks: pa.ChunkedArray) -> None:
     """Put ``CODED_ROWS`` into a code matrix.
 
     Args:
@@ -74,7 +74,7 @@ def rows_of(wanted: pa.ChunkedArray, tracks: pa.ChunkedArray) -> npt.NDArray[np.
     return found
 
 
-def common_codes(old: pa.Table, track_ids: pa.StringArray) -> tuple[pa.Array, Codes]:
+def common_codes(old: pa.Table, track_ids: pa.StringArray) -> tuple[pa.Array, CodeMatrix]:
     """Find tracks in an old token table.
 
     Args:

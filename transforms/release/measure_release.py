@@ -19,7 +19,8 @@ from tracktokens.codebooks.metrics.drift import CodeUsage, new_track_fit
 from tracktokens.codebooks.metrics.neighbour_recall import NeighbourRecall, NeighbourRecallAccumulator
 from tracktokens.codebooks.metrics.oracle import OracleAccumulator, tie_sizes
 from tracktokens.codebooks.metrics.token_uniqueness import UNKNOWN_SONG, TokenTableAccumulator
-from tracktokens.codebooks.tokens.code_matrix import Codes, tuple_buckets
+from tracktokens.codebooks.numerics.arrays import CodeMatrix
+from tracktokens.codebooks.tokens.code_matrix import tuple_buckets
 from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.transforms.catalog.texts import song_text
 from tracktokens.transforms.quantization.train_codebooks import SampleVectors, smallest
@@ -107,7 +108,7 @@ def measure_codes(row_indices: pa.Array, records: pa.Table, centroids: int) -> C
     return quality
 
 
-def tuple_rows(codes: Codes, tracks: pa.Table, buckets: int) -> Iterator[tuple[int, pa.RecordBatch]]:
+def tuple_rows(codes: CodeMatrix, tracks: pa.Table, buckets: int) -> Iterator[tuple[int, pa.RecordBatch]]:
     """Partition tracks by a hash of their tokens, so that equal tuples share a part: batches of ``TUPLE_ROWS``.
 
     Args:

@@ -7,7 +7,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tracktokens.codebooks.tokens.code_matrix import NONE, Codes
+from tracktokens.codebooks.numerics.arrays import CodeMatrix
+from tracktokens.codebooks.tokens.code_matrix import NONE
 from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.schemas.tables.token_changes import CHANGES, CODEBOOK_CHANGED, INPUT_CHANGED, NEW, REMOVED
 from tracktokens.transforms.store.token_tables import code_matrix
@@ -46,7 +47,7 @@ def _why(modality: str, recoded: Collection[str]) -> str:
     return CODEBOOK_CHANGED if modality in recoded else INPUT_CHANGED
 
 
-def _rows(ids: pa.Array, old: Codes, new: Codes, why: Callable[[str], str]) -> Iterator[pa.RecordBatch]:
+def _rows(ids: pa.Array, old: CodeMatrix, new: CodeMatrix, why: Callable[[str], str]) -> Iterator[pa.RecordBatch]:
     """List the tracks whose code differs, modality by modality."""
     for number, modality in enumerate(MODALITIES):
         differs = np.flatnonzero(old[:, number] != new[:, number])

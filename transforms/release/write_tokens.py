@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from apache_beam.pvalue import TaggedOutput
 
-from tracktokens.codebooks.tokens.code_matrix import NONE, Codes
+from tracktokens.codebooks.numerics.arrays import CodeMatrix
+from tracktokens.codebooks.tokens.code_matrix import NONE
 from tracktokens.codebooks.tokens.vocabulary import token_strings
 from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.schemas.modalities import MODALITIES, PLAYLIST
@@ -202,7 +203,7 @@ class WriteTokens(beam.DoFn):
             return pa.schema([tokens_schema(self.bundle_id).field(name) for name in columns]).empty_table()
         return self.previous.table.read(bucket, columns)
 
-    def _kept_codes(self, bucket: int, tracks: pa.Table, old_tokens: pa.Table) -> Codes:
+    def _kept_codes(self, bucket: int, tracks: pa.Table, old_tokens: pa.Table) -> CodeMatrix:
         """Copy the codes of tracks whose input did not change: int16 (tracks, 5), -1 elsewhere."""
         codes = np.full((tracks.num_rows, len(MODALITIES)), NONE, np.int16)
         if self.previous is None or not self.previous.continued:

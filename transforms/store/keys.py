@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tracktokens.codebooks.numerics.hashing import GOLDEN_GAMMA, mix64
 from tracktokens.schemas.tables.records import KEY, KEY_BYTES
 
 
@@ -86,7 +87,5 @@ def distinct_sorted(keys: pa.FixedSizeBinaryArray) -> pa.FixedSizeBinaryArray:
 def seeded_hash(keys: pa.FixedSizeBinaryArray, seed: int) -> npt.NDArray[np.uint64]:
     """Mix keys and a seed to uniform 64-bit numbers (SplitMix64, Steele et al., OOPSLA 2014)."""
     with np.errstate(over="ignore"):
-        mixed = key_words(keys)[:, 1] + np.uint64(seed) * np.uint64(0x9E3779B97F4A7C15)
-        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return mixed ^ (mixed >> np.uint64(31))
+        increment = np.uint64(seed) * GOLDEN_GAMMA
+    return mix64(key_words(keys)[:, 1] + increment)

@@ -16,7 +16,7 @@ from tracktokens.codebooks.bundle import Bundle
 from tracktokens.codebooks.decoding.trie import TupleTrie
 from tracktokens.codebooks.matching.code_similarity import CodeSimilarity
 from tracktokens.codebooks.matching.token_index import TokenIndex
-from tracktokens.codebooks.matching.top_k import Rows
+from tracktokens.codebooks.numerics.arrays import RowIndices
 from tracktokens.schemas.manifests.release import ReleaseManifest
 from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.transforms.store.bundles import read_bundle
@@ -60,7 +60,7 @@ class ReleaseIndex:
         ids = tracks["track_id"].combine_chunks().take(order)
         return cls(table, bundle.codebook_size, ids, TokenIndex(codes, similarities(bundle)))
 
-    def ids(self, rows: Rows) -> list[str]:
+    def ids(self, rows: RowIndices) -> list[str]:
         """Track ids of some rows."""
         found: list[str] = self.track_ids.take(pa.array(rows)).to_pylist()
         return found

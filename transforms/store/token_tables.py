@@ -9,7 +9,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tracktokens.codebooks.tokens.code_matrix import NONE, Codes
+from tracktokens.codebooks.numerics.arrays import CodeMatrix
+from tracktokens.codebooks.tokens.code_matrix import NONE
 from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.schemas.manifests.release import ReleaseManifest
 from tracktokens.schemas.modalities import MODALITIES
@@ -73,10 +74,10 @@ def _opened(path: str) -> Iterator[dict[bytes, bytes]]:
         raise InvalidDataError(f"{path} cannot be read ({error}): restore it, or publish again") from error
 
 
-def code_matrix(tokens: pa.Table | pa.RecordBatch) -> Codes:
+def code_matrix(tokens: pa.Table | pa.RecordBatch) -> CodeMatrix:
     """Turn the code columns of a token table into int16 (tracks, 5), -1 where a track lacks a modality."""
     columns = [pc.fill_null(tokens[modality], NONE).to_numpy(zero_copy_only=False) for modality in MODALITIES]
-    codes: Codes = np.stack(columns, axis=1).astype(np.int16, copy=False)
+    codes: CodeMatrix = np.stack(columns, axis=1).astype(np.int16, copy=False)
     return codes
 
 

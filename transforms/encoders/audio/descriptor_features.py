@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from tracktokens.codebooks.numerics.arrays import Floats as Array
+
 if TYPE_CHECKING:
     import scipy.sparse
-
-Array = npt.NDArray[np.float32]
 
 N_FFT = 2048
 HOP = 512
