@@ -26,7 +26,7 @@ from tracktokens.codebooks.metrics.playlist_continuation import (
     fit_weights,
     measure,
 )
-from tracktokens.codebooks.tokens.code_matrix import Codes
+from tracktokens.codebooks.numerics.arrays import CodeMatrix
 from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.schemas.manifests.release import ReleaseManifest
 from tracktokens.schemas.modalities import MODALITIES
@@ -129,7 +129,7 @@ def evaluate(root: str, playlists: str, options: EvaluationOptions | None = None
     return Evaluation(manifest.release_id, options.seeds, weights, qualities)
 
 
-def _token_scorers(codes: Codes, weights: Sequence[float], fitted: Sequence[float] | None) -> dict[str, Scorer]:
+def _token_scorers(codes: CodeMatrix, weights: Sequence[float], fitted: Sequence[float] | None) -> dict[str, Scorer]:
     """Build scorers of the tokens: all modalities with each set of weights, and each modality with codes alone."""
     scorers: dict[str, Scorer] = {"tokens": TokenScorer(codes, weights)}
     if fitted is not None:
