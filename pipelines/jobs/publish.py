@@ -13,7 +13,7 @@ from tracktokens.pipelines.jobs.tokenize import open_with_bundle
 from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.errors import TracktokensError
 from tracktokens.schemas.manifests.release import ReleaseManifest
-from tracktokens.transforms.quantization.train_codebooks import SampleVectors, threshold
+from tracktokens.transforms.quantization.train_codebooks import SampleVectors, hash_threshold
 from tracktokens.transforms.release.assemble import assemble, reconcile_rows, release_manifest
 from tracktokens.transforms.release.compare_tables import compare
 from tracktokens.transforms.release.draft import ReleaseDraft
@@ -186,8 +186,16 @@ class PublishJob:
 
     def _measure_neighbours(self, draft: ReleaseDraft, runner: PipelineRunner, pipeline: beam.Pipeline) -> None:
         snapshot, bundle = draft.snapshot, draft.bundle
-        sizes = {modality: threshold(snapshot.inputs(modality), NEIGHBOUR_SAMPLE) for modality in snapshot.encoders}
-        sample = SampleVectors(draft.store, snapshot.catalog, snapshot.encoders, sizes, NEIGHBOUR_SEED)
+        sizes = {
+            modality: hash_threshold(snapshot.inputs(modality), NEIGHBOUR_SAMPLE) for modality in snapshot.encoders
+        }
+        sample = SampleVectors(
+            store=draft.store,
+            catalog=snapshot.catalog,
+            encoders=snapshot.encoders,
+            thresholds=sizes,
+            seed=NEIGHBOUR_SEED,
+        )
         measure = MeasureNeighbours({m: bundle[m] for m in snapshot.encoders}, NEIGHBOUR_SEED, runner.workers)
         path = files.join(draft.measures, NEIGHBOURS_FILE)
         pipeline | "measure neighbours" >> WriteNeighbourRecall(path, sample, snapshot.buckets(), measure)

@@ -28,9 +28,9 @@ from tracktokens.transforms.quantization.align_codes import (
     CompareSpaces,
     MergeCodePairs,
     PairCodes,
-    merged_rotation,
+    merge_rotations,
 )
-from tracktokens.transforms.quantization.train_codebooks import Start
+from tracktokens.transforms.quantization.train_codebooks import TrainingStart
 from tracktokens.transforms.runtime.arrow_coder import Keyed
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.bundles import read_bundle, write_bundle
@@ -101,7 +101,13 @@ class RetrainJob:
         if identity["dim"] != old.dim or started_from(identity) == old.encoder_id:
             return None
         path = files.join(working, "rotation.json")
-        compare = CompareSpaces(snapshot.store, snapshot.catalog, PLAYLIST, old.encoder_id, new, old.dim)
+        compare = CompareSpaces(
+            store=snapshot.store,
+            catalog=snapshot.catalog,
+            modality=PLAYLIST,
+            encoders=(old.encoder_id, new),
+            dim=old.dim,
+        )
         runner.run(partial(_build_rotation, snapshot.store.buckets, compare, old.dim, path))
         fields = files.read_json(path)
         rotation = Rotation(**{**fields, "matrix": np.array(fields["matrix"], np.float32)})
@@ -140,15 +146,15 @@ class RetrainJob:
         )
 
 
-def _starts(old: Bundle, snapshot: Snapshot, rotation: Rotation | None) -> dict[str, Start]:
+def _starts(old: Bundle, snapshot: Snapshot, rotation: Rotation | None) -> dict[str, TrainingStart]:
     """Choose the start of each modality: the old centroids, if the vectors share their space or can be rotated."""
     starts = {}
     for modality, encoder_id in snapshot.encoders.items():
         book = old[modality]
         if book.num_centroids and _in_space_of(snapshot.store, modality, book.encoder_id, encoder_id):
-            starts[modality] = Start(book.preprocessing, book.centroids)
+            starts[modality] = TrainingStart(book.preprocessing, book.centroids)
         elif modality == PLAYLIST and rotation is not None:
-            starts[modality] = Start(_rotated(book.preprocessing, rotation), book.centroids)
+            starts[modality] = TrainingStart(_rotated(book.preprocessing, rotation), book.centroids)
     return starts
 
 
@@ -175,7 +181,7 @@ def _build_rotation(buckets: int, compare: CompareSpaces, dim: int, path: str, p
 
 
 def _write_rotation(parts: list[tuple[int, RotationAccumulator]], dim: int, path: str) -> None:
-    rotation = merged_rotation(parts, dim)
+    rotation = merge_rotations(parts, dim)
     files.write_json(path, {**asdict(rotation), "matrix": rotation.matrix.tolist()})
 
 
@@ -197,7 +203,7 @@ def _build_pairs(
     pipeline: beam.Pipeline,
 ) -> None:
     codebooks = {modality: result.codebook for modality, result in trained.items()}
-    assign = AssignWithNewBundle(snapshot.store, snapshot.catalog, codebooks, workers)
+    assign = AssignWithNewBundle(store=snapshot.store, catalog=snapshot.catalog, codebooks=codebooks, workers=workers)
     (
         pipeline
         | "key buckets" >> beam.Create([part for part in snapshot.buckets() if codebooks[part[0]].num_centroids])

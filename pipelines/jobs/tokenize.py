@@ -51,7 +51,12 @@ class TokenizeJob:
 
     def _build(self, snapshot: Snapshot, path: str, runner: PipelineRunner, pipeline: beam.Pipeline) -> None:
         assign = AssignCodes(
-            snapshot.store, snapshot.catalog, self.bundle_id, snapshot.encoders, runner.workers, runner.progress
+            store=snapshot.store,
+            catalog=snapshot.catalog,
+            bundle_id=self.bundle_id,
+            encoders=snapshot.encoders,
+            workers=runner.workers,
+            progress=runner.progress,
         )
         counts = (
             pipeline

@@ -17,7 +17,12 @@ from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.errors import UsageError
 from tracktokens.schemas.manifests.bundle import BundleManifest
 from tracktokens.schemas.modalities import MODALITIES
-from tracktokens.transforms.quantization.train_codebooks import SampleVectors, Start, TrainCodebook, threshold
+from tracktokens.transforms.quantization.train_codebooks import (
+    SampleVectors,
+    TrainCodebook,
+    TrainingStart,
+    hash_threshold,
+)
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.bundles import read_bundle, read_codebook_file, read_manifest, write_bundle
 from tracktokens.transforms.store.layout import Store, new_id
@@ -118,7 +123,7 @@ class CodebookTraining:
     encoders: Mapping[str, str]
     codebook_size: int
     seed: int
-    starts: Mapping[str, Start] = field(default_factory=dict)
+    starts: Mapping[str, TrainingStart] = field(default_factory=dict)
 
     def run(self, runner: PipelineRunner) -> dict[str, TrainedCodebook]:
         """Train, and return modality to its codebook."""
@@ -135,8 +140,14 @@ class CodebookTraining:
     def _build(self, folder: str, runner: PipelineRunner, pipeline: beam.Pipeline) -> None:
         snapshot, encoders = self.snapshot, self.encoders
         sample = SAMPLE_PER_CODE * self.codebook_size
-        thresholds = {modality: threshold(snapshot.inputs(modality), sample) for modality in encoders}
-        draw = SampleVectors(snapshot.store, snapshot.catalog, encoders, thresholds, self.seed)
+        thresholds = {modality: hash_threshold(snapshot.inputs(modality), sample) for modality in encoders}
+        draw = SampleVectors(
+            store=snapshot.store,
+            catalog=snapshot.catalog,
+            encoders=encoders,
+            thresholds=thresholds,
+            seed=self.seed,
+        )
         standardized = [m for m, e in encoders.items() if snapshot.store.read_encoder(m, e).standardize]
         train = TrainCodebook(
             folder=folder,

@@ -1,6 +1,7 @@
-"""What a retraining needs beside the training: playlist spaces compared, and old and new codes of the same tracks."""
+"""Align a retrained codebook with the old one: compare playlist spaces, and pair old and new codes of tracks."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 import apache_beam as beam
 import numpy as np
@@ -21,7 +22,7 @@ from tracktokens.transforms.quantization.code_join import (
     by_track_bucket,
     common_codes,
     fill_codes,
-    places_of,
+    record_rows,
 )
 from tracktokens.transforms.runtime.threads import thread_share
 from tracktokens.transforms.store import files
@@ -31,111 +32,139 @@ from tracktokens.transforms.store.records import as_matrix, catalog_keys, make_v
 from tracktokens.transforms.store.token_tables import TokenTable
 
 
+@dataclass(kw_only=True, eq=False)
 class CompareSpaces(beam.DoFn):
-    """Gathers how the vectors of two encoders lie to each other, of the tracks in a bucket that have both."""
+    """Accumulate the rotation between the vectors of two encoders, over the tracks of one bucket that have both.
 
-    def __init__(self, store: Store, catalog: Catalog, modality: str, old: str, new: str, dim: int) -> None:
-        self._store = store
-        self._catalog = catalog
-        self._modality = modality
-        self._encoders = (old, new)
-        self._dim = dim
+    Attributes:
+        store: the store.
+        catalog: catalog snapshot whose tracks count.
+        modality: modality of the encoders.
+        encoders: ids of the old and the new encoder.
+        dim: dimensions of both.
+    """
+
+    store: Store
+    catalog: Catalog
+    modality: str
+    encoders: tuple[str, str]
+    dim: int
 
     def process(self, bucket: int) -> Iterator[tuple[int, RotationAccumulator]]:
-        """Gather one bucket of keys, and say which it was: sums are rounded, so they are added in this order."""
-        keys = catalog_keys(self._catalog, self._modality, bucket)
+        """Accumulate one bucket of keys. It is yielded with its number: sums are rounded, so their order is fixed."""
+        keys = catalog_keys(self.catalog, self.modality, bucket)
         old, new = (
-            _stored(self._store.vectors(self._modality, encoder, bucket), keys, self._dim) for encoder in self._encoders
+            _stored_vectors(self.store.vectors(self.modality, encoder, bucket), keys, self.dim)
+            for encoder in self.encoders
         )
         common = old.filter(pc.is_in(old["key"], value_set=new["key"].combine_chunks()))
-        places = pc.index_in(common["key"], value_set=new["key"].combine_chunks())
-        gathered = RotationAccumulator(self._dim)
-        matching = new.take(places)
-        gathered.update(as_matrix(matching["vector"].combine_chunks()), as_matrix(common["vector"].combine_chunks()))
-        yield bucket, gathered
+        matching = new.take(pc.index_in(common["key"], value_set=new["key"].combine_chunks()))
+        accumulator = RotationAccumulator(self.dim)
+        accumulator.update(as_matrix(matching["vector"].combine_chunks()), as_matrix(common["vector"].combine_chunks()))
+        yield bucket, accumulator
 
 
-def merged_rotation(parts: Iterable[tuple[int, RotationAccumulator]], dim: int) -> Rotation:
-    """Find the rotation from what was gathered in the buckets."""
+def merge_rotations(parts: Iterable[tuple[int, RotationAccumulator]], dim: int) -> Rotation:
+    """Compute the rotation from the accumulators of all buckets, merged in order of bucket."""
     merged = RotationAccumulator(dim)
     for _, part in sorted(parts, key=lambda numbered: numbered[0]):
         merged.merge(part)
     return merged.finalize()
 
 
-def _stored(folder: str, keys: pa.Array, dim: int) -> pa.Table:
-    """The vector facts of some keys, in order of key."""
-    found = [make_vector_records(part, vectors) for part, vectors in read_vectors(folder, keys)]
+def _stored_vectors(folder: str, keys: pa.Array, dim: int) -> pa.Table:
+    """Read the vector records of some keys, sorted by key."""
+    records = [make_vector_records(part, vectors) for part, vectors in read_vectors(folder, keys)]
     empty = make_vector_records(pa.array([], KEY.type), np.zeros((0, dim), np.float16))
-    return sort_by_key(pa.Table.from_batches([empty, *found]).combine_chunks())
+    return sort_by_key(pa.Table.from_batches([empty, *records]).combine_chunks())
 
 
+@dataclass(kw_only=True, eq=False)
 class AssignWithNewBundle(beam.DoFn):
-    """Assigns the vectors of a bucket with codebooks that are not published: ``CODED_ROWS`` by bucket of track."""
+    """Assign codes to the vectors of one bucket with codebooks that are not published yet.
 
-    def __init__(self, store: Store, catalog: Catalog, codebooks: Mapping[str, Codebook], workers: int) -> None:
-        self._store = store
-        self._catalog = catalog
-        self._codebooks = dict(codebooks)
-        self._workers = workers
+    Output: ``CODED_ROWS`` by bucket of track.
+
+    Attributes:
+        store: the store.
+        catalog: catalog snapshot whose vectors are assigned.
+        codebooks: modality to new codebook.
+        workers: worker processes that share the cores.
+    """
+
+    store: Store
+    catalog: Catalog
+    codebooks: Mapping[str, Codebook]
+    workers: int
 
     def setup(self) -> None:
-        """Use this worker's share of the cores."""
+        """Limit faiss to this worker's share of the cores."""
         import faiss
 
-        faiss.omp_set_num_threads(thread_share(self._workers))
+        faiss.omp_set_num_threads(thread_share(self.workers))
 
     def process(self, element: tuple[str, int]) -> Iterator[tuple[int, pa.RecordBatch]]:
         """Assign one bucket of one modality."""
         modality, bucket = element
-        codebook = self._codebooks[modality]
-        keys = files.read_table(self._catalog.keys(modality, bucket), TRACK_KEYS)
+        codebook = self.codebooks[modality]
+        keys = files.read_table(self.catalog.keys(modality, bucket), TRACK_KEYS)
         wanted = distinct_sorted(keys["key"].combine_chunks())
-        for found, vectors in read_vectors(self._store.vectors(modality, codebook.encoder_id, bucket), wanted):
-            records = pa.table({"key": found, "code": assign(codebook, vectors).codes})
-            places = places_of(keys, records)
-            yield from by_track_bucket(keys, places, records, modality, CODED_ROWS, self._catalog.buckets)
+        for part, vectors in read_vectors(self.store.vectors(modality, codebook.encoder_id, bucket), wanted):
+            records = pa.table({"key": part, "code": assign(codebook, vectors).codes})
+            yield from by_track_bucket(
+                keys,
+                record_rows(keys, records),
+                records,
+                modality=modality,
+                schema=CODED_ROWS,
+                buckets=self.catalog.buckets,
+            )
 
 
+@dataclass(eq=False)
 class PairCodes(beam.DoFn):
-    """Counts pairs of old and new codes in a bucket of tracks, by modality."""
+    """Count the pairs of old and new codes in one bucket of tracks, by modality.
 
-    def __init__(self, catalog: Catalog, old: TokenTable) -> None:
-        self._catalog = catalog
-        self._old = old
+    Attributes:
+        catalog: catalog snapshot of the new codes.
+        old: token table of the old codes.
+    """
+
+    catalog: Catalog
+    old: TokenTable
 
     def process(self, element: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[tuple[str, CodePairs]]:
-        """Count one bucket."""
+        """Count the pairs of one bucket."""
         bucket, batches = element
-        tracks = files.read_table(self._catalog.tracks(bucket), CATALOG_TRACKS, ["track_id", "track"])
+        tracks = files.read_table(self.catalog.tracks(bucket), CATALOG_TRACKS, ["track_id", "track"])
         new = np.full((tracks.num_rows, len(MODALITIES)), NONE, np.int16)
         fill_codes(new, pa.Table.from_batches(batches, CODED_ROWS), tracks["track"])
-        old_rows = self._old.read(bucket, ["track_id", *MODALITIES])
-        found, old = common_codes(old_rows, tracks["track_id"].combine_chunks())
-        yield from pairs_by_modality(old, new[found.to_numpy()])
+        old_rows = self.old.read(bucket, ["track_id", *MODALITIES])
+        common, old = common_codes(old_rows, tracks["track_id"].combine_chunks())
+        yield from pairs_by_modality(old, new[common.to_numpy()])
 
 
 def pairs_by_modality(old: CodeMatrix, new: CodeMatrix) -> Iterator[tuple[str, CodePairs]]:
-    """Count the pairs in each column of two code matrices of the same tracks."""
+    """Count the pairs of codes in each column of two code matrices of the same tracks."""
     for column, modality in enumerate(MODALITIES):
         yield modality, count_pairs(np.ascontiguousarray(old[:, column]), np.ascontiguousarray(new[:, column]))
 
 
 class MergeCodePairs(beam.CombineFn):
-    """Adds up pairs of codes."""
+    """Sum the counts of code pairs."""
 
     def create_accumulator(self) -> list[CodePairs]:
-        """Nothing yet."""
+        """Return an empty accumulator."""
         return []
 
     def add_input(self, parts: list[CodePairs], part: CodePairs) -> list[CodePairs]:
-        """Add one bucket's pairs."""
+        """Add the pairs of one bucket."""
         return [merge_pairs([*parts, part])]
 
     def merge_accumulators(self, parts: Iterable[list[CodePairs]]) -> list[CodePairs]:
-        """Add what several workers added."""
-        return [merge_pairs([pairs for found in parts for pairs in found])]
+        """Merge the accumulators of several workers."""
+        return [merge_pairs([pairs for accumulator in parts for pairs in accumulator])]
 
     def extract_output(self, parts: list[CodePairs]) -> CodePairs:
-        """All of them."""
+        """Return the merged pairs."""
         return merge_pairs(parts)

@@ -1,6 +1,7 @@
-"""Give every vector of a catalog the code of its nearest centroid."""
+"""Assign to every vector of a catalog the code of its nearest centroid."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 import apache_beam as beam
 import pyarrow as pa
@@ -18,69 +19,70 @@ from tracktokens.transforms.store.layout import Catalog, Store, part_name
 from tracktokens.transforms.store.records import VECTOR_FILE, catalog_keys, failed, read_vectors, uncoded, without
 
 
+@dataclass(kw_only=True, eq=False)
 class AssignCodes(beam.DoFn):
-    """Assigns the vectors of a bucket that have no code under a bundle. No vector leaves the bucket's task."""
+    """Assign codes to the vectors of one bucket that have none under a bundle. Vectors do not leave the bucket's task.
 
-    def __init__(
-        self,
-        store: Store,
-        catalog: Catalog,
-        bundle_id: str,
-        encoders: Mapping[str, str],
-        workers: int,
-        progress: ProgressReporter,
-    ) -> None:
-        self._store = store
-        self._catalog = catalog
-        self._bundle_id = bundle_id
-        self._encoders = dict(encoders)
-        self._workers = workers
-        self._progress = progress
-        self._codebooks: dict[str, Codebook] = {}
+    Attributes:
+        store: the store.
+        catalog: catalog snapshot whose keys are assigned.
+        bundle_id: the codebooks.
+        encoders: modality to encoder id.
+        workers: worker processes that share the cores.
+        progress: receives the number of keys of each bucket.
+    """
+
+    store: Store
+    catalog: Catalog
+    bundle_id: str
+    encoders: Mapping[str, str]
+    workers: int
+    progress: ProgressReporter
+    _codebooks: dict[str, Codebook] = field(default_factory=dict, init=False, repr=False)
 
     def setup(self) -> None:
         """Use this worker's share of the cores."""
         import faiss
 
-        faiss.omp_set_num_threads(thread_share(self._workers))
+        faiss.omp_set_num_threads(thread_share(self.workers))
 
     def process(self, element: tuple[str, int]) -> Iterator[tuple[str, int]]:
-        """Assign one bucket of one modality and write its code facts; counts the codes."""
+        """Assign one bucket of one modality and write its code records; yield the number of codes."""
         modality, bucket = element
-        keys = catalog_keys(self._catalog, modality, bucket)
-        missing = uncoded(self._store, self._bundle_id, modality, bucket, keys)
+        keys = catalog_keys(self.catalog, modality, bucket)
+        missing = uncoded(self.store, self.bundle_id, modality, bucket, keys)
         records = list(self._assign(modality, bucket, missing))
         self._require_vectors(modality, bucket, without(missing, [batch["key"] for batch in records]))
         if records:
             name = part_name(pa.concat_arrays([batch["key"] for batch in records]))
-            folder = self._store.codes(self._bundle_id, modality, bucket)
+            folder = self.store.codes(self.bundle_id, modality, bucket)
             files.write_batches(files.join(folder, name), CODE_RECORDS, records, **VECTOR_FILE)
         yield f"assigned/{modality}", sum(batch.num_rows for batch in records)
-        self._progress.add("assign codes", done=len(keys))
+        self.progress.add("assign codes", done=len(keys))
 
     def _require_vectors(self, modality: str, bucket: int, left: pa.Array) -> None:
-        """Refuse to go on where an input has neither a vector nor a failure; a track may be in no playlist."""
+        """Raise where an input has neither a vector nor a failure; playlist vectors may be missing."""
         if not len(left) or modality == PLAYLIST:
             return
-        failures = failed(self._store, self._catalog, modality, self._encoders[modality], bucket)
+        failures = failed(self.store, self.catalog, modality, self.encoders[modality], bucket)
         lost = without(left, [failures["key"].combine_chunks()])
         if len(lost):
             raise InvalidDataError(
                 f"{len(lost)} {modality} inputs of the catalog have no vector: run `tracktokens embed`, "
-                "which makes those that are missing"
+                "which encodes them"
             )
 
     def _assign(self, modality: str, bucket: int, missing: pa.Array) -> Iterator[pa.RecordBatch]:
         if not len(missing):
             return
         codebook = self._codebook(modality)
-        for keys, vectors in read_vectors(self._store.vectors(modality, codebook.encoder_id, bucket), missing):
-            found = assign(codebook, vectors)
-            margins = pa.array(found.margins, from_pandas=True)  # NaN, one centroid only, becomes null
-            columns = [keys, pa.array(found.codes), pa.array(found.distances), margins]
+        for keys, vectors in read_vectors(self.store.vectors(modality, codebook.encoder_id, bucket), missing):
+            assignment = assign(codebook, vectors)
+            margins = pa.array(assignment.margins, from_pandas=True)  # NaN, one centroid only, becomes null
+            columns = [keys, pa.array(assignment.codes), pa.array(assignment.distances), margins]
             yield pa.record_batch(columns, schema=CODE_RECORDS)
 
     def _codebook(self, modality: str) -> Codebook:
         if modality not in self._codebooks:
-            self._codebooks[modality] = read_codebook(self._store, self._bundle_id, modality)
+            self._codebooks[modality] = read_codebook(self.store, self.bundle_id, modality)
         return self._codebooks[modality]

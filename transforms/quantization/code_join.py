@@ -1,50 +1,52 @@
-"""Join codes to tracks: by key, by track number, and by track id."""
+"""Join codes to tracks: by content key, by track number, and by track id."""
 
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tracktokens.codebooks.numerics.arrays import CodeMatrix
+from tracktokens.codebooks.numerics.arrays import CodeMatrix, RowIndices
 from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.transforms.store.keys import split_by_bucket, track_buckets
 from tracktokens.transforms.store.token_tables import code_matrix
 
 CODED_ROWS = pa.schema([("modality", pa.int8()), ("track", pa.uint64()), ("code", pa.int16())])
-"""A code on its way to its track: number of the modality, number of the track."""
-
+"""Codes grouped by track: index of the modality, number of the track, code."""
 
 FAILED_ROWS = pa.schema(
     [("modality", pa.int8()), ("track", pa.uint64()), ("reason", pa.string()), ("detail", pa.string())]
 )
-"""A failed input on its way to its track."""
+"""Failed inputs grouped by track."""
 
 
-def _keys(records: pa.Table) -> pa.Array:
-    return records["key"].combine_chunks()
-
-
-def places_of(keys: pa.Table, records: pa.Table) -> pa.Array:
-    """For each of some ``TRACK_KEYS`` the row of its fact, null where there is none."""
-    return pc.index_in(_keys(keys), value_set=_keys(records))
-
-
-def by_track_bucket(
-    keys: pa.Table, places: pa.Array, records: pa.Table, modality: str, schema: pa.Schema, buckets: int
-) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """Give tracks their facts, and divide them by bucket of track.
+def record_rows(keys: pa.Table, records: pa.Table) -> pa.Array:
+    """Find the record of each key.
 
     Args:
         keys: ``TRACK_KEYS``.
-        places: for each the row of its fact, null where it has none.
-        records: with the columns of ``schema`` but the first two.
-        modality: of the keys.
-        schema: ``CODED_ROWS`` or ``FAILED_ROWS``.
-        buckets: of the store.
+        records: with a column ``key``, each key once.
+
+    Returns:
+        int32 (keys,): row in ``records``, null where there is none.
     """
-    tracks, joined = keys["track"].filter(places.is_valid()).combine_chunks(), records.take(places.drop_null())
+    return pc.index_in(keys["key"].combine_chunks(), value_set=records["key"].combine_chunks())
+
+
+def by_track_bucket(
+    keys: pa.Table, rows: pa.Array, records: pa.Table, *, modality: str, schema: pa.Schema, buckets: int
+) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """Join records to the tracks that have their keys, split by bucket of track.
+
+    Args:
+        keys: ``TRACK_KEYS``.
+        rows: row of each key's record, null where it has none; see :func:`record_rows`.
+        records: with the columns of ``schema`` after the first two.
+        modality: modality of the keys.
+        schema: ``CODED_ROWS`` or ``FAILED_ROWS``.
+        buckets: number of buckets of the store.
+    """
+    tracks, joined = keys["track"].filter(rows.is_valid()).combine_chunks(), records.take(rows.drop_null())
     number = pa.array(np.full(len(tracks), MODALITIES.index(modality), np.int8))
     values = {"modality": number, "track": tracks, **{n: joined[n].combine_chunks() for n in schema.names[2:]}}
     batch = pa.record_batch([values[name] for name in schema.names], schema=schema)
@@ -52,38 +54,42 @@ def by_track_bucket(
 
 
 def fill_codes(codes: CodeMatrix, coded: pa.Table, tracks: pa.ChunkedArray) -> None:
-    """Put ``CODED_ROWS`` into a code matrix.
+    """Write ``CODED_ROWS`` into a code matrix, in place.
 
     Args:
-        codes: int16 (tracks, 5), which is changed.
+        codes: int16 (tracks, modalities).
         coded: codes of some of the tracks.
-        tracks: numbers of the tracks.
+        tracks: track number of each row of ``codes``.
 
     Raises:
-        LookupError: one is of another track, which would be a fault of ours.
+        LookupError: a code belongs to a track that is not in ``tracks``: a fault of ours.
     """
-    codes[rows_of(coded["track"], tracks), coded["modality"].to_numpy()] = coded["code"].to_numpy()
+    codes[track_rows(coded["track"], tracks), coded["modality"].to_numpy()] = coded["code"].to_numpy()
 
 
-def rows_of(wanted: pa.ChunkedArray, tracks: pa.ChunkedArray) -> npt.NDArray[np.int64]:
-    """Rows of tracks, by number, among others; see :func:`fill_codes`."""
+def track_rows(wanted: pa.ChunkedArray, tracks: pa.ChunkedArray) -> RowIndices:
+    """Find the rows of track numbers among others, int64 (wanted,).
+
+    Raises:
+        LookupError: one of them is missing: a fault of ours.
+    """
     rows = pc.index_in(wanted, value_set=tracks.combine_chunks())
     if rows.null_count:
         raise LookupError(f"{rows.null_count} codes or failures are of tracks that the catalog does not have")
-    found: npt.NDArray[np.int64] = rows.to_numpy().astype(np.int64)
-    return found
+    indices: RowIndices = rows.to_numpy().astype(np.int64)
+    return indices
 
 
-def common_codes(old: pa.Table, track_ids: pa.StringArray) -> tuple[pa.Array, CodeMatrix]:
-    """Find tracks in an old token table.
+def common_codes(previous: pa.Table, track_ids: pa.StringArray) -> tuple[pa.Array, CodeMatrix]:
+    """Find the tracks that a previous token table has too.
 
     Args:
-        old: rows of a token table.
-        track_ids: ids of the tracks now, none twice.
+        previous: rows of a token table.
+        track_ids: ids of the current tracks, each once.
 
     Returns:
-        Rows of ``track_ids`` that the old table has, and their old codes, int16 (rows, 5).
+        Rows of ``track_ids`` that the previous table has, and their previous codes, int16 (rows, modalities).
     """
-    places = pc.index_in(track_ids, value_set=old["track_id"].combine_chunks())
-    found = pa.array(np.flatnonzero(places.is_valid().to_numpy(zero_copy_only=False)))
-    return found, code_matrix(old.take(places.drop_null()))
+    rows = pc.index_in(track_ids, value_set=previous["track_id"].combine_chunks())
+    common = pa.array(np.flatnonzero(rows.is_valid().to_numpy(zero_copy_only=False)))
+    return common, code_matrix(previous.take(rows.drop_null()))

@@ -1,7 +1,7 @@
-"""Draw the sample that a codebook learns from, and learn it."""
+"""Draw the sample that a codebook is trained on, and train it."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import apache_beam as beam
 import numpy as np
@@ -21,10 +21,16 @@ SLACK = 6.0
 """Standard deviations by which a bucket's share of the sample may exceed its expectation."""
 
 
-def threshold(total: int, wanted: int) -> int:
-    """The 64-bit hash below which at least ``wanted`` of ``total`` uniform hashes fall, but for a chance in a billion.
+def hash_threshold(total: int, wanted: int) -> int:
+    """Return the 64-bit hash below which at least ``wanted`` of ``total`` uniform hashes fall.
 
-    It lets every bucket drop most rows on its own; the smallest ``wanted`` are then chosen exactly.
+    The chance that fewer do is one in a billion. Each bucket drops most of its rows by it; the smallest ``wanted`` are
+    chosen exactly later.
+
+    >>> hash_threshold(total=10, wanted=10) == 2**64 - 1
+    True
+    >>> hash_threshold(total=1_000_000, wanted=10_000) / 2**64  # 1 % and the slack
+    0.0106
     """
     if total <= wanted:
         return (1 << 64) - 1
@@ -33,93 +39,96 @@ def threshold(total: int, wanted: int) -> int:
 
 
 @dataclass(frozen=True, eq=False)
-class Start:
-    """Where a retraining begins.
+class TrainingStart:
+    """The start of a retraining.
 
     Attributes:
-        preprocessing: of the new codebook: it brings vectors into the space of the old one.
-        centroids: of the old codebook, float32 (codes, components).
+        preprocessing: preprocessing of the new codebook: it maps vectors into the space of the old one.
+        centroids: centroids of the old codebook, float32 (codes, components).
     """
 
     preprocessing: Preprocessing
     centroids: Floats
 
 
+@dataclass(kw_only=True, eq=False)
 class SampleVectors(beam.DoFn):
-    """Reads one bucket's vectors of the keys that a catalog has and whose hash is small enough."""
+    """Read the vectors of one bucket whose keys are in a catalog and have a hash below a threshold.
 
-    def __init__(
-        self, store: Store, catalog: Catalog, encoders: Mapping[str, str], thresholds: Mapping[str, int], seed: int
-    ) -> None:
-        self._store = store
-        self._catalog = catalog
-        self._encoders = dict(encoders)
-        self._thresholds = dict(thresholds)
-        self._seed = seed
+    Attributes:
+        store: the store.
+        catalog: catalog snapshot whose keys count.
+        encoders: modality to encoder id.
+        thresholds: modality to largest hash; see :func:`hash_threshold`.
+        seed: seed of the hash.
+    """
+
+    store: Store
+    catalog: Catalog
+    encoders: Mapping[str, str]
+    thresholds: Mapping[str, int]
+    seed: int
 
     def process(self, element: tuple[str, int]) -> Iterator[tuple[str, pa.RecordBatch]]:
-        """Sample one bucket of one modality: batches of vector facts by modality."""
+        """Sample one bucket of one modality: batches of vector records, by modality."""
         modality, bucket = element
-        wanted = catalog_keys(self._catalog, modality, bucket)
-        chosen = wanted.filter(pa.array(seeded_hash(wanted, self._seed) <= np.uint64(self._thresholds[modality])))
-        for found, vectors in read_vectors(self._store.vectors(modality, self._encoders[modality], bucket), chosen):
-            yield modality, make_vector_records(found, vectors)
+        keys = catalog_keys(self.catalog, modality, bucket)
+        chosen = keys.filter(pa.array(seeded_hash(keys, self.seed) <= np.uint64(self.thresholds[modality])))
+        folder = self.store.vectors(modality, self.encoders[modality], bucket)
+        for part, vectors in read_vectors(folder, chosen):
+            yield modality, make_vector_records(part, vectors)
 
 
-def smallest(records: pa.Table, wanted: int, seed: int) -> pa.Table:
-    """The ``wanted`` rows with the smallest seeded hash of their key: the same ones however the rows came."""
+def smallest_hashes(records: pa.Table, wanted: int, seed: int) -> pa.Table:
+    """Choose the ``wanted`` records whose keys have the smallest seeded hash, whatever the order of the records."""
     if records.num_rows <= wanted:
         return records
     hashes = seeded_hash(records["key"].combine_chunks(), seed)
     return records.take(pa.array(np.argpartition(hashes, wanted)[:wanted]))
 
 
+@dataclass(kw_only=True, eq=False)
 class TrainCodebook(beam.DoFn):
-    """Learns the codebook of one modality from its sample, and leaves it and its metrics in a folder.
+    """Train the codebook of one modality on its sample; write it and its metrics to a folder.
 
-    The modalities in ``standardized`` have vectors that are standardised and whitened; others' have unit length. Those
-    in ``starts`` go on from the centroids of an older codebook, in its space.
+    Attributes:
+        folder: output folder: ``<modality>.safetensors`` and ``<modality>.json``.
+        encoders: modality to encoder id.
+        standardized: modalities whose vectors are standardised and whitened; others' are scaled to unit length.
+        starts: modality to the old codebook whose centroids the training starts from.
+        codebook_size: codes per modality that the vocabulary reserves.
+        sample: vectors per modality to train on.
+        seed: seed of the sample and of k-means.
+        workers: worker processes that share the cores.
+        progress: receives one count per codebook.
     """
 
-    def __init__(
-        self,
-        folder: str,
-        encoders: Mapping[str, str],
-        standardized: Collection[str],
-        starts: Mapping[str, Start],
-        codebook_size: int,
-        sample: int,
-        seed: int,
-        workers: int,
-        progress: ProgressReporter,
-    ) -> None:
-        self._folder = folder
-        self._encoders = dict(encoders)
-        self._standardized = frozenset(standardized)
-        self._starts = dict(starts)
-        self._codebook_size = codebook_size
-        self._sample = sample
-        self._seed = seed
-        self._workers = workers
-        self._progress = progress
+    folder: str
+    encoders: Mapping[str, str]
+    standardized: Collection[str]
+    starts: Mapping[str, TrainingStart] = field(default_factory=dict)
+    codebook_size: int
+    sample: int
+    seed: int
+    workers: int
+    progress: ProgressReporter
 
     def process(self, element: tuple[str, Iterable[pa.RecordBatch]]) -> None:
         """Train one modality."""
         modality, batches = element
-        records = smallest(pa.Table.from_batches(batches), self._sample, self._seed)
-        vectors = as_matrix(records["vector"].combine_chunks())
-        start = self._starts.get(modality)
+        records = smallest_hashes(pa.Table.from_batches(batches), self.sample, self.seed)
+        start = self.starts.get(modality)
         fit = fit_codebook(
-            vectors,
+            as_matrix(records["vector"].combine_chunks()),
             modality=modality,
-            encoder_id=self._encoders[modality],
-            codebook_size=self._codebook_size,
-            seed=self._seed,
-            standardize=modality in self._standardized and start is None,
+            encoder_id=self.encoders[modality],
+            codebook_size=self.codebook_size,
+            seed=self.seed,
+            standardize=modality in self.standardized and start is None,
             preprocessing=start.preprocessing if start else None,
             start=start.centroids if start else None,
-            threads=thread_share(self._workers),
+            threads=thread_share(self.workers),
         )
-        files.write_bytes(files.join(self._folder, f"{modality}.safetensors"), fit.codebook.to_bytes())
-        files.write_json(files.join(self._folder, f"{modality}.json"), asdict(fit.metrics))
-        self._progress.add("train codebooks", done=1)
+        files.write_bytes(files.join(self.folder, f"{modality}.safetensors"), fit.codebook.to_bytes())
+        files.write_json(files.join(self.folder, f"{modality}.json"), asdict(fit.metrics))
+        self.progress.add("train codebooks", done=1)

@@ -23,7 +23,7 @@ from tracktokens.codebooks.numerics.arrays import CodeMatrix
 from tracktokens.codebooks.tokens.code_matrix import tuple_buckets
 from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.transforms.catalog.texts import song_text
-from tracktokens.transforms.quantization.train_codebooks import SampleVectors, smallest
+from tracktokens.transforms.quantization.train_codebooks import SampleVectors, smallest_hashes
 from tracktokens.transforms.runtime.threads import thread_share
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.keys import content_keys, key_words, sort_by_key, split_by_bucket
@@ -174,7 +174,7 @@ class MeasureNeighbours(beam.DoFn):
 
         faiss.omp_set_num_threads(thread_share(self.workers))
         modality, batches = element
-        records = sort_by_key(smallest(pa.Table.from_batches(batches), NEIGHBOUR_SAMPLE, self.seed))
+        records = sort_by_key(smallest_hashes(pa.Table.from_batches(batches), NEIGHBOUR_SAMPLE, self.seed))
         yield modality, neighbour_recall(self.codebooks[modality], as_matrix(records["vector"].combine_chunks()))
 
 

@@ -25,8 +25,8 @@ from tracktokens.transforms.quantization.code_join import (
     FAILED_ROWS,
     by_track_bucket,
     fill_codes,
-    places_of,
-    rows_of,
+    record_rows,
+    track_rows,
 )
 from tracktokens.transforms.release.measure_release import measure_codes, tuple_rows
 from tracktokens.transforms.release.token_changes import count_changes, find_changes
@@ -95,10 +95,11 @@ class SendCodes(beam.DoFn):
     def process(self, element: tuple[str, int]) -> Iterator[object]:
         """Join one bucket of one modality's keys with codes and failures."""
         modality, bucket = element
+        buckets = self.catalog.buckets
         keys = files.read_table(self.catalog.keys(modality, bucket), TRACK_KEYS)
         codes = files.read_table(self.store.codes(self.bundle_id, modality, bucket), CODE_RECORDS)
         failures = failed(self.store, self.catalog, modality, self.encoders[modality], bucket)
-        code_rows = places_of(keys, codes)
+        code_rows = record_rows(keys, codes)
         uncoded = keys.filter(code_rows.is_null())  # a key with a code may have an old failure: its retry succeeded
         self._require_codes(
             modality, bucket, without(uncoded["key"].combine_chunks(), [failures["key"].combine_chunks()])
@@ -107,11 +108,13 @@ class SendCodes(beam.DoFn):
         yield TaggedOutput(COUNTS_TAG, (BUCKETS_SENT, 1))
         yield TaggedOutput(COUNTS_TAG, (CODES_SENT, len(code_rows.filter(sent).drop_null())))
         yield from by_track_bucket(
-            keys.filter(sent), code_rows.filter(sent), codes, modality, CODED_ROWS, self.catalog.buckets
+            keys.filter(sent), code_rows.filter(sent), codes, modality=modality, schema=CODED_ROWS, buckets=buckets
         )
-        failure_rows = places_of(uncoded, failures)
+        failure_rows = record_rows(uncoded, failures)
         yield TaggedOutput(COUNTS_TAG, (FAILURES_SENT, len(failure_rows.drop_null())))
-        for part in by_track_bucket(uncoded, failure_rows, failures, modality, FAILED_ROWS, self.catalog.buckets):
+        for part in by_track_bucket(
+            uncoded, failure_rows, failures, modality=modality, schema=FAILED_ROWS, buckets=buckets
+        ):
             yield TaggedOutput(FAILURES_TAG, part)
         centroids = self.centroids[modality]
         yield TaggedOutput(QUALITY_TAG, (modality, measure_codes(code_rows, codes, centroids)))
@@ -234,7 +237,7 @@ def encoding_rejects(failed: pa.Table, tracks: pa.Table) -> pa.RecordBatch:
         failed: ``FAILED_ROWS``.
         tracks: ``track_id`` and ``track`` of the bucket.
     """
-    row_indices = pa.array(rows_of(failed["track"], tracks["track"]))
+    row_indices = pa.array(track_rows(failed["track"], tracks["track"]))
     modality = pa.array(MODALITIES).take(failed["modality"].combine_chunks())
     rows = failed.num_rows
     columns = {

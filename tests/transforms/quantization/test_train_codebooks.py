@@ -8,7 +8,12 @@ import pyarrow as pa
 import pytest
 
 from tracktokens.codebooks.codebook import Codebook
-from tracktokens.transforms.quantization.train_codebooks import Start, TrainCodebook, smallest, threshold
+from tracktokens.transforms.quantization.train_codebooks import (
+    TrainCodebook,
+    TrainingStart,
+    hash_threshold,
+    smallest_hashes,
+)
 from tracktokens.transforms.runtime.progress import ProgressReporter
 from tracktokens.transforms.store.bundles import read_codebook_file
 from tracktokens.transforms.store.keys import content_keys, seeded_hash
@@ -24,12 +29,12 @@ def facts_of(count: int) -> pa.Table:
 def test_the_threshold_lets_enough_through_and_little_more(wanted: int) -> None:
     total = 20_000
     hashes = seeded_hash(facts_of(total)["key"].combine_chunks(), 3)
-    passed = int((hashes <= np.uint64(threshold(total, wanted))).sum())
+    passed = int((hashes <= np.uint64(hash_threshold(total, wanted))).sum())
     assert wanted <= passed <= wanted + 12 * np.sqrt(wanted)
 
 
 def test_everything_is_taken_where_there_is_too_little() -> None:
-    assert threshold(10, 10) == (1 << 64) - 1
+    assert hash_threshold(10, 10) == (1 << 64) - 1
 
 
 def test_the_sample_is_the_rows_of_smallest_hash_in_whatever_order_they_come() -> None:
@@ -38,7 +43,21 @@ def test_the_sample_is_the_rows_of_smallest_hash_in_whatever_order_they_come() -
     hashes = seeded_hash(records["key"].combine_chunks(), 0)
     expected = {records["key"][int(row)].as_py() for row in np.argsort(hashes)[:100]}
     for table in (records, shuffled):
-        assert set(smallest(table, 100, 0)["key"].to_pylist()) == expected
+        assert set(smallest_hashes(table, 100, 0)["key"].to_pylist()) == expected
+
+
+def trainer(folder: Path, standardized: list[str], starts: dict[str, TrainingStart]) -> TrainCodebook:
+    return TrainCodebook(
+        folder=str(folder),
+        encoders={"audio": "e"},
+        standardized=standardized,
+        starts=starts,
+        codebook_size=4,
+        sample=100,
+        seed=0,
+        workers=1,
+        progress=ProgressReporter(),
+    )
 
 
 @pytest.mark.parametrize("standardized", [["audio"], []])
@@ -47,7 +66,7 @@ def test_the_named_modalities_are_standardised_and_others_scaled_to_unit_length(
 ) -> None:
     keys = content_keys(pa.array([str(number) for number in range(100)]))
     records = make_vector_records(keys, np.random.default_rng(0).normal(5, 2, (100, 3)).astype(np.float16))
-    train = TrainCodebook(str(tmp_path), {"audio": "e"}, standardized, {}, 4, 100, 0, 1, ProgressReporter())
+    train = trainer(tmp_path, standardized, {})
     train.process(("audio", [records]))
     learned = read_codebook_file(str(tmp_path / "audio.safetensors")).preprocessing
     assert (learned.mean is not None) == bool(standardized)
@@ -58,14 +77,14 @@ def test_standardised_vectors_that_go_on_from_a_codebook_stay_in_its_space(tmp_p
     keys = content_keys(pa.array([str(number) for number in range(100)]))
     draw = np.random.default_rng(0)
 
-    def learn(folder: Path, vectors: npt.NDArray[np.float64], starts: dict[str, Start]) -> Codebook:
-        train = TrainCodebook(str(folder), {"audio": "e"}, ["audio"], starts, 4, 100, 0, 1, ProgressReporter())
+    def learn(folder: Path, vectors: npt.NDArray[np.float64], starts: dict[str, TrainingStart]) -> Codebook:
+        train = trainer(folder, ["audio"], starts)
         train.process(("audio", [make_vector_records(keys, vectors.astype(np.float16))]))
         return read_codebook_file(str(folder / "audio.safetensors"))
 
     first = learn(tmp_path / "first", draw.normal(5, 2, (100, 3)), {})
     second = learn(
-        tmp_path / "second", draw.normal(8, 3, (100, 3)), {"audio": Start(first.preprocessing, first.centroids)}
+        tmp_path / "second", draw.normal(8, 3, (100, 3)), {"audio": TrainingStart(first.preprocessing, first.centroids)}
     )
     np.testing.assert_array_equal(second.preprocessing.mean, first.preprocessing.mean)
     np.testing.assert_array_equal(second.preprocessing.projection, first.preprocessing.projection)

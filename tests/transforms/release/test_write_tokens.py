@@ -29,7 +29,8 @@ def test_a_code_of_a_track_that_is_not_there_is_a_fault() -> None:
 def test_codes_go_to_the_buckets_of_their_tracks() -> None:
     keys = pa.table({"track": pa.array([FAR, 2, 3, FAR + 1], pa.uint64())})
     records = pa.table({"code": pa.array([40, 50], pa.int16())})
-    sent = dict(by_track_bucket(keys, pa.array([1, None, 0, 1], pa.int32()), records, AUDIO, CODED_ROWS, 2))
+    rows = pa.array([1, None, 0, 1], pa.int32())
+    sent = dict(by_track_bucket(keys, rows, records, modality=AUDIO, schema=CODED_ROWS, buckets=2))
     assert {bucket: part.to_pylist() for bucket, part in sent.items()} == {
         0: [{"modality": 4, "track": 3, "code": 40}],
         1: [{"modality": 4, "track": FAR, "code": 50}, {"modality": 4, "track": FAR + 1, "code": 50}],
