@@ -1,8 +1,8 @@
 """CSV: parse text as in RFC 4180, with Python's ``csv`` module, one row at a time.
 
 A new parser reads each row, with as many lines as it needs, so a malformed row does not affect the next: with
-unbalanced quotes, only the row's first line is lost. A quote inside a field that does not start with one is an ordinary character,
-as in ``7" single``.
+unbalanced quotes, only the row's first line is lost. A quote inside a field that does not start with one is an ordinary
+character, as in ``7" single``.
 """
 
 from __future__ import annotations
