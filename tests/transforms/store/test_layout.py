@@ -27,7 +27,7 @@ def test_a_bucket_has_about_50_000_tracks(tracks: int, buckets: int) -> None:
 
 def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("mine")
-    with pytest.raises(UsageError, match=r"holds thesis\.tex"):
+    with pytest.raises(UsageError, match=r"contains thesis\.tex"):
         Store.open_or_create(str(tmp_path), 1)
 
 
