@@ -89,9 +89,7 @@ def read_vectors(folder: str, wanted: pa.Array) -> Iterator[tuple[pa.Array, npt.
         schema = vector_schema(path)
         dims.add(schema.field("vector").type.list_size)
         if len(dims) > 1:
-            raise InvalidDataError(
-                f"{folder} has vectors of {sorted(dims)} dimensions: remove the files of the wrong one"
-            )
+            raise InvalidDataError(f"{folder} has vectors of {sorted(dims)} dimensions: remove the wrong files")
         return files.read_batches(path, schema, checked=True, holding=remaining)
 
     for batch in files.read_each(folder, read, backwards=True):  # new files first, then merged files

@@ -1,4 +1,4 @@
-"""Opening and creating stores."""
+"""Stores are created and opened."""
 
 from pathlib import Path
 
