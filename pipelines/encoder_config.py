@@ -13,7 +13,7 @@ from tracktokens.transforms.encoders.devices import check_device_name
 from tracktokens.transforms.encoders.plugins import EncoderRequest, plugin_encoder
 from tracktokens.transforms.encoders.text.sentence import TORCH, sentence_encoder
 from tracktokens.transforms.precomputed.scan_vectors import PrecomputedEmbeddings, open_precomputed
-from tracktokens.transforms.readers.validation import check_audio_root
+from tracktokens.transforms.readers.audio_root import check_audio_root
 from tracktokens.transforms.store import files
 
 CLAP = "clap"

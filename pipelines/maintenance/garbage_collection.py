@@ -14,7 +14,7 @@ from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.schemas.manifests.bundle import BundleManifest
 from tracktokens.schemas.manifests.release import ReleaseManifest
-from tracktokens.transforms.maintenance.purge_records import BYTES, DROP, ROWS, PurgeRecords
+from tracktokens.transforms.maintenance.purge_records import BYTES, PURGE, ROWS, PurgeRecords
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.bundles import read_manifest
 from tracktokens.transforms.store.layout import (
@@ -161,7 +161,7 @@ class GcJob:
                     _delete(store, kind, item)
         drop = PurgeRecords(store, kept.catalogs, self.delete, runner.progress)
         buckets = [bucket for bucket in list_record_buckets(store) if kept.owns(bucket)]
-        counts = count_in_buckets(store, DROP, buckets, drop, runner)
+        counts = count_in_buckets(store, PURGE, buckets, drop, runner)
         return Garbage(self.delete, kept, garbage, _below(counts, ROWS), _below(counts, BYTES))
 
     def _kept_releases(self, store: Store) -> list[ReleaseManifest]:

@@ -13,9 +13,10 @@ from tracktokens.schemas.tables.catalog import KNOWN_OF_TRACK
 from tracktokens.schemas.tables.records import KEY
 from tracktokens.schemas.tables.tracks import POSITION, TRACKS
 from tracktokens.transforms.catalog import texts
+from tracktokens.transforms.readers.audio_root import AudioRoot
 from tracktokens.transforms.readers.fragment_reader import ScanBatch, read_fragment
 from tracktokens.transforms.readers.fragments import Fragment
-from tracktokens.transforms.readers.validation import AudioRoot, blank_to_null, validate_audio, validate_ids
+from tracktokens.transforms.readers.validation import blank_to_null, validate_audio, validate_ids
 from tracktokens.transforms.runtime.arrow_coder import SENT_ROWS
 from tracktokens.transforms.runtime.counters import COUNTS_TAG
 from tracktokens.transforms.runtime.progress import ProgressReporter

@@ -1,6 +1,6 @@
-"""Check what a store holds: files of releases against their manifests, token tables, catalogs, and buckets of facts.
+"""Checks of a store: files of releases against their manifests, token tables, catalogs, and buckets of records.
 
-Functions give findings instead of raising: one damaged file is no reason not to look at the next.
+Functions yield findings instead of raising, so that one corrupt file does not prevent the other checks.
 """
 
 from collections.abc import Iterator, Mapping
@@ -32,27 +32,27 @@ from tracktokens.transforms.store.token_tables import TokenTable
 Centroids = Mapping[str, Mapping[str, int]]
 """Bundle to modality to number of centroids."""
 
-Counted = tuple[str, int]
-"""A named count, to be summed over what is checked in parts."""
+Count = tuple[str, int]
+"""A named count, to be summed over the parts of a check."""
 
-UNREADABLE = (TracktokensError, OSError)
-"""What reading a file raises that is damaged or has vanished."""
+READ_ERRORS = (TracktokensError, OSError)
+"""Errors of reading a corrupt or missing file."""
 
-REPUBLISH = "restore it from a backup, or publish again and remove this release with `tracktokens gc`"
+REPUBLISH = "restore the file from a backup, or publish again and remove this release with `tracktokens gc`"
 RESCAN = (
-    "restore it from a backup, or run `tracktokens run` for another catalog, and remove this one with `tracktokens gc`"
+    "restore the file from a backup, or scan again with `tracktokens run` and remove this catalog with `tracktokens gc`"
 )
-REENCODE = "remove it; the next `tracktokens run` makes again what the catalog needs"
+REENCODE = "remove the file; the next `tracktokens run` computes the missing records again"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is wrong in a store.
+    """A problem in a store.
 
     Attributes:
         path: the file or folder.
-        problem: what is wrong with it.
-        remedy: what to do.
+        problem: the problem, as a predicate of the path.
+        remedy: the action to take.
     """
 
     path: str
@@ -61,20 +61,20 @@ class Finding:
 
 
 def check_file(folder: str, name: str, expected: Mapping[str, Any]) -> Iterator[Finding]:
-    """Compare a file of a release with what the manifest says of it."""
+    """Compare the hash of a file of a release with the manifest."""
     path = files.join(folder, name)
     try:
-        found = files.sha256(path)
-    except Exception as error:  # each filesystem has its own
+        digest = files.sha256(path)
+    except Exception as error:  # each filesystem raises its own errors
         problem = f"cannot be read ({error})" if files.exists(path) else "is missing"
         yield Finding(path, problem, REPUBLISH)
         return
-    if found != expected["sha256"]:
-        yield Finding(path, f"has SHA-256 {found}, its manifest says {expected['sha256']}", REPUBLISH)
+    if digest != expected["sha256"]:
+        yield Finding(path, f"has SHA-256 {digest}, its manifest has {expected['sha256']}", REPUBLISH)
 
 
 def check_release_files(store: Store, release: ReleaseManifest) -> Iterator[Finding]:
-    """Check that all files of a release are as they were published, and that what it was made of is there."""
+    """Check that the files of a release are unchanged, and that its bundle, catalog and encoders exist."""
     folder = store.release(release.release_id).folder
     for name, expected in release.files.items():
         yield from check_file(folder, name, expected)
@@ -82,33 +82,33 @@ def check_release_files(store: Store, release: ReleaseManifest) -> Iterator[Find
 
 
 def check_references(store: Store, release: ReleaseManifest) -> Iterator[Finding]:
-    """Check that a release's bundle, catalog and encoders are in the store."""
+    """Check that the bundle, catalog and encoders of a release exist."""
     manifest = store.release(release.release_id).manifest
-    named = {
+    references = {
         f"bundle {release.bundle_id}": store.bundle(release.bundle_id).manifest,
         f"catalog {release.catalog_id}": store.catalog(release.catalog_id).manifest,
         **{f"{m} encoder {e}": store.encoder(m, e) for m, e in release.encoders.items()},
     }
-    for what, path in named.items():
+    for reference, path in references.items():
         if not files.exists(path):
-            yield Finding(manifest, f"names {what}, and there is no {path}", "restore that from a backup")
+            yield Finding(manifest, f"names {reference}, and {path} is missing", "restore that file from a backup")
     yield from _check_playlists(store, release)
 
 
 def _check_playlists(store: Store, release: ReleaseManifest) -> Iterator[Finding]:
-    """Check that the catalog of a release with playlist tokens has its playlists, where no vectors were given."""
+    """Check that the catalog of a release with playlist tokens has playlists, unless the embeddings are precomputed."""
     catalog = store.catalog(release.catalog_id)
-    lost = PLAYLIST in release.encoders and not files.exists(catalog.playlists_manifest)
-    if lost and files.exists(catalog.manifest) and not _gave(catalog, PLAYLIST):
+    missing = PLAYLIST in release.encoders and not files.exists(catalog.playlists_manifest)
+    if missing and files.exists(catalog.manifest) and not _is_precomputed(catalog, PLAYLIST):
         yield Finding(
             catalog.playlists_manifest,
             f"is missing, and release {release.release_id} has playlist tokens",
-            "restore it from a backup; `tracktokens refresh` with --playlists goes on without it",
+            "restore the file from a backup; `tracktokens refresh` with --playlists works without it",
         )
 
 
-def _gave(catalog: Catalog, modality: str) -> bool:
-    """Whether a catalog has a modality's vectors from elsewhere; so when that cannot be read, which is found anyway."""
+def _is_precomputed(catalog: Catalog, modality: str) -> bool:
+    """Return whether embeddings are precomputed; True if the manifest is corrupt, which is a separate finding."""
     try:
         return modality in CatalogManifest.from_json(files.read_bytes(catalog.manifest), catalog.manifest).encoders
     except TracktokensError:
@@ -117,30 +117,30 @@ def _gave(catalog: Catalog, modality: str) -> bool:
 
 def check_token_part(
     store: Store, release: ReleaseManifest, centroids: Mapping[str, int] | None, bucket: int
-) -> Iterator[Finding | Counted]:
-    """Check a part of a token table: bundle, schema, codes in range, every track in its bucket and once.
+) -> Iterator[Finding | Count]:
+    """Check a part of a token table: bundle, schema, codes in range, and each track once and in its bucket.
 
-    Gives findings, and counts the tracks. ``centroids`` is None where the bundle is not there.
+    Yields findings, and the number of tracks. ``centroids`` is None if the bundle is missing.
     """
     path = store.release(release.release_id).token_part(bucket)
     try:
         table = TokenTable.of(store, release).read(bucket)
-    except UNREADABLE as error:
+    except READ_ERRORS as error:
         yield _unreadable(path, error, REPUBLISH)
         return
     yield f"{release.release_id}/tracks", table.num_rows
-    wrong = partial(Finding, path, remedy=REPUBLISH)
+    problem = partial(Finding, path, remedy=REPUBLISH)
     ids = table["track_id"].combine_chunks()
     repeated = len(ids) - pc.count_distinct(ids).as_py()
     if repeated:
-        yield wrong(f"names {repeated} tracks again")
+        yield problem(f"has {repeated} duplicate track ids")
     strays = np.count_nonzero(bucket_numbers(content_keys(ids), store.buckets) != bucket)
     if strays:
-        yield wrong(f"has {strays} tracks that belong to other parts")
+        yield problem(f"has {strays} tracks that belong to other parts")
     for modality, size in (centroids or {}).items():
         bad = _out_of_range(table[modality], size)
         if bad:
-            yield wrong(f"has {bad} {modality} codes that the codebook does not have")
+            yield problem(f"has {bad} {modality} codes that the codebook does not have")
 
 
 def _out_of_range(codes: pa.ChunkedArray, size: int) -> int:
@@ -148,30 +148,30 @@ def _out_of_range(codes: pa.ChunkedArray, size: int) -> int:
 
 
 def compare_release(store: Store, release: ReleaseManifest, counts: Mapping[str, int]) -> Iterator[Finding]:
-    """Compare the rows of a token table with what the manifest says, and find what the release is made of."""
+    """Compare the rows of a token table with the manifest, and check the references of the release."""
     rows, expected = counts.get(f"{release.release_id}/tracks", 0), release.rows["published"]
     if rows != expected:
         path = store.release(release.release_id).manifest
-        yield Finding(path, f"says {expected} rows in the token table, and there are {rows}", REPUBLISH)
+        yield Finding(path, f"counts {expected} rows in the token table, which has {rows}", REPUBLISH)
     yield from check_references(store, release)
 
 
 def check_folder(folder: str, schema: pa.Schema, remedy: str) -> Iterator[Finding]:
-    """Check that the files of a folder can be read."""
+    """Check that all files of a folder can be read."""
     for path in files.list_files(folder, ".parquet"):
         yield from _read(path, schema, remedy)
 
 
 def check_catalog(store: Store, catalog_id: str) -> Iterator[Finding]:
-    """Check what a catalog has beside its buckets: rejects, and the playlists."""
+    """Check the parts of a catalog that are not in buckets: rejects and playlists."""
     catalog = store.catalog(catalog_id)
     for folder in (catalog.rejects, catalog.playlist_rejects):
         yield from check_folder(folder, REJECTS, RESCAN)
     yield from check_folder(catalog.corpus, CORPUS, RESCAN)
 
 
-def check_catalog_bucket(store: Store, catalog_id: str, bucket: int) -> Iterator[Finding | Counted]:
-    """Check that one bucket of a catalog can be read: findings, and counts of its tracks and each modality's keys."""
+def check_catalog_bucket(store: Store, catalog_id: str, bucket: int) -> Iterator[Finding | Count]:
+    """Check that one bucket of a catalog can be read; count its tracks, and its keys per modality."""
     catalog = store.catalog(catalog_id)
     for modality in MODALITIES:
         yield from check_folder(catalog.failures(modality, bucket), FAILURES, RESCAN)
@@ -184,47 +184,49 @@ def check_catalog_bucket(store: Store, catalog_id: str, bucket: int) -> Iterator
             try:
                 for batch in files.read_batches(path, schema, checked=True):
                     rows += batch.num_rows
-            except UNREADABLE as error:
+            except READ_ERRORS as error:
                 yield _unreadable(path, error, RESCAN)
             yield f"{catalog_id}/{name}", rows
 
 
 def compare_catalog(store: Store, manifest: CatalogManifest, counts: Mapping[str, int]) -> Iterator[Finding]:
-    """Compare what stands in a catalog with what its manifest says."""
+    """Compare the counts of a catalog with its manifest."""
     expected = {"tracks": manifest.rows_accepted}
     expected |= {modality: manifest.tracks_with.get(modality, 0) for modality in manifest.encoders}
     for name, rows in expected.items():
-        found = counts.get(f"{manifest.catalog_id}/{name}", 0)
-        if found != rows:
+        count = counts.get(f"{manifest.catalog_id}/{name}", 0)
+        if count != rows:
             yield Finding(
                 store.catalog(manifest.catalog_id).manifest,
-                f"says {rows} rows of {name}, and there are {found}",
+                f"counts {rows} rows of {name}, and the files have {count}",
                 RESCAN,
             )
 
 
 def check_records(store: Store, bucket: RecordBucket, centroids: Centroids) -> Iterator[Finding]:
-    """Check every file of a bucket of facts: it can be read, keys are of the bucket, and values are possible."""
+    """Check every file of a bucket of records: readable, keys in the right bucket, values in range."""
     for name in parquet_sizes(bucket.folder(store)):
         path = files.join(bucket.folder(store), name)
         strays = bad = 0
         try:
             for batch in files.read_batches(path, bucket.schema(path), checked=True):
                 strays += int(np.count_nonzero(bucket_numbers(batch[KEY.name], store.buckets) != bucket.bucket))
-                bad += _impossible(batch, bucket, centroids)
-        except FileNotFoundError:  # merged meanwhile, into a file that was checked itself
+                bad += _count_invalid(batch, bucket, centroids)
+        except FileNotFoundError:  # merged meanwhile into a file that was checked
             continue
-        except UNREADABLE as error:
+        except READ_ERRORS as error:
             yield _unreadable(path, error, REENCODE)
         if strays:
             yield Finding(path, f"has {strays} keys that belong to other buckets", REENCODE)
         if bad:
-            what = "vectors that are not finite" if bucket.kind == VECTORS else "codes that the codebook does not have"
-            yield Finding(path, f"has {bad} {what}", REENCODE)
+            values = (
+                "vectors that are not finite" if bucket.kind == VECTORS else "codes that the codebook does not have"
+            )
+            yield Finding(path, f"has {bad} {values}", REENCODE)
 
 
-def _impossible(batch: pa.RecordBatch, bucket: RecordBucket, centroids: Centroids) -> int:
-    """Rows whose value cannot be."""
+def _count_invalid(batch: pa.RecordBatch, bucket: RecordBucket, centroids: Centroids) -> int:
+    """Count the rows with an invalid value."""
     if bucket.kind == VECTORS:
         return int(np.count_nonzero(~np.isfinite(as_matrix(batch["vector"])).all(axis=1)))
     if bucket.kind == CODES and bucket.owner in centroids:
@@ -236,10 +238,10 @@ def _read(path: str, schema: pa.Schema, remedy: str) -> Iterator[Finding]:
     try:
         for _ in files.read_batches(path, schema, checked=True):
             pass
-    except UNREADABLE as error:
+    except READ_ERRORS as error:
         yield _unreadable(path, error, remedy)
 
 
 def _unreadable(path: str, error: Exception, remedy: str) -> Finding:
-    said = str(error).removeprefix(f"{path} ").partition(": remove or restore it")[0]
-    return Finding(path, said, remedy)
+    problem = str(error).removeprefix(f"{path} ").partition(": remove or restore the file")[0]
+    return Finding(path, problem, remedy)

@@ -1,6 +1,7 @@
-"""Drop the facts that no catalog holds, such as those of tracks that were taken down."""
+"""Purge: remove the records whose key is in no kept catalog, such as those of tracks that were taken down."""
 
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 
 import apache_beam as beam
 import pyarrow as pa
@@ -15,50 +16,56 @@ from tracktokens.transforms.store.layout import Store
 from tracktokens.transforms.store.record_buckets import RecordBucket
 from tracktokens.transforms.store.records import catalog_keys
 
-DROP = "look through buckets"
+PURGE = "purge buckets"
 """Stage of the progress."""
 
 ROWS = "rows"
 BYTES = "bytes"
 
 
+@dataclass(eq=False)
 class PurgeRecords(beam.DoFn):
-    """Finds the facts of a bucket whose keys no catalog of some holds, and rewrites the files that have them.
+    """Find the records of a bucket whose key is in none of the kept catalogs, and rewrite the files that have some.
 
-    Counts such rows, and about how many bytes they take: ``rows/<kind>/<modality>``, ``bytes/<kind>/<modality>``.
+    Counts these rows and estimates their bytes: ``rows/<kind>/<modality>``, ``bytes/<kind>/<modality>``.
+
+    Attributes:
+        store: the store.
+        catalog_ids: catalogs to keep.
+        delete: whether to rewrite files; if not, records are only counted.
+        progress: report of finished buckets.
     """
 
-    def __init__(self, store: Store, catalog_ids: Collection[str], delete: bool, progress: ProgressReporter) -> None:
-        self._store = store
-        self._catalog_ids = sorted(catalog_ids)
-        self._delete = delete
-        self._progress = progress
+    store: Store
+    catalog_ids: Collection[str]
+    delete: bool
+    progress: ProgressReporter
 
     def process(self, bucket: RecordBucket) -> Iterator[tuple[str, int]]:
-        """Look through one bucket; it is rewritten only when facts are to be deleted."""
-        wanted = self._wanted(bucket)
-        touched = []
-        for name, size in parquet_sizes(bucket.folder(self._store)).items():
+        """Count the unwanted records of one bucket, and delete them if ``delete``."""
+        wanted = self._wanted_keys(bucket)
+        affected = []
+        for name, size in parquet_sizes(bucket.folder(self.store)).items():
             rows, unwanted = self._count(bucket, name, wanted)
             if unwanted:
-                touched.append(name)
+                affected.append(name)
                 yield f"{ROWS}/{bucket.kind}/{bucket.modality}", unwanted
                 yield f"{BYTES}/{bucket.kind}/{bucket.modality}", size * unwanted // rows
-        if touched and self._delete:
-            rewrite(self._store, bucket, touched, wanted)
-        self._progress.add(DROP, done=1)
+        if affected and self.delete:
+            rewrite(self.store, bucket, affected, wanted)
+        self.progress.add(PURGE, done=1)
 
-    def _wanted(self, bucket: RecordBucket) -> pa.Array:
-        """Keys that one of the catalogs holds."""
+    def _wanted_keys(self, bucket: RecordBucket) -> pa.Array:
+        """Read the keys of the kept catalogs."""
         wanted = pa.array([], KEY.type)
-        for catalog_id in self._catalog_ids:
-            keys = catalog_keys(self._store.catalog(catalog_id), bucket.modality, bucket.bucket)
+        for catalog_id in sorted(self.catalog_ids):
+            keys = catalog_keys(self.store.catalog(catalog_id), bucket.modality, bucket.bucket)
             wanted = distinct_keys(pa.concat_arrays([wanted, keys]))
         return wanted
 
     def _count(self, bucket: RecordBucket, name: str, wanted: pa.Array) -> tuple[int, int]:
-        """Rows of a file, and those of unwanted keys."""
-        path = files.join(bucket.folder(self._store), name)
+        """Count the rows of a file, and those with an unwanted key."""
+        path = files.join(bucket.folder(self.store), name)
         rows = unwanted = 0
         for batch in files.read_batches(path, bucket.schema(path), [KEY.name]):
             rows += batch.num_rows

@@ -22,7 +22,7 @@ from tracktokens.schemas.tables.records import KEY, KEY_BYTES
 from tracktokens.schemas.tables.rejects import ID_MISSING, NOT_FINITE, VECTOR_DIMENSION, VECTOR_ZERO
 from tracktokens.schemas.tables.tracks import TRACK_ID
 from tracktokens.schemas.tables.vectors import VECTOR
-from tracktokens.transforms.readers.coercion import conform
+from tracktokens.transforms.readers.coercion import coerce_column
 from tracktokens.transforms.readers.file_discovery import PARQUET
 from tracktokens.transforms.readers.fragments import Fragment, find_fragments
 from tracktokens.transforms.readers.parquet_reader import open_row_groups
@@ -116,7 +116,7 @@ def read_vector_rows(table: VectorTable, fragment: Fragment) -> Iterator[VectorR
     """
     start = 0
     for batch in _batches(fragment, [TRACK_ID, table.column]):
-        ids = conform(batch.column(TRACK_ID), pa.field(TRACK_ID, pa.string())).column
+        ids = coerce_column(batch.column(TRACK_ID), pa.field(TRACK_ID, pa.string())).column
         yield _vector_rows(start, ids, _lists(batch.column(table.column)), table.dim)
         start += batch.num_rows
 

@@ -1,19 +1,19 @@
-"""Conforming: columns as they were read take the types of a schema, and what does not fit becomes a reject.
+"""Coercion: convert the values of a column to the type of a schema; report each value that does not fit.
 
 A column comes from one of three sources, each with its own entry point and the same result:
 
-* :func:`conform`: a typed Arrow column, out of Parquet;
-* :func:`conform_text`: text that still has to be parsed, out of CSV;
-* :func:`conform_values`: Python values as a JSON parser makes them.
+* :func:`coerce_column`: a typed Arrow column, from Parquet;
+* :func:`coerce_text`: text that is not parsed yet, from CSV;
+* :func:`coerce_values`: Python values as a JSON parser returns them.
 
-The contract is strict. A string column takes text and nothing else. A number column takes every number that it can hold
-without loss (2001.0 in an int32 column is 2001). A list column takes lists. A value that does not fit is null in the
-result and a :class:`Problem` beside it; in a list it is one element that goes, and the others stay.
+The contract is strict. A string column accepts text and nothing else. A number column accepts every number that it can
+hold without loss (2001.0 in an int32 column is 2001). A list column accepts lists. A value that does not fit becomes
+null and is reported as a :class:`Problem`; in a list, only the element is removed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,54 +22,25 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tracktokens.schemas import modalities
-from tracktokens.schemas.tables.rejects import (
-    ID_NOT_UTF8,
-    ID_WRONG_TYPE,
-    NOT_FINITE,
-    NOT_UTF8,
-    PLAYLISTS_TABLE,
-    READ,
-    TRACKS_TABLE,
-    WRONG_TYPE,
-)
-from tracktokens.schemas.tables.tracks import POSITION, TRACK_ID
-
-Reject = dict[str, str | None]
-"""A row of the rejects table on its way there, as ``schemas.rejects.make_rejects`` takes it."""
-
-MODALITY_OF_COLUMN = {
-    "title": modalities.METADATA,
-    "artist": modalities.METADATA,
-    "album": modalities.METADATA,
-    "year": modalities.METADATA,
-    "tags": modalities.TAGS,
-    "lyrics": modalities.LYRICS,
-    "audio_path": modalities.AUDIO,
-    "audio_version": modalities.AUDIO,
-    "track_ids": modalities.PLAYLIST,
-}
-"""The modality that loses when a column's value is lost. Columns that are left out belong to no single one."""
+from tracktokens.schemas.tables.rejects import NOT_FINITE, NOT_UTF8, WRONG_TYPE
+from tracktokens.transforms.readers.display import escape_surrogates, show_value
+from tracktokens.transforms.readers.list_arrays import build_lists, list_lengths, row_of_elements
 
 LIST_SEPARATORS = ("|", ";", ",")
-"""What may stand between the elements of a list in a CSV field, in order of preference."""
-
-MAX_SHOWN = 80
-"""Characters of a value that a detail shows."""
+"""Separators between the elements of a list in a CSV field, in order of preference."""
 
 _EXACT_INTEGERS = 2.0**53
 _JSON_KINDS: dict[type, str] = {bool: "boolean", int: "number", float: "number", str: "string", list: "list"}
-_ROW_REASON = {WRONG_TYPE: ID_WRONG_TYPE, NOT_UTF8: ID_NOT_UTF8}
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A value that did not fit its column.
+    """A value that does not fit its column.
 
     Attributes:
-        row: number of the row in the column.
-        reason: ``WRONG_TYPE``, ``NOT_UTF8`` or ``NOT_FINITE`` of ``schemas.rejects``.
-        detail: column, value (cut) and what was expected, for people.
+        row: row index in the column.
+        reason: ``WRONG_TYPE``, ``NOT_UTF8`` or ``NOT_FINITE`` of ``schemas.tables.rejects``.
+        detail: column, value (truncated) and expected type, for people.
     """
 
     row: int
@@ -78,124 +49,66 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Conformed:
+class CoercedColumn:
     """A column of the wanted type, and the values that it lost.
 
     Attributes:
-        column: as long as the source; null where the source is null or where a value was lost.
-        problems: one a lost value or list element.
+        column: as long as the source; null where the source is null or a value was lost.
+        problems: one per lost value or list element.
     """
 
     column: pa.Array
     problems: tuple[Problem, ...] = ()
 
 
-def conform(column: pa.Array, field: pa.Field) -> Conformed:
-    """Take a typed Arrow column to the type of ``field``: string, int32, float64 or list<string>.
+def coerce_column(column: pa.Array, field: pa.Field) -> CoercedColumn:
+    """Convert a typed Arrow column to the type of ``field``: string, int32, float64 or list<string>.
 
-    Dictionaries are decoded and an extension type counts as its storage. Binary counts as text. NaN is null.
+    Dictionaries are decoded, extension types are read as their storage, and binary is read as text. NaN becomes null.
     """
-    column = _plain(column)
+    column = _decode_storage(column)
     if pa.types.is_null(column.type):
-        return Conformed(pa.nulls(len(column), field.type))
+        return CoercedColumn(pa.nulls(len(column), field.type))
     if pa.types.is_list(field.type):
-        return _conform_lists(column, field)
+        return _coerce_lists(column, field)
     if pa.types.is_string(field.type):
-        return _utf8(column.cast(pa.binary()), field) if _is_text(column.type) else _all_wrong(column, field)
-    return _conform_numbers(column, field) if _is_number(column.type) else _all_wrong(column, field)
+        return _decode_utf8(column.cast(pa.binary()), field) if _is_text(column.type) else _all_wrong(column, field)
+    return _coerce_numbers(column, field) if _is_number(column.type) else _all_wrong(column, field)
 
 
-def conform_text(column: pa.BinaryArray, field: pa.Field) -> Conformed:
-    """Parse a column of CSV text to the type of ``field``. Around numbers and list elements white space does not count.
+def coerce_text(column: pa.BinaryArray, field: pa.Field) -> CoercedColumn:
+    """Parse a column of CSV text to the type of ``field``. White space around numbers and list elements is ignored.
 
-    A list is a JSON array (whatever starts with ``[`` and ends with ``]`` has to be one), or elements with
-    :data:`LIST_SEPARATORS` between them: the first of these that occurs in the value separates it.
+    A list is a JSON array (text from ``[`` to ``]`` must be one), or elements with one of :data:`LIST_SEPARATORS`
+    between them: the first that occurs in the value.
     """
-    text = _utf8(column, field)
+    text = _decode_utf8(column, field)
     if pa.types.is_string(field.type):
         return text
     trimmed = pc.utf8_trim_whitespace(text.column)
     trimmed = pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, pa.string()), trimmed)
     if pa.types.is_list(field.type):
-        parsed = conform_values([_listed(value) for value in trimmed.to_pylist()], field)
+        parsed = coerce_values([_parse_list(value) for value in trimmed.to_pylist()], field)
     else:
         parsed = _parse_numbers(trimmed, field)
-    return Conformed(parsed.column, text.problems + parsed.problems)
+    return CoercedColumn(parsed.column, text.problems + parsed.problems)
 
 
-def conform_values(values: Sequence[object], field: pa.Field) -> Conformed:
-    """Take values of a JSON parser (None, bool, int, float, str, list, dict) to the type of ``field``.
+def coerce_values(values: Sequence[object], field: pa.Field) -> CoercedColumn:
+    """Convert values of a JSON parser (None, bool, int, float, str, list, dict) to the type of ``field``.
 
-    A string with lone surrogates, which is how bytes that are not UTF-8 come out of a lenient parser, is ``NOT_UTF8``.
+    A string with lone surrogates is ``NOT_UTF8``: a lenient parser returns invalid bytes that way.
     """
     if pa.types.is_string(field.type):
         return _string_values(values, field)
     if pa.types.is_list(field.type):
         return _list_values(values, field)
-    fitting, problems = _without_unfit(values, _is_json_number, field)
-    numbers = _conform_numbers(pa.array([None if v is None else float(v) for v in fitting], pa.float64()), field)  # type: ignore[arg-type]
-    return Conformed(numbers.column, problems + numbers.problems)
+    fitting, problems = _drop_unfit(values, _is_json_number, field)
+    numbers = _coerce_numbers(pa.array([None if v is None else float(v) for v in fitting], pa.float64()), field)  # type: ignore[arg-type]
+    return CoercedColumn(numbers.column, problems + numbers.problems)
 
 
-def keep_elements(lists: pa.ListArray, kept: npt.NDArray[np.bool_]) -> pa.ListArray:
-    """Keep the elements for which ``kept`` is true, a bool array of shape (elements of ``lists.flatten()``,)."""
-    return _lists_of(lists.is_valid(), _lengths(lists), lists.flatten(), kept, lists.type)
-
-
-@dataclass(frozen=True)
-class ConformedRows:
-    """Rows that have an id of the right type, and what was lost on the way.
-
-    Attributes:
-        rows: batch of the schema with ``position``.
-        rejects: one a lost row or value, in the order of the rows.
-    """
-
-    rows: pa.RecordBatch
-    rejects: list[Reject]
-
-
-def conform_rows(
-    columns: Mapping[str, Conformed], schema: pa.Schema, positions: npt.NDArray[np.int64], where: Callable[[int], str]
-) -> ConformedRows:
-    """Put conformed columns together; a row whose id did not fit is lost whole, with one reject.
-
-    Args:
-        columns: the columns that the input has; the others of the schema become null.
-        schema: ``TRACKS`` or ``PLAYLISTS``, whose first column is the id.
-        positions: int64 array of shape (rows,), the ``position`` of every row.
-        where: names a row, by its number in the columns, for people.
-    """
-    id_column = schema.field(0).name
-    lost_rows = {problem.row for problem in columns[id_column].problems}
-    batch = _batch(columns, schema, positions)
-    rejects = []
-    for row, name, problem in _problems_in_order(columns):
-        if name == id_column:
-            rejects.append(_row_reject(schema, problem, where(row)))
-        elif row not in lost_rows:
-            rejects.append(_value_reject(schema, name, problem, batch.column(0)[row].as_py()))
-    return ConformedRows(_without_rows(batch, lost_rows), rejects)
-
-
-def table_of(schema: pa.Schema) -> str:
-    """Name the input table that a schema belongs to."""
-    return TRACKS_TABLE if TRACK_ID in schema.names else PLAYLISTS_TABLE
-
-
-def shown(value: object) -> str:
-    """Show a value to people: its ``repr``, cut at :data:`MAX_SHOWN` characters."""
-    # A long text is cut before its repr is made, so that a lyric of megabytes costs nothing.
-    text = repr(value[: MAX_SHOWN + 1] if isinstance(value, str | bytes) else value)
-    return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…"
-
-
-def encodable(text: str) -> str:
-    """Escape lone surrogates, which names out of broken files hold and which UTF-8 has no bytes for."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def _plain(column: pa.Array) -> pa.Array:
+def _decode_storage(column: pa.Array) -> pa.Array:
     if isinstance(column, pa.ExtensionArray):
         column = column.storage
     return column.dictionary_decode() if isinstance(column, pa.DictionaryArray) else column
@@ -213,39 +126,40 @@ def _is_number(kind: pa.DataType) -> bool:
 def _expected(kind: pa.DataType) -> str:
     if pa.types.is_list(kind):
         return "a list of strings"
-    return {pa.string(): "a string", pa.int32(): "a whole number of 32 bits", pa.float64(): "a number"}[kind]
+    return {pa.string(): "a string", pa.int32(): "a 32-bit integer", pa.float64(): "a number"}[kind]
 
 
 def _wrong_type(row: int, kind: str, value: object, field: pa.Field) -> Problem:
-    detail = f"{field.name}: {kind} {shown(value)} is not {_expected(field.type)}"
-    return Problem(row, WRONG_TYPE, encodable(detail))
+    detail = f"{field.name}: {kind} {show_value(value)} is not {_expected(field.type)}"
+    return Problem(row, WRONG_TYPE, escape_surrogates(detail))
 
 
 def _not_utf8(row: int, value: object, field: pa.Field) -> Problem:
-    return Problem(row, NOT_UTF8, encodable(f"{field.name}: {shown(value)} is not UTF-8"))
+    return Problem(row, NOT_UTF8, escape_surrogates(f"{field.name}: {show_value(value)} is not UTF-8"))
 
 
-def _all_wrong(column: pa.Array, field: pa.Field) -> Conformed:
+def _all_wrong(column: pa.Array, field: pa.Field) -> CoercedColumn:
+    """Report every value of a column whose type does not fit."""
     rows = np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False))
     problems = tuple(_wrong_type(int(row), str(column.type), _value(column, int(row)), field) for row in rows)
-    return Conformed(pa.nulls(len(column), field.type), problems)
+    return CoercedColumn(pa.nulls(len(column), field.type), problems)
 
 
 def _value(column: pa.Array, row: int) -> object:
     try:
         return column[row].as_py()
-    except (ValueError, OverflowError):  # a date beyond Python's, or text inside a struct that is not UTF-8
+    except (ValueError, OverflowError):  # a date out of Python's range, or text in a struct that is not UTF-8
         return str(column.type)
 
 
-def _utf8(column: pa.BinaryArray, field: pa.Field) -> Conformed:
+def _decode_utf8(column: pa.BinaryArray, field: pa.Field) -> CoercedColumn:
     try:
-        return Conformed(column.cast(pa.string()))
+        return CoercedColumn(column.cast(pa.string()))
     except pa.ArrowInvalid:  # some value is not UTF-8: find out which
         values = column.to_pylist()
     lost = {row for row, value in enumerate(values) if value is not None and not _is_utf8(value)}
     kept = pa.array([None if row in lost else value for row, value in enumerate(values)], pa.binary())
-    return Conformed(kept.cast(pa.string()), tuple(_not_utf8(row, values[row], field) for row in sorted(lost)))
+    return CoercedColumn(kept.cast(pa.string()), tuple(_not_utf8(row, values[row], field) for row in sorted(lost)))
 
 
 def _is_utf8(value: bytes | str) -> bool:
@@ -256,8 +170,8 @@ def _is_utf8(value: bytes | str) -> bool:
     return True
 
 
-def _conform_numbers(column: pa.Array, field: pa.Field) -> Conformed:
-    # Every int32 is a float64, so that both number types of the schemas can be checked as float64.
+def _coerce_numbers(column: pa.Array, field: pa.Field) -> CoercedColumn:
+    # Every int32 is a float64, so both number types of the schemas are checked as float64.
     floats = column.cast(pa.float64(), safe=False)
     floats = pc.if_else(pc.is_nan(floats), pa.scalar(None, pa.float64()), floats)
     fits = pc.fill_null(_fits(floats, column.type, field.type), True)
@@ -265,7 +179,7 @@ def _conform_numbers(column: pa.Array, field: pa.Field) -> Conformed:
         _number_problem(int(row), column, field) for row in np.flatnonzero(~fits.to_numpy(zero_copy_only=False))
     )
     kept = pc.if_else(fits, floats, pa.scalar(None, pa.float64())) if problems else floats
-    return Conformed(kept.cast(field.type), problems)
+    return CoercedColumn(kept.cast(field.type), problems)
 
 
 def _fits(floats: pa.DoubleArray, source: pa.DataType, target: pa.DataType) -> pa.BooleanArray:
@@ -286,28 +200,28 @@ def _number_problem(row: int, column: pa.Array, field: pa.Field) -> Problem:
     return _wrong_type(row, str(column.type), value, field)
 
 
-def _parse_numbers(text: pa.StringArray, field: pa.Field) -> Conformed:
+def _parse_numbers(text: pa.StringArray, field: pa.Field) -> CoercedColumn:
     try:
-        return _conform_numbers(text.cast(pa.float64()), field)
+        return _coerce_numbers(text.cast(pa.float64()), field)
     except pa.ArrowInvalid:  # some value is not a number: find out which
         values = text.to_pylist()
     lost = {row for row, value in enumerate(values) if value is not None and not _parses(value)}
     kept = pa.array([None if row in lost else value for row, value in enumerate(values)], pa.string())
-    numbers = _conform_numbers(kept.cast(pa.float64()), field)
+    numbers = _coerce_numbers(kept.cast(pa.float64()), field)
     unparsed = tuple(_wrong_type(row, "text", values[row], field) for row in sorted(lost))
-    return Conformed(numbers.column, unparsed + numbers.problems)
+    return CoercedColumn(numbers.column, unparsed + numbers.problems)
 
 
 def _parses(text: str) -> bool:
     try:
-        pa.scalar(text).cast(pa.float64())  # the parser that the whole column goes through: both must agree
+        pa.scalar(text).cast(pa.float64())  # the same parser as for the whole column: both must agree
     except pa.ArrowInvalid:
         return False
     return True
 
 
-def _listed(text: str | None) -> object:
-    """Split a list out of a CSV field; text in brackets that is not a JSON array comes back as it is."""
+def _parse_list(text: str | None) -> object:
+    """Parse a list from a CSV field; return text in brackets unchanged if it is not a JSON array."""
     if text is None:
         return None
     if text[0] == "[" and text[-1] == "]":
@@ -319,62 +233,46 @@ def _listed(text: str | None) -> object:
     return [part.strip() for part in text.split(separator) if part.strip()]
 
 
-def _conform_lists(column: pa.Array, field: pa.Field) -> Conformed:
+def _coerce_lists(column: pa.Array, field: pa.Field) -> CoercedColumn:
     kind = column.type
     if not (pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)):
         return _all_wrong(column, field)
-    elements = conform(column.flatten(), _element_field(field))
-    return _gather(column.is_valid(), _lengths(column), elements, field)
+    elements = coerce_column(column.flatten(), _element_field(field))
+    return _regroup(column.is_valid(), list_lengths(column), elements, field)
 
 
-def _list_values(values: Sequence[object], field: pa.Field) -> Conformed:
-    lists, problems = _without_others(values, list, field)
+def _list_values(values: Sequence[object], field: pa.Field) -> CoercedColumn:
+    lists, problems = _drop_other_types(values, list, field)
     valid = pa.array([value is not None for value in lists], pa.bool_())
     lengths = np.array([len(value) if isinstance(value, list) else 0 for value in lists], np.int64)
     flat = [element for value in lists if isinstance(value, list) for element in value]
-    gathered = _gather(valid, lengths, _string_values(flat, _element_field(field)), field)
-    return Conformed(gathered.column, problems + gathered.problems)
+    regrouped = _regroup(valid, lengths, _string_values(flat, _element_field(field)), field)
+    return CoercedColumn(regrouped.column, problems + regrouped.problems)
 
 
 def _element_field(field: pa.Field) -> pa.Field:
     return pa.field(field.name, field.type.value_type)
 
 
-def _lengths(lists: pa.Array) -> npt.NDArray[np.int64]:
-    lengths: npt.NDArray[np.int64] = pc.fill_null(pc.list_value_length(lists), 0).cast(pa.int64()).to_numpy()
-    return lengths
-
-
-def _gather(valid: pa.BooleanArray, lengths: npt.NDArray[np.int64], elements: Conformed, field: pa.Field) -> Conformed:
-    """Make lists of elements again, without the null ones."""
-    rows = np.repeat(np.arange(len(lengths)), lengths)
+def _regroup(
+    valid: pa.BooleanArray, lengths: npt.NDArray[np.int64], elements: CoercedColumn, field: pa.Field
+) -> CoercedColumn:
+    """Group coerced elements into lists again, without null elements."""
+    rows = row_of_elements(lengths)
     problems = tuple(Problem(int(rows[p.row]), p.reason, p.detail) for p in elements.problems)
     kept = elements.column.is_valid().to_numpy(zero_copy_only=False)
-    return Conformed(_lists_of(valid, lengths, elements.column, kept, field.type), problems)
+    return CoercedColumn(build_lists(valid, lengths, elements.column, kept, field.type), problems)
 
 
-def _lists_of(
-    valid: pa.BooleanArray,
-    lengths: npt.NDArray[np.int64],
-    elements: pa.Array,
-    kept: npt.NDArray[np.bool_],
-    kind: pa.DataType,
-) -> pa.ListArray:
-    rows = np.repeat(np.arange(len(lengths)), lengths)
-    counts = np.bincount(rows[kept], minlength=len(lengths))
-    offsets = pa.array(np.concatenate([[0], np.cumsum(counts)]), pa.int32())
-    return pa.ListArray.from_arrays(offsets, elements.filter(pa.array(kept)), type=kind, mask=pc.invert(valid))
-
-
-def _without_others(
+def _drop_other_types(
     values: Sequence[object], kind: type, field: pa.Field
 ) -> tuple[Sequence[object], tuple[Problem, ...]]:
-    if set(map(type, values)) <= {kind, type(None)}:  # the common case, without a call a value
+    if set(map(type, values)) <= {kind, type(None)}:  # the common case, without a call per value
         return values, ()
-    return _without_unfit(values, lambda value: type(value) is kind, field)
+    return _drop_unfit(values, lambda value: type(value) is kind, field)
 
 
-def _without_unfit(
+def _drop_unfit(
     values: Sequence[object], fits: Callable[[object], bool], field: pa.Field
 ) -> tuple[Sequence[object], tuple[Problem, ...]]:
     lost = {row for row, value in enumerate(values) if value is not None and not fits(value)}
@@ -390,48 +288,11 @@ def _is_json_number(value: object) -> bool:
     return type(value) is float or (type(value) is int and abs(value) < _EXACT_INTEGERS)
 
 
-def _string_values(values: Sequence[object], field: pa.Field) -> Conformed:
-    strings, problems = _without_others(values, str, field)
+def _string_values(values: Sequence[object], field: pa.Field) -> CoercedColumn:
+    strings, problems = _drop_other_types(values, str, field)
     try:
-        return Conformed(pa.array(strings, pa.string()), problems)
+        return CoercedColumn(pa.array(strings, pa.string()), problems)
     except UnicodeEncodeError:  # some string holds a lone surrogate: find out which
         lost = {row for row, value in enumerate(strings) if isinstance(value, str) and not _is_utf8(value)}
     kept = pa.array([None if row in lost else value for row, value in enumerate(strings)], pa.string())
-    return Conformed(kept, problems + tuple(_not_utf8(row, strings[row], field) for row in sorted(lost)))
-
-
-def _batch(columns: Mapping[str, Conformed], schema: pa.Schema, positions: npt.NDArray[np.int64]) -> pa.RecordBatch:
-    arrays = [
-        columns[field.name].column if field.name in columns else pa.nulls(len(positions), field.type)
-        for field in schema
-    ]
-    # The id may be null until ids are validated, although the schema says that it will not be in the end.
-    return pa.RecordBatch.from_arrays([*arrays, pa.array(positions, pa.int64())], schema=schema.append(POSITION))
-
-
-def _without_rows(batch: pa.RecordBatch, lost: set[int]) -> pa.RecordBatch:
-    if not lost:
-        return batch
-    kept = np.ones(batch.num_rows, np.bool_)
-    kept[list(lost)] = False
-    return batch.filter(pa.array(kept))
-
-
-def _problems_in_order(columns: Mapping[str, Conformed]) -> list[tuple[int, str, Problem]]:
-    found = [(problem.row, name, problem) for name, column in columns.items() for problem in column.problems]
-    return sorted(found, key=lambda entry: entry[0])
-
-
-def _row_reject(schema: pa.Schema, problem: Problem, where: str) -> Reject:
-    reason = _ROW_REASON[problem.reason]
-    return {"table": table_of(schema), "stage": READ, "reason": reason, "detail": f"{where}: {problem.detail}"}
-
-
-def _value_reject(schema: pa.Schema, column: str, problem: Problem, row_id: str | None) -> Reject:
-    reject: Reject = {"table": table_of(schema), "stage": READ, "reason": problem.reason, "detail": problem.detail}
-    if reject["table"] == TRACKS_TABLE:
-        reject["track_id"] = row_id
-    else:
-        reject["detail"] = f"playlist {shown(row_id)}: {problem.detail}"
-    reject["modality"] = MODALITY_OF_COLUMN.get(column)
-    return reject
+    return CoercedColumn(kept, problems + tuple(_not_utf8(row, strings[row], field) for row in sorted(lost)))

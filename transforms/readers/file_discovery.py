@@ -1,4 +1,4 @@
-"""Input files: which ones a path, a folder or a glob names, the format of each, and what is said of a corrupt one."""
+"""Input files: find those of a path, a folder or a glob, with their formats, and name a corrupt one in its error."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 import pyarrow as pa
 
 from tracktokens.schemas.errors import InvalidDataError, UsageError
-from tracktokens.transforms.readers.coercion import shown
+from tracktokens.transforms.readers.display import show_value
 from tracktokens.transforms.store import files
 
 _logger = logging.getLogger(__name__)
@@ -31,56 +31,57 @@ FORMAT_OF_ENDING = {
 }
 CODEC_OF_ENDING = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
 
-_ENDINGS_HINT = f"use {', '.join(FORMAT_OF_ENDING)}; text may also end in {', '.join(CODEC_OF_ENDING)} after that"
+_ENDINGS_HINT = f"use {', '.join(FORMAT_OF_ENDING)}; text files may be compressed ({', '.join(CODEC_OF_ENDING)})"
 
 
 def find_files(pattern: str, table: str) -> list[tuple[str, int]]:
-    """List (path, bytes) of the files that a pattern names and that have a known format, sorted by path.
+    """List (path, bytes) of the files of known format that match a pattern, sorted by path.
 
-    A folder counts with all folders below it (links to folders are not followed). In a folder and for a glob (``*``,
-    ``?``, ``[...]``, and ``**`` across folders), names that start with ``_`` or ``.`` and unknown endings are skipped.
+    A folder includes all folders below it (links to folders are not followed). In a folder and for a glob (``*``,
+    ``?``, ``[...]``, and ``**`` across folders), names that start with ``_`` or ``.`` and unknown extensions are
+    skipped.
 
     Args:
         pattern: a file, a folder or a glob, on any filesystem of Beam.
-        table: what the table is called in messages.
+        table: name of the table in messages.
 
     Raises:
-        UsageError: when nothing is there, or nothing that can be read.
+        UsageError: nothing matches, or no match has a known format.
     """
-    found, explicit = _match(pattern, table)
-    if not found:
+    matches, is_file = _match(pattern, table)
+    if not matches:
         raise UsageError(f"no such file or folder: {pattern}; give the {table} table as a file, a folder or a glob")
-    usable = sorted(file for file in found if _known_format(file[0]))
-    skipped = sorted(path for path, _ in found if not _known_format(path))
-    if usable and skipped:
-        _logger.warning("%s: %d files of no known format are not read, %s first", pattern, len(skipped), skipped[0])
-    if not usable and explicit:
-        raise UsageError(f"{pattern}: its ending tells no format that the {table} table may have; {_ENDINGS_HINT}")
-    if not usable:
-        raise UsageError(f"{pattern} holds no file of the {table} table; {_ENDINGS_HINT}")
-    return usable
+    readable = sorted(file for file in matches if _known_format(file[0]))
+    skipped = sorted(path for path, _ in matches if not _known_format(path))
+    if readable and skipped:
+        _logger.warning("%s: skipping %d files of unknown format, such as %s", pattern, len(skipped), skipped[0])
+    if not readable and is_file:
+        raise UsageError(f"{pattern}: unknown format for the {table} table; {_ENDINGS_HINT}")
+    if not readable:
+        raise UsageError(f"{pattern} contains no file of the {table} table; {_ENDINGS_HINT}")
+    return readable
 
 
 def format_of(path: str) -> str:
-    """Tell the format of a file that :func:`find_files` gave: ``"parquet"``, ``"csv"`` or ``"jsonl"``.
+    """Return the format of a file that :func:`find_files` listed: ``"parquet"``, ``"csv"`` or ``"jsonl"``.
 
     Raises:
-        ValueError: when its ending tells none.
+        ValueError: its extension is unknown.
     """
     kind = _known_format(path)
     if kind is None:
-        raise ValueError(f"{path}: its ending tells no format; {_ENDINGS_HINT}")
+        raise ValueError(f"{path}: unknown format; {_ENDINGS_HINT}")
     return kind
 
 
 def codec_of(path: str) -> str | None:
-    """Tell how a file of text is compressed, as Arrow calls it; None where it is not."""
+    """Return the compression of a text file, under Arrow's name; None if it is not compressed."""
     return CODEC_OF_ENDING.get(PurePosixPath(path.lower()).suffix)
 
 
 @contextmanager
-def refusing(path: str) -> Iterator[None]:
-    """Turn what a corrupt file makes of a reader into one line that names the file.
+def corrupt_file_errors(path: str) -> Iterator[None]:
+    """Convert the errors of reading a corrupt file into one line that names the file.
 
     Raises:
         InvalidDataError: in place of an error of Arrow, of the operating system or of decoding.
@@ -101,11 +102,11 @@ def _known_format(path: str) -> str | None:
 
 
 def _match(pattern: str, table: str) -> tuple[list[tuple[str, int]], bool]:
-    """List (path, bytes) of what a pattern names, and whether it names one file."""
+    """List (path, bytes) of the matches of a pattern, and return whether it is the path of one file."""
     try:
         return _match_remote(pattern) if files.is_remote(pattern) else _match_local(pattern)
-    except ValueError as error:  # Beam knows no such filesystem, or the path holds a NUL byte
-        raise UsageError(f"cannot look for the {table} table at {shown(pattern)}: {error}") from error
+    except ValueError as error:  # Beam has no such filesystem, or the path contains a NUL byte
+        raise UsageError(f"the {table} table cannot be listed at {show_value(pattern)}: {error}") from error
 
 
 def _match_local(pattern: str) -> tuple[list[tuple[str, int]], bool]:
@@ -113,16 +114,16 @@ def _match_local(pattern: str) -> tuple[list[tuple[str, int]], bool]:
     if named.is_file():
         return [(str(named), named.stat().st_size)], True
     if named.is_dir():
-        found = _visible(_beam_match(f"{_without_wildcards(named)}/**"), str(named))
+        matches = _visible(_beam_match(f"{_without_wildcards(named)}/**"), str(named))
     else:
         here = Path.cwd()
         wanted = os.path.normpath(_without_wildcards(here) / pattern)
-        found = _visible(_beam_match(wanted), os.path.normpath(here / _fixed_part(pattern)))
-    return [file for file in found if Path(file[0]).is_file()], False  # a named pipe would be waited for without end
+        matches = _visible(_beam_match(wanted), os.path.normpath(here / _fixed_part(pattern)))
+    return [file for file in matches if Path(file[0]).is_file()], False  # reading a named pipe would block forever
 
 
 def _without_wildcards(folder: Path) -> Path:
-    # Beam cannot quote a wildcard in a folder's name; what else its place may hold is filtered out after.
+    # Beam cannot escape a wildcard in a folder's name; other folders that match are filtered out later.
     return Path(re.sub(r"[*?\[]", "?", str(folder)))
 
 
@@ -147,7 +148,7 @@ def _fixed_part(pattern: str) -> str:
 
 
 def _visible(files: Iterable[tuple[str, int]], folder: str) -> list[tuple[str, int]]:
-    """Keep files below ``folder`` where no name from there on starts with ``_`` or ``.``, as markers and drafts do."""
+    """Keep files below ``folder`` without a name that starts with ``_`` or ``.``, such as markers and drafts."""
     start = len(folder.rstrip("/"))
     below = [file for file in files if file[0].startswith(folder)]
     return [file for file in below if not any(name.startswith(("_", ".")) for name in file[0][start:].split("/"))]

@@ -1,13 +1,13 @@
-"""Reading: every fragment of an input table as batches of rows and rejects.
+"""Fragment reader: read a fragment of an input table as batches of rows and rejects.
 
 * Parquet: ``.parquet``, ``.pq``.
-* CSV as RFC 4180 has it: ``.csv``, and with tabs ``.tsv``. The first row names the columns; an empty field is null;
-  a quoted field may hold line breaks. White space around a column's name does not count.
-* JSON Lines, one object a line: ``.jsonl``, ``.ndjson``, ``.json``. ``NaN`` is taken as null.
+* CSV as in RFC 4180: ``.csv``, and with tabs ``.tsv``. The first row contains the column names; an empty field is null;
+  a quoted field may contain line breaks. White space around a column name is ignored.
+* JSON Lines, one object per line: ``.jsonl``, ``.ndjson``, ``.json``. ``NaN`` is read as null.
 
 CSV and JSON Lines are UTF-8, with or without a byte order mark, and may be compressed: ``.gz``, ``.bz2``, ``.zst``.
-Blank lines are no rows. A row that cannot be taken apart is a ``malformed_row`` reject and costs only itself: a CSV row
-whose quotes do not pair costs its first line.
+Blank lines are skipped. A row that cannot be parsed is a ``malformed_row`` reject and does not affect other rows: of a
+CSV row with unbalanced quotes, only the first line is lost.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ import pyarrow as pa
 
 from tracktokens.schemas.tables.rejects import MALFORMED_ROW, READ, make_rejects
 from tracktokens.schemas.tables.tracks import POSITION_SHIFT
-from tracktokens.transforms.readers.coercion import Reject, conform_rows, encodable, table_of
 from tracktokens.transforms.readers.csv_reader import read_csv
+from tracktokens.transforms.readers.display import escape_surrogates
 from tracktokens.transforms.readers.file_discovery import CSV, JSONL
 from tracktokens.transforms.readers.fragments import Fragment
 from tracktokens.transforms.readers.jsonl_reader import read_json_lines
 from tracktokens.transforms.readers.parquet_reader import read_row_group
+from tracktokens.transforms.readers.row_assembly import Reject, assemble_rows, table_of
 from tracktokens.transforms.readers.row_chunks import Chunk
 
 
@@ -36,7 +37,7 @@ class ScanBatch:
     Attributes:
         rows: batch of ``SCANNED_TRACKS`` or ``SCANNED_PLAYLISTS``; the id may still be null or blank.
         rejects: batch of ``REJECTS``, stage ``read``.
-        rows_read: rows that the input had here: ``rows`` and those that a reject lost whole.
+        rows_read: input rows: ``rows``, and rows that were rejected as a whole.
         ignored_columns: columns of the input that the schema does not have.
     """
 
@@ -47,15 +48,15 @@ class ScanBatch:
 
 
 def read_fragment(fragment: Fragment, schema: pa.Schema, batch_rows: int = 4096) -> Iterator[ScanBatch]:
-    """Read a fragment in batches of at most ``batch_rows`` rows of the input, in its order.
+    """Read a fragment in batches of at most ``batch_rows`` input rows, in order.
 
     Args:
-        fragment: what to read.
-        schema: ``TRACKS`` or ``PLAYLISTS``. Columns of it that the input lacks become null.
-        batch_rows: rows of the input, malformed ones too, in a batch; a batch of very long rows ends earlier.
+        fragment: the fragment.
+        schema: ``TRACKS`` or ``PLAYLISTS``. Its columns that the input lacks become null.
+        batch_rows: input rows per batch, malformed rows included; a batch of very long rows has fewer.
 
     Raises:
-        InvalidDataError: when the file as a whole cannot be read.
+        InvalidDataError: the file as a whole cannot be read.
     """
     for chunk in _chunks(fragment, schema, batch_rows):
         yield _scan_batch(chunk, fragment, schema)
@@ -66,31 +67,33 @@ def _chunks(fragment: Fragment, schema: pa.Schema, batch_rows: int) -> Iterator[
         return read_csv(fragment.path, schema, batch_rows)
     if fragment.format == JSONL:
         return read_json_lines(fragment.path, schema, batch_rows)
-    if fragment.row_group is None:  # a Parquet file that has none
+    if fragment.row_group is None:  # a Parquet file without row groups
         return iter(())
     return read_row_group(fragment.path, fragment.row_group, schema, batch_rows)
 
 
 def _scan_batch(chunk: Chunk, fragment: Fragment, schema: pa.Schema) -> ScanBatch:
     rows = np.asarray(chunk.rows, np.int64)
-    conformed = conform_rows(
-        chunk.columns, schema, (fragment.number << POSITION_SHIFT) + rows, lambda row: _where(fragment, int(rows[row]))
-    )
+    positions = (fragment.number << POSITION_SHIFT) + rows
+    assembled = assemble_rows(chunk.columns, schema, positions, lambda row: _row_name(fragment, int(rows[row])))
     malformed: list[Reject] = [
         {
             "table": table_of(schema),
             "stage": READ,
             "reason": MALFORMED_ROW,
-            "detail": f"{_where(fragment, row)}: {detail}",
+            "detail": f"{_row_name(fragment, row)}: {detail}",
         }
         for row, detail in chunk.malformed
     ]
     return ScanBatch(
-        conformed.rows, make_rejects(malformed + conformed.rejects), len(rows) + len(malformed), chunk.ignored
+        rows=assembled.rows,
+        rejects=make_rejects(malformed + assembled.rejects),
+        rows_read=len(rows) + len(malformed),
+        ignored_columns=chunk.ignored,
     )
 
 
-def _where(fragment: Fragment, row: int) -> str:
-    """Name a row for people, who count from 1 and leave out a header."""
+def _row_name(fragment: Fragment, row: int) -> str:
+    """Name a row for people: file, row group, and row number from 1 without the header."""
     group = "" if fragment.row_group is None else f", row group {fragment.row_group + 1}"
-    return encodable(f"{fragment.path.rpartition('/')[2]}{group}, row {row + 1}")
+    return escape_surrogates(f"{fragment.path.rpartition('/')[2]}{group}, row {row + 1}")

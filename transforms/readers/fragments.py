@@ -1,4 +1,4 @@
-"""Fragments: the files of an input table, split into parts that are read in one go, and checked before a run.
+"""Fragments: split the files of an input table into units of reading, and check the table before a run.
 
 A fragment is a row group of a Parquet file, or a whole CSV or JSON Lines file. Fragments are numbered in the order of
 their paths, so a row's ``position`` is the same in every run over the same files.
@@ -14,11 +14,11 @@ from functools import partial
 import pyarrow as pa
 
 from tracktokens.schemas.errors import InvalidDataError
-from tracktokens.transforms.readers.coercion import table_of
 from tracktokens.transforms.readers.csv_reader import csv_columns
 from tracktokens.transforms.readers.file_discovery import CSV, JSONL, PARQUET, find_files, format_of
 from tracktokens.transforms.readers.jsonl_reader import json_columns
 from tracktokens.transforms.readers.parquet_reader import count_group_rows, parquet_columns
+from tracktokens.transforms.readers.row_assembly import table_of
 from tracktokens.transforms.readers.row_chunks import check_columns
 from tracktokens.transforms.readers.row_estimates import estimate_text_rows
 
@@ -27,14 +27,14 @@ _IO_THREADS = 16
 
 @dataclass(frozen=True)
 class Fragment:
-    """A part of an input table that is read in one go.
+    """A unit of reading: one row group of a Parquet file, or one text file.
 
     Attributes:
-        number: place in the order of all fragments, from 0.
-        path: file, absolute where it is local.
+        number: index in the order of all fragments, from 0.
+        path: path of the file; absolute if it is local.
         format: ``"parquet"``, ``"csv"`` or ``"jsonl"``.
-        row_group: row group of a Parquet file; None for text, and for a Parquet file that has none.
-        rows: rows in it: exact for Parquet, for text an estimate (exact where the file is small).
+        row_group: row group of a Parquet file; None for text, and for a Parquet file without row groups.
+        rows: number of rows: exact for Parquet, and an estimate for text (exact for a small file).
     """
 
     number: int
@@ -45,51 +45,51 @@ class Fragment:
 
 
 def find_fragments(pattern: str, table: str) -> list[Fragment]:
-    """Find the files of an input table, as :func:`find_files` does, and split them into numbered fragments.
+    """Find the files of an input table with :func:`find_files`, and split them into numbered fragments.
 
     Args:
         pattern: a file, a folder or a glob, on any filesystem of Beam.
-        table: what the table is called in messages.
+        table: name of the table in messages.
 
     Raises:
-        UsageError: when nothing is there, or nothing that can be read.
-        InvalidDataError: when a file is corrupt.
+        UsageError: nothing matches, or no match has a known format.
+        InvalidDataError: a file is corrupt.
     """
     files = find_files(pattern, table)
     with ThreadPoolExecutor(_IO_THREADS) as threads:
         parts = list(threads.map(_parts, files))
-    flat = [(path, *part) for (path, _), found in zip(files, parts, strict=True) for part in found]
+    flat = [(path, *part) for (path, _), file_parts in zip(files, parts, strict=True) for part in file_parts]
     return [
         Fragment(number, path, format_of(path), row_group, rows) for number, (path, row_group, rows) in enumerate(flat)
     ]
 
 
 def estimate_rows(fragments: Sequence[Fragment]) -> int:
-    """Add up the rows of fragments: exact for Parquet, estimated from 4 MiB of the text of each other file.
+    """Add up the rows of fragments: exact for Parquet, estimated from 4 MiB of text per file otherwise.
 
-    The same files give the same estimate. Of a compressed file only the beginning is looked at: the estimate is as good
-    as that is like the rest of the file, and some percent low.
+    The estimate is deterministic. Only the beginning of a compressed file is sampled: the estimate is biased if the
+    beginning differs from the rest, and a few percent low.
     """
     return sum(fragment.rows for fragment in fragments)
 
 
 def check_table(fragments: Sequence[Fragment], schema: pa.Schema) -> None:
-    """Check before a run that the columns without which it makes no sense are there, in every file.
+    """Check before a run that every file has the required columns.
 
     Args:
         fragments: all fragments of a table.
         schema: ``TRACKS`` or ``PLAYLISTS``.
 
     Raises:
-        InvalidDataError: when a file lacks the id column (for playlists, also ``track_ids``), has a column of the
-            schema twice or is corrupt, or when the table has no rows.
+        InvalidDataError: a file lacks the id column (for playlists, also ``track_ids``), has a column of the schema
+            twice or is corrupt; or the table has no rows.
     """
     paths = list(dict.fromkeys(fragment.path for fragment in fragments))
     with ThreadPoolExecutor(_IO_THREADS) as threads:
         list(threads.map(partial(_check_file, schema=schema), paths))
     if estimate_rows(fragments) == 0:
         first = f" ({paths[0]})" if paths else ""
-        raise InvalidDataError(f"the {table_of(schema)} table has no rows{first}; give one with at least one row")
+        raise InvalidDataError(f"the {table_of(schema)} table has no rows{first}; give a table with at least one row")
 
 
 def _parts(file: tuple[str, int]) -> list[tuple[int | None, int]]:
@@ -97,7 +97,7 @@ def _parts(file: tuple[str, int]) -> list[tuple[int | None, int]]:
     path, size = file
     if format_of(path) != PARQUET:
         return [(None, estimate_text_rows(path, size))]
-    # A file without row groups stays in the list, so that its columns are checked like any other's.
+    # A file without row groups is kept, so that its columns are checked too.
     return list(enumerate(count_group_rows(path))) or [(None, 0)]
 
 

@@ -1,4 +1,4 @@
-"""Parquet: the row groups of a file, counted, and read one at a time."""
+"""Parquet: count the row groups of a file, and read one at a time."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from contextlib import contextmanager
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tracktokens.transforms.readers.coercion import conform
-from tracktokens.transforms.readers.file_discovery import refusing
+from tracktokens.transforms.readers.coercion import coerce_column
+from tracktokens.transforms.readers.file_discovery import corrupt_file_errors
 from tracktokens.transforms.readers.row_chunks import Chunk, check_columns, ignored_columns
 from tracktokens.transforms.store import files
 
@@ -20,17 +20,17 @@ def count_group_rows(path: str) -> list[int]:
     """Count the rows of each row group of a file.
 
     Raises:
-        InvalidDataError: when the file is corrupt.
+        InvalidDataError: the file is corrupt.
     """
     with open_row_groups(path) as parquet:
         return [parquet.metadata.row_group(group).num_rows for group in range(parquet.num_row_groups)]
 
 
 def parquet_columns(path: str) -> list[str]:
-    """Read the names of the columns.
+    """Read the column names.
 
     Raises:
-        InvalidDataError: when the file is corrupt.
+        InvalidDataError: the file is corrupt.
     """
     with open_row_groups(path) as parquet:
         return list(parquet.schema_arrow.names)
@@ -40,7 +40,7 @@ def read_row_group(path: str, row_group: int, schema: pa.Schema, batch_rows: int
     """Read a row group in chunks of at most ``batch_rows`` rows of ``schema``.
 
     Raises:
-        InvalidDataError: when the file cannot be read.
+        InvalidDataError: the file cannot be read.
     """
     with open_row_groups(path) as parquet:
         names = parquet.schema_arrow.names
@@ -48,21 +48,21 @@ def read_row_group(path: str, row_group: int, schema: pa.Schema, batch_rows: int
         wanted = [field for field in schema if field.name in names]
         start = 0
         for batch in parquet.iter_batches(batch_rows, [row_group], [field.name for field in wanted], use_threads=False):
-            columns = {field.name: conform(batch.column(field.name), field) for field in wanted}
+            columns = {field.name: coerce_column(batch.column(field.name), field) for field in wanted}
             yield Chunk(columns, range(start, start + batch.num_rows), [], ignored_columns(names, schema))
             start += batch.num_rows
 
 
 @contextmanager
 def open_row_groups(path: str) -> Iterator[pq.ParquetFile]:
-    """Open a file whose row groups are read one at a time.
+    """Open a file to read its row groups one at a time.
 
     Raises:
-        InvalidDataError: when the file is corrupt, or what is read of it in the block.
+        InvalidDataError: the file is corrupt; also raised for what the block reads.
     """
-    # Without pre-buffering, and with a buffer, a row group is read piece by piece instead of all at once.
+    # With a buffer and without pre-buffering, a row group is read in small parts instead of all at once.
     settings = {"buffer_size": _BUFFER_BYTES, "pre_buffer": False}
-    with refusing(path):
+    with corrupt_file_errors(path):
         if not files.is_remote(path):
             with pq.ParquetFile(path, **settings) as parquet:
                 yield parquet

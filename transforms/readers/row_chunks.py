@@ -1,4 +1,4 @@
-"""Chunks: what the reader of every format makes of consecutive rows, and the checks of a file's columns."""
+"""Chunks: consecutive rows as the reader of every format returns them, and checks of a file's columns."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import TypeVar
 import pyarrow as pa
 
 from tracktokens.schemas.errors import InvalidDataError
-from tracktokens.transforms.readers.coercion import Conformed, encodable
+from tracktokens.transforms.readers.coercion import CoercedColumn
+from tracktokens.transforms.readers.display import escape_surrogates
 
 BATCH_BYTES = 32 << 20
-"""A batch of text ends early here, however few its rows."""
+"""Bytes of text at which a batch ends, even if it has few rows."""
 
 Row = TypeVar("Row", bound=Sized)
 
@@ -23,20 +24,20 @@ class Chunk:
     """Consecutive rows of a fragment, with typed columns.
 
     Attributes:
-        columns: column name to its values in the rows that are not malformed.
-        rows: numbers of these rows in the fragment, from 0.
-        malformed: number and what is wrong with it, of each row that could not be taken apart.
+        columns: column name to values, of the rows that are not malformed.
+        rows: row indices of these rows in the fragment, from 0.
+        malformed: row index and problem of each row that could not be parsed.
         ignored: columns of the input that the schema does not have.
     """
 
-    columns: dict[str, Conformed]
+    columns: dict[str, CoercedColumn]
     rows: list[int] | range
     malformed: list[tuple[int, str]]
     ignored: tuple[str, ...]
 
 
 def batched(rows: Iterable[Row], batch_rows: int) -> Iterator[list[Row]]:
-    """Take rows of text, whose length is in bytes, so many at a time, or fewer where they are long."""
+    """Group rows of text into lists of ``batch_rows``, or fewer if they are long. ``len`` of a row is its bytes."""
     batch: list[Row] = []
     size = 0
     for row in rows:
@@ -50,26 +51,26 @@ def batched(rows: Iterable[Row], batch_rows: int) -> Iterator[list[Row]]:
 
 
 def check_columns(columns: Sequence[str], path: str, schema: pa.Schema) -> None:
-    """Check that the columns of a file make sense as a table.
+    """Check that a file has the required columns, and no column of the schema twice.
 
     Raises:
-        InvalidDataError: when the id column is not there (for playlists, also ``track_ids``), or a column of the schema
-            is there twice.
+        InvalidDataError: the id column (for playlists, also ``track_ids``) is missing, or a column of the schema occurs
+            more than once.
     """
     twice = [name for name, count in Counter(columns).items() if count > 1 and name in schema.names]
     if twice:
-        raise InvalidDataError(f"{path} has the column {twice[0]} more than once; rename or drop all but one")
+        raise InvalidDataError(f"{path} has the column {twice[0]} more than once; rename or remove all but one")
     for name in _required(schema):
         if name not in columns:
-            there = ", ".join(encodable(column) for column in columns)
+            present = ", ".join(escape_surrogates(column) for column in columns)
             raise InvalidDataError(
-                f"{path} has no column {name}; its columns are {there}; rename the one that holds it"
+                f"{path} has no column {name}; its columns are {present}; rename the one that contains it"
             )
 
 
 def ignored_columns(names: Iterable[str], schema: pa.Schema) -> tuple[str, ...]:
-    """Name the columns that the schema does not have, each once."""
-    return tuple(encodable(name) for name in dict.fromkeys(names) if name not in schema.names)
+    """List the columns that the schema does not have, without repetition."""
+    return tuple(escape_surrogates(name) for name in dict.fromkeys(names) if name not in schema.names)
 
 
 def _required(schema: pa.Schema) -> list[str]:

@@ -1,7 +1,7 @@
-"""Row estimates: how many rows a text file has, told from samples of it.
+"""Row estimates: estimate the number of rows of a text file from samples.
 
-Of a file that is not compressed, samples are read at places spread evenly over it, as a catalog may be sorted and its
-long rows come first. Of a compressed file only the beginning can be had cheaply.
+An uncompressed file is sampled at evenly spaced offsets, since a sorted catalog may begin with its long rows. A
+compressed file is sampled at its beginning only: other offsets would require decompression up to them.
 """
 
 from __future__ import annotations
@@ -16,30 +16,30 @@ from tracktokens.transforms.readers.jsonl_reader import json_lines
 from tracktokens.transforms.readers.text_stream import TextFile, open_text
 
 SAMPLE_BYTES = 4 << 20
-"""Text of a file that is looked at; a file with no more is counted."""
+"""Bytes of text to sample per file; the rows of a smaller file are counted."""
 
-SAMPLE_PLACES = 8
-"""Samples that are taken of an uncompressed file."""
+NUM_SAMPLES = 8
+"""Samples per uncompressed file."""
 
 _SKIPPED_BYTES = 64 << 10
 
 
 @dataclass(frozen=True)
 class _SampledRow:
-    """Length of a row in bytes, and whether it can be taken apart."""
+    """Length of a row in bytes, and whether it can be parsed."""
 
     length: int
-    whole: bool
+    complete: bool
 
 
 _Measure = Callable[[Iterator[bytes]], Iterator[_SampledRow]]
 
 
 def estimate_text_rows(path: str, size: int) -> int:
-    """Estimate the rows of a CSV or JSON Lines file of ``size`` bytes; exact where it has less than 4 MiB of text.
+    """Estimate the rows of a CSV or JSON Lines file of ``size`` bytes; exact for less than 4 MiB of text.
 
     Raises:
-        InvalidDataError: when the file cannot be read.
+        InvalidDataError: the file cannot be read.
     """
     measure = _measure_of(path)
     with open_text(path) as text:
@@ -56,21 +56,21 @@ def _extrapolated(rows: Sequence[_SampledRow], size: float) -> int:
 
 
 def _samples(text: TextFile, size: int, measure: _Measure) -> list[_SampledRow]:
-    length = SAMPLE_BYTES // SAMPLE_PLACES
+    length = SAMPLE_BYTES // NUM_SAMPLES
     rows = list(_until(length, _first_rows(text, measure)))
-    for number in range(1, SAMPLE_PLACES):
-        place = (size - length) * number // (SAMPLE_PLACES - 1)
-        rows += _until(length, _from_a_whole_row(measure(text.lines_after(place))))
+    for number in range(1, NUM_SAMPLES):
+        offset = (size - length) * number // (NUM_SAMPLES - 1)
+        rows += _until(length, _from_complete_row(measure(text.lines_after(offset))))
     return rows
 
 
-def _from_a_whole_row(rows: Iterator[_SampledRow]) -> Iterator[_SampledRow]:
-    """Skip to the first whole row: in the midst of a quoted text of CSV, lines look like rows with too few fields.
+def _from_complete_row(rows: Iterator[_SampledRow]) -> Iterator[_SampledRow]:
+    """Skip to the first complete row: lines inside a quoted CSV field look like rows with too few fields.
 
-    No rows where it does not come soon: lines of one text of megabytes are not worth the time.
+    Return no rows if none is complete within 64 KiB: a text of megabytes is not worth scanning.
     """
     for row in _until(_SKIPPED_BYTES, rows):
-        if row.whole:
+        if row.complete:
             return chain([row], rows)
     return iter(())
 
@@ -83,7 +83,7 @@ def _first_rows(text: TextFile, measure: _Measure) -> Iterator[_SampledRow]:
 
 
 def _measure_of(path: str) -> _Measure:
-    """Make the function that takes lines of a file and measures its rows."""
+    """Return the function that converts lines of a file into sampled rows."""
     if format_of(path) != CSV:
         return lambda lines: (_SampledRow(len(line), True) for line in json_lines(lines))
     delimiter, width = delimiter_of(path), len(csv_columns(path) or ())
@@ -93,10 +93,10 @@ def _measure_of(path: str) -> _Measure:
 
 
 def _until(limit: int, rows: Iterable[_SampledRow]) -> Iterator[_SampledRow]:
-    """Take rows until they have so many bytes; the last may go beyond."""
-    seen = 0
+    """Take rows until they have ``limit`` bytes; the last row may exceed it."""
+    size = 0
     for row in rows:
         yield row
-        seen += row.length
-        if seen >= limit:
+        size += row.length
+        if size >= limit:
             return

@@ -1,1 +1,1 @@
-"""What every job needs from Beam: coders, counters, rejects, progress."""
+"""Beam parts that every job uses: coders, counters, rejects, progress."""

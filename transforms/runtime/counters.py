@@ -1,4 +1,4 @@
-"""Named counts that travel beside the data and are summed at the end: exact where a runner may count a retry twice."""
+"""Named counts as elements of the pipeline, summed at the end: exact, while a Beam counter may count a retry twice."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -10,59 +10,60 @@ from tracktokens.schemas.errors import TracktokensError
 from tracktokens.transforms.store import files
 
 COUNTS_TAG = "counts"
-"""Output of a transform on which its counts go, as pairs of name and number."""
+"""Output of a transform with its counts, as pairs of name and number."""
 
 
 class Totals(beam.PTransform):
-    """Adds up named counts to one dictionary."""
+    """Add up named counts into one dictionary."""
 
     def expand(self, counts: beam.PCollection) -> beam.PCollection:
-        """Sum by name, and gather."""
+        """Sum by name, and collect the sums."""
         return counts | beam.CombinePerKey(sum) | beam.combiners.ToDict()
 
 
 class WriteCounts(beam.PTransform):
-    """Adds up named counts and writes them as one JSON object."""
+    """Add up named counts, and write them as one JSON object."""
 
     def __init__(self, path: str) -> None:
         super().__init__()
         self._path = path
 
     def expand(self, counts: beam.PCollection) -> beam.PCollection:
-        """Sum by name, gather, write."""
+        """Sum by name, collect the sums, and write them."""
         return counts | Totals() | beam.Map(partial(files.write_json, self._path))
 
 
 def require_balance(rows: str, read: int, kept: int, where: str, rejected: int) -> None:
-    """Check that all rows read were kept or rejected: nothing is lost without a trace.
+    """Check that every row that was read was kept or rejected.
 
     Args:
-        rows: what they are called, for the message.
+        rows: name of the rows in the message.
         read: rows read.
-        kept: rows that stayed.
-        where: what became of these, for the message.
+        kept: rows kept.
+        where: place of the kept rows in the message.
         rejected: rows in the rejects.
 
     Raises:
-        TracktokensError: when rows are unaccounted for, which is a fault of ours.
+        TracktokensError: rows are unaccounted for, which is a bug.
     """
     if read != kept + rejected:
         raise TracktokensError(
             f"{read} {rows} read, but {kept} {where} and {rejected} rejected: "
-            "this is a fault of tracktokens, please report it; nothing was published"
+            "this is a bug in tracktokens, please report it; nothing was published"
         )
 
 
-def first_imbalance(balances: Mapping[str, tuple[int, int]], became: str) -> str | None:
-    """Say what did not all come through a job; None where everything did.
+def first_imbalance(balances: Mapping[str, tuple[int, int]], arrived: str) -> str | None:
+    """Describe the first items that were lost in a job; None if none were lost.
 
     Args:
-        balances: what it is to how many there were, and how many there are.
-        became: what there are of them, for the message.
+        balances: name of the items to the number expected and the number counted.
+        arrived: verb of the counted items in the message, such as "arrived".
     """
-    return next((f"of {n} {what} {left} {became}" for what, (n, left) in balances.items() if n != left), None)
+    lost = ((name, expected, count) for name, (expected, count) in balances.items() if expected != count)
+    return next((f"{name}: {expected} expected, {count} {arrived}" for name, expected, count in lost), None)
 
 
 def read_counts(path: str) -> Counter[str]:
-    """Read what :class:`WriteCounts` wrote; a name that was never counted is 0."""
+    """Read the counts that :class:`WriteCounts` wrote; a name that was never counted is 0."""
     return Counter(files.read_json(path))

@@ -1,7 +1,7 @@
-"""How far a running job is: counts that worker processes leave in a folder, and that the launcher adds up.
+"""Progress of a running job: worker processes write counts into a folder, and the launching process adds them up.
 
-Beam tells a local job's progress only when it is over. A board costs one small file write a batch. Where workers do not
-share the launcher's disk there is no board: the runner's own page shows the counters.
+Beam reports the counters of a local job only at its end. A progress report costs one small file write per batch. If
+workers do not share the disk of the launching process, nothing is reported: the runner's own page shows the counters.
 """
 
 import json
@@ -17,12 +17,16 @@ _counts: dict[str, dict[str, Counter[str]]] = {}
 
 @dataclass(frozen=True)
 class ProgressReporter:
-    """Shared counts of work done and work known, by stage. ``folder`` is empty where nobody looks."""
+    """Count the work of each stage, for all processes of a job.
+
+    Attributes:
+        folder: folder of the counts, one file per process; empty to report nothing.
+    """
 
     folder: str = ""
 
     def add(self, stage: str, *, done: int = 0, total: int = 0) -> None:
-        """Count work of a stage: some done, or some more known to be there."""
+        """Add to the work of a stage: ``done`` items are finished, ``total`` more items are known."""
         if not self.folder:
             return
         with _lock:
@@ -31,7 +35,7 @@ class ProgressReporter:
             self._write(json.dumps(stages))
 
     def read(self) -> dict[str, Counter[str]]:
-        """Add up what all processes counted: stage to ``done`` and ``total``."""
+        """Add up the counts of all processes: stage to ``done`` and ``total``."""
         sums: dict[str, Counter[str]] = {}
         for path in sorted(Path(self.folder).glob("*.json")):
             for stage, counts in json.loads(path.read_text(encoding="utf-8")).items():
@@ -40,7 +44,7 @@ class ProgressReporter:
 
     def _write(self, text: str) -> None:
         folder = Path(self.folder)
-        if not folder.is_dir():  # a worker on another machine: nobody looks there
+        if not folder.is_dir():  # a worker on another machine, which cannot reach the folder
             return
         partial = folder / f"{os.getpid()}.partial"
         partial.write_text(text, encoding="utf-8")

@@ -1,6 +1,7 @@
-"""Rejects on their way to the files in which they are kept."""
+"""Rejects: tag and count them in a transform, and write them into files."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import apache_beam as beam
 import pyarrow as pa
@@ -12,46 +13,51 @@ from tracktokens.transforms.runtime.counters import COUNTS_TAG
 from tracktokens.transforms.store import files
 
 REJECTS_TAG = "rejects"
-"""Output of a transform on which its rejects go, by shard."""
+"""Output of a transform with its rejects, keyed by shard."""
 
 SHARDS = 16
-"""Files into which the rejects of a stage go at most."""
+"""Largest number of files for the rejects of a stage."""
 
 
-def tag_rejects(shard: int, found: pa.RecordBatch) -> Iterator[TaggedOutput]:
-    """Send rejects to a shard of the files, and count them by reason, and the rows that are lost by them."""
-    if not found.num_rows:
+def tag_rejects(shard: int, rejects: pa.RecordBatch) -> Iterator[TaggedOutput]:
+    """Send rejects to a shard, and count them by reason; count the rows that were rejected as a whole."""
+    if not rejects.num_rows:
         return
-    yield TaggedOutput(REJECTS_TAG, (shard % SHARDS, found))
-    for counted in pc.value_counts(found["reason"]).to_pylist():
+    yield TaggedOutput(REJECTS_TAG, (shard % SHARDS, rejects))
+    for counted in pc.value_counts(rejects["reason"]).to_pylist():
         yield TaggedOutput(COUNTS_TAG, (f"rejects/{counted['values']}", counted["counts"]))
     lost = pc.and_(
-        pc.is_in(found["reason"], value_set=pa.array(ROW_REASONS)), pc.not_equal(found["table"], VECTORS_TABLE)
+        pc.is_in(rejects["reason"], value_set=pa.array(ROW_REASONS)), pc.not_equal(rejects["table"], VECTORS_TABLE)
     )
     yield TaggedOutput(COUNTS_TAG, ("rows_rejected", lost.true_count))
 
 
 class WriteRejects(beam.PTransform):
-    """Writes rejects into a folder, a file a shard."""
+    """Write rejects into a folder, one file per shard."""
 
     def __init__(self, folder: str, name: str) -> None:
         super().__init__()
         self._write = WriteShard(folder, name)
 
     def expand(self, rejects: beam.PCollection) -> beam.PCollection:
-        """Group by shard, and write each."""
+        """Group by shard, and write each shard."""
         return rejects | beam.GroupByKey() | beam.ParDo(self._write).with_output_types(type(None))
 
 
+@dataclass(eq=False)
 class WriteShard(beam.DoFn):
-    """Writes the rejects of a shard as one file, sorted, so that equal runs give equal files."""
+    """Write the rejects of one shard as one sorted file, so that equal runs write equal files.
 
-    def __init__(self, folder: str, name: str) -> None:
-        self._folder = folder
-        self._name = name
+    Attributes:
+        folder: folder of the files.
+        name: prefix of the file names.
+    """
+
+    folder: str
+    name: str
 
     def process(self, element: tuple[int, Iterable[pa.RecordBatch]]) -> None:
         """Write one shard."""
         shard, batches = element
         rows = pa.Table.from_batches(batches, REJECTS).sort_by([(name, "ascending") for name in REJECTS.names])
-        files.write_batches(files.join(self._folder, f"{self._name}-{shard:04d}.parquet"), REJECTS, [rows])
+        files.write_batches(files.join(self.folder, f"{self.name}-{shard:04d}.parquet"), REJECTS, [rows])

@@ -1,8 +1,8 @@
-"""How many CPU threads a worker process takes."""
+"""CPU threads per worker process."""
 
 
 def thread_share(workers: int) -> int:
-    """A worker's share of the cores of the machine that it runs on, of which ``workers`` processes run there."""
+    """Divide the cores of this machine by the number of worker processes on it; at least 1."""
     import joblib
 
     return max(1, int(joblib.cpu_count()) // workers)

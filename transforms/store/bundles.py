@@ -1,4 +1,4 @@
-"""Codebook bundles in the store."""
+"""Codebook bundles in the store: read, check and write."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, fields
@@ -19,7 +19,7 @@ def read_codebook(store: Store, bundle_id: str, modality: str) -> Codebook:
     """Read one codebook of a bundle.
 
     Raises:
-        InvalidDataError: when the file is missing, was changed, or is something else.
+        InvalidDataError: the file is missing, was changed, or is not a codebook.
     """
     return read_codebook_file(store.bundle(bundle_id).codebook(modality))
 
@@ -38,7 +38,7 @@ def read_manifest(store: Store, bundle_id: str) -> BundleManifest:
     """Read a bundle's manifest.
 
     Raises:
-        UsageError: when the store has no such bundle.
+        UsageError: the store has no such bundle.
     """
     path = store.bundle(bundle_id).manifest
     if not files.exists(path):
@@ -47,11 +47,11 @@ def read_manifest(store: Store, bundle_id: str) -> BundleManifest:
 
 
 def read_bundle(store: Store, bundle_id: str) -> Bundle:
-    """Read a bundle and check that it is the one that its name says.
+    """Read a bundle, and check that its id is the hash of its codebooks.
 
     Raises:
-        UsageError: when the store has no such bundle.
-        InvalidDataError: when its codebooks are not those that the name is a hash of.
+        UsageError: the store has no such bundle.
+        InvalidDataError: the codebooks do not match the hashes in the manifest, or the id.
     """
     manifest = read_manifest(store, bundle_id)
     bundle = Bundle.of(read_codebook(store, bundle_id, modality) for modality in MODALITIES)
@@ -60,12 +60,12 @@ def read_bundle(store: Store, bundle_id: str) -> Bundle:
         if codebook.content_hash != expected:
             raise InvalidDataError(
                 f"{store.bundle(bundle_id).codebook(codebook.modality)} has the hash {codebook.content_hash}, "
-                f"its manifest says {expected}: restore it, or train a new bundle"
+                f"its manifest {expected}: restore it, or train a new bundle"
             )
     if bundle.bundle_id != bundle_id:
         raise InvalidDataError(
-            f"{store.bundle(bundle_id).folder} holds bundle {bundle.bundle_id}: another bundle was put in its place; "
-            "restore it, or train a new one"
+            f"{store.bundle(bundle_id).folder} contains bundle {bundle.bundle_id}: the bundle was replaced; restore "
+            "it, or train a new one"
         )
     return bundle
 
@@ -74,22 +74,22 @@ def read_released_bundle(store: Store, release: ReleaseManifest) -> Bundle:
     """Read the bundle of a release; see :func:`read_bundle`.
 
     Raises:
-        InvalidDataError: when it is gone, or its codebooks are not those that the name is a hash of.
+        InvalidDataError: the bundle is missing, or was changed.
     """
     path = store.bundle(release.bundle_id).manifest
     if not files.exists(path):
         raise InvalidDataError(
-            f"{path} is gone, and release {release.release_id} is of that bundle: restore it from a backup, or go "
-            "back to a release of another with `tracktokens releases rollback`"
+            f"{path} is missing, and release {release.release_id} needs that bundle: restore it from a backup, or "
+            "go back to a release of another bundle with `tracktokens releases rollback`"
         )
     return read_bundle(store, release.bundle_id)
 
 
 def training_metrics(manifest: BundleManifest, modality: str) -> TrainingMetrics | None:
-    """How the training of a bundle's codebook went; None where nothing was learned, or was measured otherwise."""
-    known = manifest.codebooks[modality]["training"]
+    """Return the training metrics of a bundle's codebook; None if it was not trained, or an old version measured it."""
+    metrics = manifest.codebooks[modality]["training"]
     names = [field.name for field in fields(TrainingMetrics)]
-    return TrainingMetrics(**{name: known[name] for name in names}) if known.keys() >= set(names) else None
+    return TrainingMetrics(**{name: metrics[name] for name in names}) if metrics.keys() >= set(names) else None
 
 
 def write_bundle(
@@ -99,7 +99,15 @@ def write_bundle(
     kept: frozenset[str] = frozenset(),
     parent: str | None = None,
 ) -> BundleManifest:
-    """Write a bundle, its manifest last. ``kept`` names the modalities whose codebook is the parent's."""
+    """Write a bundle, its manifest last.
+
+    Args:
+        store: the store.
+        bundle: the codebooks.
+        training: modality to training metrics.
+        kept: modalities whose codebook is the parent's.
+        parent: id of the bundle that this one was retrained from.
+    """
     paths, entries = store.bundle(bundle.bundle_id), {}
     for codebook in bundle.codebooks:
         modality = codebook.modality

@@ -1,4 +1,4 @@
-"""Files of a store: listed, read, and written whole or not at all, on any Beam filesystem."""
+"""Files of a store, on any Beam filesystem: list, read, and write atomically."""
 
 import contextlib
 import glob
@@ -23,64 +23,64 @@ Rows = TypeVar("Rows")
 AnyRows = TypeVar("AnyRows", pa.RecordBatch, pa.Table)
 
 PARTIAL = ".partial"
-"""Ending of a file that is being written. Readers look for other endings, so what a killed job leaves is never read."""
+"""Suffix of a file that is being written. Readers ignore it, so the files of a killed job are never read."""
 
 READ_ROWS = 1 << 14
-"""Rows of a batch when files of the store are read."""
+"""Rows per batch when a file of the store is read."""
 
 
 def absolute(path: str) -> str:
-    """Make a local path absolute, for worker processes that run in another folder; a remote path stays."""
-    return path if is_remote(path) else os.path.abspath(path)  # noqa: PTH100 - strings, as Beam has them
+    """Make a local path absolute, since worker processes run in other folders; return a remote path unchanged."""
+    return path if is_remote(path) else os.path.abspath(path)  # noqa: PTH100 - strings, as in Beam
 
 
 def is_remote(path: str) -> bool:
-    """Whether a path belongs to a filesystem other than the local one."""
+    """Return whether a path is not on the local filesystem."""
     return "://" in path
 
 
 def join(base: str, *parts: str) -> str:
-    """Append parts to a path, on whichever filesystem it is."""
+    """Append parts to a path, on any filesystem."""
     return str(FileSystems.join(base, *parts))
 
 
 def exists(path: str) -> bool:
-    """Whether there is a file at a path."""
+    """Return whether a file exists."""
     return bool(FileSystems.exists(path))
 
 
 def list_files(folder: str, ending: str) -> list[str]:
-    """Paths of the files right in a folder that end so, sorted; none where the folder does not exist."""
-    found = FileSystems.match([join(glob.escape(folder), f"*{ending}")])[0].metadata_list
-    return sorted(match.path for match in found)
+    """List the paths of the files directly in a folder with this suffix, sorted; empty if the folder does not exist."""
+    matches = FileSystems.match([join(glob.escape(folder), f"*{ending}")])[0].metadata_list
+    return sorted(match.path for match in matches)
 
 
 def list_folders_with(folder: str, name: str) -> list[str]:
-    """Names of the folders right in a folder that hold a file of some name, sorted."""
-    found = FileSystems.match([join(glob.escape(folder), "*", name)])[0].metadata_list
-    return sorted(match.path.removesuffix(f"/{name}").rsplit("/", 1)[-1] for match in found)
+    """List the names of the folders directly in a folder that contain a file of this name, sorted."""
+    matches = FileSystems.match([join(glob.escape(folder), "*", name)])[0].metadata_list
+    return sorted(match.path.removesuffix(f"/{name}").rsplit("/", 1)[-1] for match in matches)
 
 
 def list_tree(folder: str) -> dict[str, int]:
-    """Every file below a folder: path relative to it, and size in bytes; files being written left out."""
+    """List every file below a folder: relative path to size in bytes; without files that are being written."""
     return {path: size for path, size in list_all(folder).items() if not path.endswith(PARTIAL)}
 
 
 def list_all(folder: str) -> dict[str, int]:
-    """Every file below a folder, files being written among them; see :func:`list_tree`."""
+    """List every file below a folder, with files that are being written; see :func:`list_tree`."""
     base = folder.rstrip("/") + "/"
-    found = FileSystems.match([glob.escape(base) + "**"])[0].metadata_list
-    sizes = {match.path[len(base) :]: match.size_in_bytes for match in found}
+    matches = FileSystems.match([glob.escape(base) + "**"])[0].metadata_list
+    sizes = {match.path[len(base) :]: match.size_in_bytes for match in matches}
     return {path: sizes[path] for path in sorted(sizes)}
 
 
 def modified(path: str) -> float:
-    """When a file was written, in seconds since 1970."""
+    """Return the modification time of a file, in seconds since 1970."""
     return float(FileSystems.last_updated(path))
 
 
 def open_bytes(path: str) -> IO[bytes]:
-    """Open a file for reading, its bytes as they are."""
+    """Open a file for reading, without decompression."""
     file: IO[bytes] = FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
     return file
 
@@ -92,7 +92,7 @@ def read_bytes(path: str) -> bytes:
 
 
 def sha256(path: str) -> str:
-    """SHA-256 of a file, as hexadecimal digits."""
+    """Hash a file with SHA-256, to hexadecimal digits."""
     digest = hashlib.sha256()
     with open_bytes(path) as file:
         while block := file.read(1 << 20):
@@ -102,7 +102,7 @@ def sha256(path: str) -> str:
 
 @contextlib.contextmanager
 def atomic_writer(path: str) -> Iterator[IO[bytes]]:
-    """Open a file for writing that appears under its name when the block ends well, and not at all otherwise."""
+    """Open a file for writing; it gets its name when the block ends, and is deleted if the block raises."""
     partial = f"{path}.{uuid.uuid4().hex[:12]}{PARTIAL}"
     try:
         with FileSystems.create(partial, compression_type=CompressionTypes.UNCOMPRESSED) as file:
@@ -121,7 +121,7 @@ def write_bytes(path: str, content: bytes) -> None:
 
 
 def write_json(path: str, content: Mapping[str, object]) -> None:
-    """Write an object as JSON for people and machines, atomically."""
+    """Write an object as indented JSON, atomically."""
     write_bytes(path, orjson.dumps(dict(content), option=orjson.OPT_INDENT_2) + b"\n")
 
 
@@ -132,7 +132,7 @@ def read_json(path: str) -> dict[str, Any]:
 
 
 def delete_tree(path: str) -> None:
-    """Delete a file, or a folder with all that is in it, if it is there."""
+    """Delete a file, or a folder with its contents, if it exists."""
     if is_remote(path):
         FileSystems.delete([path] if exists(path) else [join(path, name) for name in list_all(path)])
     elif Path(path).is_dir():
@@ -142,11 +142,11 @@ def delete_tree(path: str) -> None:
 
 
 def sync(paths: Iterable[str]) -> None:
-    """Wait until local files are on the disk, names and all."""
+    """Flush local files and their directory entries to disk."""
     for path in paths:
         if not is_remote(path):
-            for written in (Path(path), Path(path).parent):
-                descriptor = os.open(written, os.O_RDONLY)
+            for target in (Path(path), Path(path).parent):
+                descriptor = os.open(target, os.O_RDONLY)
                 try:
                     os.fsync(descriptor)
                 finally:
@@ -160,9 +160,15 @@ def copy_files(sources: list[str], folder: str) -> None:
 
 
 def write_batches(path: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch | pa.Table], **options: Any) -> int:
-    """Write batches as one Parquet file, atomically, and return the number of rows. ``options`` are Parquet's own.
+    """Write batches as one Parquet file, atomically, and return the number of rows.
 
-    Each page has a checksum, which :func:`read_batches` compares when that is asked for.
+    Each page has a checksum, which :func:`read_batches` verifies if ``checked``.
+
+    Args:
+        path: path of the file.
+        schema: schema of the batches.
+        batches: the rows.
+        options: options of ``pyarrow.parquet.ParquetWriter``.
     """
     rows = 0
     with (
@@ -177,12 +183,12 @@ def write_batches(path: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch
 
 @contextlib.contextmanager
 def open_parquet(path: str, checked: bool = False) -> Iterator[pq.ParquetFile]:
-    """Open a Parquet file: memory-mapped where it is local, through Beam elsewhere.
+    """Open a Parquet file: memory-mapped if it is local, through Beam otherwise.
 
-    What is read is compared with its checksums when ``checked``, which takes longer.
+    Checksums of pages are verified if ``checked``, which is slower.
 
     Raises:
-        FileNotFoundError: when it is not there.
+        FileNotFoundError: the file does not exist.
     """
     with contextlib.ExitStack() as stack:
         source = stack.enter_context(_open_remote(path) if is_remote(path) else pa.memory_map(path))
@@ -192,19 +198,19 @@ def open_parquet(path: str, checked: bool = False) -> Iterator[pq.ParquetFile]:
 def _open_remote(path: str) -> IO[bytes]:
     try:
         return open_bytes(path)
-    except Exception as error:  # each filesystem has its own for a missing file, so ask
+    except Exception as error:  # each filesystem has its own error for a missing file
         if not exists(path):
             raise FileNotFoundError(path) from error
         raise
 
 
 def read_folder(folder: str, schema: pa.Schema, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
-    """Read the Parquet files of a folder, batch by batch in order of their names, as ``schema``.
+    """Read the Parquet files of a folder as batches of ``schema``, in order of their names.
 
-    Checksums are compared, at some 4 GB/s: a code that is wrong would be published.
+    Checksums are verified, at about 4 GB/s: a corrupt code would be published.
 
     Raises:
-        InvalidDataError: when a file cannot be read or has other columns.
+        InvalidDataError: a file cannot be read, or has other columns.
     """
     return read_each(folder, lambda path: read_batches(path, schema, columns, checked=True))
 
@@ -212,8 +218,8 @@ def read_folder(folder: str, schema: pa.Schema, columns: list[str] | None = None
 def read_each(folder: str, read: Callable[[str], Iterator[Rows]], backwards: bool = False) -> Iterator[Rows]:
     """Read the Parquet files of a folder with a function, in order of their names, or backwards.
 
-    A file that has vanished since it was listed was merged with others into one that stood there before: the folder is
-    listed again, and what was not read yet is read. Rows may come twice then.
+    A file that vanishes after it was listed was merged with others into a new file: the folder is listed again, and the
+    files that were not read yet are read. Rows may be repeated then.
     """
     done: set[str] = set()
     vanished: set[str] = set()
@@ -222,7 +228,7 @@ def read_each(folder: str, read: Callable[[str], Iterator[Rows]], backwards: boo
             try:
                 yield from read(path)
             except FileNotFoundError:
-                if path in vanished:  # it is listed, and is not there
+                if path in vanished:  # listed again, and missing again
                     raise
                 vanished.add(path)
                 break
@@ -240,33 +246,33 @@ def read_batches(
 ) -> Iterator[pa.RecordBatch]:
     """Read one Parquet file of a known schema; see :func:`read_folder` and :func:`open_parquet`.
 
-    With ``holding`` row groups are left out whose first column has none of these values. Columns that an older version
-    did not write yet are null, if they may be.
+    With ``holding``, row groups without any of these values in their first column are skipped. Nullable columns that an
+    older version did not write are null.
     """
-    wanted = _chosen(schema, columns)
+    wanted = _select_fields(schema, columns)
     with _opened(path, schema, checked) as file:
         groups = [group for group in range(file.num_row_groups) if holding is None or _holds(file, group, holding)]
         for batch in file.iter_batches(READ_ROWS, groups, _present(file, wanted)) if groups else ():
-            yield _conformed(batch, wanted)
+            yield _with_missing_columns(batch, wanted)
 
 
 @contextlib.contextmanager
 def _opened(path: str, schema: pa.Schema, checked: bool) -> Iterator[pq.ParquetFile]:
-    """Open a file of a known schema; what cannot be read in the block is refused."""
+    """Open a file of a known schema; raise InvalidDataError if it differs, or if the block cannot read it."""
     try:
         with open_parquet(path, checked) as file:
             present = [field for field in schema if field.name in file.schema_arrow.names or not field.nullable]
             if not file.schema_arrow.equals(pa.schema(present)):
-                found = str(file.schema_arrow).replace("\n", ", ")
-                raise InvalidDataError(f"{path} has the columns {found}: it is not of this store; remove or restore it")
+                names = str(file.schema_arrow).replace("\n", ", ")
+                raise InvalidDataError(f"{path} has the columns {names}: wrong schema; remove or restore the file")
             yield file
     except FileNotFoundError:
         raise
-    except (pa.ArrowException, OSError) as error:  # an OSError is what Arrow has for a damaged page
-        raise InvalidDataError(f"{path} cannot be read ({error}): remove or restore it") from error
+    except (pa.ArrowException, OSError) as error:  # Arrow raises OSError for a corrupt page
+        raise InvalidDataError(f"{path} cannot be read ({error}): remove or restore the file") from error
 
 
-def _chosen(schema: pa.Schema, columns: list[str] | None) -> pa.Schema:
+def _select_fields(schema: pa.Schema, columns: list[str] | None) -> pa.Schema:
     return schema if columns is None else pa.schema([schema.field(name) for name in columns])
 
 
@@ -274,29 +280,29 @@ def _present(file: pq.ParquetFile, wanted: pa.Schema) -> list[str]:
     return [name for name in wanted.names if name in file.schema_arrow.names]
 
 
-def _conformed(rows: AnyRows, wanted: pa.Schema) -> AnyRows:
-    """Columns in the order of a schema, null where a file has none."""
+def _with_missing_columns(rows: AnyRows, wanted: pa.Schema) -> AnyRows:
+    """Order columns as in a schema, and add those that the file lacks as null."""
     if rows.schema.names == wanted.names:
         return rows
     names, absent = rows.schema.names, pa.nulls(rows.num_rows)
     columns = [rows.column(f.name) if f.name in names else absent.cast(f.type) for f in wanted]
-    conformed: AnyRows = type(rows).from_arrays(columns, schema=wanted)
-    return conformed
+    complete: AnyRows = type(rows).from_arrays(columns, schema=wanted)
+    return complete
 
 
 def _holds(file: pq.ParquetFile, group: int, values: pa.Array) -> bool:
-    """Whether the first column of a row group has one of some values."""
+    """Return whether the first column of a row group has any of the values."""
     [column] = file.read_row_group(group, columns=file.schema_arrow.names[:1]).columns
     return bool(pc.any(pc.is_in(column, value_set=values)).as_py())
 
 
 def read_table(folder: str, schema: pa.Schema, columns: list[str] | None = None) -> pa.Table:
     """Read all Parquet files of a folder into one table; see :func:`read_folder`."""
-    wanted = _chosen(schema, columns)
+    wanted = _select_fields(schema, columns)
 
     def read(path: str) -> Iterator[pa.Table]:
         with _opened(path, schema, checked=True) as file:
-            yield _conformed(file.read(_present(file, wanted)), wanted)
+            yield _with_missing_columns(file.read(_present(file, wanted)), wanted)
 
     tables = list(read_each(folder, read))
     return pa.concat_tables(tables).combine_chunks() if tables else wanted.empty_table()

@@ -1,4 +1,4 @@
-"""Content keys: how inputs and tracks are named by hash, divided into buckets, and found again."""
+"""Content keys: hash inputs and track ids to keys, and divide keys into buckets."""
 
 import hashlib
 from collections.abc import Iterator
@@ -35,25 +35,25 @@ def key_words(keys: pa.FixedSizeBinaryArray) -> npt.NDArray[np.uint64]:
 
 
 def bucket_numbers(keys: pa.FixedSizeBinaryArray, buckets: int) -> npt.NDArray[np.int64]:
-    """Bucket of each key: the first bits of the key, as a number below ``buckets``, a power of two."""
+    """Return the bucket of each key: its first bits, as a number below ``buckets``, a power of two."""
     bits = buckets.bit_length() - 1
     prefix = key_bytes(keys)[:, :2].astype(np.int64)
     return (prefix[:, 0] << 8 | prefix[:, 1]) >> (16 - bits)
 
 
 def track_numbers(track_keys: pa.FixedSizeBinaryArray) -> npt.NDArray[np.uint64]:
-    """Number tracks by the first 8 bytes of the keys of their ids."""
+    """Return the number of each track: the first 8 bytes of the key of its id."""
     return key_words(track_keys)[:, 0]
 
 
 def track_buckets(tracks: npt.NDArray[np.uint64], buckets: int) -> npt.NDArray[np.int64]:
-    """Bucket of each track: that of the key of its id."""
+    """Return the bucket of each track: that of the key of its id."""
     bits = buckets.bit_length() - 1
     return (tracks >> np.uint64(48)).astype(np.int64) >> (16 - bits)
 
 
 def split_by_bucket(batch: pa.RecordBatch, numbers: npt.NDArray[np.int64]) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """Divide a batch into one batch a bucket, rows in their order. ``numbers`` holds the bucket of each row."""
+    """Split a batch into one batch per bucket, rows in order. ``numbers`` has the bucket of each row."""
     if not batch.num_rows:
         return
     order = np.argsort(numbers, kind="stable")
@@ -64,20 +64,20 @@ def split_by_bucket(batch: pa.RecordBatch, numbers: npt.NDArray[np.int64]) -> It
         yield bucket, arranged.slice(start, end - start)
 
 
-def sort_by_key(table: pa.Table, *then: str) -> pa.Table:
-    """Sort a table by its ``key`` column, then by others."""
+def sort_by_key(table: pa.Table, *tie_breakers: str) -> pa.Table:
+    """Sort a table by its ``key`` column, then by the tie breakers."""
     words = key_words(table["key"].combine_chunks())
-    rest = [table[name].to_numpy() for name in reversed(then)]
+    rest = [table[name].to_numpy() for name in reversed(tie_breakers)]
     return table.take(pa.array(np.lexsort((*rest, words[:, 1], words[:, 0]))))
 
 
 def distinct_keys(keys: pa.FixedSizeBinaryArray) -> pa.FixedSizeBinaryArray:
-    """Distinct keys in order of first occurrence."""
+    """Return the distinct keys, in order of first occurrence."""
     return pc.unique(keys)
 
 
 def distinct_sorted(keys: pa.FixedSizeBinaryArray) -> pa.FixedSizeBinaryArray:
-    """Distinct keys of sorted ones."""
+    """Return the distinct keys of sorted keys."""
     words = key_words(keys)
     first = np.ones(len(words), bool)
     first[1:] = (words[1:] != words[:-1]).any(axis=1)

@@ -1,9 +1,9 @@
-"""The store: where vectors, codebooks, codes, catalogs and releases lie, and how a store is opened.
+"""Layout of the store: paths of vectors, codebooks, codes, catalogs and releases; open or create a store.
 
 Layout below the root; ``bucket=0007`` is the bucket of the rows' keys::
 
     store.json
-    vectors/<modality>/<encoder_id>/encoder.json               what the id is a hash of, and whether to standardise
+    vectors/<modality>/<encoder_id>/encoder.json               identity behind the id, and whether to standardise
     vectors/<modality>/<encoder_id>/bucket=0007/*.parquet      key, vector
     failures/<modality>/<encoder_id>/bucket=0007/*.parquet     key, reason, detail
     codebooks/<bundle_id>/<modality>.safetensors, manifest.json, use.json
@@ -11,15 +11,15 @@ Layout below the root; ``bucket=0007`` is the bucket of the rows' keys::
     catalogs/<catalog_id>/tracks/bucket=0007/*.parquet         accepted tracks
     catalogs/<catalog_id>/keys/<modality>/bucket=0007/*.parquet
     catalogs/<catalog_id>/failures/<modality>/bucket=0007/*.parquet
-    catalogs/<catalog_id>/places/bucket=0007/*.parquet         where in the given vectors each track's stand
+    catalogs/<catalog_id>/places/bucket=0007/*.parquet         locations of each track's precomputed embeddings
     catalogs/<catalog_id>/rejects/*.parquet
     catalogs/<catalog_id>/playlists/                           corpus, rejects, playlists.json
     catalogs/<catalog_id>/catalog.json
     releases/<release_id>/tokens, rejects, changes, vocabulary, metrics.json, report.html, manifest.json
-    releases/<release_id>/withdrawn.json                       only after a rollback behind it
+    releases/<release_id>/withdrawn.json                       only after a rollback to an older release
     LATEST
-    writer.lock                                                who writes the store now
-    working/<id>/                                              what a job needs until it ends
+    writer.lock                                                the process that writes the store now
+    working/<id>/                                              temporary files of a job
 """
 
 import datetime
@@ -56,23 +56,23 @@ ENCODER_MANIFEST = "encoder.json"
 
 @dataclass(frozen=True)
 class Store:
-    """An open store: its root, and the number of buckets that was fixed when it was made."""
+    """An open store: its root, and its number of buckets, which was fixed at creation."""
 
     root: str
     buckets: int
 
     @classmethod
     def open(cls, root: str) -> "Store":
-        """Open a store that exists.
+        """Open an existing store.
 
         Raises:
-            UsageError: when there is none.
-            InvalidDataError: when it has another format version, or has lost its manifest.
+            UsageError: the folder is not a store.
+            InvalidDataError: it has a different format version, or its manifest is missing.
         """
         root = files.absolute(root)
         path = store_manifest(root)
         if not files.exists(path) and files.exists(files.join(root, LATEST)):
-            raise InvalidDataError(f"{path} is missing, and there is a {LATEST}: restore it from a backup")
+            raise InvalidDataError(f"{path} is missing, although {LATEST} exists: restore it from a backup")
         if not files.exists(path):
             raise UsageError(
                 f"{root} is not a store ({STORE_MANIFEST} is missing): give a store that `tracktokens run` made"
@@ -81,10 +81,14 @@ class Store:
 
     @classmethod
     def open_or_create(cls, root: str, tracks: int) -> "Store":
-        """Open a store, or make one for a first catalog of so many tracks in a folder that is new or empty.
+        """Open a store, or create one in a new or empty folder.
+
+        Args:
+            root: folder of the store.
+            tracks: tracks of the first catalog, which determine the number of buckets.
 
         Raises:
-            UsageError: when the folder holds something else.
+            UsageError: the folder contains other files, or cannot be written.
         """
         root = files.absolute(root)
         path = store_manifest(root)
@@ -95,15 +99,15 @@ class Store:
         try:
             files.write_bytes(path, manifest.to_json().encode())
         except (OSError, ValueError) as error:
-            raise UsageError(f"no store can be made in {root} ({error}): give a folder that can be written") from error
+            raise UsageError(f"cannot create a store in {root} ({error}): give a writable folder") from error
         return cls(root, manifest.buckets)
 
     def vectors(self, modality: str, encoder_id: str, bucket: int) -> str:
-        """Folder of one bucket's vector facts."""
+        """Folder of the vector records of one bucket."""
         return self._bucket(VECTORS, modality, encoder_id, bucket=bucket)
 
     def failures(self, modality: str, encoder_id: str, bucket: int) -> str:
-        """Folder of one bucket's failed inputs."""
+        """Folder of the failed inputs of one bucket."""
         return self._bucket(FAILED, modality, encoder_id, bucket=bucket)
 
     def all_failures(self, modality: str, encoder_id: str) -> str:
@@ -111,7 +115,7 @@ class Store:
         return files.join(self.root, FAILED, modality, encoder_id)
 
     def codes(self, bundle_id: str, modality: str, bucket: int) -> str:
-        """Folder of one bucket's code facts."""
+        """Folder of the code records of one bucket."""
         return self._bucket(CODES, bundle_id, modality, bucket=bucket)
 
     def bundle(self, bundle_id: str) -> "BundlePaths":
@@ -127,14 +131,14 @@ class Store:
         return Catalog(files.join(self.root, CATALOGS, catalog_id), self.buckets)
 
     def encoder(self, modality: str, encoder_id: str) -> str:
-        """Path of the description of an encoder whose vectors are here."""
+        """Path of the manifest of an encoder."""
         return files.join(self.root, VECTORS, modality, encoder_id, ENCODER_MANIFEST)
 
     def read_encoder(self, modality: str, encoder_id: str) -> EncoderManifest:
-        """Read the description of an encoder whose vectors are here.
+        """Read the manifest of an encoder.
 
         Raises:
-            InvalidDataError: when it is gone, or cannot be read.
+            InvalidDataError: it is missing, or cannot be read.
         """
         path = self.encoder(modality, encoder_id)
         if not files.exists(path):
@@ -147,14 +151,19 @@ class Store:
 
 @dataclass(frozen=True)
 class Catalog:
-    """Where one catalog snapshot lies."""
+    """Paths of one catalog snapshot.
+
+    Attributes:
+        folder: folder of the snapshot.
+        buckets: buckets of the store.
+    """
 
     folder: str
     buckets: int
 
     @property
     def name(self) -> str:
-        """Its id."""
+        """Id of the snapshot."""
         return self.folder.rsplit("/", 1)[-1]
 
     def tracks(self, bucket: int) -> str:
@@ -166,30 +175,30 @@ class Catalog:
         return files.join(self.folder, "keys", modality, bucket_folder(bucket))
 
     def failures(self, modality: str, bucket: int) -> str:
-        """Folder of inputs that failed in this run for a transient reason; others are in the store's failures."""
+        """Folder of inputs that failed in this run for a transient reason; permanent failures are in the store."""
         return files.join(self.folder, "failures", modality, bucket_folder(bucket))
 
     def all_failures(self, modality: str) -> str:
-        """Folder of these failures of a modality, by bucket."""
+        """Folder of all transient failures of a modality, by bucket."""
         return files.join(self.folder, "failures", modality)
 
     def places(self, bucket: int) -> str:
-        """Folder of where the given vectors of one bucket of tracks stand."""
+        """Folder of the locations of precomputed embeddings, of one bucket of tracks."""
         return files.join(self.folder, "places", bucket_folder(bucket))
 
     @property
     def counts(self) -> str:
-        """Path of all that was counted while scanning."""
+        """Path of the counts of the scan."""
         return files.join(self.folder, "counts.json")
 
     @property
     def rejects(self) -> str:
-        """Folder of the rows that were rejected while reading."""
+        """Folder of the rejects of the scan."""
         return files.join(self.folder, "rejects")
 
     @property
     def playlists(self) -> str:
-        """Folder of all that was made of the playlists."""
+        """Folder of everything derived from the playlists."""
         return files.join(self.folder, "playlists")
 
     @property
@@ -199,7 +208,7 @@ class Catalog:
 
     @property
     def playlist_rejects(self) -> str:
-        """Folder of the playlists that were rejected."""
+        """Folder of the rejected playlists."""
         return files.join(self.playlists, "rejects")
 
     @property
@@ -313,20 +322,20 @@ class ReleasePaths:
 
 
 def store_manifest(root: str) -> str:
-    """Path of the file that makes a folder a store; see below."""
+    """Path of the manifest of a store; see :func:`store_file`."""
     return store_file(root, STORE_MANIFEST)
 
 
 def store_file(root: str, name: str) -> str:
-    """Path of a file at the root of what may become a store.
+    """Path of a file at the root of a store, which may not exist yet.
 
     Raises:
-        UsageError: when Beam knows no filesystem for the path.
+        UsageError: Beam has no filesystem for the path.
     """
     try:
         return files.join(root, name)
     except ValueError as error:
-        raise UsageError(f"{root} cannot hold a store: {error}") from error
+        raise UsageError(f"{root} cannot be a store: {error}") from error
 
 
 def bucket_folder(bucket: int) -> str:
@@ -335,25 +344,25 @@ def bucket_folder(bucket: int) -> str:
 
 
 def new_id() -> str:
-    """A name that sorts by time: UTC to the second, and some random digits."""
+    """Create an id that sorts by time: UTC to the second, and random digits."""
     return f"{datetime.datetime.now(datetime.timezone.utc):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
 
 
 def made_at(name: str) -> float:
-    """When a name of :func:`new_id` was made, in seconds since 1970."""
+    """Return the time at which :func:`new_id` created an id, in seconds since 1970."""
     made = datetime.datetime.strptime(name.partition("-")[0], "%Y%m%dT%H%M%SZ")
     return made.replace(tzinfo=datetime.timezone.utc).timestamp()
 
 
 def part_name(keys: pa.Array) -> str:
-    """File name for a batch of facts: a hash of its keys, so that a retried batch overwrites its own file."""
+    """Name the file of a batch of records by a hash of its keys, so that a retried batch overwrites its own file."""
     digest = hashlib.blake2b(key_bytes(keys).tobytes(), digest_size=8)
     return f"part-{digest.hexdigest()}.parquet"
 
 
 def _refuse_other_folder(root: str) -> None:
-    found = next((path for path in files.list_tree(root) if path != LOCK), None)
-    if found is not None:
+    other = next((path for path in files.list_tree(root) if path != LOCK), None)
+    if other is not None:
         raise UsageError(
-            f"{root} is not a store: {STORE_MANIFEST} is missing, and it holds {found}; give a new or empty folder"
+            f"{root} is not a store: {STORE_MANIFEST} is missing, and it contains {other}; give a new or empty folder"
         )

@@ -1,4 +1,4 @@
-"""Where facts lie: the store's buckets of vectors, failures and codes, with the files of each."""
+"""Record buckets: the buckets of vector, failure and code records in the store, with their files."""
 
 import re
 from dataclasses import dataclass
@@ -11,20 +11,20 @@ from tracktokens.transforms.store.layout import CODES, FAILED, VECTORS, Store, b
 from tracktokens.transforms.store.records import vector_schema
 
 KINDS = (VECTORS, FAILED, CODES)
-"""Kinds of facts, and names of their folders in the store."""
+"""Kinds of records, which are also the names of their folders in the store."""
 
 
-_FILE = re.compile(r"([^/]+)/([^/]+)/bucket=(\d+)/([^/]+\.parquet)")
+_FILE_PATH = re.compile(r"([^/]+)/([^/]+)/bucket=(\d+)/([^/]+\.parquet)")
 
 
 @dataclass(frozen=True)
 class RecordBucket:
-    """One bucket of facts.
+    """One bucket of records.
 
     Attributes:
         kind: one of ``KINDS``.
-        owner: encoder, or bundle of codes.
-        modality: of the keys.
+        owner: encoder id, or bundle id of code records.
+        modality: modality of the keys.
         bucket: number of the bucket.
     """
 
@@ -34,27 +34,27 @@ class RecordBucket:
     bucket: int
 
     def folder(self, store: Store) -> str:
-        """Folder of its files."""
+        """Folder of the files of the bucket."""
         parts = (self.owner, self.modality) if self.kind == CODES else (self.modality, self.owner)
         return files.join(store.root, self.kind, *parts, bucket_folder(self.bucket))
 
     def schema(self, path: str) -> pa.Schema:
-        """Schema that one of its files should have; vectors may be of any dimension.
+        """Return the expected schema of one of its files; vectors may have any dimension.
 
         Raises:
-            InvalidDataError: when it cannot be read.
+            InvalidDataError: the file cannot be read.
         """
         return vector_schema(path) if self.kind == VECTORS else {FAILED: FAILURES, CODES: CODE_RECORDS}[self.kind]
 
 
 def list_record_buckets(store: Store) -> dict[RecordBucket, dict[str, int]]:
-    """All buckets that have files: the name of each, and its size in bytes."""
-    found: dict[RecordBucket, dict[str, int]] = {}
+    """List all buckets with files: file name to size in bytes."""
+    buckets: dict[RecordBucket, dict[str, int]] = {}
     for kind in KINDS:
         for path, size in files.list_tree(files.join(store.root, kind)).items():
-            match = _FILE.fullmatch(path)
+            match = _FILE_PATH.fullmatch(path)
             if match is not None:
                 above, below, number, name = match.groups()
                 owner, modality = (above, below) if kind == CODES else (below, above)
-                found.setdefault(RecordBucket(kind, owner, modality, int(number)), {})[name] = size
-    return found
+                buckets.setdefault(RecordBucket(kind, owner, modality, int(number)), {})[name] = size
+    return buckets

@@ -1,4 +1,4 @@
-"""Facts in the store: which keys have one, and vectors as Arrow columns and as NumPy arrays."""
+"""Records in the store: keys that have one, and vectors as Arrow columns and as NumPy arrays."""
 
 from collections.abc import Iterator
 
@@ -16,7 +16,7 @@ from tracktokens.transforms.store.layout import Catalog, Store, part_name
 
 
 def catalog_keys(catalog: Catalog, modality: str, bucket: int) -> pa.Array:
-    """The distinct keys of one bucket of a catalog's modality, sorted."""
+    """Read the distinct keys of one bucket of a modality in a catalog, sorted."""
     keys = files.read_table(catalog.keys(modality, bucket), TRACK_KEYS, [KEY.name])
     return distinct_sorted(keys[KEY.name].combine_chunks())
 
@@ -24,7 +24,7 @@ def catalog_keys(catalog: Catalog, modality: str, bucket: int) -> pa.Array:
 def unencoded(
     store: Store, modality: str, encoder_id: str, bucket: int, keys: pa.Array, retry: bool = False
 ) -> pa.Array:
-    """Those of a bucket's keys that have neither a vector nor, unless it is to be tried again, a failure."""
+    """Return the keys of a bucket that have no vector, and no failure unless ``retry``."""
     tried = encoded(store, modality, encoder_id, bucket)
     if not retry:
         tried += _keys(store.failures(modality, encoder_id, bucket), FAILURES)
@@ -32,54 +32,54 @@ def unencoded(
 
 
 def uncoded(store: Store, bundle_id: str, modality: str, bucket: int, keys: pa.Array) -> pa.Array:
-    """Those of a bucket's keys that have no code under a bundle."""
+    """Return the keys of a bucket that have no code under a bundle."""
     return without(keys, _keys(store.codes(bundle_id, modality, bucket), CODE_RECORDS))
 
 
 def failed(store: Store, catalog: Catalog, modality: str, encoder_id: str, bucket: int) -> pa.Table:
-    """A bucket's inputs of which there is no vector, with reasons: for good, or in the run that made the catalog."""
-    lasting = files.read_table(store.failures(modality, encoder_id, bucket), FAILURES)
+    """Read the failed inputs of a bucket: permanent failures, and transient ones of the catalog's run."""
+    permanent = files.read_table(store.failures(modality, encoder_id, bucket), FAILURES)
     transient = files.read_table(catalog.failures(modality, bucket), FAILURES)
-    return pa.concat_tables([lasting, transient]).combine_chunks()
+    return pa.concat_tables([permanent, transient]).combine_chunks()
 
 
 def encoded(store: Store, modality: str, encoder_id: str, bucket: int) -> list[pa.Array]:
-    """Keys of a bucket that have a vector, in chunks."""
+    """Read the keys of a bucket that have a vector, in chunks."""
     return list(_vector_keys(store.vectors(modality, encoder_id, bucket)))
 
 
 def without(keys: pa.Array, chunks: list[pa.Array]) -> pa.Array:
-    """Keys that are in none of the chunks."""
+    """Return the keys that are in none of the chunks."""
     if not chunks:
         return keys
     return keys.filter(pc.invert(pc.is_in(keys, value_set=pa.concat_arrays(chunks))))
 
 
 def write_vectors(store: Store, modality: str, encoder_id: str, bucket: int, records: pa.RecordBatch) -> None:
-    """Add vector facts of one bucket as a file of their own."""
+    """Write vector records of one bucket as a new file."""
     path = files.join(store.vectors(modality, encoder_id, bucket), part_name(records["key"]))
     files.write_batches(path, records.schema, [records], **VECTOR_FILE)
 
 
 VECTOR_FILE = {"compression": "none", "use_dictionary": False, "write_statistics": False}
-"""Vectors and hashes are noise to a compressor: plain pages are as small, and are read without a copy."""
+"""Parquet options: vectors and hashes do not compress, and plain pages are read without a copy."""
 
 
 def make_vector_records(keys: pa.Array, vectors: npt.NDArray[np.float16]) -> pa.RecordBatch:
-    """Put keys and vectors of shape (keys, dim) into a batch of vector facts."""
+    """Combine keys and vectors of shape (keys, dim) into a batch of vector records."""
     dim = vectors.shape[1]
     flat = pa.array(np.ascontiguousarray(vectors).reshape(-1))
     return pa.record_batch([keys, pa.FixedSizeListArray.from_arrays(flat, dim)], schema=vector_records(dim))
 
 
 def read_vectors(folder: str, wanted: pa.Array) -> Iterator[tuple[pa.Array, npt.NDArray[np.float16]]]:
-    """Read the vector facts of a bucket that have one of the wanted keys.
+    """Read the vector records of a bucket that have one of the wanted keys.
 
     Yields:
-        Keys, and float16 vectors of shape (keys, dim). A key comes once, even where its fact was written twice.
+        Keys, and float16 vectors of shape (keys, dim). Each key is read once, even if its record was written twice.
 
     Raises:
-        InvalidDataError: when files differ in dimension, or one cannot be read or differs from its checksums.
+        InvalidDataError: files differ in dimension, or one cannot be read or fails its checksums.
     """
     dims: set[int] = set()
 
@@ -89,10 +89,10 @@ def read_vectors(folder: str, wanted: pa.Array) -> Iterator[tuple[pa.Array, npt.
         schema = vector_schema(path)
         dims.add(schema.field("vector").type.list_size)
         if len(dims) > 1:
-            raise InvalidDataError(f"{folder} has vectors of {sorted(dims)} dimensions: remove the files of one kind")
+            raise InvalidDataError(f"{folder} has vectors of {sorted(dims)} dimensions: remove the wrong files")
         return files.read_batches(path, schema, checked=True, holding=remaining)
 
-    for batch in files.read_each(folder, read, backwards=True):  # what is new first, and then what was merged
+    for batch in files.read_each(folder, read, backwards=True):  # new files first, then merged files
         chosen = first_of(batch, remaining)
         if chosen.num_rows:
             remaining = without(remaining, [chosen["key"]])
@@ -102,7 +102,7 @@ def read_vectors(folder: str, wanted: pa.Array) -> Iterator[tuple[pa.Array, npt.
 
 
 def first_of(batch: pa.RecordBatch, wanted: pa.Array) -> pa.RecordBatch:
-    """Rows whose key is wanted, the first of each key; the batch itself, uncopied, where that is all of it."""
+    """Keep the first row of each wanted key; return the batch itself, without a copy, if all rows are kept."""
     mask = pc.is_in(batch["key"], value_set=wanted)
     chosen = batch if pc.all(mask).as_py() else batch.filter(mask)
     if pc.count_distinct(chosen["key"]).as_py() == chosen.num_rows:
@@ -119,19 +119,19 @@ def as_matrix(vectors: pa.FixedSizeListArray) -> npt.NDArray[np.float16]:
 
 
 def vector_schema(path: str) -> pa.Schema:
-    """Schema of a file of vector facts, whatever its dimension.
+    """Return the schema of a file of vector records, of any dimension.
 
     Raises:
-        InvalidDataError: when it is not such a file.
+        InvalidDataError: it is not such a file.
     """
     try:
         with files.open_parquet(path) as file:
-            found = file.schema_arrow.field("vector").type
+            vector_type = file.schema_arrow.field("vector").type
     except FileNotFoundError:
         raise
     except (pa.ArrowException, OSError, KeyError) as error:
-        raise InvalidDataError(f"{path} cannot be read as vectors ({error}): remove or restore it") from error
-    return vector_records(getattr(found, "list_size", 0))
+        raise InvalidDataError(f"{path} cannot be read as vectors ({error}): remove or restore the file") from error
+    return vector_records(getattr(vector_type, "list_size", 0))
 
 
 def _vector_keys(folder: str) -> Iterator[pa.Array]:

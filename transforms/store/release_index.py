@@ -1,7 +1,7 @@
-"""A release's tracks, ready to be found by their tokens: the token table as arrays, in the order that wins ties.
+"""Release index: the token table of a release as arrays, to search tracks by tokens.
 
-Of two tracks with the same score the more popular one comes first, then the one whose id is lower. Tracks whose
-popularity is not known come last. Ids stay in Arrow: there is no Python object for a track.
+Rows are in tie-breaking order: of two tracks with the same score, the more popular one is first, then the lower id.
+Tracks of unknown popularity are last. Ids are kept in Arrow: no Python objects are created per track.
 """
 
 from collections.abc import Collection
@@ -30,13 +30,13 @@ Names = dict[str, tuple[str | None, str | None]]
 
 @dataclass(frozen=True, eq=False)
 class ReleaseIndex:
-    """The tracks of a release. A row number of one attribute is that of the others.
+    """The tracks of a release. Row indices of all attributes agree.
 
     Attributes:
-        table: where the release lies.
-        size: codes of its vocabulary a modality.
+        table: token table of the release.
+        size: codes per modality in its vocabulary.
         track_ids: large_string (tracks,).
-        index: finds rows by tokens, and has their codes.
+        index: search of rows by tokens, with the codes of each row.
     """
 
     table: TokenTable
@@ -49,8 +49,8 @@ class ReleaseIndex:
         """Read a release.
 
         Raises:
-            UsageError: its bundle is gone.
-            InvalidDataError: a part of it cannot be read, or is of another bundle.
+            UsageError: its bundle is missing.
+            InvalidDataError: a part cannot be read, or belongs to a different bundle.
         """
         bundle = read_bundle(store, release.bundle_id)
         table = TokenTable.of(store, release)
@@ -61,35 +61,35 @@ class ReleaseIndex:
         return cls(table, bundle.codebook_size, ids, TokenIndex(codes, similarities(bundle)))
 
     def ids(self, rows: RowIndices) -> list[str]:
-        """Track ids of some rows."""
-        found: list[str] = self.track_ids.take(pa.array(rows)).to_pylist()
-        return found
+        """Return the track ids of some rows."""
+        track_ids: list[str] = self.track_ids.take(pa.array(rows)).to_pylist()
+        return track_ids
 
     def rows(self, track_ids: Collection[str]) -> npt.NDArray[np.bool_]:
-        """Which rows are one of these tracks, bool (tracks,): what ``allowed`` of a search takes."""
+        """Mark the rows of these tracks: bool (tracks,), for ``allowed`` of a search."""
         wanted = pa.array(list(track_ids), pa.large_string())
-        found: npt.NDArray[np.bool_] = pc.is_in(self.track_ids, value_set=wanted).to_numpy(zero_copy_only=False)
-        return found
+        mask: npt.NDArray[np.bool_] = pc.is_in(self.track_ids, value_set=wanted).to_numpy(zero_copy_only=False)
+        return mask
 
     def tree(self, allowed: npt.NDArray[np.bool_] | None = None) -> TupleTrie:
-        """The token tuples of all rows, or of those that are allowed: what ``CatalogConstraint`` takes."""
+        """Build the trie of the token tuples of all rows, or of the allowed ones, for ``CatalogConstraint``."""
         rows = np.arange(len(self.index)) if allowed is None else np.flatnonzero(allowed)
         return TupleTrie(self.index.codes(rows))
 
     def names(self, track_ids: Collection[str]) -> Names:
-        """Title and artist of a few tracks, from their buckets of the catalog."""
+        """Read title and artist of a few tracks, from their buckets of the catalog."""
         wanted = pa.array(sorted(track_ids), pa.string())
         buckets = set(bucket_numbers(content_keys(wanted), self.table.catalog.buckets).tolist())
         names: Names = {}
         for bucket in sorted(buckets):
             tracks = self.table.tracks(bucket, ["track_id", "title", "artist"])
-            found = tracks.filter(pc.is_in(tracks["track_id"], value_set=wanted)).to_pylist()
-            names |= {row["track_id"]: (row["title"], row["artist"]) for row in found}
+            matches = tracks.filter(pc.is_in(tracks["track_id"], value_set=wanted)).to_pylist()
+            names |= {row["track_id"]: (row["title"], row["artist"]) for row in matches}
         return names
 
 
 def similarities(bundle: Bundle) -> list[CodeSimilarity]:
-    """How similar the codes of each modality are."""
+    """Return the similarity of the codes of each modality."""
     return [CodeSimilarity(codebook.centroids) for codebook in bundle.codebooks]
 
 

@@ -1,4 +1,4 @@
-"""Releases that a store holds, and the bundle that a job takes when none is named."""
+"""Releases of a store: list and find them, move ``LATEST``, and choose the default bundle of a job."""
 
 from collections.abc import Iterator
 from itertools import chain
@@ -10,7 +10,7 @@ from tracktokens.transforms.store.layout import BUNDLES, LATEST, MANIFEST, RELEA
 
 
 def latest_id(root: str) -> str:
-    """What ``LATEST`` of the store at ``root`` says; empty before the first release, or the store."""
+    """Read the id in ``LATEST`` of the store at ``root``; empty before the first release, or without a store."""
     pointer = store_file(root, LATEST)
     return files.read_bytes(pointer).decode(errors="replace").strip() if files.exists(pointer) else ""
 
@@ -48,10 +48,10 @@ def point_latest(store: Store, release_id: str, expected: str) -> None:
 
 
 def latest_release(store: Store) -> ReleaseManifest | None:
-    """The release that ``LATEST`` names, or None before the first.
+    """Read the release that ``LATEST`` names; None before the first.
 
     Raises:
-        InvalidDataError: when it names a release that is not complete.
+        InvalidDataError: ``LATEST`` names a release that is not complete.
     """
     release_id = latest_id(store.root)
     if not release_id:
@@ -59,32 +59,32 @@ def latest_release(store: Store) -> ReleaseManifest | None:
     path = store.release(release_id).manifest
     if not files.exists(path):
         raise InvalidDataError(
-            f"{files.join(store.root, LATEST)} names {release_id}, and there is no {path}: restore that, or choose "
-            "another release with `tracktokens releases rollback`"
+            f"{files.join(store.root, LATEST)} names {release_id}, and {path} is missing: restore that file, or choose "
+            "a release with `tracktokens releases rollback`"
         )
     return ReleaseManifest.from_json(files.read_bytes(path), path)
 
 
 def published_release(store: Store) -> ReleaseManifest:
-    """The release that ``LATEST`` names, for a job that cannot do without.
+    """Read the release that ``LATEST`` names, for a job that needs one.
 
     Raises:
-        UsageError: there never was one.
-        InvalidDataError: it is not complete, or ``LATEST`` is gone.
+        UsageError: the store has no release.
+        InvalidDataError: the release is not complete, or ``LATEST`` is missing.
     """
     latest = latest_release(store)
     if latest is not None:
         return latest
     if next(releases(store), None) is None:
-        raise UsageError(f"{store.root} has no release yet: make the first with `tracktokens run`")
+        raise UsageError(f"{store.root} has no release yet: create the first with `tracktokens run`")
     raise InvalidDataError(
-        f"{files.join(store.root, LATEST)} is gone, and there are releases: say which is in use with "
+        f"{files.join(store.root, LATEST)} is missing, although the store has releases: choose the one in use with "
         "`tracktokens releases rollback`"
     )
 
 
 def releases(store: Store) -> Iterator[ReleaseManifest]:
-    """All complete releases, the newest first."""
+    """Read all complete releases, newest first."""
     root = files.join(store.root, RELEASES)
     for name in reversed(files.list_tree(root)):
         if name.endswith(f"/{MANIFEST}"):
@@ -93,12 +93,12 @@ def releases(store: Store) -> Iterator[ReleaseManifest]:
 
 
 def is_withdrawn(store: Store, release_id: str) -> bool:
-    """Whether a rollback has gone behind a release, and nothing goes on from it unless it is named."""
+    """Return whether a rollback went to an older release: then no job uses this one unless it is named."""
     return files.exists(store.release(release_id).withdrawn)
 
 
-def standing_releases(store: Store) -> Iterator[ReleaseManifest]:
-    """The releases that others go on from: the latest, then those that are not withdrawn, the newest first."""
+def active_releases(store: Store) -> Iterator[ReleaseManifest]:
+    """Read the releases that jobs build on: the latest, then those that are not withdrawn, newest first."""
     latest = latest_release(store)
     if latest is not None:
         yield latest
@@ -108,67 +108,73 @@ def standing_releases(store: Store) -> Iterator[ReleaseManifest]:
 
 
 def find_release(store: Store, name: str) -> ReleaseManifest:
-    """Find a release by its id, or by a bundle's the one of it that others go on from; a withdrawn one if all are.
+    """Find a release by its id, or by the id of its bundle.
+
+    Of several releases of a bundle, the first of :func:`active_releases` is returned, or the newest withdrawn one.
 
     Raises:
-        UsageError: when there is none.
+        UsageError: the store has no such release.
     """
     by_id = (release for release in releases(store) if release.release_id == name)
-    of_bundle = (release for release in chain(standing_releases(store), releases(store)) if release.bundle_id == name)
-    found = next(chain(by_id, of_bundle), None)
-    if found is None:
-        raise UsageError(f"{store.root} has neither a release {name} nor one of a bundle {name}")
-    return found
+    by_bundle = (release for release in chain(active_releases(store), releases(store)) if release.bundle_id == name)
+    release = next(chain(by_id, by_bundle), None)
+    if release is None:
+        raise UsageError(f"{store.root} has no release {name}, and no release of a bundle {name}")
+    return release
 
 
 def release_folder(name: str | None, root: str | None) -> str:
-    """Folder of a release: the one that is named itself, or that of an id in a store, by default its latest.
+    """Return the folder of a release.
+
+    Args:
+        name: folder of a release, or a name for :func:`find_release`; None for the latest release.
+        root: root of the store; not needed if ``name`` is a folder.
 
     Raises:
-        UsageError: nothing says which, or there is none.
+        UsageError: the store has no such release, or no store is given.
     """
     if name is not None and files.exists(ReleasePaths(name).manifest):
         return name
     if root is None:
-        raise UsageError(f"{name} is not the folder of a release: give one, or --store" if name else "give --store")
+        raise UsageError(f"{name} is not a release folder: give a folder, or --store" if name else "give --store")
     store = Store.open(root)
     return store.release(release_or_latest(store, name).release_id).folder
 
 
 def release_or_latest(store: Store, name: str | None) -> ReleaseManifest:
-    """The release of a name, see :func:`find_release`, or the latest where there is none.
+    """Find a release by name, see :func:`find_release`, or the latest if ``name`` is None.
 
     Raises:
-        UsageError: when there is no such release.
+        UsageError: the store has no such release.
     """
-    found = latest_release(store) if name is None else find_release(store, name)
-    if found is None:
+    release = latest_release(store) if name is None else find_release(store, name)
+    if release is None:
         raise UsageError(f"{store.root} has no release: run `tracktokens run`")
-    return found
+    return release
 
 
 def frozen_bundle(store: Store, codebook_size: int) -> str | None:
-    """The bundle of the latest release with a vocabulary of this size, or None before the first; see above.
+    """Return the bundle of the first of :func:`active_releases` with this codebook size; None without one.
 
-    Without ``LATEST`` too: it is gone, or the first run was killed before it wrote one.
+    ``LATEST`` is not required: it may be missing, or the first run may have been killed before it was written.
     """
-    standing = standing_releases(store)
-    return next((release.bundle_id for release in standing if release.codebook_size == codebook_size), None)
+    active = active_releases(store)
+    return next((release.bundle_id for release in active if release.codebook_size == codebook_size), None)
 
 
 def default_bundle(store: Store) -> str:
-    """The bundle of the latest release, since its tokens are in use; else the only one there is.
+    """Return the bundle of the latest release, since its tokens are in use; without a release, the only bundle.
 
     Raises:
-        UsageError: when there is none, or the choice is not clear.
+        UsageError: the store has no bundle, or several.
     """
     latest = latest_release(store)
     if latest is not None:
         return latest.bundle_id
     root = files.join(store.root, BUNDLES)
-    found = [path.split("/")[0] for path in files.list_tree(root) if path.endswith(f"/{MANIFEST}")]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise UsageError(f"{store.root} has the bundles {', '.join(found)}: choose one with --bundle")
+    bundle_ids = [path.split("/")[0] for path in files.list_tree(root) if path.endswith(f"/{MANIFEST}")]
+    if len(bundle_ids) == 1:
+        return bundle_ids[0]
+    if bundle_ids:
+        raise UsageError(f"{store.root} has the bundles {', '.join(bundle_ids)}: choose one with --bundle")
     raise UsageError(f"{store.root} has no codebook bundle: run `tracktokens train`")

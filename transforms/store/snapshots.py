@@ -1,4 +1,4 @@
-"""Find the catalog snapshot and the encoders that a job works on."""
+"""Catalog snapshots: find and open one, with its playlists and encoders."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from tracktokens.transforms.store.layout import CATALOG_MANIFEST, CATALOGS, Cata
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A complete catalog snapshot, with its playlists when it has any."""
+    """A complete catalog snapshot, with its playlists if it has any."""
 
     store: Store
     manifest: CatalogManifest
@@ -20,68 +20,68 @@ class Snapshot:
 
     @property
     def catalog(self) -> Catalog:
-        """Where it lies."""
+        """Paths of the snapshot."""
         return self.store.catalog(self.manifest.catalog_id)
 
     @property
     def encoders(self) -> dict[str, str]:
-        """Modality to encoder id, in token order, of the modalities that have vectors."""
+        """Encoder id of each modality that has vectors, in token order."""
         ids = dict(self.manifest.encoders)
         if self.playlists is not None:
             ids[PLAYLIST] = self.playlists.encoder_id
         return {modality: ids[modality] for modality in MODALITIES if modality in ids}
 
     def tracks_with(self, modality: str) -> int:
-        """Rows of a modality's keys: every track may be in a playlist."""
+        """Count the tracks with a key of a modality; all accepted tracks if playlist vectors were learned."""
         learned = modality == PLAYLIST and self.playlists is not None
         return self.manifest.rows_accepted if learned else self.manifest.tracks_with[modality]
 
     def inputs(self, modality: str) -> int:
-        """Distinct inputs of a modality, each of which has a vector, or failed."""
+        """Count the distinct inputs of a modality, each with a vector or a failure."""
         learned = self.playlists if modality == PLAYLIST else None
         return self.manifest.inputs.get(modality, 0) if learned is None else learned.tracks
 
     def buckets(self) -> list[tuple[str, int]]:
-        """Every bucket of every modality that has vectors."""
+        """List every bucket of every modality that has vectors."""
         return [(modality, bucket) for modality in self.encoders for bucket in range(self.store.buckets)]
 
 
 def open_snapshot(store: Store, catalog_id: str | None = None) -> Snapshot:
-    """Open a snapshot, the newest complete one when none is named.
+    """Open a snapshot: ``catalog_id``, or the newest complete one.
 
     Raises:
-        UsageError: when there is none.
+        UsageError: the store has no such snapshot.
     """
-    chosen = catalog_id or _newest(store)
-    catalog = store.catalog(chosen)
+    name = catalog_id or _newest(store)
+    catalog = store.catalog(name)
     if not files.exists(catalog.manifest):
-        raise UsageError(f"{store.root} has no complete catalog {chosen}: run `tracktokens embed`")
+        raise UsageError(f"{store.root} has no complete catalog {name}: run `tracktokens embed`")
     manifest = CatalogManifest.from_json(files.read_bytes(catalog.manifest), catalog.manifest)
     return Snapshot(store, manifest, _playlists(catalog))
 
 
 def released_snapshot(store: Store, release: ReleaseManifest) -> Snapshot:
-    """Open the catalog that a release was made of.
+    """Open the snapshot of a release.
 
     Raises:
-        InvalidDataError: it is gone, or cannot be read.
+        InvalidDataError: it is missing, or cannot be read.
     """
     manifest = store.catalog(release.catalog_id).manifest
     if not files.exists(manifest):
         raise InvalidDataError(
-            f"{manifest} is gone, and release {release.release_id} is of that catalog: restore it from a backup, "
-            "go back to another release with `tracktokens releases rollback`, or scan anew with `tracktokens run`"
+            f"{manifest} is missing, and release {release.release_id} needs that catalog: restore it from a backup, "
+            "go back to another release with `tracktokens releases rollback`, or scan again with `tracktokens run`"
         )
     return open_snapshot(store, release.catalog_id)
 
 
 def complete_catalogs(store: Store) -> list[str]:
-    """Ids of the complete catalog snapshots of a store, oldest first."""
+    """List the ids of the complete catalog snapshots of a store, oldest first."""
     return files.list_folders_with(files.join(store.root, CATALOGS), CATALOG_MANIFEST)
 
 
 def newest_catalog(store: Store) -> Catalog | None:
-    """The newest complete catalog snapshot; None before the first."""
+    """Return the newest complete catalog snapshot; None before the first."""
     complete = complete_catalogs(store)
     return store.catalog(complete[-1]) if complete else None
 

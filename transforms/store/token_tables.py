@@ -1,4 +1,4 @@
-"""Token tables: where their parts lie, and how one is read, with a check that it is of the bundle that it should be."""
+"""Token tables: read the parts of one, and check that each belongs to the right bundle."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,8 +26,8 @@ class TokenTable:
 
     Attributes:
         release: paths of the release.
-        bundle_id: bundle whose codes it holds.
-        catalog: the snapshot that it was made from; it has the same tracks in the same order.
+        bundle_id: bundle of its codes.
+        catalog: its catalog snapshot, with the same tracks in the same order.
     """
 
     release: ReleasePaths
@@ -36,14 +36,14 @@ class TokenTable:
 
     @classmethod
     def of(cls, store: Store, release: ReleaseManifest) -> "TokenTable":
-        """The token table of a published release."""
+        """Open the token table of a published release."""
         return cls(store.release(release.release_id), release.bundle_id, store.catalog(release.catalog_id))
 
     def read(self, bucket: int, columns: list[str] | None = None) -> pa.Table:
-        """Read the rows of a bucket of tracks, sorted by ``track_id``.
+        """Read one bucket of tracks, sorted by ``track_id``.
 
         Raises:
-            InvalidDataError: the part is of another bundle, or cannot be read.
+            InvalidDataError: the part belongs to a different bundle, or cannot be read.
         """
         path = self.release.token_part(bucket)
         self._check_bundle(path)
@@ -52,15 +52,15 @@ class TokenTable:
         return pa.Table.from_batches(batches, wanted).combine_chunks()
 
     def tracks(self, bucket: int, columns: list[str]) -> pa.Table:
-        """Read what the catalog knows of the same tracks, in the same order."""
+        """Read columns of the catalog for the same tracks, in the same order."""
         return files.read_table(self.catalog.tracks(bucket), CATALOG_TRACKS, columns)
 
     def _check_bundle(self, path: str) -> None:
         with _opened(path) as metadata:
-            found = metadata.get(BUNDLE_KEY.encode(), b"").decode()
-        if found != self.bundle_id:
+            part_bundle = metadata.get(BUNDLE_KEY.encode(), b"").decode()
+        if part_bundle != self.bundle_id:
             raise InvalidDataError(
-                f"{path} holds codes of bundle {found or 'unknown'}, its release is of {self.bundle_id}: "
+                f"{path} has codes of bundle {part_bundle or 'unknown'}, its release has bundle {self.bundle_id}: "
                 "restore it, or publish again"
             )
 
@@ -75,13 +75,13 @@ def _opened(path: str) -> Iterator[dict[bytes, bytes]]:
 
 
 def code_matrix(tokens: pa.Table | pa.RecordBatch) -> CodeMatrix:
-    """Turn the code columns of a token table into int16 (tracks, 5), -1 where a track lacks a modality."""
+    """Convert the code columns of a token table to int16 (tracks, 5), -1 where a track lacks a modality."""
     columns = [pc.fill_null(tokens[modality], NONE).to_numpy(zero_copy_only=False) for modality in MODALITIES]
     codes: CodeMatrix = np.stack(columns, axis=1).astype(np.int16, copy=False)
     return codes
 
 
 def popularity_weights(popularity: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.float64]:
-    """Turn a column of popularity into weights, float64 (tracks,): 0 where it is not known, or below 0."""
+    """Convert a popularity column to weights, float64 (tracks,): 0 if it is null or negative."""
     weights: npt.NDArray[np.float64] = pc.fill_null(popularity, 0.0).to_numpy(zero_copy_only=False)
     return np.maximum(weights, 0.0)

@@ -1,8 +1,8 @@
-"""One writer at a time: who holds a store, and how a second writer finds out.
+"""Writer lock: one process at a time writes a store.
 
-On a local filesystem the kernel locks ``STORE/writer.lock``, so the lock ends with its owner, however that ends. The
-file's contents only tell who it is. Other filesystems have no lock: there, publishing compares ``LATEST`` with what it
-was when the work began.
+On a local filesystem the kernel locks ``STORE/writer.lock``, so the lock ends with the process that holds it, even if
+that is killed. The file names this process for messages. Other filesystems have no lock: there, publishing compares
+``LATEST`` with its value at the start of the work.
 """
 
 import errno
@@ -27,11 +27,11 @@ from tracktokens.transforms.store.layout import LOCK, STORE_MANIFEST
 _logger = logging.getLogger(__name__)
 
 UNSUPPORTED = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
-"""What filesystems answer that know no locks, some network filesystems among them."""
+"""Error numbers of filesystems without locks, such as some network filesystems."""
 
 
 class Job(Protocol):
-    """What :func:`writes` decorates methods of."""
+    """A class whose methods :func:`writes` decorates."""
 
     @property
     def store(self) -> str:
@@ -45,13 +45,13 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Holder:
-    """Who writes a store.
+    """The process that holds the lock of a store.
 
     Attributes:
         host: name of the machine.
-        pid: process id there.
-        command: what runs, as ``tracktokens`` calls it.
-        since: time in UTC, ISO 8601 to the second.
+        pid: process id on it.
+        command: the ``tracktokens`` command that runs.
+        since: start time in UTC, ISO 8601 to the second.
     """
 
     host: str
@@ -61,13 +61,13 @@ class Holder:
 
 
 _held: dict[tuple[str, int], int] = {}
-"""Lock files that this process holds: root and thread to descriptor."""
+"""Locks that this process holds: root and thread to file descriptor."""
 
 
 def writes(
     command: str, *, creates: bool = False
 ) -> Callable[[Callable[Concatenate[AnyJob, Arguments], Result]], Callable[Concatenate[AnyJob, Arguments], Result]]:
-    """Decorate a job's method so that it holds the job's store while it runs; see :func:`writer`."""
+    """Decorate a job's method to hold the lock of the job's store while it runs; see :func:`writer`."""
 
     def decorate(
         method: Callable[Concatenate[AnyJob, Arguments], Result],
@@ -84,41 +84,41 @@ def writes(
 
 @contextmanager
 def writer(root: str, command: str, *, creates: bool = False) -> Iterator[None]:
-    """Hold a store for the length of a block, as its only writer.
+    """Hold the lock of a store during a block.
 
-    A thread that holds it may enter again: jobs call jobs. Child processes do not inherit it.
+    The lock is reentrant per thread, since jobs call jobs. Child processes do not inherit it.
 
     Args:
         root: root of the store.
-        command: the job's name, for whoever is turned away.
-        creates: whether the block may make the store. Otherwise there is nothing to hold where there is none.
+        command: name of the job, for the message to other writers.
+        creates: whether the block may create the store. If not, a folder without a store is not locked.
 
     Raises:
-        StoreBusyError: somebody else holds it.
-        UsageError: no store can be made there.
+        StoreBusyError: another process or thread holds the lock.
+        UsageError: the folder cannot be written.
     """
     root = files.absolute(root)
-    mine = (os.path.realpath(root), threading.get_ident())
-    if files.is_remote(root) or mine in _held or not (creates or Path(root, STORE_MANIFEST).exists()):
+    owner = (os.path.realpath(root), threading.get_ident())
+    if files.is_remote(root) or owner in _held or not (creates or Path(root, STORE_MANIFEST).exists()):
         yield
         return
-    made = [folder for folder in (Path(root), *Path(root).parents) if not folder.exists()]
-    _held[mine] = _acquire(root, command)
+    new_folders = [folder for folder in (Path(root), *Path(root).parents) if not folder.exists()]
+    _held[owner] = _acquire(root, command)
     try:
         yield
     finally:
-        _release(root, _held.pop(mine), made)
+        _release(root, _held.pop(owner), new_folders)
 
 
 def _acquire(root: str, command: str) -> int:
-    """Open and lock the file; the lock is bound to the descriptor."""
+    """Open and lock the file; the lock belongs to the descriptor that is returned."""
     path = Path(root, LOCK)
     while True:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         except OSError as error:
-            raise UsageError(f"{root} cannot be written ({error}): give a folder that can be") from error
+            raise UsageError(f"{root} cannot be written ({error}): give a writable folder") from error
         try:
             _lock(root, descriptor)
             if _is_same(path, descriptor):
@@ -127,7 +127,7 @@ def _acquire(root: str, command: str) -> int:
         except BaseException:
             os.close(descriptor)
             raise
-        os.close(descriptor)  # its last owner made no store of the folder and took it away
+        os.close(descriptor)  # its last holder created no store and deleted the file
 
 
 def _lock(root: str, descriptor: int) -> None:
@@ -135,14 +135,14 @@ def _lock(root: str, descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno == errno.EWOULDBLOCK:
-            raise StoreBusyError(_told(root, descriptor)) from error
+            raise StoreBusyError(_busy_message(root, descriptor)) from error
         if error.errno not in UNSUPPORTED:
             raise
-        _logger.warning("%s cannot be locked (%s): see to it that nothing else writes it now", root, error)
+        _logger.warning("%s cannot be locked (%s): make sure that no other process writes it now", root, error)
 
 
 def _is_same(path: Path, descriptor: int) -> bool:
-    """Whether the open file is still the one of that name."""
+    """Return whether the open file still has that path."""
     with suppress(FileNotFoundError):
         return os.path.samestat(path.stat(), os.fstat(descriptor))
     return False
@@ -151,15 +151,15 @@ def _is_same(path: Path, descriptor: int) -> bool:
 def _sign(descriptor: int, command: str) -> None:
     since = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     holder = Holder(socket.gethostname(), os.getpid(), command, since)
-    with suppress(OSError):  # on a full disk the lock holds without it, so that gc can make room
+    with suppress(OSError):  # on a full disk the lock is held without it, so that gc can free space
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps(asdict(holder)).encode() + b"\n", 0)
 
 
-def _told(root: str, descriptor: int) -> str:
+def _busy_message(root: str, descriptor: int) -> str:
     holder = _read(descriptor)
-    if holder is None:  # it has the lock and has not signed yet
-        return f"{root} is being written by another process: wait until it is done"
+    if holder is None:  # it holds the lock and has not written its name yet
+        return f"{root} is being written by another process: wait until it ends"
     since = holder.since.replace("T", " ").removesuffix(":00Z").removesuffix("Z")
     return (
         f"{root} is being written by `tracktokens {holder.command}` (process {holder.pid} on {holder.host}) "
@@ -173,24 +173,24 @@ def _read(descriptor: int) -> Holder | None:
     return None
 
 
-def _release(root: str, descriptor: int, made: list[Path]) -> None:
-    """Let go; where no store was made, leave the place as it was."""
+def _release(root: str, descriptor: int, new_folders: list[Path]) -> None:
+    """Release the lock; if no store was created, delete the lock file and the new folders."""
     if not Path(root, STORE_MANIFEST).exists():
         with suppress(OSError):
             Path(root, LOCK).unlink()
-        for folder in made:
-            with suppress(OSError):  # something else is in it
+        for folder in new_folders:
+            with suppress(OSError):  # the folder is not empty
                 folder.rmdir()
     with suppress(OSError):
         os.ftruncate(descriptor, 0)
     os.close(descriptor)
 
 
-def _forget() -> None:
-    """In a forked child: its copy of a descriptor would keep the lock when the owner is dead."""
+def _close_in_child() -> None:
+    """Close the descriptors of a forked child, which would keep the lock after the holder ends."""
     for descriptor in _held.values():
         os.close(descriptor)
     _held.clear()
 
 
-os.register_at_fork(after_in_child=_forget)
+os.register_at_fork(after_in_child=_close_in_child)

@@ -87,9 +87,9 @@ DAMAGE: list[tuple[str, Callable[[Path], object], list[str]]] = [
         "releases/*/tokens/part-0000.parquet",
         lambda path: edit(path, lambda table: pa.concat_tables([table, table[:1]])),
         [
-            "releases/*/manifest.json: says 40 rows in the token table, and there are 41",
+            "releases/*/manifest.json: counts 40 rows in the token table, which has 41",
             "releases/*/tokens/part-0000.parquet: has SHA-256",
-            "releases/*/tokens/part-0000.parquet: names 1 tracks again",
+            "releases/*/tokens/part-0000.parquet: has 1 duplicate track ids",
         ],
     ),
     (
@@ -108,11 +108,15 @@ DAMAGE: list[tuple[str, Callable[[Path], object], list[str]]] = [
         ["codes/*: has codes of a bundle that does not exist", "releases/*/manifest.json: names bundle"],
     ),
     ("codebooks/*/audio.safetensors", change, ["codebooks/*"]),
-    ("catalogs/*/keys/audio/*/*.parquet", truncate, ["catalogs/*/catalog.json: says 40", "catalogs/*.parquet: cannot"]),
+    (
+        "catalogs/*/keys/audio/*/*.parquet",
+        truncate,
+        ["catalogs/*/catalog.json: counts 40", "catalogs/*.parquet: cannot"],
+    ),
     (
         "catalogs/*/catalog.json",
         lambda path: set_json(path, rows_accepted=41),
-        ["catalogs/*/catalog.json: says 41 rows of tracks, and there are 40"],
+        ["catalogs/*/catalog.json: counts 41 rows of tracks, and the files have 40"],
     ),
     ("vectors/audio/*/*/*.parquet", change, ["vectors/audio/*.parquet: cannot be read (*CRC"]),
     ("vectors/audio/*/*/*.parquet", truncate, ["vectors/audio/*.parquet: cannot be read"]),

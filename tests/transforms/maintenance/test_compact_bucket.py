@@ -1,4 +1,4 @@
-"""Compaction of buckets of records."""
+"""Buckets of records are compacted."""
 
 import subprocess
 import sys
@@ -39,13 +39,13 @@ def keys_of(*numbers: int) -> pa.Array:
 
 
 def add(store: Store, *numbers: int) -> None:
-    """Add a file of vectors that encode their keys."""
+    """Add a file of vectors whose values are their keys."""
     vectors = np.repeat(np.array(numbers, np.float16)[:, None], 2, 1)
     write_vectors(store, "lyrics", "e", 0, make_vector_records(keys_of(*numbers), vectors))
 
 
 def stored(store: Store) -> list[int]:
-    """Numbers of all keys in the files, with repeats; checks the vectors."""
+    """List the numbers of the keys in the files, with repetition; check the vectors."""
     found: list[int] = []
     for name in names(store):
         table = pq.read_table(f"{BUCKET.folder(store)}/{name}")
@@ -74,15 +74,15 @@ def test_files_are_merged_with_others_of_about_their_size(sizes: list[int], due:
     assert due_files({f"{n:02d}": size for n, size in enumerate(sizes)}) == [f"{n:02d}" for n in due]
 
 
-def test_a_year_of_nights_rewrites_each_fact_a_few_times() -> None:
+def test_a_year_of_refreshes_rewrites_each_record_a_few_times() -> None:
     sizes: dict[str, int] = {}
     rewritten = written = 0
-    for night in range(365):
-        sizes[f"night{night}"] = 3 * MIB
+    for day in range(365):
+        sizes[f"day{day}"] = 3 * MIB
         written += 3 * MIB
         while due := due_files(sizes):
             merged = sum(sizes.pop(name) for name in due)
-            sizes[f"merged{night}-{merged}"] = merged
+            sizes[f"merged{day}-{merged}"] = merged
             rewritten += merged
     assert len(sizes) < 8 * 4 + written / (128 * MIB)
     assert rewritten < 3 * written
@@ -95,7 +95,7 @@ def test_the_first_row_of_each_wanted_key_is_kept() -> None:
     assert rows_to_keep(keys_of(), None).tolist() == []
 
 
-def test_compaction_keeps_every_fact_once_in_one_file(store: Store) -> None:
+def test_compaction_keeps_every_record_once_in_one_file(store: Store) -> None:
     for number in range(9):
         add(store, number, number + 1)
     counts = dict(CompactBucket(store, ProgressReporter()).process(BUCKET))
@@ -108,7 +108,7 @@ def test_compaction_keeps_every_fact_once_in_one_file(store: Store) -> None:
     )
 
 
-def test_a_bucket_of_few_files_is_left_alone(store: Store) -> None:
+def test_a_bucket_of_few_files_is_not_rewritten(store: Store) -> None:
     for number in range(7):
         add(store, number)
     before = names(store)
@@ -118,8 +118,8 @@ def test_a_bucket_of_few_files_is_left_alone(store: Store) -> None:
 
 def test_a_year_of_small_files_is_never_more_than_seven(store: Store) -> None:
     most = 0
-    for night in range(365):
-        add(store, night)
+    for day in range(365):
+        add(store, day)
         list(CompactBucket(store, ProgressReporter()).process(BUCKET))
         most = max(most, len(names(store)))
     assert most == 7
@@ -140,21 +140,21 @@ def test_a_flipped_bit_stops_the_merge_and_gets_no_new_checksum(store: Store) ->
 
 
 def stored_value(path: Path) -> bytes:
-    """The bytes of the first vector of a file, which is not compressed."""
+    """Return the bytes of the first vector of a file, which are written without encoding."""
     return np.array(pq.read_table(path)["vector"][0].as_py(), np.float16).tobytes()
 
 
 def test_new_files_are_of_bounded_size(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compact_bucket, "MOST_BYTES", 60)
+    monkeypatch.setattr(compact_bucket, "MAX_FILE_BYTES", 60)
     monkeypatch.setattr(files, "READ_ROWS", 2)
     for number in range(8):
         add(store, number)
     rewrite(store, BUCKET, names(store))
     assert stored(store) == list(range(8))
-    assert len(names(store)) == 2  # row groups of 2 rows of 20 bytes, at most 60 bytes per file: 4 rows
+    assert len(names(store)) == 2  # 2 rows of 20 bytes per row group, 60 bytes per file: 4 rows
 
 
-def test_unwanted_facts_go_and_a_file_of_nothing_else_goes_with_them(store: Store) -> None:
+def test_unwanted_records_are_removed_and_so_is_a_file_without_others(store: Store) -> None:
     add(store, 1, 2)
     add(store, 3)
     rewrite(store, BUCKET, names(store), keys_of(2, 9))

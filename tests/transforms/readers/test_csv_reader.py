@@ -9,7 +9,7 @@ from tracktokens.transforms.readers import text_stream
 from tracktokens.transforms.readers.csv_reader import csv_rows, delimiter_of
 
 
-def test_csv_rows_of_the_wrong_width_cost_only_themselves(scan_bytes, tmp_path):
+def test_csv_rows_of_the_wrong_width_are_malformed_alone(scan_bytes, tmp_path):
     batches = scan_bytes(tmp_path, "t.csv", b"track_id,title\na,1\nb\nc,2,3\n\xff,\xff,\xff\n\nd,4\n")
     assert [(row["track_id"], row["position"]) for row in batches.rows] == [("a", 0), ("d", 4)]
     assert batches.reasons == [MALFORMED_ROW] * 3
@@ -23,11 +23,11 @@ def test_csv_rows_of_the_wrong_width_cost_only_themselves(scan_bytes, tmp_path):
 @pytest.mark.parametrize(
     "bad", [b'x,"open\n', b'x,"text"after\n', b'x,"a""\n', b'"x,y\n'], ids=["open", "after", "doubled", "first"]
 )
-def test_a_quote_that_does_not_pair_costs_one_line(scan_bytes, tmp_path, bad):
+def test_an_unbalanced_quote_loses_one_line(scan_bytes, tmp_path, bad):
     batches = scan_bytes(tmp_path, "t.csv", b"track_id,title\na,1\n" + bad + b"b,2\nc,3\n")
     assert [row["track_id"] for row in batches.rows] == ["a", "b", "c"]
     assert batches.reasons == [MALFORMED_ROW]
-    assert "t.csv, row 2: the quotes do not pair" in batches.details[0]
+    assert "t.csv, row 2: unbalanced quotes" in batches.details[0]
 
 
 def test_quotes_line_ends_and_empty_fields_of_csv(scan_bytes, tmp_path):
@@ -36,14 +36,14 @@ def test_quotes_line_ends_and_empty_fields_of_csv(scan_bytes, tmp_path):
     assert titles == {"a": 'x "y"', "b": '7" single', "c": None, "d": "two\r\nlines", "e": None}
 
 
-def test_an_error_on_a_later_line_costs_the_first_line_only(scan_bytes, tmp_path):
+def test_an_error_on_a_later_line_loses_the_first_line_only(scan_bytes, tmp_path):
     batches = scan_bytes(tmp_path, "t.csv", b'track_id,title\nx,"open\nb,2\nc,"3"\nd,4\n')
     assert [(row["track_id"], row["title"], row["position"]) for row in batches.rows] == [
         ("b", "2", 1),
         ("c", "3", 2),
         ("d", "4", 3),
     ]
-    assert batches.details == ["t.csv, row 1: the quotes do not pair in 'x,\"open'"]
+    assert batches.details == ["t.csv, row 1: unbalanced quotes in 'x,\"open'"]
 
 
 def test_quoted_lines_beyond_the_longest_row_are_rows_of_their_own(scan_bytes, tmp_path, monkeypatch):
@@ -59,14 +59,14 @@ def test_a_field_may_be_as_long_as_a_row_and_have_many_lines(scan_bytes, tmp_pat
     assert row["title"] == text
 
 
-def test_a_nul_byte_costs_its_row_at_most(scan_bytes, tmp_path):
+def test_a_nul_byte_loses_its_row_at_most(scan_bytes, tmp_path):
     batches = scan_bytes(tmp_path, "t.csv", b"track_id,title\na,1\nb,\x00\nc,3\n")
     assert [row["track_id"] for row in batches.rows if row["track_id"] != "b"] == ["a", "c"]
     assert sum(batch.rows_read for batch in batches) == 3
-    assert all("there is a NUL byte" in detail for detail in batches.details)
+    assert all("a NUL byte in" in detail for detail in batches.details)
 
 
-def test_a_tab_separates_where_the_ending_says_so():
+def test_a_tab_is_the_delimiter_of_tsv_files():
     delimiters = {"a.csv": ",", "a.CSV.GZ": ",", "a.tsv": "\t", "a.TSV.bz2": "\t", "a.tsv.zst": "\t", "tsv.csv": ","}
     assert {path: delimiter_of(path) for path in delimiters} == delimiters
 

@@ -45,7 +45,7 @@ def test_globs_and_relative_paths(tmp_path, monkeypatch):
         assert all(Path(fragment.path).is_absolute() and Path(fragment.path).is_file() for fragment in fragments)
 
 
-def test_a_hidden_file_or_folder_that_is_named_is_read(tmp_path):
+def test_a_hidden_file_or_folder_is_read_when_named(tmp_path):
     (tmp_path / "_out").mkdir()
     (tmp_path / "_out" / "_x.csv").write_bytes(b"track_id\na\n")
     (tmp_path / "_out" / "y.csv").write_bytes(b"track_id\na\n")
@@ -53,14 +53,14 @@ def test_a_hidden_file_or_folder_that_is_named_is_read(tmp_path):
     assert len(find_fragments(str(tmp_path / "_out"), "tracks")) == 1
 
 
-def test_what_is_not_there_or_not_known_is_a_usage_error(tmp_path):
+def test_a_missing_file_or_an_unknown_format_is_a_usage_error(tmp_path):
     (tmp_path / "t.xlsx").write_bytes(b"x")
     for pattern, message in (
         (tmp_path / "no.csv", r"no such file or folder: .*no\.csv; give the tracks table as"),
         (tmp_path / "*.csv", "no such file or folder"),
-        (tmp_path / "t.xlsx", r"t\.xlsx: its ending tells no format .*\.parquet, .*\.jsonl.*\.gz"),
-        (tmp_path, r"holds no file of the tracks table; use \.parquet"),
-        ("nosuch://bucket/t.csv", "cannot look for the tracks table at 'nosuch://bucket/t.csv'"),
+        (tmp_path / "t.xlsx", r"t\.xlsx: unknown format for the tracks table; use \.parquet, .*\.jsonl.*\.gz"),
+        (tmp_path, r"contains no file of the tracks table; use \.parquet"),
+        ("nosuch://bucket/t.csv", "the tracks table cannot be listed at 'nosuch://bucket/t.csv'"),
         ("a\0b.csv", "tracks table"),
     ):
         with pytest.raises(UsageError, match=message) as error:

@@ -111,7 +111,7 @@ def write_binary_parquet(path, columns):
     pq.write_table(pa.table(arrays, list(columns)), path)
 
 
-def test_text_that_is_not_utf8_costs_the_value_in_every_format(scan, tmp_path):
+def test_text_that_is_not_utf8_loses_the_value_in_every_format(scan, tmp_path):
     write_binary_parquet(tmp_path / "t.parquet", {"track_id": [b"a", b"b"], "title": [b"caf\xe9", b"ok"]})
     (tmp_path / "t.csv").write_bytes(b"track_id,title\na,caf\xe9\nb,ok\n")
     (tmp_path / "t.jsonl").write_bytes(b'{"track_id":"a","title":"caf\xe9"}\n{"track_id":"b","title":"ok"}\n')
@@ -122,7 +122,7 @@ def test_text_that_is_not_utf8_costs_the_value_in_every_format(scan, tmp_path):
         assert (reject["track_id"], reject["modality"], reject["reason"]) == ("a", "metadata", NOT_UTF8)
 
 
-def test_an_id_that_is_not_utf8_costs_the_row_in_every_format(scan, tmp_path):
+def test_an_id_that_is_not_utf8_loses_the_row_in_every_format(scan, tmp_path):
     write_binary_parquet(tmp_path / "t.parquet", {"track_id": [b"\xff", b"b"]})
     (tmp_path / "t.csv").write_bytes(b"track_id,x\n\xff,\nb,\n")
     (tmp_path / "t.jsonl").write_bytes(b'{"track_id":"\xff"}\n{"track_id":"b"}\n')
@@ -133,7 +133,7 @@ def test_an_id_that_is_not_utf8_costs_the_row_in_every_format(scan, tmp_path):
         assert "row 1: track_id: " in batches.details[0]
 
 
-def test_an_id_of_another_type_costs_the_row(scan, tmp_path):
+def test_an_id_of_another_type_loses_the_row(scan, tmp_path):
     pq.write_table(pa.table({"track_id": [5, None]}), tmp_path / "t.parquet", row_group_size=1)
     (tmp_path / "t.jsonl").write_bytes(b'{"track_id":5}\n{"track_id":null}\n')
     for name, where in (("t.parquet", "t.parquet, row group 1, row 1: "), ("t.jsonl", "t.jsonl, row 1: ")):
@@ -143,7 +143,7 @@ def test_an_id_of_another_type_costs_the_row(scan, tmp_path):
         assert batches.details[0].startswith(where)
 
 
-def test_values_of_the_wrong_type_cost_the_value_in_every_format(scan, tmp_path):
+def test_values_of_the_wrong_type_are_lost_in_every_format(scan, tmp_path):
     pq.write_table(
         pa.table({"track_id": ["a"], "year": ["abc"], "tags": [[1]], "popularity": [float("inf")]}),
         tmp_path / "t.parquet",

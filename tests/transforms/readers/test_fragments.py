@@ -52,7 +52,7 @@ def test_playlists_need_their_tracks_too(tmp_path):
         check_table(find_fragments(str(tmp_path), "playlists"), PLAYLISTS)
 
 
-def test_a_column_that_is_there_twice_is_refused_where_it_is_read(scan, tmp_path):
+def test_a_duplicate_column_is_refused_when_it_is_read(scan, tmp_path):
     (tmp_path / "t.csv").write_bytes(b"track_id,title,title\na,b,c\n")
     pq.write_table(pa.table([pa.array(["a"])] * 2, ["track_id", "track_id"]), tmp_path / "t.parquet")
     for name, column in (("t.csv", "title"), ("t.parquet", "track_id")):
@@ -76,7 +76,7 @@ def test_a_table_without_rows_is_refused(scan, tmp_path, name, data):
         check_table(find_fragments(str(tmp_path), "tracks"), TRACKS)
 
 
-def test_an_empty_parquet_file_is_refused_alone_and_accepted_beside_others(scan, tmp_path):
+def test_an_empty_parquet_file_is_refused_alone_and_accepted_with_others(scan, tmp_path):
     pq.write_table(TRACKS.empty_table(), tmp_path / "a.parquet")
     assert scan(tmp_path) == []
     with pytest.raises(InvalidDataError, match="has no rows"):
@@ -86,9 +86,9 @@ def test_an_empty_parquet_file_is_refused_alone_and_accepted_beside_others(scan,
     assert [row["track_id"] for row in scan(tmp_path).rows] == ["b"]
 
 
-def test_text_in_another_shape_is_refused_with_what_to_do(tmp_path):
+def test_text_of_another_format_is_refused_with_what_to_do(tmp_path):
     for name, data, message in (
-        ("t.json", b'[\n{"track_id":\n"a"\n}\n]', "has no JSON object in its first 5 lines; write one object a line"),
+        ("t.json", b'[\n{"track_id":\n"a"\n}\n]', "has no JSON object in its first 5 lines; write one object per line"),
         ("t.csv", "track_id\na\n".encode("utf-16"), "is UTF-16 text; save it as UTF-8"),
     ):
         (tmp_path / name).write_bytes(data)

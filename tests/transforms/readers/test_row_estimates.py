@@ -17,7 +17,7 @@ def test_rows_of_long_files_are_estimated_from_samples(tmp_path):
         assert estimate == estimate_rows(find_fragments(str(tmp_path / name), "tracks"))
 
 
-def test_long_rows_at_the_beginning_do_not_mislead_an_estimate(tmp_path):
+def test_long_rows_at_the_beginning_do_not_bias_an_estimate(tmp_path):
     lyrics = [b"la, la|" * 150 if row < 10_000 else b"" for row in range(300_000)]
     lines = [b'{"track_id":"%030d","lyrics":"%b"}\n' % row for row in enumerate(lyrics)]
     rows = [b'%030d,"%b",2001\n' % (row, text.replace(b"|", b"\n")) for row, text in enumerate(lyrics)]

@@ -15,14 +15,14 @@ def zstd(data):
 
 
 @pytest.mark.parametrize("block", [1, 2, 3, 7, 64])
-def test_lines_keep_their_ends_wherever_a_block_ends(block):
+def test_lines_keep_their_ends_at_any_block_size(block):
     text = b"a\n\nb\r\n\r\nc\r\rd\xff\x0b\x85\n\re"
     lines = split_lines(text[start : start + block] for start in range(0, len(text), block))
     assert b"|".join(lines) == b"a\n|\n|b\r\n|\r\n|c\r|\r|d\xff\x0b\x85\n|\r|e"
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\n"])
-def test_a_line_that_is_too_long_comes_cut_and_the_next_is_whole(monkeypatch, end):
+def test_a_line_that_is_too_long_is_truncated_and_the_next_is_complete(monkeypatch, end):
     monkeypatch.setattr(text_stream, "MAX_ROW_BYTES", 10)
     text = b"x" * 95 + end + b"next" + end
     for block in (1, 2, 5, 96, 97, 200):
@@ -30,7 +30,7 @@ def test_a_line_that_is_too_long_comes_cut_and_the_next_is_whole(monkeypatch, en
         assert len(long) > 10 and others == [b"next" + end]
 
 
-def test_lines_of_a_file_start_after_a_place(tmp_path):
+def test_lines_of_a_file_start_after_an_offset(tmp_path):
     (tmp_path / "t.jsonl").write_bytes(b"first\nsecond\nthird")
     with open_text(str(tmp_path / "t.jsonl")) as text:
         assert list(text.lines_after(2)) == [b"second\n", b"third"]
@@ -47,7 +47,7 @@ def test_random_bytes_in_compressed_and_parquet_files_are_refused(scan, tmp_path
 @pytest.mark.parametrize(
     ("name", "pack"), [("t.jsonl.gz", gzip.compress), ("t.jsonl.bz2", bz2.compress), ("t.jsonl.zst", zstd)]
 )
-def test_a_compressed_file_that_was_cut_off_is_refused(scan_bytes, tmp_path, name, pack):
+def test_a_truncated_compressed_file_is_refused(scan_bytes, tmp_path, name, pack):
     text = b"".join(b'{"track_id":"%d"}\n' % random.Random(row).getrandbits(256) for row in range(2000))
     with pytest.raises(InvalidDataError, match="cannot be read"):
         scan_bytes(tmp_path, name, pack(text)[:-30])

@@ -12,7 +12,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from tracktokens.transforms.runtime.arrow_coder import Keyed, ModalityKeyed, RecordBatchCoder
 
 
-def test_a_batch_comes_back_as_it_was() -> None:
+def test_a_decoded_batch_equals_the_encoded_one() -> None:
     batch = pa.record_batch({"text": ["a", None], "list": [[1], []]})
     assert RecordBatchCoder().decode(RecordBatchCoder().encode(batch)).equals(batch)
 
@@ -54,7 +54,7 @@ def expect_six(found: list[int]) -> None:
 
 
 @pytest.mark.usefixtures("unpicklable_batches")
-def test_no_batch_is_pickled_on_its_way_through_groupings_and_reshuffles() -> None:
+def test_no_batch_is_pickled_in_groupings_and_reshuffles() -> None:
     with beam.Pipeline(runner=FnApiRunner()) as pipeline:
         batches = pipeline | beam.Create([0, 1]) | beam.Map(three_rows).with_output_types(Keyed)
         again = batches | beam.Values() | beam.Reshuffle() | beam.Map(by_size).with_output_types(Keyed)

@@ -3,7 +3,7 @@
 import pytest
 
 from tracktokens.schemas.errors import TracktokensError
-from tracktokens.transforms.runtime.counters import require_balance
+from tracktokens.transforms.runtime.counters import first_imbalance, require_balance
 
 
 def test_rows_that_are_all_kept_or_rejected_balance() -> None:
@@ -11,6 +11,13 @@ def test_rows_that_are_all_kept_or_rejected_balance() -> None:
 
 
 @pytest.mark.parametrize(("kept", "rejected"), [(3, 1), (4, 2)])
-def test_a_row_lost_or_twice_is_a_fault_that_publishes_nothing(kept: int, rejected: int) -> None:
+def test_a_lost_or_repeated_row_is_an_error_and_nothing_is_published(kept: int, rejected: int) -> None:
     with pytest.raises(TracktokensError, match=f"5 rows read, but {kept} accepted and {rejected} rejected.*nothing"):
         require_balance("rows", 5, kept, "accepted", rejected)
+
+
+def test_the_first_items_that_were_lost_are_named() -> None:
+    assert first_imbalance({"codes": (5, 5), "failures": (3, 2), "tracks": (2, 1)}, "arrived") == (
+        "failures: 3 expected, 2 arrived"
+    )
+    assert first_imbalance({"codes": (5, 5)}, "arrived") is None

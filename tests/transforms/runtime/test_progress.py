@@ -5,7 +5,7 @@ from pathlib import Path
 from tracktokens.transforms.runtime.progress import ProgressReporter
 
 
-def test_what_is_counted_is_added_up_by_stage(tmp_path: Path) -> None:
+def test_counts_are_added_up_by_stage(tmp_path: Path) -> None:
     progress = ProgressReporter(str(tmp_path))
     progress.add("encode", total=5)
     progress.add("encode", done=2)
@@ -14,7 +14,7 @@ def test_what_is_counted_is_added_up_by_stage(tmp_path: Path) -> None:
     assert progress.read() == {"encode": {"done": 3, "total": 9}, "scan": {"done": 1, "total": 0}}
 
 
-def test_a_worker_that_does_not_share_the_disk_counts_for_nobody(tmp_path: Path) -> None:
+def test_a_worker_without_the_shared_folder_writes_nothing(tmp_path: Path) -> None:
     ProgressReporter(str(tmp_path / "elsewhere")).add("encode", done=1)
     ProgressReporter().add("encode", done=1)
     assert list(tmp_path.iterdir()) == []

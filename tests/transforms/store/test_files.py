@@ -11,7 +11,7 @@ from tracktokens.transforms.store import files
 SCHEMA = pa.schema([("number", pa.int64())])
 
 
-def test_a_file_that_fails_half_way_is_not_there(tmp_path: Path) -> None:
+def test_a_file_whose_writer_fails_does_not_exist(tmp_path: Path) -> None:
     path = str(tmp_path / "folder" / "a.bin")
     with pytest.raises(RuntimeError), files.atomic_writer(path) as file:
         file.write(b"half")
@@ -19,7 +19,7 @@ def test_a_file_that_fails_half_way_is_not_there(tmp_path: Path) -> None:
     assert list((tmp_path / "folder").iterdir()) == []
 
 
-def test_what_a_killed_writer_left_is_not_listed(tmp_path: Path) -> None:
+def test_partial_files_of_a_killed_writer_are_not_listed(tmp_path: Path) -> None:
     files.write_batches(str(tmp_path / "a.parquet"), SCHEMA, [pa.record_batch({"number": [1]})])
     (tmp_path / f"b.parquet.0123{files.PARTIAL}").write_bytes(b"half")
     assert files.list_files(str(tmp_path), ".parquet") == [str(tmp_path / "a.parquet")]
@@ -32,13 +32,13 @@ def test_folders_whose_names_look_like_patterns_are_read(tmp_path: Path) -> None
     assert files.read_table(str(folder), SCHEMA)["number"].to_pylist() == [1, 2]
 
 
-def test_a_folder_that_is_not_there_has_no_files(tmp_path: Path) -> None:
+def test_a_missing_folder_has_no_files(tmp_path: Path) -> None:
     assert files.list_files(str(tmp_path / "none"), ".parquet") == []
     assert files.list_tree(str(tmp_path / "none")) == {}
     assert files.read_table(str(tmp_path / "none"), SCHEMA).num_rows == 0
 
 
-def test_a_file_of_other_columns_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_file_with_other_columns_is_refused_by_name(tmp_path: Path) -> None:
     other = pa.schema([("text", pa.string())])
     files.write_batches(str(tmp_path / "a.parquet"), other, [])
     with pytest.raises(InvalidDataError, match=r"a\.parquet has the columns text"):
@@ -70,13 +70,13 @@ def test_a_folder_is_listed_again_when_a_listed_file_has_vanished(tmp_path: Path
     assert found + [number for batch in reading for number in batch["number"].to_pylist()] == [1, 2, 3]
 
 
-def test_a_file_that_was_never_there_is_not_read_for_ever(tmp_path: Path) -> None:
+def test_a_missing_file_is_an_error_and_a_missing_folder_is_empty(tmp_path: Path) -> None:
     assert list(files.read_folder(str(tmp_path / "none"), SCHEMA)) == []
     with pytest.raises(FileNotFoundError):
         list(files.read_batches(str(tmp_path / "none.parquet"), SCHEMA))
 
 
-def test_a_file_that_is_listed_and_never_there_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_is_listed_and_missing_twice_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "list_files", lambda folder, ending: [str(tmp_path / "ghost.parquet")])
     with pytest.raises(FileNotFoundError, match="ghost"):
         list(files.read_folder(str(tmp_path), SCHEMA))

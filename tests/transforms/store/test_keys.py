@@ -50,7 +50,7 @@ def test_splitting_keeps_every_row_once_and_in_order() -> None:
     assert parts == {0: [1, 3], 1: [4], 2: [0, 2]}
 
 
-def test_splitting_nothing_gives_nothing() -> None:
+def test_splitting_an_empty_batch_yields_no_parts() -> None:
     assert list(split_by_bucket(pa.record_batch({"row": pa.array([], pa.int64())}), np.array([], np.int64))) == []
 
 
@@ -73,7 +73,7 @@ def test_key_words_hold_the_key_most_significant_word_first() -> None:
     ]
 
 
-def test_the_seeded_hash_is_uniform_and_another_for_another_seed() -> None:
+def test_the_seeded_hash_is_uniform_and_differs_by_seed() -> None:
     keys = content_keys(pa.array([str(number) for number in range(4000)]))
     first, second = seeded_hash(keys, 0), seeded_hash(keys, 1)
     for hashes in (first, second):

@@ -1,4 +1,4 @@
-"""Opening and creating stores."""
+"""Stores are created and opened."""
 
 from pathlib import Path
 
@@ -21,22 +21,22 @@ def test_a_new_folder_becomes_a_store_and_keeps_its_buckets(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("tracks", "buckets"), [(0, 1), (50_000, 1), (50_001, 2), (1_000_000, 32), (100_000_000, 2048), (10**12, 1 << 14)]
 )
-def test_a_bucket_holds_some_50_000_tracks(tracks: int, buckets: int) -> None:
+def test_a_bucket_has_about_50_000_tracks(tracks: int, buckets: int) -> None:
     assert buckets_for(tracks) == buckets
 
 
-def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
+def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("mine")
-    with pytest.raises(UsageError, match=r"holds thesis\.tex"):
+    with pytest.raises(UsageError, match=r"contains thesis\.tex"):
         Store.open_or_create(str(tmp_path), 1)
 
 
-def test_a_store_that_was_killed_while_it_was_made_can_be_made(tmp_path: Path) -> None:
+def test_a_store_can_be_created_after_its_creation_was_killed(tmp_path: Path) -> None:
     (tmp_path / "store.json.0123.partial").write_text("{")
     assert Store.open_or_create(str(tmp_path), 1).buckets == 1
 
 
-def test_a_folder_that_is_no_store_cannot_be_opened(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_store_cannot_be_opened(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is not a store"):
         Store.open(str(tmp_path))
 
@@ -54,7 +54,7 @@ def test_a_relative_root_becomes_absolute(tmp_path: Path, monkeypatch: pytest.Mo
     assert Store.open_or_create("store", 1).root == str(tmp_path / "store")
 
 
-def test_equal_keys_give_equal_file_names() -> None:
+def test_equal_keys_have_equal_file_names() -> None:
     keys = pa.array([b"0" * 16, b"1" * 16], pa.binary(16))
     assert part_name(keys) == part_name(pa.concat_arrays([keys[:1], keys[1:]]))
     assert part_name(keys) != part_name(keys[:1])

@@ -20,7 +20,7 @@ def keys_of(*numbers: int) -> pa.Array:
     return pa.array([bytes([number]) * 16 for number in numbers], pa.binary(16))
 
 
-def facts_of(*numbers: int, dim: int = 2) -> pa.RecordBatch:
+def records_of(*numbers: int, dim: int = 2) -> pa.RecordBatch:
     return make_vector_records(keys_of(*numbers), np.repeat(np.array(numbers, np.float16)[:, None], dim, 1))
 
 
@@ -30,16 +30,16 @@ def store(tmp_path: Path) -> Store:
 
 
 def test_keys_with_a_vector_or_a_failure_need_no_encoding(store: Store) -> None:
-    write_vectors(store, "lyrics", "e", 0, facts_of(1, 2))
+    write_vectors(store, "lyrics", "e", 0, records_of(1, 2))
     failure = pa.record_batch([keys_of(3), ["not_finite"], [None]], schema=FAILURES)
     files.write_batches(files.join(store.failures("lyrics", "e", 0), "part-a.parquet"), FAILURES, [failure])
     assert unencoded(store, "lyrics", "e", 0, keys_of(4, 3, 2, 1, 5)).equals(keys_of(4, 5))
     assert unencoded(store, "lyrics", "other", 0, keys_of(1)).equals(keys_of(1))
 
 
-def test_wanted_vectors_come_once_though_they_were_written_twice(store: Store) -> None:
-    write_vectors(store, "lyrics", "e", 0, facts_of(1, 2, 3))
-    write_vectors(store, "lyrics", "e", 0, facts_of(3, 4))
+def test_wanted_vectors_are_read_once_even_if_written_twice(store: Store) -> None:
+    write_vectors(store, "lyrics", "e", 0, records_of(1, 2, 3))
+    write_vectors(store, "lyrics", "e", 0, records_of(3, 4))
     found = list(read_vectors(store.vectors("lyrics", "e", 0), keys_of(2, 3, 4, 9)))
     keys = pa.concat_arrays([keys for keys, _ in found])
     vectors = np.concatenate([vectors for _, vectors in found])
@@ -47,23 +47,23 @@ def test_wanted_vectors_come_once_though_they_were_written_twice(store: Store) -
     assert [bytes([int(row[0])]) * 16 for row in vectors] == keys.to_pylist()
 
 
-def test_a_key_twice_in_one_file_comes_once(store: Store) -> None:
-    write_vectors(store, "lyrics", "e", 0, facts_of(1, 1, 2))
+def test_a_key_that_is_twice_in_a_file_is_read_once(store: Store) -> None:
+    write_vectors(store, "lyrics", "e", 0, records_of(1, 1, 2))
     [(keys, vectors)] = read_vectors(store.vectors("lyrics", "e", 0), keys_of(1, 2))
     assert keys.equals(keys_of(1, 2))
     assert vectors.tolist() == [[1, 1], [2, 2]]
 
 
 def test_vectors_of_two_dimensions_are_refused(store: Store) -> None:
-    write_vectors(store, "lyrics", "e", 0, facts_of(1))
-    write_vectors(store, "lyrics", "e", 0, facts_of(2, dim=3))
+    write_vectors(store, "lyrics", "e", 0, records_of(1))
+    write_vectors(store, "lyrics", "e", 0, records_of(2, dim=3))
     with pytest.raises(InvalidDataError, match=r"vectors of \[2, 3\] dimensions"):
         list(read_vectors(store.vectors("lyrics", "e", 0), keys_of(1, 2)))
 
 
-def test_a_reader_finds_facts_that_were_merged_after_it_listed_the_files(store: Store) -> None:
+def test_a_reader_finds_records_that_were_merged_after_it_listed_the_files(store: Store) -> None:
     for number in range(1, 9):
-        write_vectors(store, "lyrics", "e", 0, facts_of(number))
+        write_vectors(store, "lyrics", "e", 0, records_of(number))
     folder = store.vectors("lyrics", "e", 0)
     wanted = keys_of(*range(1, 9))
     reading = read_vectors(folder, wanted)

@@ -1,4 +1,4 @@
-"""One writer at a time."""
+"""A store has one writer at a time."""
 
 import errno
 import fcntl
@@ -37,7 +37,7 @@ def store(tmp_path: Path) -> str:
 
 
 def is_refused(root: str) -> bool:
-    """True if another process is refused."""
+    """Return whether another process is refused."""
     code = f"from tracktokens.transforms.store.writer_lock import writer\nwith writer({root!r}, 'train'): pass"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0 or "StoreBusyError" in done.stderr, done.stderr
@@ -45,7 +45,7 @@ def is_refused(root: str) -> bool:
 
 
 @pytest.mark.disturbed
-def test_a_second_process_is_turned_away_and_told_by_whom(store: str) -> None:
+def test_a_second_process_is_refused_with_the_name_of_the_first(store: str) -> None:
     owner = subprocess.Popen([sys.executable, "-c", OWNER.format(root=store)], stdout=subprocess.PIPE, text=True)
     assert owner.stdout is not None
     children = [int(pid) for pid in owner.stdout.readline().split()]
@@ -60,7 +60,7 @@ def test_a_second_process_is_turned_away_and_told_by_whom(store: str) -> None:
 
 
 @pytest.mark.disturbed
-def test_the_lock_of_a_killed_owner_is_free_though_its_children_live(store: str) -> None:
+def test_the_lock_of_a_killed_process_is_free_even_if_its_children_live(store: str) -> None:
     owner = subprocess.Popen([sys.executable, "-c", OWNER.format(root=store)], stdout=subprocess.PIPE, text=True)
     assert owner.stdout is not None
     children = [int(pid) for pid in owner.stdout.readline().split()]
@@ -111,7 +111,7 @@ def test_another_thread_is_another_writer(store: str) -> None:
 
 
 @pytest.mark.disturbed
-def test_a_store_that_is_to_be_made_is_held_too(tmp_path: Path) -> None:
+def test_a_new_store_is_locked_too(tmp_path: Path) -> None:
     root = str(tmp_path / "new" / "store")
     with writer(root, "run", creates=True):
         Store.open_or_create(root, 1)
@@ -119,7 +119,7 @@ def test_a_store_that_is_to_be_made_is_held_too(tmp_path: Path) -> None:
     assert Store.open(root).buckets == 1
 
 
-def test_a_job_that_makes_no_store_leaves_no_trace(tmp_path: Path) -> None:
+def test_a_job_that_creates_no_store_leaves_no_file(tmp_path: Path) -> None:
     with writer(str(tmp_path / "new" / "store"), "run", creates=True):
         pass
     with writer(str(tmp_path / "other"), "train"):
@@ -133,14 +133,14 @@ def test_a_folder_in_which_a_first_run_was_killed_can_become_a_store(tmp_path: P
         assert Store.open_or_create(str(tmp_path), 1).buckets == 1
 
 
-def test_a_folder_that_cannot_be_written_is_wrong_usage(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_a_usage_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     with pytest.raises(UsageError, match="cannot be written"), writer(str(tmp_path / "file"), "run", creates=True):
         pass
 
 
 @pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP])
-def test_a_filesystem_without_locks_is_warned_of(
+def test_a_filesystem_without_locks_is_a_warning(
     store: str, code: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def no_locks(descriptor: int, operation: int) -> None:

@@ -1,0 +1,188 @@
+"""Audio root: check audio paths below a local or remote folder, and read the version of each file."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tracktokens.schemas.errors import UsageError
+from tracktokens.schemas.tables.rejects import AUDIO_MISSING, AUDIO_OUTSIDE_ROOT
+from tracktokens.transforms.readers.display import show_value
+
+# An absolute path, a path above the root, a URL, or a path that a NUL byte would truncate when it is opened.
+_LEAVES_ROOT = r"\A/|(?:\A|/)\.\.(?:/|\z)|\A[A-Za-z][A-Za-z0-9+.\-]*://|\x00"
+
+_MISSING_ERRORS = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EINVAL}
+_CACHED_FOLDERS = 1 << 16
+_IO_THREADS = 32
+
+
+def check_audio_root(root: str) -> None:
+    """Check before a run that the audio root is a folder.
+
+    Raises:
+        UsageError: it does not exist, or is a file.
+    """
+    if "://" in root:
+        _check_remote_root(root)
+    elif not os.path.lexists(root):
+        raise UsageError(f"no such folder: {root}; give the folder that audio_path is relative to as the audio root")
+    elif not Path(root).is_dir():
+        raise UsageError(f"{root} is not a folder; give the folder that audio_path is relative to as the audio root")
+
+
+@dataclass(frozen=True)
+class AudioProblem:
+    """An audio path that cannot be used.
+
+    Attributes:
+        row: row index in the column of paths.
+        reason: one of ``schemas.tables.rejects``.
+        detail: path and cause, for people.
+    """
+
+    row: int
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class AudioVersions:
+    """Result of a check of audio paths.
+
+    Attributes:
+        versions: string array, as long as the paths; a version changes when the file does, and is null without a
+            usable path.
+        problems: one per path that cannot be used, in the order of the rows.
+    """
+
+    versions: pa.StringArray
+    problems: tuple[AudioProblem, ...]
+
+
+@dataclass(frozen=True)
+class AudioRoot:
+    """The folder of the audio files, local or on any Beam filesystem. Cheap to create and to pickle.
+
+    A local path may contain symbolic links if its target is below the real root. Real paths of folders are cached per
+    process: a link that is moved during a run may not be noticed.
+
+    Attributes:
+        root: the folder.
+    """
+
+    root: str
+
+    def check(self, paths: pa.StringArray, versions: pa.StringArray) -> AudioVersions:
+        """Check paths and read the version of each file.
+
+        Args:
+            paths: relative to the root; null if a track has no audio. Looked up unchanged, white space included.
+            versions: ``audio_version`` of the input. Null is replaced by size and modification time:
+                ``"<bytes>:<nanoseconds>"``, or ``"<bytes>:<seconds>"`` below a remote root.
+        """
+        outside = pc.fill_null(pc.match_substring_regex(paths, _LEAVES_ROOT), False).to_numpy(zero_copy_only=False)
+        inside = np.flatnonzero(paths.is_valid().to_numpy(zero_copy_only=False) & ~outside)
+        results = dict(zip(inside.tolist(), self._look_up(paths.take(pa.array(inside)).to_pylist()), strict=True))
+        results.update((int(row), _Unusable(AUDIO_OUTSIDE_ROOT, "leaves the root")) for row in np.flatnonzero(outside))
+        return _audio_versions(paths, versions, results)
+
+    def _look_up(self, paths: Sequence[str]) -> list[str | _Unusable]:
+        if "://" not in self.root:
+            root = os.path.realpath(self.root)
+            return [_look_up_local(root, path) for path in paths]
+        with ThreadPoolExecutor(_IO_THREADS) as threads:
+            return list(threads.map(lambda path: _look_up_remote(f"{self.root.rstrip('/')}/{path}"), paths))
+
+
+@dataclass(frozen=True)
+class _Unusable:
+    """Reason code and cause of a path that cannot be used."""
+
+    reason: str
+    cause: str
+
+
+def _audio_versions(
+    paths: pa.StringArray, input_versions: pa.StringArray, results: dict[int, str | _Unusable]
+) -> AudioVersions:
+    file_versions: list[str | None] = [None] * len(paths)
+    problems = []
+    for row in sorted(results):
+        result = results[row]
+        if isinstance(result, _Unusable):
+            detail = f"audio_path: {show_value(paths[row].as_py())} {result.cause}"
+            problems.append(AudioProblem(row, result.reason, detail))
+        else:
+            file_versions[row] = result
+    known = pa.array(file_versions, pa.string())
+    versions = pc.if_else(known.is_valid(), pc.coalesce(input_versions, known), pa.scalar(None, pa.string()))
+    return AudioVersions(versions, tuple(problems))
+
+
+def _look_up_local(root: str, path: str) -> str | _Unusable:
+    """Return the version of a file below ``root``, which is a real path, or the cause why it cannot be used."""
+    try:
+        folder, _, name = path.rpartition("/")
+        real_folder = _real_folder(root, folder)
+        if not _is_below(real_folder, root):
+            return _Unusable(AUDIO_OUTSIDE_ROOT, "leaves the root through a symbolic link")
+        status = os.lstat(f"{real_folder}/{name}")
+        if stat.S_ISLNK(status.st_mode):
+            real = os.path.realpath(f"{real_folder}/{name}")
+            if not _is_below(real, root):
+                return _Unusable(AUDIO_OUTSIDE_ROOT, "leaves the root through a symbolic link")
+            status = os.stat(real)  # noqa: PTH116  pathlib costs more than the call itself
+    except UnicodeEncodeError:
+        return _Unusable(AUDIO_MISSING, "cannot be a file name here")
+    except OSError as error:
+        if error.errno not in _MISSING_ERRORS:
+            raise  # a failing disk is not a problem of the catalog
+        return _Unusable(AUDIO_MISSING, f"is missing: {os.strerror(error.errno)}")
+    if not stat.S_ISREG(status.st_mode):
+        return _Unusable(AUDIO_MISSING, "is not a regular file")
+    return f"{status.st_size}:{status.st_mtime_ns}"
+
+
+@lru_cache(_CACHED_FOLDERS)
+def _real_folder(root: str, folder: str) -> str:
+    return os.path.realpath(f"{root}/{folder}") if folder else root
+
+
+def _is_below(path: str, root: str) -> bool:
+    return path == root or path.startswith(root.rstrip("/") + "/")
+
+
+def _look_up_remote(path: str) -> str | _Unusable:
+    from apache_beam.io.filesystem import BeamIOError
+    from apache_beam.io.filesystems import FileSystems
+
+    filesystem = FileSystems.get_filesystem(path)
+    try:
+        metadata = filesystem.metadata(path)
+    except BeamIOError:
+        if filesystem.exists(path):
+            raise  # the file exists and its metadata cannot be read: not a problem of the catalog
+        return _Unusable(AUDIO_MISSING, "is missing")
+    return f"{metadata.size_in_bytes}:{metadata.last_updated_in_seconds}"
+
+
+def _check_remote_root(root: str) -> None:
+    from apache_beam.io.filesystems import FileSystems
+
+    try:
+        (match,) = FileSystems.match([root.rstrip("/") + "/**"], limits=[1])
+    except ValueError as error:
+        raise UsageError(f"the audio root {root} cannot be listed: {error}") from error
+    if not match.metadata_list:
+        raise UsageError(f"no such folder, or an empty one: {root}; give the folder that audio_path is relative to")
