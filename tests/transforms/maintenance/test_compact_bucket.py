@@ -74,15 +74,15 @@ def test_files_are_merged_with_others_of_about_their_size(sizes: list[int], due:
     assert due_files({f"{n:02d}": size for n, size in enumerate(sizes)}) == [f"{n:02d}" for n in due]
 
 
-def test_a_year_of_nights_rewrites_each_fact_a_few_times() -> None:
+def test_a_year_of_daily_refreshes_rewrites_each_record_a_few_times() -> None:
     sizes: dict[str, int] = {}
     rewritten = written = 0
-    for night in range(365):
-        sizes[f"night{night}"] = 3 * MIB
+    for day in range(365):
+        sizes[f"day{day}"] = 3 * MIB
         written += 3 * MIB
         while due := due_files(sizes):
             merged = sum(sizes.pop(name) for name in due)
-            sizes[f"merged{night}-{merged}"] = merged
+            sizes[f"merged{day}-{merged}"] = merged
             rewritten += merged
     assert len(sizes) < 8 * 4 + written / (128 * MIB)
     assert rewritten < 3 * written
@@ -95,7 +95,7 @@ def test_the_first_row_of_each_wanted_key_is_kept() -> None:
     assert rows_to_keep(keys_of(), None).tolist() == []
 
 
-def test_compaction_keeps_every_fact_once_in_one_file(store: Store) -> None:
+def test_compaction_keeps_every_record_once_in_one_file(store: Store) -> None:
     for number in range(9):
         add(store, number, number + 1)
     counts = dict(CompactBucket(store, ProgressReporter()).process(BUCKET))
@@ -118,8 +118,8 @@ def test_a_bucket_of_few_files_is_left_alone(store: Store) -> None:
 
 def test_a_year_of_small_files_is_never_more_than_seven(store: Store) -> None:
     most = 0
-    for night in range(365):
-        add(store, night)
+    for day in range(365):
+        add(store, day)
         list(CompactBucket(store, ProgressReporter()).process(BUCKET))
         most = max(most, len(names(store)))
     assert most == 7
@@ -154,7 +154,7 @@ def test_new_files_are_of_bounded_size(store: Store, monkeypatch: pytest.MonkeyP
     assert len(names(store)) == 2  # row groups of 2 rows of 20 bytes, at most 60 bytes per file: 4 rows
 
 
-def test_unwanted_facts_go_and_a_file_of_nothing_else_goes_with_them(store: Store) -> None:
+def test_unwanted_records_are_removed_and_so_are_files_without_others(store: Store) -> None:
     add(store, 1, 2)
     add(store, 3)
     rewrite(store, BUCKET, names(store), keys_of(2, 9))

@@ -254,7 +254,7 @@ def test_a_lone_surrogate_is_not_utf8():
     make_rejects([{"table": "tracks", "stage": "read", "reason": NOT_UTF8, "detail": problems[0][2]}])
 
 
-def test_lists_keep_the_elements_that_they_are_told_to_keep():
+def test_lists_keep_the_selected_elements():
     lists = pa.array([["a", "b"], None, [], ["c"]])
     assert keep_elements(lists, np.array([False, True, False])).to_pylist() == [["b"], None, [], []]
 

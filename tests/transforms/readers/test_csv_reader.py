@@ -66,7 +66,7 @@ def test_a_nul_byte_costs_its_row_at_most(scan_bytes, tmp_path):
     assert all("there is a NUL byte" in detail for detail in batches.details)
 
 
-def test_a_tab_separates_where_the_ending_says_so():
+def test_a_tab_separates_in_files_with_that_ending():
     delimiters = {"a.csv": ",", "a.CSV.GZ": ",", "a.tsv": "\t", "a.TSV.bz2": "\t", "a.tsv.zst": "\t", "tsv.csv": ","}
     assert {path: delimiter_of(path) for path in delimiters} == delimiters
 

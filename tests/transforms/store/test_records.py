@@ -61,7 +61,7 @@ def test_vectors_of_two_dimensions_are_refused(store: Store) -> None:
         list(read_vectors(store.vectors("lyrics", "e", 0), keys_of(1, 2)))
 
 
-def test_a_reader_finds_facts_that_were_merged_after_it_listed_the_files(store: Store) -> None:
+def test_a_reader_finds_records_that_were_merged_after_it_listed_the_files(store: Store) -> None:
     for number in range(1, 9):
         write_vectors(store, "lyrics", "e", 0, facts_of(number))
     folder = store.vectors("lyrics", "e", 0)

@@ -45,7 +45,7 @@ def is_refused(root: str) -> bool:
 
 
 @pytest.mark.disturbed
-def test_a_second_process_is_turned_away_and_told_by_whom(store: str) -> None:
+def test_a_second_process_is_refused_with_the_name_of_the_owner(store: str) -> None:
     owner = subprocess.Popen([sys.executable, "-c", OWNER.format(root=store)], stdout=subprocess.PIPE, text=True)
     assert owner.stdout is not None
     children = [int(pid) for pid in owner.stdout.readline().split()]
