@@ -4,7 +4,7 @@ Each entry of a track says where it belongs: at the mean of the unit vectors of 
 training's window goes. The track's vector is the mean over its entries. That is item-based collaborative filtering
 (Sarwar et al., WWW 2001) in the space that was learned.
 
-On real playlists, of which 5 % of the tracks were hidden (``benchmarks/bench_folding.py``), 40 % of them get the code
+On real playlists, of which 5 % of the tracks were hidden (``benchmarks/bench_fold_in.py``), 40 % of them get the code
 that a full training gives them, where two trainings agree on 55 %; and among the hidden tracks, those that continue a
 playlist come further up than by their trained vectors: 20 % against 15 % among the first 10, of whom chance finds 1 %.
 Whole playlists in place of windows keep 14 % of the codes. Weights by rarity or nearness gain nothing that can be

@@ -77,7 +77,7 @@ def test_a_vector_gets_the_same_numbers_alone_and_in_company():
         assert alone.margins[0] == together.margins[row]
 
 
-def test_centroids_that_a_product_cannot_tell_apart_are_told_apart_by_their_differences():
+def test_centroids_that_a_product_cannot_separate_are_separated_by_differences():
     # 300 centroids from 1000 to 1000.3 in each of 32 dimensions: squares of 3e7 carry float32 errors of 2, and the
     # squared distances between neighbours are 3e-5.
     places = (1000 + np.arange(300, dtype=np.float32) * np.float32(2**-10)).astype(np.float32)

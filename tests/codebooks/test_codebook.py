@@ -70,7 +70,7 @@ def test_a_vector_is_projected_to_the_same_point_alone_and_in_company(components
         np.testing.assert_array_equal(space.apply(vectors[row : row + 1])[0], together[row])
 
 
-def test_points_are_written_where_the_caller_says():
+def test_points_are_written_to_the_callers_array():
     out = np.full((1, 2), 7, np.float32)
     assert Preprocessing(True).apply(np.array([[3, 4]], np.float16), out) is out
     np.testing.assert_allclose(out, [[0.6, 0.8]], rtol=1e-6)

@@ -150,7 +150,7 @@ def test_the_model_without_tokens_reads_none_and_nothing_of_what_is_held_out(tex
     assert in_words(raw, names)[1]["content"] == f"Try {names[found]}. {names[beside]}"
 
 
-def test_the_loss_is_that_of_what_the_assistant_says(untrained: Path) -> None:
+def test_the_loss_covers_the_assistants_messages(untrained: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(untrained)
     turns = (("user", "who?"), ("assistant", "me"), ("user", "<|audio_1|>"), ("assistant", "<|audio_2|>"))
     chat = [{"role": role, "content": content} for role, content in turns]
@@ -210,7 +210,7 @@ def test_tracks_named_before_are_not_recommended_again(
     assert not set(found) & first.truth
 
 
-def test_tracks_of_one_tuple_stand_in_the_order_of_the_index(trained: tuple[Recommender, tuple[float, float]]) -> None:
+def test_tracks_of_one_tuple_are_in_the_order_of_the_index(trained: tuple[Recommender, tuple[float, float]]) -> None:
     index = trained[0].tracks
     [row] = np.flatnonzero(index.rows(["t0"]))
     other = np.flatnonzero(index.rows(["t1"]))

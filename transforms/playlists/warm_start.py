@@ -8,7 +8,7 @@ rate, tracks of one kind drift further apart each time. Means of old and newly l
 change as few codes, but continue playlists a little worse each time.
 
 New tracks are folded in at the end, see ``codebooks.folding``: they have too few entries to find their place in so
-short a training. ``benchmarks/bench_going_on.py`` measures.
+short a training. ``benchmarks/bench_warm_start.py`` measures.
 """
 
 import hashlib

@@ -66,7 +66,7 @@ def test_two_codes_that_changed_places_get_their_numbers_back():
 
 
 def test_all_tracks_together_count_and_not_each_code_by_itself():
-    # Most of old 0 is in new 0, but keeping these 10 would lose 9 + 8 elsewhere.
+    # Old 0 is mostly in new 0, but keeping these 10 would lose 9 + 8 elsewhere.
     alignment = match_codes(pairs_of([[10, 9], [8, 0]]), 2, 2)
     np.testing.assert_array_equal(alignment.mapping, [1, 0])
     assert alignment.kept == 17
@@ -140,7 +140,7 @@ def test_codebooks_without_centroids_have_nothing_to_keep(old_size, new_size):
     assert (alignment.matched, alignment.weight, alignment.kept) == (0, 0, 0)
 
 
-def test_pairs_that_no_centroid_stands_for_are_refused():
+def test_pairs_without_a_centroid_are_refused():
     with pytest.raises(ValueError, match="1 old and 2 new"):
         match_codes(pairs_of([[1, 1], [1, 1]]), 1, 2)
     with pytest.raises(ValueError, match="2 old and 1 new"):

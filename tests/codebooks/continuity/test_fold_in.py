@@ -47,7 +47,7 @@ def same(one: NeighbourSums, other: NeighbourSums) -> bool:
     return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in ("tracks", "sums", "entries"))
 
 
-def test_a_new_track_stands_in_the_mean_direction_of_the_tracks_around_it() -> None:
+def test_a_new_track_has_the_mean_direction_of_its_neighbours() -> None:
     found = gather([[0, 2, 1]], [0, 1, -1], AXES[:2] * [[2.0], [5.0]])
 
     assert found.tracks.tolist() == [2]

@@ -12,7 +12,7 @@ def codes(*rows):
     return np.array(rows, np.int16)
 
 
-def test_codes_follow_a_prefix_if_some_tuple_goes_on_so():
+def test_codes_follow_a_prefix_if_some_tuple_continues_it():
     tree = TupleTrie(codes([1, 2, 3, 4, 5], [1, 2, 3, -1, 5], [1, 2, 3, 4, 5], [0, 2, 9, 9, 9]))
     assert len(tree) == 3
     assert tree.next_codes(tree.root).tolist() == [0, 1]

@@ -54,7 +54,7 @@ def test_the_code_that_grew_most_is_named() -> None:
     assert (found.grown_code, found.grown_from, found.grown_to) == (2, 0.1, 0.6)
 
 
-def test_five_percent_of_tracks_like_the_old_ones_lie_far_out() -> None:
+def test_five_percent_of_tracks_like_the_old_ones_are_beyond_the_p95_distance() -> None:
     draw = np.random.default_rng(0)
     old = measured(list(draw.gamma(4, 1, 20_000)), list(draw.gamma(2, 1, 20_000)))
     then = code_usage(old.finalize(), old.counts, 20_000)
@@ -68,7 +68,7 @@ def test_five_percent_of_tracks_like_the_old_ones_lie_far_out() -> None:
     assert moved.unsure_share > 0.3
 
 
-def test_nothing_is_said_of_few_new_tracks_or_of_codes_with_few_tracks() -> None:
+def test_few_new_tracks_and_codes_with_few_tracks_give_no_warning() -> None:
     old = use(500, 500, far=1.0, unsure=0.1)
     assert new_track_fit(measured([9.0] * 99), old).far_share is None
     assert new_track_fit(measured([9.0] * 100), old).far_share == 1.0

@@ -129,7 +129,7 @@ def test_fewer_candidates_than_neighbours_are_all_found():
 
 
 @pytest.mark.parametrize("rows", [0, 1])
-def test_without_others_there_is_no_recall_and_it_is_json_all_the_same(rows):
+def test_without_candidates_recall_is_null_and_still_json(rows):
     recall = measured(make_codebook([[0], [9]]), np.zeros((rows, 1), np.float32), np.arange(rows), 10)
     assert (recall.queries, recall.recall, recall.same_code) == (rows, None, None)
     json.dumps(asdict(recall), allow_nan=False)

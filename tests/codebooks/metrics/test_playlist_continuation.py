@@ -32,7 +32,7 @@ CODES = np.array(
 )
 
 
-def test_parts_are_the_shares_of_seeds_with_a_code_and_none_says_nothing() -> None:
+def test_parts_are_the_shares_of_seeds_with_a_code_and_ignore_none() -> None:
     np.testing.assert_array_equal(
         token_parts(CODES, CODES[[0, 2]]),
         [
@@ -90,7 +90,7 @@ def telling() -> tuple[np.ndarray, list[Continuation]]:
     return codes, playlists
 
 
-def test_weights_go_to_the_modality_that_tells(telling: tuple[np.ndarray, list[Continuation]]) -> None:
+def test_weights_go_to_the_informative_modality(telling: tuple[np.ndarray, list[Continuation]]) -> None:
     codes, playlists = telling
     weights = fit_weights(codes, playlists[:300], [25, 5, 5, 1, 1])
     assert max(weights) == 1

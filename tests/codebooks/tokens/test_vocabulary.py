@@ -44,7 +44,7 @@ def test_tokens_are_in_the_fixed_order():
     assert [entry.token for entry in vocabulary(2)] == ORDER_OF_TWO_CODES
 
 
-def test_entries_say_what_a_token_stands_for():
+def test_entries_name_the_modality_and_code_of_a_token():
     entries = vocabulary(2)
     assert entries[9] == Entry("<|audio_1|>", "audio", 1)
     assert entries[14] == Entry("<|audio_none|>", "audio", None)

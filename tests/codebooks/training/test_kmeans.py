@@ -132,7 +132,7 @@ def test_empty_clusters_are_moved_to_the_worst_served_points():
     np.testing.assert_array_equal(centroids, [[0.5], [12], [500], [600]])
 
 
-def test_filling_empty_clusters_goes_on_until_none_is_left():
+def test_empty_clusters_are_filled_until_none_is_left():
     rng = np.random.default_rng(8)
     points = make_points(rng.normal(size=(200, 3)))
     centroids = np.concatenate([points.values[:1], 1e4 + rng.normal(size=(199, 3))]).astype(np.float32)

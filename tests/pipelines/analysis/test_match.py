@@ -155,7 +155,7 @@ def test_json_has_all_of_it(store: Path, table: list[dict]) -> None:
     assert [track["score"] for track in content["tracks"]] == pytest.approx([1 / 6] * 2)
 
 
-def test_when_nothing_fits_that_is_said(store: Path) -> None:
+def test_no_match_is_reported(store: Path) -> None:
     result = call("match", "<|lyrics_none|>", "--store", store)
     assert (result.exit_code, result.stdout) == (0, f"no track of {latest_id(str(store))} fits\n")
 
@@ -172,7 +172,7 @@ def test_when_nothing_fits_that_is_said(store: Path) -> None:
         (["<|audio_1|>", "--top", "0"], "--top"),
     ],
 )
-def test_wrong_usage_ends_with_2_and_says_what_is_wrong(store: Path, arguments: list[str], says: str) -> None:
+def test_wrong_usage_exits_with_2_and_names_the_error(store: Path, arguments: list[str], says: str) -> None:
     result = call("match", *arguments, "--store", store)
     assert result.exit_code == 2
     assert says in result.stderr

@@ -170,7 +170,7 @@ def test_the_jobs_one_by_one_make_the_release_that_run_makes(demo_run: DemoRun, 
     assert ours.equals(theirs)
 
 
-def test_playlists_cannot_go_on_from_a_bundle_that_is_not_there(demo_run: DemoRun) -> None:
+def test_playlists_cannot_start_from_a_missing_bundle(demo_run: DemoRun) -> None:
     result = call("playlists", "--playlists", demo_run.catalog.playlists, "--from", "gone", "--store", demo_run.store)
     refused(result, 2, "has no codebook bundle gone")
 
@@ -182,7 +182,7 @@ def test_playlists_that_name_no_known_track_are_refused(demo_run: DemoRun, tmp_p
 
 
 @pytest.mark.parametrize("command", ["train", "tokenize", "publish"])
-def test_a_job_without_what_it_needs_says_which_job_to_run(tmp_path: Path, command: str) -> None:
+def test_a_job_without_its_inputs_names_the_job_to_run(tmp_path: Path, command: str) -> None:
     Store.open_or_create(str(tmp_path / "s"), 1)
     refused(call(command, "--store", tmp_path / "s"), 2, "run `tracktokens")
 
@@ -209,7 +209,7 @@ def test_publishing_before_tokenizing_is_refused_rather_than_a_table_of_none(dem
     assert (store / "LATEST").read_text() == latest
 
 
-def test_vectors_that_are_gone_are_refused(demo_run: DemoRun, tmp_path: Path) -> None:
+def test_missing_vectors_are_refused(demo_run: DemoRun, tmp_path: Path) -> None:
     store = tmp_path / "s"
     shutil.copytree(demo_run.store, store)
     for lost in (*store.glob("codes/*/tags"), *store.glob("vectors/tags/*/bucket=*")):

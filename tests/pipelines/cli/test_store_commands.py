@@ -57,7 +57,7 @@ def test_releases_are_listed_shown_and_rolled_back_to(store: Path) -> None:
     )
 
 
-def test_gc_counts_and_deletes_only_when_told(store: Path) -> None:
+def test_gc_counts_and_deletes_only_with_delete(store: Path) -> None:
     older, newer = sorted(path.name for path in store.glob("releases/*"))
     counted = call("gc", "--store", store, "--keep", 1)
     assert "would be removed (nothing was; --delete does it):" in counted.stdout
@@ -71,7 +71,7 @@ def test_gc_counts_and_deletes_only_when_told(store: Path) -> None:
     assert call("gc", "--store", store, "--keep", 0).exit_code == 2
 
 
-def test_compact_says_what_it_merged(store: Path) -> None:
+def test_compact_reports_what_it_merged(store: Path) -> None:
     assert call("compact", "--store", store).stdout.startswith("0 buckets merged")
 
 

@@ -127,7 +127,7 @@ def test_all_bad_rows_are_in_the_file_and_each_is_expected(demo):
     assert Counter(reject.table for reject in demo.expected_rejects) == {"tracks": len(SPOILED_TRACKS), "playlists": 2}
 
 
-def test_conversations_are_ten_a_track_and_the_spoiled_ones_stand_among_them(demo):
+def test_there_are_ten_conversations_per_track_and_the_spoiled_ones_among_them(demo):
     lines = demo.conversations.read_text(encoding="utf-8").splitlines()
     assert demo.conversation_count == 10 * SMALL == len(lines) - len(SPOILED_CONVERSATIONS)
     assert set(SPOILED_CONVERSATIONS) <= set(lines)
@@ -213,7 +213,7 @@ def test_lyrics_sing_the_same_chorus_twice_between_two_verses():
     assert sections[1] == sections[3]
 
 
-def test_time_stamps_stand_before_sung_lines_only():
+def test_time_stamps_are_before_sung_lines_only():
     lrc = with_time_stamps("[Verse 1]\none\ntwo\n\n[Chorus]\nthree", "Count", ARTISTS[0])
     head = "[ti:Count]\n[ar:Halden Drift]\n"
     assert lrc == head + "[00:08.50]one\n[00:12.70]two\n[00:16.90]three"
@@ -297,7 +297,7 @@ def test_a_song_is_loud_enough_never_clips_and_ends_in_silence(genre):
     assert np.abs(sound[-10:]).max() < 0.01
 
 
-def test_the_kick_of_techno_is_heard_at_the_tempo():
+def test_the_kick_of_techno_repeats_at_the_tempo():
     song = song_of(TECHNO, channels=1, tempo=130.0)
     loudness = np.add.reduceat(render(song)[:, 0] ** 2, np.arange(0, int(8 * SAMPLE_RATE), 221))
     rises = np.maximum(np.diff(loudness), 0)
@@ -318,7 +318,7 @@ def test_moods_move_the_tempo_within_the_range_of_the_genre():
 # What the demo is for: the truth can be found in the sound and in the playlists
 
 
-def test_genres_can_be_told_apart_by_ear(catalog):
+def test_genres_differ_in_sound(catalog):
     from sklearn.cluster import KMeans
     from sklearn.metrics import normalized_mutual_info_score
     from sklearn.preprocessing import StandardScaler

@@ -38,7 +38,7 @@ def losing(process: Process, times: int) -> Process:
 
 
 @pytest.mark.parametrize(("step", "retry"), [(ScanTracks, "once more|again"), (SendCodes, "once more, in-process")])
-def test_what_is_lost_once_is_sent_again(
+def test_a_message_that_is_lost_once_is_sent_again(
     step: type, retry: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "whole").mkdir()
@@ -52,7 +52,7 @@ def test_what_is_lost_once_is_sent_again(
 
 
 @pytest.mark.parametrize("step", [ScanTracks, SendCodes])
-def test_what_is_lost_again_is_an_error_and_nothing_is_published(
+def test_a_message_that_is_lost_again_is_an_error_and_nothing_is_published(
     step: type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     catalog = write_catalog(tmp_path)

@@ -119,9 +119,7 @@ def test_the_refresh_after_a_kill_equals_an_undisturbed_one(versions: TwoVersion
     assert published(store) == versions.expected
 
 
-def test_of_two_refreshes_at_once_one_is_told_who_is_at_work_and_the_other_publishes(
-    versions: TwoVersions, store: Path
-) -> None:
+def test_of_two_refreshes_at_once_one_publishes_and_the_other_names_it(versions: TwoVersions, store: Path) -> None:
     command = [sys.executable, "-m", "tracktokens.pipelines.cli.main", "refresh", *options(versions.second, store)]
     first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
@@ -201,7 +199,7 @@ def test_damage_is_refused_and_found(
     assert CliRunner().invoke(main, ["verify", str(store)]).exit_code == 3
 
 
-def test_what_a_flipped_bit_has_spoiled_is_not_published_and_once_it_is_removed_the_refresh_is_as_ever(
+def test_a_flipped_bit_is_not_published_and_after_removal_the_refresh_succeeds(
     versions: TwoVersions, store: Path
 ) -> None:
     path = min(store.glob("codes/*/lyrics/*/*.parquet"))
@@ -230,7 +228,7 @@ REPAIRED = [
 
 
 @pytest.mark.parametrize("pattern", REPAIRED)
-def test_what_is_gone_and_can_be_made_again_is(versions: TwoVersions, store: Path, pattern: str) -> None:
+def test_missing_files_are_made_again_where_possible(versions: TwoVersions, store: Path, pattern: str) -> None:
     min(store.glob(pattern)).unlink()
     assert refresh(versions.second, store).exit_code == 0
     assert published(store) == versions.expected
@@ -267,7 +265,7 @@ def test_a_run_without_latest_keeps_the_tokens_of_the_release_that_is_there(vers
     assert bundle.codebooks[LYRICS]["content_hash"] == before
 
 
-def test_small_files_that_cannot_be_merged_are_no_reason_to_call_a_release_a_failure(
+def test_small_files_that_cannot_be_merged_do_not_fail_a_release(
     versions: TwoVersions, store: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def merge(store: object, runner: object) -> None:
@@ -322,7 +320,7 @@ def written(versions: TwoVersions, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.mark.parametrize("share", [0, 0.3, 0.7, 0.999])
-def test_a_full_disk_is_an_error_and_with_room_again_the_refresh_is_as_ever(
+def test_a_full_disk_is_an_error_and_with_room_the_refresh_succeeds(
     versions: TwoVersions, store: Path, written: int, share: float
 ) -> None:
     before = latest(store)

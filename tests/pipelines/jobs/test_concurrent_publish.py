@@ -14,7 +14,7 @@ from tracktokens.schemas.modalities import AUDIO, MODALITIES
 pytestmark = pytest.mark.job
 
 
-def test_a_run_in_which_latest_moved_publishes_nothing(tmp_path: Path) -> None:
+def test_a_run_publishes_nothing_if_latest_moved(tmp_path: Path) -> None:
     catalog = write_catalog(tmp_path, 40)
     store = tmp_path / "store"
     older, newer = (job(catalog, *MODALITIES).run(PipelineRunner()).release.manifest.release_id for _ in range(2))

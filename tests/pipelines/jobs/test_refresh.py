@@ -64,7 +64,7 @@ def test_the_bundle_stays_and_so_does_every_token_of_an_unchanged_track(refreshe
     assert all(after[row["track_id"]] == row for row in same)
 
 
-def test_tracks_that_are_gone_are_gone_and_new_ones_are_there(refreshed: RefreshedStore) -> None:
+def test_removed_tracks_have_no_tokens_and_new_ones_have_tokens(refreshed: RefreshedStore) -> None:
     found = set(token_table(refreshed.second)["track_id"].to_pylist())
     assert found == {f"t{n}" for n in range(10, TRACKS + NEW)}
 
@@ -77,7 +77,7 @@ def test_new_tracks_in_playlists_get_the_code_of_those_around_them(refreshed: Re
     assert all(table[f"t{n}"][PLAYLIST] is None for n in range(405, 410))
 
 
-def test_changes_say_what_became_of_each_token_and_why(refreshed: RefreshedStore) -> None:
+def test_changes_list_each_changed_token_with_its_reason(refreshed: RefreshedStore) -> None:
     before = {row["track_id"]: row for row in token_table(refreshed.first).to_pylist()}
     after = {row["track_id"]: row for row in token_table(refreshed.second).to_pylist()}
     expected = [
@@ -104,7 +104,7 @@ def test_a_refresh_without_playlists_keeps_the_playlist_tokens(refreshed: Refres
     assert changes(third) == []
 
 
-def test_other_encoders_than_the_releases_are_refused(refreshed: RefreshedStore) -> None:
+def test_different_encoders_than_the_releases_are_refused(refreshed: RefreshedStore) -> None:
     job = refresh_job(refreshed.catalogs[1], refreshed.store)
     other = VectorSources(
         vectors={LYRICS: PrecomputedConfig(str(refreshed.catalogs[1] / LYRICS), source="other")}
@@ -134,7 +134,7 @@ def test_a_store_without_a_release_is_an_error(tmp_path: Path, refreshed: Refres
         refresh_job(refreshed.catalogs[1], tmp_path / "none").run(PipelineRunner())
 
 
-def test_a_plan_counts_what_a_refresh_then_does_and_writes_nothing(
+def test_a_plan_counts_what_a_refresh_does_and_writes_nothing(
     refreshed: RefreshedStore, lyrics: tuple[np.ndarray, np.ndarray], tmp_path: Path
 ) -> None:
     store = tmp_path / "store"
@@ -159,7 +159,7 @@ def test_the_command_ends_with_the_release(refreshed: RefreshedStore, tmp_path: 
     assert release.name == (store / "LATEST").read_text().strip()
 
 
-def test_a_catalog_that_moved_is_a_warning_or_with_fail_on_drift_an_error(
+def test_drift_is_a_warning_or_with_fail_on_drift_an_error(
     refreshed: RefreshedStore, lyrics: tuple[np.ndarray, np.ndarray], tmp_path: Path
 ) -> None:
     store = tmp_path / "store"

@@ -54,7 +54,7 @@ def test_a_retry_encodes_the_rejected_inputs_only_and_their_tracks_get_tokens(jo
     assert again.release.metrics["rejects"] == {}
 
 
-def test_what_fails_again_stays_rejected_once(job: RefreshJob, tmp_path: Path) -> None:
+def test_an_input_that_fails_again_stays_rejected_once(job: RefreshJob, tmp_path: Path) -> None:
     metrics = replace(job, retry_rejects=True).run(PipelineRunner()).release.metrics
     assert asked(tmp_path) == ["odd 0", "odd 20", "odd 40"]
     assert metrics["rejects"] == {"tracks": {"encoder_failed": 3}}

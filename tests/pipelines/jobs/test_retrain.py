@@ -96,7 +96,7 @@ def test_tokens_stay_though_the_encoder_is_another(first: tuple[Path, RunResult]
     assert diff.moved[TAGS] == ()
 
 
-def test_what_the_job_says_of_kept_codes_is_what_the_releases_show(first: tuple[Path, RunResult]) -> None:
+def test_the_jobs_count_of_kept_codes_matches_the_releases(first: tuple[Path, RunResult]) -> None:
     folder, outcome = first
     mixed = group_vectors(4, DIMS[AUDIO])[:360]
     mixed[::9] = group_vectors(4, DIMS[AUDIO])[1:361:9]  # every ninth track moves to the next group
@@ -113,7 +113,7 @@ def test_what_the_job_says_of_kept_codes_is_what_the_releases_show(first: tuple[
     assert diff.churn.modalities[AUDIO].churn_by_popularity == pytest.approx(weights[::9].sum() / weights.sum())
 
 
-def test_playlists_are_learned_anew_in_the_old_space(demo_run: DemoRun, tmp_path: Path) -> None:
+def test_playlists_are_retrained_in_the_old_space(demo_run: DemoRun, tmp_path: Path) -> None:
     store = tmp_path / "store"
     shutil.copytree(demo_run.store, store)
     lines = demo_run.catalog.playlists.read_text().splitlines()
@@ -129,7 +129,7 @@ def test_playlists_are_learned_anew_in_the_old_space(demo_run: DemoRun, tmp_path
     assert (recoded(diff)[PLAYLIST] or 0) < (recoded(anew)[PLAYLIST] or 0) / 2
 
 
-def test_playlist_vectors_that_go_on_from_a_bundle_keep_codes_without_a_rotation(
+def test_playlist_vectors_that_start_from_a_bundle_keep_codes_without_a_rotation(
     demo_run: DemoRun, tmp_path: Path
 ) -> None:
     store, old = tmp_path / "store", demo_run.outcome.bundle
@@ -149,7 +149,7 @@ def test_playlist_vectors_that_go_on_from_a_bundle_keep_codes_without_a_rotation
     assert (again.encoder_id, again.trained) == (learned.encoder_id, False)
 
 
-def test_vectors_that_were_given_cannot_be_gone_on_from(first: tuple[Path, RunResult], demo_run: DemoRun) -> None:
+def test_precomputed_vectors_cannot_be_a_warm_start(first: tuple[Path, RunResult], demo_run: DemoRun) -> None:
     folder, outcome = first
     tracks = [f"t{number}" for number in range(2)]
     (folder / "playlists.jsonl").write_text(json.dumps({"playlist_id": "p", "track_ids": tracks}) + "\n")
@@ -161,7 +161,7 @@ def test_vectors_that_were_given_cannot_be_gone_on_from(first: tuple[Path, RunRe
         learn.run(PipelineRunner())
 
 
-def test_a_bundle_without_playlist_vectors_cannot_be_gone_on_from(tmp_path: Path) -> None:
+def test_a_bundle_without_playlist_vectors_cannot_be_a_warm_start(tmp_path: Path) -> None:
     run = job(write_catalog(tmp_path, 60), TAGS, **{TAGS: IDS[TAGS]})
     bundle_id = run.run(PipelineRunner()).bundle.bundle_id
     (tmp_path / "playlists.jsonl").write_text(json.dumps({"playlist_id": "p", "track_ids": ["t1", "t2"]}) + "\n")
@@ -169,7 +169,7 @@ def test_a_bundle_without_playlist_vectors_cannot_be_gone_on_from(tmp_path: Path
         PlaylistsJob(str(tmp_path / "playlists.jsonl"), run.store, from_bundle=bundle_id).run(PipelineRunner())
 
 
-def test_vectors_of_other_dimensions_cannot_be_gone_on_from(demo_run: DemoRun) -> None:
+def test_vectors_of_different_dimensions_cannot_be_a_warm_start(demo_run: DemoRun) -> None:
     bundle_id = demo_run.outcome.bundle.bundle_id
     playlists = str(demo_run.catalog.playlists)
     learn = PlaylistsJob(playlists, str(demo_run.store), config=Word2VecConfig(dim=8), from_bundle=bundle_id)
@@ -248,7 +248,7 @@ def call(*arguments: object) -> str:
     return result.stdout
 
 
-def test_inspect_says_in_words_what_a_code_means(made: tuple[Path, RunResult]) -> None:
+def test_inspect_describes_a_code_in_words(made: tuple[Path, RunResult]) -> None:
     folder, outcome = made
     store, bundle = folder / "store", outcome.bundle.bundle_id
     table = token_table(outcome).to_pylist()
@@ -288,7 +288,7 @@ def test_diff_prints_a_table_and_json(first: tuple[Path, RunResult]) -> None:
     assert "0 of 360 common tracks have changed tokens" in call("diff", old, new, "--store", folder / "store")
 
 
-def test_a_release_says_how_good_its_tokens_are(made: tuple[Path, RunResult]) -> None:
+def test_a_release_reports_the_quality_of_its_tokens(made: tuple[Path, RunResult]) -> None:
     metrics = made[1].release.metrics
     assert metrics["tokens"]["tracks"] == 360
     assert metrics["tokens"]["distinct_tuples"] == GROUPS

@@ -96,7 +96,7 @@ def test_the_vocabulary_pack_belongs_to_the_table(demo_run: DemoRun) -> None:
     assert {name: len(rows) for name, rows in centroids.items()} == dict.fromkeys(MODALITIES, CODES)
 
 
-def test_latest_names_a_release_whose_files_are_as_its_manifest_says(demo_run: DemoRun) -> None:
+def test_latest_names_a_release_whose_files_match_its_manifest(demo_run: DemoRun) -> None:
     release_id = (demo_run.store / "LATEST").read_text().strip()
     folder = demo_run.store / "releases" / release_id
     manifest = json.loads((folder / "manifest.json").read_text())
@@ -106,7 +106,7 @@ def test_latest_names_a_release_whose_files_are_as_its_manifest_says(demo_run: D
     assert all((folder / name).stat().st_size == manifest["files"][name]["bytes"] for name in files)
 
 
-def test_descriptors_alone_are_standardised_as_the_store_says_of_each_encoder(demo_run: DemoRun) -> None:
+def test_only_descriptors_are_standardised_as_their_encoder_manifest_states(demo_run: DemoRun) -> None:
     store, bundle = Store.open(str(demo_run.store)), demo_run.outcome.bundle
     described = {m: store.read_encoder(m, encoder_id).standardize for m, encoder_id in bundle.encoders.items()}
     assert described == {modality: modality == "audio" for modality in MODALITIES}
@@ -131,7 +131,7 @@ def test_tokens_know_what_is_true_of_the_demo(demo_run: DemoRun, modality: str, 
     assert chance < 0.35
 
 
-def test_a_second_run_encodes_nothing_and_says_the_same(demo_run: DemoRun) -> None:
+def test_a_second_run_encodes_nothing_and_gives_the_same_table(demo_run: DemoRun) -> None:
     again = demo_job(demo_run.catalog, demo_run.store).run(PipelineRunner())
     assert dict(again.catalog.encoded) == dict.fromkeys(CONTENT_MODALITIES, 0)
     assert again.bundle.bundle_id == demo_run.outcome.bundle.bundle_id
@@ -189,7 +189,7 @@ def test_other_playlists_change_the_playlist_codebook_and_no_other(demo_run: Dem
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_damaged_fact_is_refused_with_its_name_from_whichever_process(
+def test_a_damaged_record_file_is_refused_by_name_from_any_process(
     demo_run: DemoRun, tmp_path: Path, workers: int
 ) -> None:
     store = tmp_path / "store"

@@ -27,7 +27,7 @@ def catalog(tmp_path: Path) -> Path:
     return write_catalog(tmp_path)
 
 
-def test_a_catalog_of_given_vectors_alone_needs_no_model_and_its_tokens_know_the_groups(catalog: Path) -> None:
+def test_a_catalog_of_embeddings_needs_no_model_and_its_tokens_separate_the_groups(catalog: Path) -> None:
     assert VectorSources(vectors={m: PrecomputedConfig("") for m in MODALITIES}).encoders() == {}
     outcome = job(catalog, *MODALITIES).run(PipelineRunner())
     table = token_table(outcome).to_pandas()
@@ -52,7 +52,7 @@ def test_codes_are_those_of_the_nearest_centroid_to_the_given_vector(catalog: Pa
     assert dict(zip(table["track_id"].to_pylist(), table[AUDIO].to_pylist(), strict=True)) == codes
 
 
-def test_given_vectors_go_beside_encoded_ones(catalog: Path) -> None:
+def test_precomputed_embeddings_are_mixed_with_encoded_modalities(catalog: Path) -> None:
     outcome = job(catalog, AUDIO, TAGS).run(PipelineRunner())
     table = token_table(outcome)
     filled = {modality: TRACKS - table[modality].null_count for modality in MODALITIES}
@@ -95,7 +95,7 @@ def test_under_one_id_only_changed_vectors_are_stored_and_tokens_keep_their_mean
     assert codes["t5"] == codes["t6"]
 
 
-def test_without_an_id_other_files_are_another_encoder_and_its_codebook_is_learned_anew(catalog: Path) -> None:
+def test_without_a_version_changed_files_are_a_new_encoder_with_a_new_codebook(catalog: Path) -> None:
     first = job(catalog, *MODALITIES).run(PipelineRunner())
     write_vectors(catalog / AUDIO / "part.parquet", group_vectors(9, 32))
     second = job(catalog, *MODALITIES).run(PipelineRunner())
@@ -104,7 +104,7 @@ def test_without_an_id_other_files_are_another_encoder_and_its_codebook_is_learn
     assert kept == set(MODALITIES) - {AUDIO}
 
 
-def test_an_id_cannot_stand_for_vectors_of_another_dimension(catalog: Path) -> None:
+def test_a_version_cannot_have_vectors_of_a_different_dimension(catalog: Path) -> None:
     job(catalog, *MODALITIES, audio="clap").run(PipelineRunner())
     write_vectors(catalog / AUDIO / "part.parquet", group_vectors(4, 64))
     with pytest.raises(InvalidDataError, match="audio vectors clap have 64 dimensions, and those in the store 32"):

@@ -13,9 +13,7 @@ from tracktokens.schemas.errors import UsageError
 pytestmark = pytest.mark.job
 
 
-def test_few_vectors_give_few_centroids_and_a_warning_that_says_so(
-    demo_run: DemoRun, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_few_vectors_give_few_centroids_and_a_warning(demo_run: DemoRun, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, logger="tracktokens"):
         bundle = TrainJob(str(demo_run.store), codebook_size=500).run(PipelineRunner())
     lyrics = bundle.codebooks["lyrics"]
@@ -32,7 +30,7 @@ def test_the_same_vectors_give_the_same_bundle_and_another_seed_another(demo_run
     assert other.bundle_id != demo_run.outcome.bundle.bundle_id
 
 
-def test_working_files_of_the_training_are_gone(demo_run: DemoRun) -> None:
+def test_working_files_of_the_training_are_removed(demo_run: DemoRun) -> None:
     assert not list(Path(demo_run.store, "codebooks").glob("training-*"))
 
 

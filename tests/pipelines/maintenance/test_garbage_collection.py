@@ -64,7 +64,7 @@ def releases_of(store: Path) -> list[str]:
     return sorted(path.parent.name for path in store.glob("releases/*/manifest.json"))
 
 
-def test_a_dry_run_tells_what_a_collection_removes_and_removes_nothing(store: Path) -> None:
+def test_a_dry_run_lists_what_a_collection_removes_and_removes_nothing(store: Path) -> None:
     before = files_of(store)
     found = gc(store, delete=False)
     assert files_of(store) == before
@@ -203,7 +203,7 @@ def test_a_catalog_that_may_become_a_release_stays(complete: str, incomplete: st
     assert kept_catalogs(items, [latest], latest) == frozenset(expected)
 
 
-def test_compaction_leaves_the_same_facts_in_fewer_files(tmp_path: Path) -> None:
+def test_compaction_leaves_the_same_records_in_fewer_files(tmp_path: Path) -> None:
     catalog = write_catalog(tmp_path, TRACKS)
     store = tmp_path / "store"
     job(catalog, *MODALITIES, **IDS).run(PipelineRunner())
@@ -211,7 +211,7 @@ def test_compaction_leaves_the_same_facts_in_fewer_files(tmp_path: Path) -> None
     for path in list(folder.iterdir()):
         table = pq.read_table(path)
         for row in range(20):
-            pq.write_table(table.slice(row * 3, 3), folder / f"night{row}.parquet")
+            pq.write_table(table.slice(row * 3, 3), folder / f"part{row}.parquet")
         path.unlink()
     opened = Store.open(str(store))
     done = compact_store(opened, PipelineRunner(workers=2))

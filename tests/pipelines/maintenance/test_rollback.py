@@ -77,7 +77,7 @@ def test_one_can_go_forward_again(store: Store) -> None:
     assert states(store) == "--L"
 
 
-def test_the_next_run_goes_on_from_the_release_that_was_chosen(catalog: Path, store: Store) -> None:
+def test_the_next_run_starts_from_the_chosen_release(catalog: Path, store: Store) -> None:
     first, _, third = ids(store)
     bundle = find_release(store, first).bundle_id
     assert default_bundle(store) != bundle

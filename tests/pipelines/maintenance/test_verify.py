@@ -146,7 +146,7 @@ def test_damage_is_found_where_it_is(
         assert any(all(part in problem for part in text.split("*")) for problem in found), (text, found)
 
 
-def test_what_a_killed_run_left_is_no_damage(store: Path) -> None:
+def test_leftovers_of_a_killed_run_are_not_damage(store: Path) -> None:
     [vectors] = store.glob("vectors/audio/*/bucket=0000")
     shutil.copytree(vectors, store / "vectors" / "playlist" / "unfinished" / "bucket=0000")
     for name in ("releases/20270101T000000Z-ab/tokens", "catalogs/20270101T000000Z-ab/tracks", "codebooks/training-ab"):

@@ -108,7 +108,7 @@ def test_a_given_vector_is_wanted_of_its_row_group(store: Store) -> None:
     assert (element, places["position"].to_pylist()) == ((TAGS, 3), [8])
 
 
-def test_a_fact_that_was_lost_of_a_key_that_did_not_change_is_noticed(store: Store) -> None:
+def test_a_lost_record_of_an_unchanged_key_is_detected(store: Store) -> None:
     base = store.catalog("before")
     stored = (
         pa.Table.from_pylist([{**change("x", 1, 0), "changed": True, "new": True}])

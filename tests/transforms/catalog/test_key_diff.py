@@ -38,7 +38,7 @@ def changes_between(before: dict[int, str | None], after: dict[int, str | None])
     return differs.tolist(), {(row["track"], row["key"], row["removed"]) for row in rows}
 
 
-def test_what_stays_is_not_passed_on_and_what_is_new_gone_or_another_is() -> None:
+def test_only_new_removed_and_changed_keys_are_passed_on() -> None:
     before = {1: "same", 2: "old", 3: "lost", 4: None, 5: "gone", 6: None}
     after = {7: "new", 1: "same", 2: "other", 3: None, 4: "found", 6: None}
     differs, changes = changes_between(before, after)
@@ -53,7 +53,7 @@ def test_what_stays_is_not_passed_on_and_what_is_new_gone_or_another_is() -> Non
     }
 
 
-def test_compared_with_nothing_every_key_is_new_and_says_where_its_input_stands() -> None:
+def test_without_a_previous_catalog_every_key_is_new_and_has_its_location() -> None:
     then, now = tracks_of({}), tracks_of({3: "a", 4: None, 5: "b"})
     _, changes = diff_keys(then, now, TAGS, RowAlignment.of(then, now), np.array([30, 40, 50]), NOTHING)
     assert [(row["track"], row["position"], row["removed"]) for row in changes.to_pylist()] == [
@@ -75,20 +75,20 @@ def test_keys_that_are_brought_up_to_date_are_those_of_the_new_catalog(seed: int
     draw = np.random.default_rng(seed)
     texts = [None, *"abcdef"]
 
-    def night() -> dict[int, str | None]:
+    def catalog() -> dict[int, str | None]:
         numbers = draw.choice(60, 40, replace=False)
         return {int(number): texts[draw.integers(len(texts))] for number in numbers}
 
     tracks, keys = tracks_of({}), TRACK_KEYS.empty_table()
     for _ in range(4):
-        now = tracks_of(tonight := night())
+        now = tracks_of(texts_by_track := catalog())
         positions = np.zeros(now.num_rows, np.int64)
         _, changes = diff_keys(tracks, now, TAGS, RowAlignment.of(tracks, now), positions, NOTHING)
         known = set(keys["key"].to_pylist())
         keys, tracks = apply_key_diff(keys, pa.Table.from_batches([changes], KEY_DIFF)), now
         found = {(row["track"], row["key"]) for row in keys.to_pylist()}
         assert len(found) == keys.num_rows
-        assert found == {(number, key(text)) for number, text in tonight.items() if text is not None}
+        assert found == {(number, key(text)) for number, text in texts_by_track.items() if text is not None}
         assert keys["key"].to_pylist() == sorted(keys["key"].to_pylist())
         fresh = {(row["track"], row["key"]) for row in changes.to_pylist() if not row["removed"]}
         assert {(row["track"], row["key"]) for row in keys.to_pylist() if row["changed"]} == fresh

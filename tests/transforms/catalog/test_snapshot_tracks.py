@@ -35,7 +35,7 @@ def test_a_duplicate_is_rejected_with_its_place() -> None:
     assert "input part 3, row 6" in reject["detail"]
 
 
-def test_ids_that_cannot_be_told_apart_by_number_are_one_and_none_is_lost() -> None:
+def test_ids_with_equal_numbers_are_one_and_none_is_lost() -> None:
     rows = rows_of(("b", 0), ("a", 5), ("c", 1))
     key = rows["track_key"][0].as_py()
     alike = pa.array([key, key[:8] + bytes(8), rows["track_key"][2].as_py()], pa.binary(16))

@@ -123,7 +123,7 @@ def test_playlists_come_back_in_the_order_of_the_input_whatever_the_order_of_the
     assert assembled.too_short.num_rows == 0
 
 
-def test_playlists_with_fewer_than_two_distinct_known_tracks_are_told_with_what_they_had():
+def test_playlists_with_fewer_than_two_distinct_known_tracks_are_reported_with_their_counts():
     batch = scanned(
         (0, "one", ["a", "x"]), (1, "two", ["a", "b"]), (2, "same", list("aaa")), (3, "none", ["x"]), (4, "empty", None)
     )
@@ -195,7 +195,7 @@ def test_assembling_agrees_with_a_slow_way_on_random_playlists():
     assert assembled.corpus.num_rows + assembled.too_short.num_rows == 200
 
 
-def test_a_playlist_that_is_too_short_becomes_a_reject_that_says_what_was_found():
+def test_a_playlist_that_is_too_short_becomes_a_reject_with_its_counts():
     rejects = too_short_rejects(cleaned(scanned((0, "p7", ["a", "x", "y"]), (1, "q", ["a", "b"])), "ab"))
 
     assert rejects.schema == REJECTS

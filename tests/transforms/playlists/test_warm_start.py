@@ -70,7 +70,7 @@ def test_known_tracks_are_trained_on_and_do_not_only_stay() -> None:
     assert nearness(vectors) > nearness(old.vectors.astype(np.float32)) + 0.1
 
 
-def test_a_new_track_stands_in_the_direction_of_its_neighbours_and_is_as_long_as_the_median_old_one() -> None:
+def test_a_new_track_has_the_direction_of_its_neighbours_and_the_median_length() -> None:
     old = old_vectors(groups(60))
     playlists = groups(60)
     playlists[0] = [*playlists[0][:5], "new", *playlists[0][5:]]
@@ -145,7 +145,7 @@ def test_the_identity_changes_with_the_parent_and_with_its_vectors_and_without_a
     assert "start" not in CONFIG.identity("c0ffee")
 
 
-def test_an_identity_says_whose_space_it_lies_in() -> None:
+def test_an_identity_names_the_space_of_its_vectors() -> None:
     start = OldVectors("parent", pa.array([key("a")], KEY.type), np.ones((1, 4), np.float16))
 
     assert started_from(CONFIG.identity("c0ffee", start)) == "parent"

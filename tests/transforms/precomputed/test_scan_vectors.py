@@ -157,7 +157,7 @@ def scan_all(table: VectorTable, now: Catalog, before: Catalog | None) -> tuple[
 
 
 @pytest.fixture
-def nights(tmp_path: Path) -> list[Catalog]:
+def catalogs(tmp_path: Path) -> list[Catalog]:
     return [Store(str(tmp_path / "store"), 2).catalog(name) for name in ("1", "2", "3")]
 
 
@@ -166,17 +166,17 @@ def grow_old(path: Path) -> None:
 
 
 def test_what_a_scan_found_is_what_the_next_one_finds_without_reading(
-    table: VectorTable, tmp_path: Path, nights: list[Catalog], monkeypatch: pytest.MonkeyPatch
+    table: VectorTable, tmp_path: Path, catalogs: list[Catalog], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     grow_old(tmp_path / "v.parquet")
-    first = scan_all(table, nights[0], None)
+    first = scan_all(table, catalogs[0], None)
     monkeypatch.setattr(module, "read_vector_rows", None)  # nothing is read any more
-    assert scan_all(table, nights[1], nights[0]) == first
-    assert scan_all(table, nights[2], nights[1]) == first
+    assert scan_all(table, catalogs[1], catalogs[0]) == first
+    assert scan_all(table, catalogs[2], catalogs[1]) == first
     assert len(first[1]) == 3000
 
 
-def test_row_groups_may_be_numbered_otherwise_the_next_night(tmp_path: Path, nights: list[Catalog]) -> None:
+def test_row_groups_may_be_renumbered_before_the_next_scan(tmp_path: Path, catalogs: list[Catalog]) -> None:
     def write(name: str, ids: list[str]) -> None:
         rows = {"track_id": ids, "vector": [[float(ord(name)), n, 1.0] for n, _ in enumerate(ids)]}
         pq.write_table(pa.table(rows), tmp_path / "vectors" / f"{name}.parquet")
@@ -185,16 +185,16 @@ def test_row_groups_may_be_numbered_otherwise_the_next_night(tmp_path: Path, nig
     (tmp_path / "vectors").mkdir()
     write("b", ["t1", "t2"])
     write("c", ["t3"])
-    scan_all(open_precomputed(str(tmp_path / "vectors")).table, nights[0], None)
+    scan_all(open_precomputed(str(tmp_path / "vectors")).table, catalogs[0], None)
     (tmp_path / "vectors" / "c.parquet").unlink()
     write("a", ["t2", "t4"])
     table = open_precomputed(str(tmp_path / "vectors")).table
-    again, anew = scan_all(table, nights[1], nights[0]), scan_all(table, nights[2], None)
-    assert again == anew
+    again, scratch = scan_all(table, catalogs[1], catalogs[0]), scan_all(table, catalogs[2], None)
+    assert again == scratch
     assert len(again[1]) == 4
 
 
-def test_a_file_that_changed_or_may_change_still_is_told_otherwise(table: VectorTable, tmp_path: Path) -> None:
+def test_a_file_that_changed_or_may_still_change_gets_a_new_fingerprint(table: VectorTable, tmp_path: Path) -> None:
     def told() -> list[int]:
         return list(ScanCache.of({AUDIO: table}, None).told.values())
 
@@ -208,14 +208,14 @@ def test_a_file_that_changed_or_may_change_still_is_told_otherwise(table: Vector
 
 
 def test_a_row_group_with_faults_is_read_again_so_that_its_rejects_are_there(
-    tmp_path: Path, nights: list[Catalog]
+    tmp_path: Path, catalogs: list[Catalog]
 ) -> None:
     path = tmp_path / "faulty.parquet"
     pq.write_table(pa.table({"track_id": ["a", "b"], "vector": [[1.0, 2], [0.0, 0]]}), path)
     grow_old(path)
     faulty = open_precomputed(str(path)).table
-    first = scan_all(faulty, nights[0], None)
-    assert scan_all(faulty, nights[1], nights[0]) == first
+    first = scan_all(faulty, catalogs[0], None)
+    assert scan_all(faulty, catalogs[1], catalogs[0]) == first
     assert "vector_zero" in repr(first)
 
 

@@ -99,7 +99,7 @@ def test_rows_are_numbered_through_all_batches_of_a_row_group(tmp_path: Path) ->
     np.testing.assert_allclose(np.concatenate([batch.units for batch in batches]), vectors, atol=1e-3)
 
 
-def test_the_first_vector_tells_the_dimension_of_lists_of_any_length(tmp_path: Path) -> None:
+def test_the_first_vector_gives_the_dimension_of_lists_of_any_length(tmp_path: Path) -> None:
     folder = tmp_path / "v"
     folder.mkdir()
     write(folder / "a.parquet", ["a", "b"], [None, []], pa.list_(pa.float32()))

@@ -73,7 +73,7 @@ def test_the_named_modalities_are_standardised_and_others_scaled_to_unit_length(
     assert learned.unit_length == (not standardized)
 
 
-def test_standardised_vectors_that_go_on_from_a_codebook_stay_in_its_space(tmp_path: Path) -> None:
+def test_standardised_vectors_that_start_from_a_codebook_stay_in_its_space(tmp_path: Path) -> None:
     keys = content_keys(pa.array([str(number) for number in range(100)]))
     draw = np.random.default_rng(0)
 
