@@ -173,8 +173,8 @@ def _continuation(rows: npt.NDArray[np.int64], seeds: int) -> Iterator[Continuat
 def _split(playlists: list[Continuation], seed: int) -> tuple[list[Continuation], list[Continuation]]:
     order = np.random.default_rng(seed).permutation(len(playlists))
     training = set(order[: round(TRAINING_SHARE * len(playlists))].tolist())
-    parts = [[one for n, one in enumerate(playlists) if (n in training) == wanted] for wanted in (True, False)]
-    return parts[0], parts[1]
+    rest = [playlist for n, playlist in enumerate(playlists) if n not in training]
+    return [playlist for n, playlist in enumerate(playlists) if n in training], rest
 
 
 def _vector_scorers(
@@ -199,10 +199,10 @@ def _modality_vectors(snapshot: Snapshot, codebook: Codebook, tracks: pa.UInt64A
     unit = Preprocessing(unit_length=True)
     for bucket in range(snapshot.store.buckets):
         keys = files.read_table(snapshot.catalog.keys(codebook.modality, bucket), TRACK_KEYS)
-        wanted = keys["key"].combine_chunks()
+        key_column = keys["key"].combine_chunks()
         folder = snapshot.store.vectors(codebook.modality, codebook.encoder_id, bucket)
-        for present, vectors in read_vectors(folder, distinct_sorted(wanted)):
-            owners = pc.index_in(wanted, value_set=present)
+        for present, vectors in read_vectors(folder, distinct_sorted(key_column)):
+            owners = pc.index_in(key_column, value_set=present)
             rows = pc.index_in(keys["track"].filter(owners.is_valid()), value_set=tracks)
             points = unit.apply(codebook.preprocessing.apply(vectors))
             unit_vectors[rows.to_numpy()] = points[owners.drop_null().to_numpy()]

@@ -108,7 +108,7 @@ class PublishJob:
             InvalidDataError: bundle and catalog do not belong together, or too many tokens changed.
             DriftError: the catalog is past a limit and ``fail_on_drift``.
             StoreBusyError: another job published meanwhile.
-            TracktokensError: rows are unaccounted for, which is a fault of ours.
+            TracktokensError: rows are unaccounted for, which is a bug in tracktokens.
         """
         snapshot, bundle = open_with_bundle(self.store, self.bundle_id, self.catalog_id)
         expected = latest_id(snapshot.store.root) if self.expected_latest is None else self.expected_latest

@@ -141,8 +141,8 @@ class RetrainJob:
         manifest = write_bundle(store, bundle, training, kept, self.from_bundle)
         return RetrainResult(
             bundle=manifest,
-            kept={modality: _share(found.kept, found.weight) for modality, found in alignments.items()},
-            kept_without={modality: _share(found.kept_without, found.weight) for modality, found in alignments.items()},
+            kept={m: _share(alignment.kept, alignment.weight) for m, alignment in alignments.items()},
+            kept_without={m: _share(alignment.kept_without, alignment.weight) for m, alignment in alignments.items()},
         )
 
 

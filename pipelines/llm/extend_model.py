@@ -206,23 +206,23 @@ def _has_tokens(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, release: TokenRelease, names: list[str]
 ) -> bool:
     """Return whether the model has the tokens of this bundle already."""
-    known, taken = getattr(model.config, CONFIG_KEY, None), tokenizer.get_vocab()
+    recorded, taken = getattr(model.config, CONFIG_KEY, None), tokenizer.get_vocab()
     present = [name for name in names if name in taken]
-    if known is None and present:
+    if recorded is None and present:
         raise InvalidDataError(
             f"the tokenizer has {len(present)} of these tokens already ({present[0]} is id {taken[present[0]]}), and "
             "the model does not name their bundle: use the model from before they were added"
         )
-    if known is None:
+    if recorded is None:
         return False
-    if known["bundle"] != release.manifest.bundle_id:
+    if recorded["bundle"] != release.manifest.bundle_id:
         raise InvalidDataError(
-            f"the model has tokens of bundle {known['bundle']}, the release is of {release.manifest.bundle_id}: its "
+            f"the model has tokens of bundle {recorded['bundle']}, the release is of {release.manifest.bundle_id}: its "
             "codes may have other meanings; use the model without these tokens, or see `tracktokens diff`"
         )
     if len(present) < len(names):
         raise InvalidDataError(
-            f"the model names bundle {known['bundle']}, and its tokenizer has {len(present)} of "
+            f"the model names bundle {recorded['bundle']}, and its tokenizer has {len(present)} of "
             f"{len(names)} tokens: use the tokenizer that was saved with it"
         )
     return True

@@ -143,7 +143,7 @@ def verify_store(root: str, runner: PipelineRunner) -> list[Finding]:
     findings += [*_check_codes(store, records, manifests), *_check_encoders(store, manifests)]
     with working_folder(store, runner) as folder:
         _run(store, manifests, list(_checks(store, manifests, records)), folder, runner)
-        findings += [Finding(**found) for found in files.read_json(files.join(folder, "findings.json"))["findings"]]
+        findings += [Finding(**fields) for fields in files.read_json(files.join(folder, "findings.json"))["findings"]]
         counts = read_counts(files.join(folder, "counts.json"))
     for release in manifests.releases.values():
         findings += compare_release(store, release, counts)

@@ -13,7 +13,7 @@ def reconcile_rows(manifest: CatalogManifest) -> None:
     """Check that every row of tracks and of precomputed embeddings was used, left out or rejected.
 
     Raises:
-        TracktokensError: rows are unaccounted for, which is a fault of ours.
+        TracktokensError: rows are unaccounted for, which is a bug in tracktokens.
     """
     require_balance("rows", manifest.rows_read, manifest.rows_accepted, "accepted", manifest.rows_rejected)
     for modality, fields in manifest.vectors.items():
@@ -28,7 +28,7 @@ def reconcile_inputs(counts: Mapping[str, int]) -> None:
     The counts of a catalog with too many rejects do not balance: nothing of it is encoded.
 
     Raises:
-        TracktokensError: keys or inputs are unaccounted for, which is a fault of ours.
+        TracktokensError: keys or inputs are unaccounted for, which is a bug in tracktokens.
     """
     require_balance("keys", counts["keys_settled"], counts["keys_written"], "written", 0)
     for modality in MODALITIES:

@@ -27,7 +27,7 @@ def reconcile_rows(draft: ReleaseDraft) -> dict[str, int]:
     """Check that every row of the catalog was published or rejected; return ``read``, ``published``, ``rejected``.
 
     Raises:
-        TracktokensError: rows are unaccounted for, which is a fault of ours.
+        TracktokensError: rows are unaccounted for, which is a bug in tracktokens.
     """
     published = 0
     for path in files.list_files(draft.paths.tokens, ".parquet"):

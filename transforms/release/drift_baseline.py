@@ -118,7 +118,7 @@ def drift_report(
         for modality, usage in current.modalities.items()
         if modality in usages
     }
-    warnings = [f"{modality}: {text}" for modality, found in moved.items() for text in excesses(found, limits)]
+    warnings = [f"{modality}: {text}" for modality, change in moved.items() for text in excesses(change, limits)]
     old, new = baseline.unknown_entries, current.unknown_entries
     if old is not None and new is not None and new - old > limits.unknown_growth:
         warnings.append(f"playlists: {new:.0%} of the entries name no known track, {old:.0%} in the baseline")

@@ -171,7 +171,7 @@ class ChurnGate(Gate[ReleaseChurn]):
 
 def largest_churn(churn: Churn) -> tuple[str, float]:
     """Find the modality with the largest share of changed codes, over tracks that have a code in both tables."""
-    shares = {modality: found.recoded or 0.0 for modality, found in churn.modalities.items()}
+    shares = {modality: change.recoded or 0.0 for modality, change in churn.modalities.items()}
     return max(shares.items(), key=lambda item: item[1])
 
 
