@@ -59,7 +59,7 @@ lint: setup types ## Check style, types and words
 
 # The notice of mkdocs-material about MkDocs 2 is switched off: setup.py keeps MkDocs below 2.
 docs: setup ## Build the documentation site in build/site; a broken link or an undocumented name fails
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # The folders are the packages of `tracktokens`; mypy finds them under that name through a link.
 types:

@@ -5,12 +5,15 @@ The home page is ``README.md``, and ``CONTRIBUTING.md``, ``CHANGELOG.md`` and ``
 expects them at the top of the repository.
 """
 
+import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import griffe
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("schemas", "codebooks", "transforms", "pipelines")
@@ -24,6 +27,9 @@ TOP_PAGES = {
     "SECURITY.md": "security.md",
 }
 """Page at the top of the repository to its name on the site."""
+
+_logger = logging.getLogger("mkdocs.hooks.site_pages")
+"""A logger below MkDocs' own: in strict mode a warning here fails the build."""
 
 _LINK = re.compile(r"(\]\()([^)#\s]+)")
 
@@ -44,13 +50,34 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages that have no file in ``docs/``."""
+    """Add the pages that have no file in ``docs/``, and check that every public name is documented."""
+    loaded = griffe.GriffeLoader(search_paths=[SOURCES]).load("tracktokens")
+    for name in undocumented(loaded):
+        _logger.warning("%s has no docstring", name)
     for source, page in TOP_PAGES.items():
-        text = (ROOT / source).read_text(encoding="utf-8")
-        files.append(File.generated(config, page, content=_LINK.sub(_site_link, text)))
+        files.append(File.generated(config, page, content=(ROOT / source).read_text(encoding="utf-8")))
     for name in packages():
         files.append(File.generated(config, page_name(name), content=api_page(name)))
     return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Point links to the top of the repository at the pages that are made from it."""
+    return _LINK.sub(_site_link, markdown)
+
+
+def undocumented(parent: griffe.Object | griffe.Alias) -> Iterator[str]:
+    """Public modules, classes, functions and methods without a docstring.
+
+    Constants and fields are exempt: a group of constants has a comment, and fields are in the docstring of their class.
+    """
+    for name, member in parent.members.items():
+        if name.startswith("_") or member.is_alias or member.is_attribute:
+            continue
+        if not member.docstring:
+            yield member.path
+        if member.is_module or member.is_class:
+            yield from undocumented(member)
 
 
 def packages() -> list[str]:
@@ -79,5 +106,5 @@ def modules(package: str) -> Iterator[str]:
 
 
 def _site_link(link: re.Match[str]) -> str:
-    target = link[2].removeprefix("docs/")
+    target = link[2].removeprefix("docs/").removeprefix("../")
     return link[1] + TOP_PAGES.get(target, target)
