@@ -11,7 +11,7 @@ DEMO ?= demo
 # Jobs start many processes: Python keeps compiled modules, whatever the environment says, so that they start faster.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: help setup demo test-fast test lint format types bench lock clean
+.PHONY: help setup demo test-fast test lint docs format types bench lock clean
 
 help: ## List the targets (the default)
 	@grep -hE '^[a-z-]+:.* ## ' $(MAKEFILE_LIST) | sort | awk -F ':.* ## ' '{printf "%-10s %s\n", $$1, $$2}'
@@ -57,6 +57,10 @@ lint: setup types ## Check style, types and words
 	@MYPYPATH=$(TYPES) $(BIN)/mypy -p tracktokens.schemas -p tracktokens.codebooks -p tracktokens.transforms -p tracktokens.pipelines
 	@$(BIN)/python .ci/check_prose.py
 
+# The notice of mkdocs-material about MkDocs 2 is switched off: setup.py keeps MkDocs below 2.
+docs: setup ## Build the documentation site in build/site; a broken link or an undocumented name fails
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 # The folders are the packages of `tracktokens`; mypy finds them under that name through a link.
 types:
 	@mkdir -p $(TYPES) && ln -sfn ../.. $(TYPES)/tracktokens
@@ -70,7 +74,7 @@ bench: setup ## Run the benchmarks that need no data of their own (a quarter of 
 	@for stage in text audio codebooks tokenize matching; do echo "== $$stage"; $(BIN)/python benchmarks/bench_$$stage.py || exit 1; done
 
 lock: setup ## Pin the dependencies in requirements.lock
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --extra offline --extra dev setup.py -o requirements.lock
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --extra offline --extra dev --extra docs setup.py -o requirements.lock
 
 clean: ## Remove the virtual environment, the demo and all caches
 	rm -rf $(VENV) build demo .mypy_cache .pytest_cache .ruff_cache *.egg-info

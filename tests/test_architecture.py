@@ -50,8 +50,8 @@ PACKAGES = (
 
 TESTS = ROOT / "tests"
 
-TESTS_WITHOUT_PACKAGE = ("examples", "pipelines/disturbed", "support")
-"""Folders of tests that do not mirror a package: scripts, jobs that are disturbed, and what tests share."""
+TESTS_WITHOUT_PACKAGE = ("docs", "examples", "pipelines/disturbed", "support")
+"""Folders of tests that do not mirror a package: pages, scripts, jobs that are disturbed, and what tests share."""
 
 Imports = dict[str, set[str]]
 """Module to the tracktokens modules that it imports, anywhere in the file."""

@@ -1,4 +1,4 @@
-"""Third-party encoders: the one in the README, and invalid ones."""
+"""Third-party encoders: the documented one, and invalid ones."""
 
 import json
 import os
@@ -14,7 +14,7 @@ import pytest
 from tracktokens.schemas.errors import UsageError
 from tracktokens.transforms.encoders.plugins import EncoderRequest, plugin_encoder
 
-README = Path(__file__).parents[3] / "README.md"
+PAGE = Path(__file__).parents[3] / "docs" / "encoders.md"
 
 Install = Callable[[str, str], None]
 
@@ -35,16 +35,14 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
 
 
 def shown(language: str) -> str:
-    """Block of the README in this language that defines an encoder."""
-    blocks: list[str] = re.findall(rf"```{language}\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    """Block of the page on encoders in this language that defines an encoder."""
+    blocks: list[str] = re.findall(rf"```{language}\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     [block] = [block for block in blocks if "letters" in block]
     return block
 
 
 @pytest.mark.job
-def test_the_encoder_that_the_readme_shows_tokenizes_a_catalog_in_worker_processes(
-    install: Install, tmp_path: Path
-) -> None:
+def test_the_documented_encoder_tokenizes_a_catalog_in_worker_processes(install: Install, tmp_path: Path) -> None:
     install(shown("python"), shown("toml").splitlines()[1].replace('"', ""))
     rows = [{"track_id": f"t{n}", "tags": [tag]} for n, tag in enumerate(["aaa", "aab", "zzz", "zzy"])]
     (tmp_path / "tracks.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
