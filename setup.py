@@ -24,6 +24,7 @@ REQUIRES = [
     "sentence-transformers>=3",
     "soundfile>=0.12",
     "soxr>=0.3.2",
+    "tomli>=2; python_version < '3.11'",  # tomllib, before it was in the standard library
     "torch>=2.5",
     "torchvision",  # laion-clap imports it without declaring it
     "transformers>=4.56",  # the first to call it dtype

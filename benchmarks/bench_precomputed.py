@@ -22,7 +22,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tracktokens.pipelines.encoder_config import PrecomputedConfig, VectorSources
+from tracktokens.pipelines.catalog_source import CatalogSource
+from tracktokens.pipelines.encoder_config import PrecomputedConfig
 from tracktokens.pipelines.jobs.run import RunJob
 from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.modalities import AUDIO, LYRICS, METADATA, PLAYLIST, TAGS
@@ -173,9 +174,9 @@ def proportional_bytes(pid: int) -> int:
 
 def run(catalog: Path, store: str, workers: int) -> None:
     """Tokenize a catalog and print the time of each stage."""
-    choices = {m: PrecomputedConfig(str(catalog / f"{m}.parquet"), source=f"bench-{m}") for m in DIMS}
-    given = VectorSources(vectors=choices).given()
-    outcome = RunJob(str(catalog / "tracks.parquet"), store, {}, vectors=given).run(PipelineRunner(workers))
+    embeddings = {m: PrecomputedConfig(path=str(catalog / f"{m}.parquet"), version=f"bench-{m}") for m in DIMS}
+    source = CatalogSource(tracks=str(catalog / "tracks.parquet"), embeddings=embeddings, encoders={})
+    outcome = RunJob(source=source, store=store).run(PipelineRunner(workers))
     stages = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in outcome.seconds.items())
     print(f"{sum(outcome.seconds.values()):.1f} s ({stages}), {sum(outcome.catalog.encoded.values())} vectors stored")
 

@@ -19,7 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from bench_precomputed import CENTRES, DIMS, measured_run, vectors_batch, vectors_schema
 
-from tracktokens.pipelines.encoder_config import PrecomputedConfig, VectorSources
+from tracktokens.pipelines.catalog_source import CatalogSource
+from tracktokens.pipelines.encoder_config import PrecomputedConfig
 from tracktokens.pipelines.jobs.refresh import RefreshJob
 from tracktokens.pipelines.jobs.run import RunJob
 from tracktokens.pipelines.runner import PipelineRunner
@@ -134,9 +135,9 @@ def make_vectors(modality: str, rows: np.ndarray, edited: bool) -> np.ndarray:
 
 def work(job: str, catalog: str, store: str, workers: int) -> None:
     """Tokenize or refresh a catalog, and print the time of each stage."""
-    choices = {m: PrecomputedConfig(f"{catalog}/{m}", source=f"bench-{m}") for m in DIMS}
-    given, tracks = VectorSources(vectors=choices).given(), f"{catalog}/tracks.parquet"
-    jobs = {"run": RunJob(tracks, store, {}, vectors=given), "refresh": RefreshJob(tracks, store, {}, vectors=given)}
+    embeddings = {m: PrecomputedConfig(path=f"{catalog}/{m}", version=f"bench-{m}") for m in DIMS}
+    source = CatalogSource(tracks=f"{catalog}/tracks.parquet", embeddings=embeddings, encoders={})
+    jobs = {"run": RunJob(source=source, store=store), "refresh": RefreshJob(source=source, store=store)}
     outcome = jobs[job].run(PipelineRunner(workers))
     stages = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in outcome.seconds.items())
     print(f"{sum(outcome.seconds.values()):.1f} s ({stages}), {sum(outcome.catalog.encoded.values())} vectors stored")

@@ -302,7 +302,7 @@ class Steps:
 def options(job: str, catalog: Path) -> list[str]:
     """Return the options of a job."""
     tables = ["--tracks", f"{catalog}/tracks.jsonl", "--playlists", f"{catalog}/playlists.jsonl"]
-    embeddings = ["--vectors", f"metadata={catalog}/metadata.parquet", "--vectors-id", "metadata=given"]
+    embeddings = ["--embeddings", f"metadata={catalog}/metadata.parquet", "--embeddings-version", "metadata=given"]
     size = ["--codebook-size", str(CODES)] if job == "run" else []
     return [*tables, "--audio-root", f"{catalog.parent}/demo/audio", *embeddings, "--max-reject-rate", "0.2", *size]
 

@@ -131,7 +131,9 @@ def run_refreshes(folder: Path, catalog: Catalog, count: int, keep: int) -> list
 
 def inputs(folder: Path) -> list[str]:
     """Return the options that name the catalog."""
-    embeddings = [part for m in DIMS for part in ("--vectors", f"{m}={folder}/{m}.parquet", "--vectors-id", f"{m}={m}")]
+    embeddings = [
+        part for m in DIMS for part in ("--embeddings", f"{m}={folder}/{m}.parquet", "--embeddings-version", f"{m}={m}")
+    ]
     return ["--tracks", f"{folder}/tracks.parquet", "--playlists", f"{folder}/playlists.parquet", *embeddings]
 
 

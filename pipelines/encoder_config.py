@@ -1,183 +1,268 @@
-"""Where each modality's vectors come from: encoders that we have, encoders of others, or vectors that exist already."""
+"""The choice of each modality's encoder: text, audio, an installed plugin, or precomputed embeddings.
+
+Only names and paths are kept here, so that this module imports no model library: the functions below import what they
+need. The metadata of a field describes the option of the command line and of config files that sets it.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
+from tracktokens.pipelines.option_fields import option
 from tracktokens.schemas.errors import UsageError
-from tracktokens.schemas.modalities import AUDIO, CONTENT_MODALITIES, TEXT_MODALITIES
-from tracktokens.schemas.tables.vectors import VECTOR
-from tracktokens.transforms.encoders.audio.clap_checkpoint import clap_encoder
-from tracktokens.transforms.encoders.audio.descriptors import DescriptorEncoder
-from tracktokens.transforms.encoders.base import Encoder
-from tracktokens.transforms.encoders.devices import check_device_name
-from tracktokens.transforms.encoders.plugins import EncoderRequest, plugin_encoder
-from tracktokens.transforms.encoders.text.sentence import TORCH, sentence_encoder
-from tracktokens.transforms.precomputed.scan_vectors import PrecomputedEmbeddings, open_precomputed
-from tracktokens.transforms.readers.audio_root import check_audio_root
-from tracktokens.transforms.store import files
+
+if TYPE_CHECKING:
+    from tracktokens.transforms.encoders.base import Encoder
+    from tracktokens.transforms.precomputed.scan_vectors import PrecomputedEmbeddings
 
 CLAP = "clap"
 DESCRIPTORS = "descriptors"
+AUDIO_ENCODERS = (DESCRIPTORS, CLAP)
+
+TEXT_BACKENDS = ("torch", "onnx", "openvino")
+TEXT_PRECISIONS = ("float32", "float16", "bfloat16", "int8")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TextEncoderConfig:
-    """Which text encoder the user wants; see :func:`sentence_encoder`.
+    """The text encoder of tags, metadata and lyrics: a sentence-transformers model.
 
     Attributes:
-        model: name or folder of a sentence-transformers model; None takes the packaged MiniLM.
+        model: name or folder of the model; None takes the packaged all-MiniLM-L6-v2.
         prompt: text before every input, or the name of one of the model's own prompts.
-        backend: ``torch``, ``onnx`` or ``openvino``.
-        precision: what it computes in; None for what suits the device.
-        graph: graph that the model's folder brings, for ``onnx`` and ``openvino``.
+        backend: one of ``TEXT_BACKENDS``.
+        precision: one of ``TEXT_PRECISIONS``; None for float16 on CUDA, else float32.
+        graph: graph file in the model's folder, for ``onnx`` and ``openvino``.
     """
 
-    model: str | None = None
-    prompt: str | None = None
-    backend: str = TORCH
-    precision: str | None = None
-    graph: str | None = None
+    model: str | None = field(
+        default=None,
+        metadata=option(
+            "text-model",
+            metavar="MODEL",
+            is_path=True,
+            may_be_name=True,
+            help="sentence-transformers model, name or folder; the packaged MiniLM by default.",
+        ),
+    )
+    prompt: str | None = field(
+        default=None,
+        metadata=option(
+            "text-prompt",
+            metavar="TEXT",
+            may_be_empty=True,
+            help='Text before every input of the text model, such as "query: ", or the name of one of its prompts.',
+        ),
+    )
+    backend: str = field(
+        default="torch",
+        metadata=option(
+            "text-backend",
+            choices=TEXT_BACKENDS,
+            help="Library that runs the text model; onnx and openvino are faster on a CPU.",
+        ),
+    )
+    precision: str | None = field(
+        default=None,
+        metadata=option(
+            "text-precision",
+            choices=TEXT_PRECISIONS,
+            help="Precision of the text model; by default float16 on a GPU and float32 elsewhere.",
+        ),
+    )
+    graph: str | None = field(
+        default=None,
+        metadata=option("text-graph", metavar="FILE", help="Graph in the text model's folder, for onnx and openvino."),
+    )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AudioEncoderConfig:
-    """Which of our audio encoders the user wants.
+    """The audio encoder, one of the built-in ones.
 
     Attributes:
         encoder: ``DESCRIPTORS`` or ``CLAP``.
-        clap_checkpoint: file that laion-clap saved, or folder that transformers did, which ``CLAP`` needs.
-        clap_model: laion-clap's name of a file's model; None for the usual one.
+        clap_checkpoint: file saved by laion-clap, or folder saved by transformers; ``CLAP`` requires it.
+        clap_model: laion-clap's name of the model in a file; None for HTSAT-base.
         trust_checkpoint: whether the checkpoint may be unpickled.
     """
 
-    encoder: str = DESCRIPTORS
-    clap_checkpoint: str | None = None
-    clap_model: str | None = None
-    trust_checkpoint: bool = False
+    encoder: str = field(
+        default=DESCRIPTORS,
+        metadata=option(
+            "audio-encoder",
+            choices=AUDIO_ENCODERS,
+            help="Audio encoder: computed descriptors, or a learned LAION-CLAP model.",
+        ),
+    )
+    clap_checkpoint: str | None = field(
+        default=None,
+        metadata=option(
+            "clap-checkpoint",
+            metavar="PATH",
+            is_path=True,
+            help="CLAP model: a file saved by laion-clap, or a folder saved by transformers.",
+        ),
+    )
+    clap_model: str | None = field(
+        default=None,
+        metadata=option(
+            "clap-model",
+            metavar="NAME",
+            may_be_empty=True,
+            help="Size of the CLAP model in a file; HTSAT-base by default.",
+        ),
+    )
+    trust_checkpoint: bool = field(
+        default=False,
+        metadata=option(
+            "trust-checkpoint",
+            inherited=False,
+            help="Load a CLAP checkpoint that contains more than weights. It can run any code.",
+        ),
+    )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PluginConfig:
-    """An encoder of a third party: the name of its entry point, and options for it."""
+    """An encoder that another package installed.
 
-    name: str
-    options: Mapping[str, str] = field(default_factory=dict)
+    Attributes:
+        name: name of its entry point.
+        options: key to value; the plugin defines the keys. Manifests keep them, so a secret does not belong here.
+    """
+
+    name: str = field(
+        metadata=option(
+            "encoder",
+            metavar="MODALITY=NAME",
+            help="Encoder of a modality that another package installed. Repeatable.",
+        )
+    )
+    options: Mapping[str, str] = field(
+        default_factory=dict,
+        metadata=option(
+            "encoder-option",
+            metavar="MODALITY=KEY=VALUE",
+            help="Option of the encoder of --encoder; the release's manifest keeps it. Repeatable.",
+        ),
+    )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PrecomputedConfig:
-    """Vectors that exist already.
+    """Precomputed embeddings of a modality.
 
     Attributes:
         path: Parquet file, folder or glob.
-        column: column of the vectors.
-        source: name of the encoder that made them; None takes a hash of the files.
+        version: name of the encoder that made them. Embeddings of the same version keep their tokens when the files
+            change. None takes a hash of the files.
+        column: column of the vectors; None takes ``vector``.
     """
 
-    path: str
-    column: str = VECTOR
-    source: str | None = None
-
-
-@dataclass(frozen=True)
-class VectorSources:
-    """Where each modality's vectors come from.
-
-    Attributes:
-        text: which text encoder reads tags, metadata and lyrics.
-        audio_root: folder below which audio paths lie, or None: then no track has audio that could be encoded.
-        audio: which of our audio encoders hears it.
-        plugins: modality to an encoder of a third party, in place of ours.
-        vectors: modality to vectors that exist already, in place of an encoder.
-        device: torch device of the models; None for a GPU where there is one, else the CPU.
-    """
-
-    text: TextEncoderConfig = TextEncoderConfig()
-    audio_root: str | None = None
-    audio: AudioEncoderConfig = AudioEncoderConfig()
-    plugins: Mapping[str, PluginConfig] = field(default_factory=dict)
-    vectors: Mapping[str, PrecomputedConfig] = field(default_factory=dict)
-    device: str | None = None
-
-    def encoders(self) -> dict[str, Encoder]:
-        """Make the encoders of the modalities whose vectors are not given.
-
-        Raises:
-            UsageError: when a model or the audio root is not there, or the choice makes no sense.
-            InvalidDataError: when a model is there and cannot be used.
-        """
-        self._check()
-        check_device_name(self.device)
-        if self.audio_root is not None:
-            check_audio_root(self.audio_root)
-        wanted = [modality for modality in CONTENT_MODALITIES if modality not in self.vectors]
-        encoders = {m: self._plugin(m, self.plugins[m]) for m in wanted if m in self.plugins}
-        texts = [modality for modality in wanted if modality in TEXT_MODALITIES and modality not in encoders]
-        if texts:
-            encoders |= dict.fromkeys(texts, self._text_encoder())
-        if AUDIO in wanted and AUDIO not in encoders and self.audio_root is not None:
-            encoders[AUDIO] = self._audio_encoder(files.absolute(self.audio_root))
-        return encoders
-
-    def given(self) -> dict[str, PrecomputedEmbeddings]:
-        """Open the vectors that are given.
-
-        Raises:
-            UsageError: when there are none.
-            InvalidDataError: when they are there and cannot be used.
-        """
-        return {
-            modality: open_precomputed(choice.path, choice.column, choice.source)
-            for modality, choice in self.vectors.items()
-        }
-
-    def _text_encoder(self) -> Encoder:
-        text = self.text
-        return sentence_encoder(
-            text.model,
-            prompt=text.prompt,
-            backend=text.backend,
-            precision=text.precision,
-            graph=text.graph,
-            device=self.device,
+    path: str = field(
+        metadata=option(
+            "embeddings",
+            metavar="MODALITY=PATH",
+            is_path=True,
+            help="Precomputed embeddings of a modality: Parquet with track_id and vector. Repeatable.",
         )
-
-    def _audio_encoder(self, root: str) -> Encoder:
-        audio = self.audio
-        if audio.encoder == CLAP and audio.clap_checkpoint:
-            return clap_encoder(
-                root,
-                checkpoint=audio.clap_checkpoint,
-                model=audio.clap_model,
-                trusted=audio.trust_checkpoint,
-                device=self.device,
-            )
-        return DescriptorEncoder(root)
-
-    def _plugin(self, modality: str, choice: PluginConfig) -> Encoder:
-        root = None if self.audio_root is None else files.absolute(self.audio_root)
-        return plugin_encoder(choice.name, EncoderRequest(modality, root, self.device, choice.options))
-
-    def _check(self) -> None:
-        _check_audio(self.audio, self.audio_root)
-        for modality in self.plugins:
-            if modality not in CONTENT_MODALITIES:
-                raise UsageError(f"--encoder {modality}: there are encoders for {', '.join(CONTENT_MODALITIES)}")
-            if modality in self.vectors:
-                raise UsageError(f"{modality}: give either --encoder or --vectors")
-        if AUDIO in self.plugins and self.audio_root is None:
-            raise UsageError(f"--encoder {AUDIO} needs --audio-root: the folder below which audio paths lie")
-        if AUDIO in {*self.plugins, *self.vectors} and self.audio.encoder == CLAP:
-            raise UsageError("audio: give one of --audio-encoder clap, --encoder and --vectors")
+    )
+    version: str | None = field(
+        default=None,
+        metadata=option(
+            "embeddings-version",
+            metavar="MODALITY=NAME",
+            help="Name of the encoder that made the embeddings; a hash of the files by default. Repeatable.",
+        ),
+    )
+    column: str | None = field(
+        default=None,
+        metadata=option(
+            "embeddings-column",
+            metavar="MODALITY=NAME",
+            help="Column of the embeddings; `vector` by default. Repeatable.",
+        ),
+    )
 
 
-def _check_audio(audio: AudioEncoderConfig, audio_root: str | None) -> None:
-    if audio.encoder != CLAP:
-        if audio.clap_checkpoint or audio.clap_model or audio.trust_checkpoint:
+def make_text_encoder(config: TextEncoderConfig, device: str | None) -> "Encoder":
+    """Make the text encoder.
+
+    Raises:
+        UsageError: the model or a package is missing, or the choices do not go together.
+        InvalidDataError: the model cannot be used.
+    """
+    from tracktokens.transforms.encoders.text.sentence import sentence_encoder
+
+    return sentence_encoder(
+        config.model,
+        prompt=config.prompt,
+        backend=config.backend,
+        precision=config.precision,
+        graph=config.graph,
+        device=device,
+    )
+
+
+def make_audio_encoder(config: AudioEncoderConfig, audio_root: str, device: str | None) -> "Encoder":
+    """Make the audio encoder.
+
+    Raises:
+        UsageError: the checkpoint is missing, or laion-clap has no model of this name.
+        InvalidDataError: the checkpoint cannot be used.
+    """
+    if config.encoder == CLAP and config.clap_checkpoint:
+        from tracktokens.transforms.encoders.audio.clap_checkpoint import clap_encoder
+
+        return clap_encoder(
+            audio_root,
+            checkpoint=config.clap_checkpoint,
+            model=config.clap_model,
+            trusted=config.trust_checkpoint,
+            device=device,
+        )
+    from tracktokens.transforms.encoders.audio.descriptors import DescriptorEncoder
+
+    return DescriptorEncoder(audio_root)
+
+
+def make_plugin_encoder(config: PluginConfig, modality: str, audio_root: str | None, device: str | None) -> "Encoder":
+    """Make the encoder that another package installed.
+
+    Raises:
+        UsageError: the encoder is not installed, or cannot be made.
+    """
+    from tracktokens.transforms.encoders.plugins import EncoderRequest, plugin_encoder
+
+    return plugin_encoder(config.name, EncoderRequest(modality, audio_root, device, config.options))
+
+
+def open_embeddings(config: PrecomputedConfig) -> "PrecomputedEmbeddings":
+    """Open precomputed embeddings.
+
+    Raises:
+        UsageError: the files are missing.
+        InvalidDataError: the files cannot be used.
+    """
+    from tracktokens.schemas.tables.vectors import VECTOR
+    from tracktokens.transforms.precomputed.scan_vectors import open_precomputed
+
+    return open_precomputed(config.path, config.column or VECTOR, config.version)
+
+
+def check_audio_choice(config: AudioEncoderConfig, audio_root: str | None) -> None:
+    """Check that the options of the audio encoder go together.
+
+    Raises:
+        UsageError: an option lacks another one that it needs.
+    """
+    if config.encoder != CLAP:
+        if config.clap_checkpoint or config.clap_model or config.trust_checkpoint:
             raise UsageError("--clap-checkpoint, --clap-model and --trust-checkpoint go with --audio-encoder clap")
-    elif not audio.clap_checkpoint:
+    elif not config.clap_checkpoint:
         raise UsageError(
             "--audio-encoder clap needs --clap-checkpoint: a file of laion-clap, or a folder of transformers"
         )
     elif audio_root is None:
-        raise UsageError("--audio-encoder clap needs --audio-root: the folder below which audio paths lie")
+        raise UsageError("--audio-encoder clap needs --audio-root: the folder of the audio files")

@@ -1,4 +1,4 @@
-"""Show how far a job is: bars in a terminal, plain lines elsewhere."""
+"""Show the progress of a job: bars in a terminal, plain lines elsewhere."""
 
 import contextlib
 import shutil
@@ -19,25 +19,25 @@ PLAIN_SECONDS = 10.0
 
 @dataclass
 class ProgressDisplay:
-    """Follows a board in a thread of its own.
+    """Shows what workers report, from its own thread.
 
     Attributes:
-        board: what the workers count on.
-        console: where it is shown.
+        progress: reporter that the workers count with.
+        console: console that shows the progress.
     """
 
     progress: ProgressReporter
     console: Console
-    _first: dict[str, tuple[float, int]] = field(default_factory=dict)
+    _first_counts: dict[str, tuple[float, int]] = field(default_factory=dict)
     _tasks: dict[str, TaskID] = field(default_factory=dict)
     _shown: dict[str, str] = field(default_factory=dict)
 
-    def enter(self, stage: str) -> None:
-        """Announce a job."""
+    def start_stage(self, stage: str) -> None:
+        """Print the name of a stage that starts."""
         self.console.print(f"[bold]{stage}[/bold]" if self.console.is_terminal else f"stage {stage}")
 
     def follow(self, stop: threading.Event) -> None:
-        """Show the board until told to stop."""
+        """Show the progress until ``stop`` is set."""
         if self.console.is_terminal:
             self._follow_with_bars(stop)
         else:
@@ -77,20 +77,20 @@ class ProgressDisplay:
                     self.console.print(f"{line} {self._speed(stage, counts['done'], total)}".rstrip(), highlight=False)
 
     def _speed(self, stage: str, done: int, total: int) -> str:
-        """Rate since the stage was first seen to move, and time left at it: a stage may wait for another."""
+        """Format the rate since the first count, and the time left. A stage that waits for another has no rate yet."""
         now = time.monotonic()
         if not done:
             return ""
-        since, already = self._first.setdefault(stage, (now, done))
-        if done >= total or done == already:
+        start, first_done = self._first_counts.setdefault(stage, (now, done))
+        if done >= total or done == first_done:
             return ""
-        rate = (done - already) / (now - since)
+        rate = (done - first_done) / (now - start)
         return f"{rate:.1f}/s, {(total - done) / rate:.0f} s left"
 
 
 @contextlib.contextmanager
 def show_progress(console: Console) -> Iterator[ProgressDisplay]:
-    """Follow a board for the length of a block."""
+    """Show progress while a block runs."""
     folder = tempfile.mkdtemp(prefix="tracktokens-")
     display = ProgressDisplay(ProgressReporter(folder), console)
     stop = threading.Event()

@@ -1,4 +1,4 @@
-"""Run a Beam pipeline: in this process, in worker processes, or on whatever runner the Beam options name."""
+"""Run a Beam pipeline: in this process, in worker processes, or on the runner that the Beam options name."""
 
 import re
 from collections.abc import Callable
@@ -18,13 +18,13 @@ _SYSTEMS = re.compile(rf"(?:^|\n)\w*Error: \[Errno (\d+)\] (.*?)(?:{re.escape(_S
 
 @dataclass(frozen=True)
 class PipelineRunner:
-    """How jobs are run.
+    """The way in which jobs run their pipelines.
 
     Attributes:
         workers: worker processes on this machine; 1 runs in this process.
-        beam_options: Beam's own options. When they name a runner, it decides how many workers there are, and
-            ``workers`` says how many of them share the cores of a machine.
-        board: where workers leave their progress.
+        beam_options: Beam's own options. If they name a runner, that runner chooses the number of workers, and
+            ``workers`` is the number that share the cores of one machine.
+        progress: reporter that workers send their progress to.
     """
 
     workers: int = 1
@@ -32,17 +32,17 @@ class PipelineRunner:
     progress: ProgressReporter = field(default_factory=ProgressReporter)
 
     def run(self, build: Callable[[beam.Pipeline], object]) -> None:
-        """Build a pipeline, run it, and wait for its end.
+        """Build a pipeline, run it, and wait until it ends.
 
         Raises:
-            TracktokensError: what a step of ours raised, in whichever process; or that the job failed.
-            OSError: what the system told a step: that the disk is full, say.
+            TracktokensError: a step raised it, in any process, or the pipeline failed.
+            OSError: a step failed on the operating system, for example on a full disk.
         """
         try:
             with self._pipeline() as pipeline:
                 build(pipeline)
         except Exception as error:
-            if "KeyboardInterrupt" in str(error):  # Beam wraps what a user does in what a step does
+            if "KeyboardInterrupt" in str(error):  # Beam wraps an interrupt in a step's error
                 raise KeyboardInterrupt from error
             raise unwrap_error(error) from error
 
@@ -52,28 +52,28 @@ class PipelineRunner:
             try:
                 return beam.Pipeline(options=options)
             except ValueError as error:
-                raise UsageError(f"Beam does not take these options: {str(error).splitlines()[0]}") from error
-        # Not DirectRunner: it may go to another runner, with other guarantees, wherever it can download one.
+                raise UsageError(f"Beam does not accept these options: {str(error).splitlines()[0]}") from error
+        # Not DirectRunner: it switches to another runner, with other guarantees, when it can download one.
         from apache_beam.portability.api import beam_provision_api_pb2
         from apache_beam.runners.portability.fn_api_runner.fn_runner import ExtendedProvisionInfo, FnApiRunner
         from apache_beam.runners.portability.portable_runner import JobServiceHandle
 
-        # Without it worker processes do not see the options, the level of their logs among them.
-        told = beam_provision_api_pb2.ProvisionInfo(
+        # Worker processes get the options, and the level of their logs, only from here.
+        provision = beam_provision_api_pb2.ProvisionInfo(
             pipeline_options=JobServiceHandle.encode_pipeline_options(options.get_all_options())
         )
-        return beam.Pipeline(runner=FnApiRunner(provision_info=ExtendedProvisionInfo(told)), options=options)
+        return beam.Pipeline(runner=FnApiRunner(provision_info=ExtendedProvisionInfo(provision)), options=options)
 
     def in_process(self) -> "PipelineRunner":
-        """How a job is run again of which something was lost: in this process, where no message can be.
+        """Return a runner that retries a pipeline in this process, where Beam cannot drop messages.
 
-        Beam 2.77's local runner with several workers loses one in rare cases, out of some hundreds of megabytes.
+        With several workers, Beam 2.77's local runner rarely loses a message, once in several hundred megabytes.
         """
         return self if self.names_runner else replace(self, workers=1)
 
     @property
     def names_runner(self) -> bool:
-        """Whether the jobs run where a runner of the user's choice puts them, and not on this machine."""
+        """True if the Beam options name a runner, which may use other machines."""
         return any(option.split("=")[0] == "--runner" for option in self.beam_options)
 
     def _local_options(self) -> list[str]:
@@ -84,24 +84,24 @@ class PipelineRunner:
 
 
 def unwrap_error(error: Exception) -> Exception:
-    """Find our own error, or the system's, in what a runner raises: a worker's exception, or its printed traceback.
+    """Find our own error, or the system's, in the error of a runner: a worker's exception, or its printed traceback.
 
-    Beam appends the step's name to the message in both.
+    Beam appends the step's name to the message of both.
     """
     if isinstance(error, TracktokensError):
         return type(error)(str(error).partition(_STEP)[0])
-    found = _OURS.findall(str(error))
-    if not found:
+    errors_of_ours = _OURS.findall(str(error))
+    if not errors_of_ours:
         return _unwrap_os_error(error)
-    name, message = found[-1]
+    name, message = errors_of_ours[-1]
     kind = getattr(errors, name, TracktokensError)
     return kind(message) if issubclass(kind, TracktokensError) else error
 
 
 def _unwrap_os_error(error: Exception) -> Exception:
-    """Find what the system said; of another error, that error."""
-    found = _SYSTEMS.findall(str(error))
-    if not found or isinstance(error, OSError):
+    """Find the operating system's error in another error; return that error if there is none."""
+    system_errors = _SYSTEMS.findall(str(error))
+    if not system_errors or isinstance(error, OSError):
         return error
-    number, message = found[-1]
+    number, message = system_errors[-1]
     return OSError(int(number), message)

@@ -1,227 +1,176 @@
-"""Options of the commands that read a catalog: where it is, and where each modality's vectors come from."""
+"""Options of a catalog source, made from the fields of ``CatalogSource``, and the source made from their values.
 
-import math
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+A value is taken from the command line, else from the config file, else from the latest release (commands that refresh),
+else it is the field's default. Options per modality are merged modality by modality.
+"""
+
+import functools
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import MISSING
+from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
-from tracktokens.pipelines.cli.options import NonEmptyStr, options
+from tracktokens.pipelines.catalog_source import (
+    SOURCE_OPTIONS,
+    CatalogSource,
+    ReleasedOptions,
+    read_released_options,
+    require_tracks,
+)
+from tracktokens.pipelines.cli.options import NonEmptyStr, Share, options, renamed_options
+from tracktokens.pipelines.option_fields import OptionField
 from tracktokens.schemas.errors import UsageError
+from tracktokens.schemas.modalities import MODALITIES
 
-if TYPE_CHECKING:
-    from tracktokens.pipelines.encoder_config import VectorSources
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 Pairs = tuple[tuple[str, str], ...]
-"""Values of an option that may be repeated: modality and value."""
+"""Values of an option per modality: modality and value."""
 
 
-class Share(click.FloatRange):
-    """A number from 0 to 1, which NaN is not."""
-
-    def __init__(self) -> None:
-        super().__init__(0, 1)
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Refuse NaN, which no comparison refuses."""
-        share = float(super().convert(value, param, ctx))
-        if math.isnan(share):
-            self.fail("is not a number", param, ctx)
-        return share
-
-
-class OfModality(click.ParamType[tuple[str, str]]):
-    """``MODALITY=VALUE``."""
+class ModalityValue(click.ParamType[tuple[str, str]]):
+    """``MODALITY=VALUE``, or ``MODALITY=KEY=VALUE`` when ``has_keys``."""
 
     name = "text"
+
+    def __init__(self, has_keys: bool = False) -> None:
+        self.has_keys = has_keys
 
     def convert(
         self, value: str | tuple[str, str], param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[str, str]:
-        """Part the modality from the value."""
-        from tracktokens.schemas.modalities import MODALITIES
-
+        """Split the modality from the value."""
         modality, _, rest = (value[0], "=", value[1]) if isinstance(value, tuple) else value.partition("=")
         if modality not in MODALITIES or not rest.strip():
             self.fail(f"{value!r} is not MODALITY=VALUE, with one of {', '.join(MODALITIES)}", param, ctx)
         return modality, rest
 
 
-tracks_option = click.option(
-    "--tracks",
-    required=True,
-    type=NonEmptyStr(),
-    metavar="PATH",
-    help="Tracks: file, folder or glob; Parquet, CSV or JSON Lines.",
-)
-max_reject_rate_option = click.option(
-    "--max-reject-rate",
-    type=Share(),
-    default=0.05,
-    show_default=True,
-    help="Share of rows that may be lost before the catalog is refused.",
-)
-audio_root_option = click.option(
-    "--audio-root",
-    type=NonEmptyStr(),
-    metavar="DIR",
-    help="Folder below which audio paths lie. Without it no track has an audio token.",
-)
-encoder_options = options(
-    click.option(
-        "--text-model",
-        type=NonEmptyStr(),
-        metavar="MODEL",
-        help="sentence-transformers model, name or folder; the packaged MiniLM when not given.",
-    ),
-    click.option(
-        "--text-prompt",
-        metavar="TEXT",
-        help='What the model reads before every text, such as "query: ", or the name of a prompt that it has.',
-    ),
-    click.option(
-        "--text-backend",
-        type=click.Choice(["torch", "onnx", "openvino"]),
-        default="torch",
-        show_default=True,
-        help="What runs the text model; onnx and openvino are faster on a CPU.",
-    ),
-    click.option(
-        "--text-precision",
-        type=click.Choice(["float32", "float16", "bfloat16", "int8"]),
-        help="What the text model computes in; float32, and float16 on a GPU, when not given.",
-    ),
-    click.option(
-        "--text-graph",
-        type=NonEmptyStr(),
-        metavar="FILE",
-        help="Graph in the text model's folder, for onnx and openvino.",
-    ),
-    click.option(
-        "--device", metavar="NAME", help="Where models run: cpu, cuda, cuda:1, mps; a GPU where there is one."
-    ),
-    click.option(
-        "--audio-encoder",
-        type=click.Choice(["descriptors", "clap"]),
-        default="descriptors",
-        show_default=True,
-        help="What is heard in audio: computed descriptors, or a learned LAION-CLAP model.",
-    ),
-    click.option(
-        "--clap-checkpoint",
-        type=NonEmptyStr(),
-        metavar="PATH",
-        help="The CLAP model: a file that laion-clap saved, or a folder that transformers did.",
-    ),
-    click.option("--clap-model", metavar="NAME", help="Size of the model in a file; HTSAT-base when not given."),
-    click.option(
-        "--trust-checkpoint",
-        is_flag=True,
-        help="Read a CLAP checkpoint that holds more than weights, which may run any code.",
-    ),
-    click.option(
-        "--encoder",
-        "plugins",
-        type=OfModality(),
-        multiple=True,
-        metavar="MODALITY=NAME",
-        help="Encoder that another package installed, for a modality. May be repeated.",
-    ),
-    click.option(
-        "--encoder-option",
-        "plugin_options",
-        type=OfModality(),
-        multiple=True,
-        metavar="MODALITY=KEY=VALUE",
-        help="Option for the encoder of --encoder. May be repeated.",
-    ),
-    click.option(
-        "--vectors",
-        type=OfModality(),
-        multiple=True,
-        metavar="MODALITY=PATH",
-        help="Vectors that exist already: Parquet with track_id and vector. May be repeated.",
-    ),
-    click.option(
-        "--vectors-id",
-        "vector_ids",
-        type=OfModality(),
-        multiple=True,
-        metavar="MODALITY=NAME",
-        help="Name of the encoder that made the vectors; a hash of the files when not given.",
-    ),
-    click.option(
-        "--vectors-column",
-        "vector_columns",
-        type=OfModality(),
-        multiple=True,
-        metavar="MODALITY=NAME",
-        help="Column of the vectors, when it is not `vector`.",
-    ),
-)
+def source_options(
+    *, leave_out: Collection[str] = (), from_release: bool = False
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add the options of a catalog source to a command, which gets them as one argument, ``source``.
+
+    Args:
+        leave_out: long names of options that the command does not have.
+        from_release: whether options that are not given come from the latest release of ``--store``. If not, options
+            without a default are required.
+    """
+    chosen = [part for part in SOURCE_OPTIONS if part.option.name not in leave_out]
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(command)
+        def with_source(**values: Any) -> Any:
+            context = click.get_current_context()
+            released = read_released_options(values["store"]) if from_release else None
+            source = make_source(context, chosen, released)
+            rest = {name: value for name, value in values.items() if name not in set(map(parameter_name, chosen))}
+            return command(source=source, **rest)
+
+        click_options = [_click_option(part, required=not from_release) for part in chosen]
+        renamed = renamed_options("--vectors", "--vectors-id", "--vectors-column")
+        return options(*click_options, renamed)(with_source)
+
+    return decorate
 
 
-def vector_sources(
-    audio_root: str | None,
-    *,
-    text_model: str | None,
-    text_prompt: str | None,
-    text_backend: str,
-    text_precision: str | None,
-    text_graph: str | None,
-    device: str | None,
-    audio_encoder: str,
-    clap_checkpoint: str | None,
-    clap_model: str | None,
-    trust_checkpoint: bool,
-    plugins: Pairs,
-    plugin_options: Pairs,
-    vectors: Pairs,
-    vector_ids: Pairs,
-    vector_columns: Pairs,
-) -> "VectorSources":
-    """Collect what the user said of encoders and vectors."""
-    from tracktokens.pipelines.encoder_config import (
-        AudioEncoderConfig,
-        PluginConfig,
-        PrecomputedConfig,
-        TextEncoderConfig,
-        VectorSources,
-    )
-    from tracktokens.schemas.tables.vectors import VECTOR
+def parameter_name(part: OptionField) -> str:
+    """Name of the option's value among a command's parameters."""
+    return part.option.name.replace("-", "_")
 
-    names, paths = _once("--encoder", plugins), _once("--vectors", vectors)
-    ids, columns = _once("--vectors-id", vector_ids), _once("--vectors-column", vector_columns)
-    _require_main("--encoder-option", [modality for modality, _ in plugin_options], "--encoder", names)
-    for option, given in (("--vectors-id", ids), ("--vectors-column", columns)):
-        _require_main(option, given, "--vectors", paths)
-    return VectorSources(
-        TextEncoderConfig(text_model, text_prompt, text_backend, text_precision, text_graph),
-        audio_root,
-        AudioEncoderConfig(audio_encoder, clap_checkpoint, clap_model, trust_checkpoint),
-        {modality: PluginConfig(name, _options_of(modality, plugin_options)) for modality, name in names.items()},
-        {m: PrecomputedConfig(path, columns.get(m, VECTOR), ids.get(m)) for m, path in paths.items()},
-        device,
+
+def make_source(
+    context: click.Context, chosen: Iterable[OptionField], released: ReleasedOptions | None
+) -> CatalogSource:
+    """Make the catalog source from the values of a command's options.
+
+    Raises:
+        UsageError: ``tracks`` is missing, or values do not go together.
+    """
+    inherited = released.options if released is not None else {}
+    values: dict[str, Any] = {}
+    used: list[str] = []
+    for part in chosen:
+        name = part.option.name
+        if part.per_modality:
+            given = _given_per_modality(context, part)
+            values[name] = _merge(inherited.get(name, {}), given)
+            if kept := [modality for modality in inherited.get(name, {}) if modality not in given]:
+                used.append(f"{name} ({', '.join(kept)})")
+        elif context.get_parameter_source(parameter_name(part)) is ParameterSource.DEFAULT and name in inherited:
+            values[name] = inherited[name]
+            if inherited[name] != part.default:
+                used.append(name)
+        elif (value := context.params[parameter_name(part)]) is not None:
+            values[name] = value
+    if released is not None:
+        require_tracks(values, released.release_id)
+        if used:
+            click.echo(f"options from release {released.release_id}: {', '.join(used)}", err=True)
+    return CatalogSource.from_options(values)
+
+
+def _click_option(part: OptionField, *, required: bool) -> Callable[[Command], Command]:
+    option = part.option
+    names = (f"--{option.name}", parameter_name(part))
+    if part.per_modality:
+        kind = ModalityValue(has_keys=part.value_type is Mapping)
+        return click.option(*names, type=kind, multiple=True, metavar=option.metavar, help=option.help)
+    if part.value_type is bool:
+        return click.option(*names, is_flag=True, default=part.default, help=option.help)
+    default = None if part.default is MISSING else part.default
+    return click.option(
+        *names,
+        type=_click_type(part),
+        default=default,
+        show_default=default is not None,
+        required=required and part.default is MISSING,
+        metavar=option.metavar,
+        help=option.help,
     )
 
 
-def _once(option: str, pairs: Pairs) -> dict[str, str]:
-    """Values by modality, of which each has one."""
-    values = dict(pairs)
-    if len(values) < len(pairs):
-        raise UsageError(f"{option}: give each modality once")
-    return values
+def _click_type(part: OptionField) -> "click.ParamType[Any]":
+    if part.option.choices:
+        return click.Choice(part.option.choices)
+    if part.value_type is float:
+        return Share()
+    return click.STRING if part.option.may_be_empty else NonEmptyStr()
 
 
-def _require_main(option: str, modalities: Iterable[str], main_option: str, given: Mapping[str, str]) -> None:
-    for modality in modalities:
-        if modality not in given:
-            raise UsageError(f"{option} {modality}=... goes with {main_option} {modality}=...")
+def _given_per_modality(context: click.Context, part: OptionField) -> dict[str, Any]:
+    """Modality to value, from the command line and from the config file."""
+    name = parameter_name(part)
+    pairs: Pairs = context.params[name]
+    given = _by_modality(part, pairs)
+    if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+        from_file: Pairs = (context.default_map or {}).get(name, ())
+        given = _merge(_by_modality(part, from_file), given)
+    return given
 
 
-def _options_of(modality: str, pairs: Pairs) -> dict[str, str]:
-    """Options for one modality's encoder, out of all that were given as ``KEY=VALUE``."""
-    parted = [pair.partition("=") for owner, pair in pairs if owner == modality]
-    if broken := [key for key, equals, _ in parted if not (key and equals)]:
-        raise UsageError(f"--encoder-option {modality}={broken[0]}: give it as {modality}=KEY=VALUE")
-    return {key: value for key, _, value in parted}
+def _by_modality(part: OptionField, pairs: Pairs) -> dict[str, Any]:
+    """Collect the values of an option per modality."""
+    if part.value_type is not Mapping:
+        values = dict(pairs)
+        if len(values) < len(pairs):
+            raise UsageError(f"--{part.option.name}: give each modality once")
+        return values
+    tables: dict[str, dict[str, str]] = {}
+    for modality, pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not (key and equals):
+            raise UsageError(f"--{part.option.name} {modality}={pair}: give it as {modality}=KEY=VALUE")
+        tables.setdefault(modality, {})[key] = value
+    return tables
+
+
+def _merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge values per modality; ``KEY=VALUE`` pairs are merged key by key."""
+    merged = dict(base)
+    for modality, value in changes.items():
+        pairs = isinstance(value, Mapping) and isinstance(merged.get(modality), Mapping)
+        merged[modality] = {**merged[modality], **value} if pairs else value
+    return merged

@@ -1,13 +1,13 @@
-"""The command ``evaluate``: what a release's tokens are worth."""
+"""The command ``evaluate``: playlist continuation with a release's tokens."""
 
 import json
 
 import click
 
-from tracktokens.pipelines.cli.options import NonEmptyStr, json_option, store_option, weights_option
+from tracktokens.pipelines.cli.options import NonEmptyStr, json_option, release_option, store_option, weights_option
 
 
-@click.command()
+@click.command(name="evaluate")
 @click.option(
     "--playlists",
     required=True,
@@ -16,21 +16,23 @@ from tracktokens.pipelines.cli.options import NonEmptyStr, json_option, store_op
     help="Playlists that the release was not trained on: file, folder or glob.",
 )
 @store_option
-@click.option("--release", type=NonEmptyStr(), metavar="ID", help="Release to evaluate; the latest when not given.")
+@release_option
 @click.option(
     "--first",
     "seeds",
     default=5,
     show_default=True,
     type=click.IntRange(1),
-    help="Tracks of each playlist that are known; the others are to be found.",
+    help="Known tracks per playlist; the other tracks are to be found.",
 )
 @weights_option
 @click.option(
-    "--fit-weights", "fit", is_flag=True, help="Fit weights on half of the playlists, and measure on the others."
+    "--fit-weights", "fit", is_flag=True, help="Fit weights on half of the playlists, and measure on the other half."
 )
-@click.option("--tokens-only", is_flag=True, help="Leave out the full vectors, which are held in memory.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the split and of chance.")
+@click.option("--tokens-only", is_flag=True, help="Skip the full vectors, which need memory.")
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the split and of the random baseline."
+)
 @json_option
 def evaluate_command(
     playlists: str,
@@ -43,7 +45,7 @@ def evaluate_command(
     seed: int,
     as_json: bool,
 ) -> None:
-    """Continue held-out playlists with tokens alone, with full vectors, with popularity, and by chance."""
+    """Continue held-out playlists with tokens, with full vectors, by popularity and at random, and compare."""
     from rich.console import Console
 
     from tracktokens.codebooks.matching.weights import MATCHING_WEIGHTS
@@ -57,15 +59,10 @@ def evaluate_command(
         vectors=not tokens_only,
         seed=seed,
     )
-    found = evaluate(store, playlists, options)
+    evaluation = evaluate(store, playlists, options)
     if as_json:
-        click.echo(json.dumps(found.to_json(), indent=2))
+        click.echo(json.dumps(evaluation.to_json(), indent=2))
         return
-    Console().print(evaluation_report(found))
-    if found.fitted is not None:
-        click.echo("fitted weights: " + ", ".join(f"{name} {weight:.3g}" for name, weight in found.fitted.items()))
-
-
-def add_evaluate_command(main: click.Group) -> None:
-    """Put the command under the main one."""
-    main.add_command(evaluate_command, name="evaluate")
+    Console().print(evaluation_report(evaluation))
+    if evaluation.fitted is not None:
+        click.echo("fitted weights: " + ", ".join(f"{name} {weight:.3g}" for name, weight in evaluation.fitted.items()))

@@ -1,4 +1,4 @@
-"""Options that commands share, and how a command runs its jobs."""
+"""Options that several commands share, and the runner of a command's jobs."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,28 +14,50 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+RENAMED_OPTIONS = {
+    "--vectors": "--embeddings",
+    "--vectors-id": "--embeddings-version",
+    "--vectors-column": "--embeddings-column",
+    "--from": "--from-bundle",
+}
+"""Old option to the option that replaces it."""
+
 
 class NonEmptyStr(click.ParamType[str]):
-    """A text that is not empty: what an unset shell variable leaves would else stand for the folder at hand."""
+    """A text that is not empty: an unset shell variable must not mean the current folder."""
 
     name = "text"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Refuse the empty text."""
+        """Fail for an empty text."""
         if not value.strip():
             self.fail("is empty", param, ctx)
         return value
 
 
+class Share(click.FloatRange):
+    """A number from 0 to 1; NaN fails."""
+
+    def __init__(self) -> None:
+        super().__init__(0, 1)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Fail for NaN, which passes every comparison of a range."""
+        share = float(super().convert(value, param, ctx))
+        if share != share:
+            self.fail("is not a number", param, ctx)
+        return share
+
+
 class Weights(click.ParamType[tuple[float, ...]]):
-    """Weights of matching, ``MODALITY=WEIGHT,...``, as five in token order. Those that are not named are the usual."""
+    """Matching weights, ``MODALITY=WEIGHT,...``, as five numbers in token order. Other modalities keep the default."""
 
     name = "text"
 
     def convert(
         self, value: str | tuple[float, ...], param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[float, ...]:
-        """Read the pairs, and refuse what are no weights."""
+        """Parse the pairs; fail for values that are not weights."""
         from tracktokens.codebooks.matching.weights import MATCHING_WEIGHTS, checked_weights
         from tracktokens.schemas.modalities import MODALITIES
 
@@ -58,7 +80,7 @@ class Weights(click.ParamType[tuple[float, ...]]):
 
 
 def options(*chosen: Callable[[Command], Command]) -> Callable[[Command], Command]:
-    """Put options together to one decorator."""
+    """Combine options into one decorator."""
 
     def add(command: Command) -> Command:
         for option in reversed(chosen):
@@ -68,21 +90,50 @@ def options(*chosen: Callable[[Command], Command]) -> Callable[[Command], Comman
     return add
 
 
+def renamed_options(*old_names: str) -> Callable[[Command], Command]:
+    """Fail for options by their old names, with an error that names the new one."""
+    return options(*map(_renamed_option, old_names))
+
+
+def _renamed_option(old: str) -> Callable[[Command], Command]:
+    def refuse(context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> None:
+        if value:
+            raise UsageError(f"{old} is now {RENAMED_OPTIONS[old]}: use the new name")
+
+    name = f"renamed_{old.strip('-').replace('-', '_')}"
+    return click.option(
+        old,
+        name,
+        multiple=True,
+        hidden=True,
+        is_eager=True,
+        expose_value=False,
+        callback=refuse,
+        type=click.UNPROCESSED,
+    )
+
+
 store_option = click.option(
     "--store",
     required=True,
     type=NonEmptyStr(),
     metavar="DIR",
-    help="Where everything is kept; made when it is not there.",
+    help="Folder of all that tracktokens writes; created when it does not exist.",
+)
+release_option = click.option(
+    "--release", type=NonEmptyStr(), metavar="ID", help="Release to read; the latest by default."
+)
+catalog_option = click.option(
+    "--catalog", type=NonEmptyStr(), metavar="ID", help="Catalog snapshot; the newest complete one by default."
 )
 weights_option = click.option(
     "--weights",
     type=Weights(),
     metavar="MODALITY=WEIGHT,...",
-    help="Weights of modalities; those that are not named keep 25, 5, 5, 1, 1 in token order.",
+    help="Weights of modalities; the others keep their default of 25, 5, 5, 1, 1 in token order.",
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
-launch_options = options(
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+runner_options = options(
     click.option(
         "--workers", default=1, show_default=True, type=click.IntRange(1), help="Worker processes on this machine."
     ),
@@ -91,8 +142,10 @@ launch_options = options(
 
 
 @contextmanager
-def progress_runner(workers: int, beam_options: tuple[str, ...]) -> "Iterator[tuple[PipelineRunner, ProgressDisplay]]":
-    """How jobs are run, with their progress on standard error."""
+def runner_with_progress(
+    workers: int, beam_options: tuple[str, ...]
+) -> "Iterator[tuple[PipelineRunner, ProgressDisplay]]":
+    """Make the runner of a command's jobs, and show their progress on standard error while a block runs."""
     from rich.console import Console
 
     from tracktokens.pipelines.progress_display import show_progress

@@ -1,4 +1,4 @@
-"""The commands that bring tokens into a language model: ``vocabulary apply``."""
+"""The commands that add tokens to a language model: ``vocabulary apply``."""
 
 import click
 
@@ -7,20 +7,20 @@ from tracktokens.pipelines.cli.options import NonEmptyStr
 
 @click.group(name="vocabulary")
 def vocabulary_group() -> None:
-    """Bring the tokens of a release into a language model."""
+    """Add the tokens of a release to a language model."""
 
 
 @vocabulary_group.command(name="apply")
 @click.option(
-    "--model", required=True, type=NonEmptyStr(), metavar="DIR", help="A causal language model and its tokenizer."
+    "--model", required=True, type=NonEmptyStr(), metavar="DIR", help="Causal language model with its tokenizer."
 )
 @click.option(
     "--release",
     type=NonEmptyStr(),
     metavar="R",
-    help="Folder of a release, or its id; the latest of --store when not given.",
+    help="Folder of a release, or its id; the latest of --store by default.",
 )
-@click.option("--store", type=NonEmptyStr(), metavar="DIR", help="Store of the release, when it is not a folder.")
+@click.option("--store", type=NonEmptyStr(), metavar="DIR", help="Store of the release, if --release is not a folder.")
 @click.option(
     "--out", required=True, type=NonEmptyStr(), metavar="DIR", help="New folder for the model with the tokens."
 )
@@ -29,20 +29,22 @@ def vocabulary_group() -> None:
     type=click.Choice(["mean", "centroid"]),
     default="mean",
     show_default=True,
-    help="Rows of new tokens: the mean of the old ones, or the centroids laid into their space.",
+    help="Rows of new tokens: the mean of the old rows, or the centroids rotated into their space.",
 )
 @click.option(
     "--pad-to-multiple-of",
     type=click.IntRange(1),
     default=64,
     show_default=True,
-    help="The embeddings get a multiple of so many rows.",
+    help="Pad the embeddings to a multiple of this many rows.",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of noise and rotation.")
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the noise and the rotation."
+)
 def apply_command(
     model: str, release: str | None, store: str | None, out: str, init: str, pad_to_multiple_of: int, seed: int
 ) -> None:
-    """Add the tokens of a release to a model's tokenizer and embeddings, and write it to another folder."""
+    """Add the tokens of a release to a model's tokenizer and embeddings, and write the model to a new folder."""
     from tracktokens.pipelines.llm.extend_model import apply_to_folder, extension_report, read_token_release
     from tracktokens.transforms.store.releases import release_folder
 
@@ -50,8 +52,3 @@ def apply_command(
     applied = apply_to_folder(model, out, chosen, init=init, pad_to_multiple_of=pad_to_multiple_of, seed=seed)
     for name, value in extension_report(applied).items():
         click.echo(f"{name}: {value}")
-
-
-def add_vocabulary_commands(group: click.Group) -> None:
-    """Add these commands to the command line."""
-    group.add_command(vocabulary_group)

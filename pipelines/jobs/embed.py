@@ -1,13 +1,14 @@
-"""The embed job: scan a catalog, and encode what was never encoded."""
+"""The embed job: scan a catalog, and encode the inputs that are not in the store."""
 
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
-from functools import partial
+from dataclasses import asdict, dataclass
+from functools import cached_property, partial
 
 import apache_beam as beam
 import pyarrow as pa
 
+from tracktokens.pipelines.catalog_source import CatalogSource
 from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.schemas.manifests.catalog import CatalogManifest
@@ -36,32 +37,22 @@ from tracktokens.transforms.store.releases import latest_release
 from tracktokens.transforms.store.snapshots import newest_catalog
 from tracktokens.transforms.store.writer_lock import writes
 
-DEFAULT_MAX_REJECT_RATE = 0.05
-
 _logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class EmbedJob:
-    """Scan ``tracks`` into the store at ``store``, and encode with one encoder a modality.
+    """Scan a catalog into a store, and encode with one encoder per modality.
 
     Attributes:
-        tracks: file, folder or glob of the tracks table.
-        store: root of the store; made when it is not there.
-        encoders: modality to encoder. A modality that is neither here nor in ``vectors`` keeps its place in the
+        source: the catalog. A modality without an encoder and without precomputed embeddings keeps its place in the
             vocabulary and gets no codes.
-        audio_root: folder below which audio paths lie, or None: then no track has audio.
-        max_reject_rate: share of rows that may be lost before the catalog is refused.
-        vectors: modality to vectors that exist already, in place of an encoder.
-        retry_rejects: whether inputs that failed for good are tried again.
+        store: root of the store; created when it does not exist.
+        retry_rejects: whether inputs that failed permanently are encoded again.
     """
 
-    tracks: str
+    source: CatalogSource
     store: str
-    encoders: Mapping[str, Encoder]
-    audio_root: str | None = None
-    max_reject_rate: float = DEFAULT_MAX_REJECT_RATE
-    vectors: Mapping[str, PrecomputedEmbeddings] = field(default_factory=dict)
     retry_rejects: bool = False
 
     @writes("embed", creates=True)
@@ -69,19 +60,19 @@ class EmbedJob:
         """Run the job and return the manifest of the catalog snapshot that it wrote.
 
         Raises:
-            UsageError: when an input is not there, or ``store`` is something else.
-            InvalidDataError: when the catalog cannot be used, or too many of its rows are rejected.
+            UsageError: an input is missing, the choice of encoders makes no sense, or ``store`` is not a store.
+            InvalidDataError: the catalog or an encoder cannot be used, or too many rows are rejected.
         """
-        fragments = find_fragments(files.absolute(self.tracks), "tracks")
-        check_table(fragments, TRACKS)
+        fragments = self.find_tracks()
+        encoders, precomputed = self.encoders, self.precomputed  # before a store is created: they may fail
         store = Store.open_or_create(self.store, estimate_rows(fragments))
-        _describe_encoders(store, self.encoders, self.vectors)
+        _describe_encoders(store, encoders, precomputed)
         base = self.base(store)
         catalog = self._scan(store, fragments, base, runner)
         counts = read_counts(catalog.counts)
-        lost = None if self.gate.is_exceeded(counts) else find_loss(counts)
-        if lost is not None:
-            _logger.warning("%s: the catalog is scanned once more, and compared with nothing", lost)
+        loss = None if self.gate.is_exceeded(counts) else find_loss(counts)
+        if loss is not None:
+            _logger.warning("%s: scanning the catalog again, in-process and without a base snapshot", loss)
             files.delete_tree(catalog.folder)
             base, catalog = None, self._scan(store, fragments, None, runner.in_process())
         return self._finish(catalog, base)
@@ -89,16 +80,37 @@ class EmbedJob:
     @property
     def gate(self) -> RejectRateGate:
         """The bound on the rejects of each input table."""
-        return RejectRateGate(self.max_reject_rate)
+        return RejectRateGate(self.source.max_reject_rate)
+
+    def find_tracks(self) -> list[Fragment]:
+        """Find the files of the tracks table, and check that they can be read.
+
+        Raises:
+            UsageError: there are none.
+            InvalidDataError: they lack a column.
+        """
+        fragments = find_fragments(files.absolute(self.source.tracks), "tracks")
+        check_table(fragments, TRACKS)
+        return fragments
+
+    @cached_property
+    def encoders(self) -> Mapping[str, Encoder]:
+        """Modality to encoder, made once per job."""
+        return self.source.make_encoders()
+
+    @cached_property
+    def precomputed(self) -> Mapping[str, PrecomputedEmbeddings]:
+        """Modality to precomputed embeddings, opened once per job."""
+        return self.source.open_embeddings()
 
     @property
     def encoder_ids(self) -> dict[str, str]:
-        """Modality to the name of its vectors, encoded or given."""
+        """Modality to encoder id, of encoders and of precomputed embeddings."""
         encoded = {modality: encoder.encoder_id for modality, encoder in self.encoders.items()}
-        return encoded | {modality: vectors.encoder_id for modality, vectors in self.vectors.items()}
+        return encoded | {modality: vectors.encoder_id for modality, vectors in self.precomputed.items()}
 
     def base(self, store: Store) -> Catalog | None:
-        """The catalog to compare with: the latest release's, or else the newest, if its inputs are encoded alike."""
+        """Find the base snapshot: the latest release's, or else the newest; None if its encoders are different."""
         latest = latest_release(store)
         catalog = newest_catalog(store) if latest is None else store.catalog(latest.catalog_id)
         if catalog is None or not files.exists(catalog.manifest):
@@ -107,7 +119,7 @@ class EmbedJob:
         return catalog if dict(manifest.encoders) == self.encoder_ids else None
 
     def _scan(self, store: Store, fragments: list[Fragment], base: Catalog | None, runner: PipelineRunner) -> Catalog:
-        """Scan the inputs into a new catalog, which lacks its manifest yet."""
+        """Scan the inputs into a new snapshot; its manifest is not written yet."""
         catalog = store.catalog(new_id())
         runner.progress.add("scan", total=estimate_rows(fragments))
         runner.run(partial(self._build, store, catalog, base, fragments, runner))
@@ -122,44 +134,41 @@ class EmbedJob:
         runner: PipelineRunner,
         pipeline: beam.Pipeline,
     ) -> None:
-        scans = self.look_at_vectors(base)
-        settle = WriteSnapshotBucket(
-            catalog, base, list(self.encoders), list(self.vectors), scans, self.tried_again(store)
+        scans, precomputed = self.load_scan_cache(base), list(self.precomputed)
+        write = WriteSnapshotBucket(
+            catalog, base, list(self.encoders), precomputed, scans, self.retried_failures(store)
         )
-        find = FindMissing(
-            store, catalog, base, self.encoder_ids, list(self.vectors), self.retry_rejects, runner.progress
-        )
-        scanned = self.scan(store, fragments, settle, find, scans, runner.progress).add_to(pipeline)
+        find = FindMissing(store, catalog, base, self.encoder_ids, precomputed, self.retry_rejects, runner.progress)
+        scanned = self.scan(store, fragments, write, find, scans, runner.progress).add_to(pipeline)
         added = self._add_vectors(scanned.missing, store, catalog, fragments, runner)
         for name, rejects in scanned.rejects.items():
             rejects | f"write {name} rejects" >> WriteRejects(catalog.rejects, name)
         [*scanned.counts, *added] | "all counts" >> beam.Flatten() | "write counts" >> WriteCounts(catalog.counts)
 
-    def tried_again(self, store: Store) -> list[FailureFolder]:
-        """Where the lasting failures lie that are to be tried again."""
+    def retried_failures(self, store: Store) -> list[FailureFolder]:
+        """List the folders of the permanent failures to encode again."""
         if not self.retry_rejects:
             return []
         return [FailureFolder(m, store.all_failures(m, encoder_id)) for m, encoder_id in self.encoder_ids.items()]
 
-    def look_at_vectors(self, base: Catalog | None) -> ScanCache:
-        """Find out which row groups of the vectors have to be read."""
-        return ScanCache.of({modality: given.table for modality, given in self.vectors.items()}, base)
+    def load_scan_cache(self, base: Catalog | None) -> ScanCache:
+        """Find the row groups of precomputed embeddings that were not scanned before."""
+        return ScanCache.of({modality: vectors.table for modality, vectors in self.precomputed.items()}, base)
 
     def scan(
         self,
         store: Store,
         fragments: list[Fragment],
-        settle: WriteSnapshotBucket,
+        write: WriteSnapshotBucket,
         find: FindMissing,
         scans: ScanCache,
         progress: ProgressReporter,
     ) -> ScanCatalog:
-        """The part that reads the inputs and finds what was never encoded."""
-        root = None if self.audio_root is None else files.absolute(self.audio_root)
-        tracks = ScanTracks(store.buckets, root, list(self.encoders), progress)
-        vectors = ScanVectors(self.vectors, store.buckets, scans, progress)
+        """Build the part that reads the inputs and finds those that are not encoded."""
+        tracks = ScanTracks(store.buckets, self.source.absolute_audio_root, list(self.encoders), progress)
+        vectors = ScanVectors(self.precomputed, store.buckets, scans, progress)
         refused = self.gate.is_exceeded
-        return ScanCatalog(store.buckets, fragments, list(scans.told), tracks, vectors, settle, find, refused)
+        return ScanCatalog(store.buckets, fragments, list(scans.told), tracks, vectors, write, find, refused)
 
     def _add_vectors(
         self,
@@ -169,7 +178,7 @@ class EmbedJob:
         fragments: list[Fragment],
         runner: PipelineRunner,
     ) -> Iterator[beam.PCollection]:
-        """Encode what is missing, and take the given vectors that are; gives the counts of each."""
+        """Encode the missing inputs, and store the missing precomputed embeddings. Yield the counts of each."""
         batches = (
             missing[WANTED_TAG]
             | ReadMissing(fragments, store.buckets)
@@ -189,7 +198,9 @@ class EmbedJob:
                 progress=runner.progress,
             )
             yield batches[modality] | f"encode {modality}" >> encode
-        yield missing[LOCATIONS_TAG] | "add given vectors" >> AddPrecomputed(self.vectors, store, runner.progress)
+        yield missing[LOCATIONS_TAG] | "add precomputed embeddings" >> AddPrecomputed(
+            self.precomputed, store, runner.progress
+        )
 
     def _finish(self, catalog: Catalog, base: Catalog | None) -> CatalogManifest:
         """Reconcile the counts and complete the snapshot."""
@@ -207,21 +218,24 @@ class EmbedJob:
             failed=self._by_modality(counts, "failed"),
             encoding_seconds=_seconds(self._by_modality(counts, ENCODING)),
             decoding_seconds=_seconds(self._by_modality(counts, DECODING)),
-            vectors={modality: asdict(vector_counts(counts, modality)) for modality in self.vectors},
+            vectors={modality: asdict(vector_counts(counts, modality)) for modality in self.precomputed},
             ignored_columns=sorted(name.split("/", 1)[1] for name in counts if name.startswith("ignored/")),
+            options=self.source.to_options(),
         )
         reconcile_rows(manifest)
         for rows in input_rows(manifest, counts):
             self.gate.check(rows)
         reconcile_inputs(counts)
         if counts["audio_without_root"] and AUDIO not in manifest.encoders:
-            _logger.warning("%d tracks have audio, which needs --audio-root", counts["audio_without_root"])
+            _logger.warning(
+                "%d tracks have audio that was not encoded: give --audio-root", counts["audio_without_root"]
+            )
         files.write_bytes(catalog.manifest, manifest.to_json().encode())
         return manifest
 
     def _by_modality(self, counts: Mapping[str, int], name: str) -> dict[str, int]:
-        """What was counted of each modality that has inputs in the catalog."""
-        modalities = [m for m in MODALITIES if m in CONTENT_MODALITIES or m in self.vectors]
+        """Counts of one kind, for each modality that has inputs in the catalog."""
+        modalities = [m for m in MODALITIES if m in CONTENT_MODALITIES or m in self.precomputed]
         return {modality: counts[f"{name}/{modality}"] for modality in modalities}
 
 
@@ -230,23 +244,23 @@ def _seconds(milliseconds: Mapping[str, int]) -> dict[str, float]:
 
 
 def _describe_encoders(
-    store: Store, encoders: Mapping[str, Encoder], vectors: Mapping[str, PrecomputedEmbeddings]
+    store: Store, encoders: Mapping[str, Encoder], precomputed: Mapping[str, PrecomputedEmbeddings]
 ) -> None:
-    """Leave beside the vectors what their encoder id is a hash of, and how to train on them."""
+    """Write the identity of each encoder, which its id is a hash of, and whether training standardizes its vectors."""
     for modality, encoder in encoders.items():
         _describe(store, modality, encoder.encoder_id, EncoderManifest(encoder.standardize, encoder.identity()))
-    for modality, given in vectors.items():
-        manifest = EncoderManifest(standardize=False, identity=given.identity())
-        described = _describe(store, modality, given.encoder_id, manifest)
-        if described.identity["dim"] != given.table.dim:
+    for modality, vectors in precomputed.items():
+        manifest = EncoderManifest(standardize=False, identity=vectors.identity())
+        described = _describe(store, modality, vectors.encoder_id, manifest)
+        if described.identity["dim"] != vectors.table.dim:
             raise InvalidDataError(
-                f"{modality} vectors {given.source} have {given.table.dim} dimensions, and those in the store "
-                f"{described.identity['dim']}: they are of another encoder, so give another --vectors-id"
+                f"{modality} embeddings {vectors.source} have {vectors.table.dim} dimensions, and those in the store "
+                f"{described.identity['dim']}: another encoder made them, so give another --embeddings-version"
             )
 
 
 def _describe(store: Store, modality: str, encoder_id: str, manifest: EncoderManifest) -> EncoderManifest:
-    """Describe an encoder unless it is described; return what stands there."""
+    """Write the manifest of an encoder unless there is one; return the one in the store."""
     path = store.encoder(modality, encoder_id)
     if files.exists(path):
         return store.read_encoder(modality, encoder_id)

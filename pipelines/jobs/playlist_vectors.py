@@ -197,4 +197,4 @@ class PlaylistsJob:
 def refuse_two_sources(vectors: Collection[str]) -> None:
     """Raise :class:`UsageError` where playlist vectors are given, so that there is nothing to learn."""
     if PLAYLIST in vectors:
-        raise UsageError(f"give either playlists to learn from or --vectors {PLAYLIST}=..., not both")
+        raise UsageError(f"give either playlists to learn from or --embeddings {PLAYLIST}=..., not both")

@@ -88,6 +88,7 @@ class PublishJob:
         neighbours: whether the recall of neighbours is measured, which reads all vectors.
         expected_latest: release that ``LATEST`` named when the work for this release began, empty before the first.
             Nothing is published when it names another at the end. None reads it when the job begins.
+        options: long option name to value: options of the calling job, kept in the manifest beside the catalog's.
     """
 
     store: str
@@ -98,6 +99,7 @@ class PublishJob:
     limits: DriftLimits = field(default_factory=DriftLimits)
     neighbours: bool = True
     expected_latest: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @writes("publish")
     def run(self, runner: PipelineRunner) -> Release:
@@ -207,7 +209,7 @@ class PublishJob:
         usage = catalog_usage(quality, rows["published"], draft.snapshot.playlists)
         drift = self._check_drift(draft, usage)
         metrics = assemble(draft, rows, drift)
-        manifest = release_manifest(draft, rows)
+        manifest = release_manifest(draft, rows, self.options)
         self._check_churn(draft)
         _keep_baseline(draft, usage)
         _complete_release(draft.store, draft.paths, manifest, expected)

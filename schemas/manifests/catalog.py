@@ -1,32 +1,34 @@
-"""``catalogs/<id>/catalog.json`` and ``playlists.json``: what a scan of the inputs found."""
+"""``catalogs/<id>/catalog.json`` and ``playlists.json``: the results of a scan of the inputs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from tracktokens.schemas.manifests.base import Manifest
 
 
 @dataclass(frozen=True)
 class CatalogManifest(Manifest):
-    """A complete scan of a catalog. Written last: a catalog folder without it is not to be read.
+    """A complete scan of a catalog. Written last: a catalog folder without it must not be read.
 
     Attributes:
         catalog_id: name of the folder.
-        base: the catalog that it was compared with while scanning, or None: which of its keys are ``changed``.
+        base: the snapshot that the scan was diffed against, or None; keys that differ from it are ``changed``.
         rows_read: rows of the tracks input.
         rows_accepted: rows in ``tracks/``.
         rows_rejected: rows lost, each with a row in ``rejects/``.
         encoders: modality to encoder id. A modality that was not encoded is not there.
-        tracks_with: modality to number of tracks that have an input, or a given vector; the playlist modality has no
-            inputs of its own.
-        inputs: modality to number of distinct inputs, or given vectors.
-        encoded: modality to number of inputs that this scan had to encode, or of given vectors that it stored.
-        failed: modality to number of inputs of which the encoder could make no vector, in this scan.
+        tracks_with: modality to number of tracks that have an input, or a precomputed embedding; the playlist modality
+            has no inputs of its own.
+        inputs: modality to number of distinct inputs, or precomputed embeddings.
+        encoded: modality to number of inputs that this scan encoded, or of precomputed embeddings that it stored.
+        failed: modality to number of inputs that the encoder failed to encode in this scan.
         encoding_seconds: modality to seconds in the encoder, waiting for decoders included, summed over threads.
         decoding_seconds: modality to seconds that decoders were busy, summed over them.
-        vectors: modality to what became of the vectors that were given for it, as ``VectorCounts`` names it.
-        ignored_columns: input columns that are not in the schema, in order of name.
+        vectors: modality to counts of its precomputed embeddings, by the names of ``VectorCounts``.
+        ignored_columns: input columns that are not in the schema, sorted by name.
+        options: long option name to value: the options of the catalog and its encoders, paths as absolute ones. Null in
+            snapshots of older versions.
     """
 
     KIND: ClassVar[str] = "catalog"
@@ -46,11 +48,12 @@ class CatalogManifest(Manifest):
     decoding_seconds: Mapping[str, float]
     vectors: Mapping[str, Mapping[str, int]]
     ignored_columns: list[str]
+    options: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
 class PlaylistsManifest(Manifest):
-    """The playlists that were learned with a catalog. Written when the corpus and the vectors are complete.
+    """The playlist vectors of a snapshot. Written when the corpus and the vectors are complete.
 
     Attributes:
         encoder_id: the playlist vectors' encoder; it covers the whole corpus.
@@ -60,8 +63,8 @@ class PlaylistsManifest(Manifest):
         entries_read: track ids in all readable playlists.
         entries_unknown: of these, ids that are not in the catalog.
         tracks: distinct tracks in the corpus.
-        trained: whether the vectors were trained now, and not found in the store.
-        folded: tracks that got a vector now without training, out of those around them.
+        trained: whether the vectors were trained in this job, and not read from the store.
+        folded: tracks whose vector was folded in by this job, without training.
     """
 
     KIND: ClassVar[str] = "playlists"

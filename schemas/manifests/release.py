@@ -9,7 +9,7 @@ from tracktokens.schemas.manifests.base import Manifest
 
 @dataclass(frozen=True)
 class ReleaseManifest(Manifest):
-    """What a release is made of. Written when all of it is complete, before ``LATEST`` names it.
+    """The parts of a release. Written when all of it is complete, before ``LATEST`` names it.
 
     Attributes:
         release_id: time of publishing in UTC and a hash of the contents; sorts by time.
@@ -21,6 +21,8 @@ class ReleaseManifest(Manifest):
         files: path below the release to size in bytes and SHA-256.
         previous: release that was the latest when this one was made, which ``changes/`` compares with; null for the
             first, and where the vocabulary had another size.
+        options: long option name to value: the options that made the release, paths as absolute ones. A refresh takes
+            those that are not given again. Null in releases of older versions.
     """
 
     KIND: ClassVar[str] = "release"
@@ -33,11 +35,12 @@ class ReleaseManifest(Manifest):
     rows: Mapping[str, int]
     files: Mapping[str, Mapping[str, Any]]
     previous: str | None = None
+    options: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
 class Withdrawn(Manifest):
-    """Attributes: ``instead``, the release that was gone back to. Rolling back to this one removes the file."""
+    """Attributes: ``instead``, the release that was rolled back to. Rolling back to this one removes the file."""
 
     KIND: ClassVar[str] = "withdrawn"
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tracktokens.pipelines.catalog_source import CatalogSource
 from tracktokens.pipelines.demo.catalog import DemoCatalog
-from tracktokens.pipelines.encoder_config import VectorSources
 from tracktokens.pipelines.jobs.run import RunJob, RunResult
 
 CODES = 32
@@ -23,9 +23,8 @@ class DemoRun:
 
 
 def demo_job(demo: DemoCatalog, store: Path) -> RunJob:
-    root = str(demo.audio_root)
-    encoders = VectorSources(audio_root=root).encoders()
-    return RunJob(str(demo.tracks), str(store), encoders, str(demo.playlists), root, CODES)
+    source = CatalogSource(tracks=str(demo.tracks), playlists=str(demo.playlists), audio_root=str(demo.audio_root))
+    return RunJob(source=source, store=str(store), codebook_size=CODES)
 
 
 def token_table(outcome: RunResult) -> pa.Table:

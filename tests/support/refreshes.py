@@ -7,7 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tests.support.vector_catalog import CODES, DIMS, GROUPS, group_vectors, write_vectors
-from tracktokens.pipelines.encoder_config import PrecomputedConfig, VectorSources
+from tracktokens.pipelines.catalog_source import CatalogSource
+from tracktokens.pipelines.encoder_config import PrecomputedConfig
 from tracktokens.pipelines.jobs.refresh import RefreshJob
 from tracktokens.pipelines.jobs.run import RunJob, RunResult
 from tracktokens.schemas.modalities import AUDIO, LYRICS
@@ -42,20 +43,17 @@ def write_playlists(folder: Path, tracks: "range") -> None:
 
 
 def first_job(catalog: Path, store: Path) -> RunJob:
-    sources = VectorSources(vectors={m: PrecomputedConfig(str(catalog / m), source=m) for m in PRECOMPUTED})
-    return RunJob(
-        str(catalog / "tracks.parquet"),
-        str(store),
-        sources.encoders(),
-        str(catalog / "playlists.parquet"),
-        codebook_size=CODES,
-        vectors=sources.given(),
+    source = CatalogSource(
+        tracks=str(catalog / "tracks.parquet"),
+        playlists=str(catalog / "playlists.parquet"),
+        embeddings={m: PrecomputedConfig(path=str(catalog / m), version=m) for m in PRECOMPUTED},
     )
+    return RunJob(source=source, store=str(store), codebook_size=CODES)
 
 
 def refresh_job(catalog: Path, store: Path) -> RefreshJob:
     first = first_job(catalog, store)
-    return RefreshJob(first.tracks, first.store, first.encoders, first.playlists, vectors=first.vectors)
+    return RefreshJob(source=first.source, store=first.store)
 
 
 def changes(outcome: RunResult) -> list[dict[str, object]]:
@@ -63,6 +61,8 @@ def changes(outcome: RunResult) -> list[dict[str, object]]:
 
 
 def options(catalog: Path, store: Path) -> list[str]:
-    vectors = [text for m in PRECOMPUTED for text in ("--vectors", f"{m}={catalog / m}", "--vectors-id", f"{m}={m}")]
+    embeddings = [
+        text for m in PRECOMPUTED for text in ("--embeddings", f"{m}={catalog / m}", "--embeddings-version", f"{m}={m}")
+    ]
     tables = ["--tracks", str(catalog / "tracks.parquet"), "--playlists", str(catalog / "playlists.parquet")]
-    return [*tables, "--store", str(store), *vectors]
+    return [*tables, "--store", str(store), *embeddings]

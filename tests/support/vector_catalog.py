@@ -6,9 +6,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tracktokens.pipelines.encoder_config import PrecomputedConfig, VectorSources
+from tracktokens.pipelines.catalog_source import CatalogSource
+from tracktokens.pipelines.encoder_config import PrecomputedConfig
 from tracktokens.pipelines.jobs.run import RunJob
-from tracktokens.schemas.modalities import AUDIO, LYRICS, METADATA, MODALITIES, PLAYLIST, TAGS
+from tracktokens.schemas.modalities import AUDIO, LYRICS, METADATA, PLAYLIST, TAGS
 
 CODES = 8
 GROUPS = 8
@@ -51,13 +52,6 @@ def write_catalog(folder: Path, tracks: int = TRACKS) -> Path:
 
 def job(catalog: Path, *modalities: str, **ids: str) -> RunJob:
     """Build the main job: some modalities have precomputed embeddings, with versions in ``ids``; others are encoded."""
-    choices = {m: PrecomputedConfig(str(catalog / m), source=ids.get(m)) for m in modalities}
-    sources = VectorSources(vectors=choices)
-    encoders = sources.encoders() if set(modalities) != set(MODALITIES) else {}
-    return RunJob(
-        str(catalog / "tracks.parquet"),
-        str(catalog / "store"),
-        encoders,
-        codebook_size=CODES,
-        vectors=sources.given(),
-    )
+    embeddings = {m: PrecomputedConfig(path=str(catalog / m), version=ids.get(m)) for m in modalities}
+    source = CatalogSource(tracks=str(catalog / "tracks.parquet"), embeddings=embeddings)
+    return RunJob(source=source, store=str(catalog / "store"), codebook_size=CODES)

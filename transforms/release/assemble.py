@@ -67,8 +67,8 @@ def assemble(draft: ReleaseDraft, rows: Mapping[str, int], drift: DriftReport | 
     return metrics
 
 
-def release_manifest(draft: ReleaseDraft, rows: Mapping[str, int]) -> ReleaseManifest:
-    """Describe an assembled release, with the hashes of its files; it is not written."""
+def release_manifest(draft: ReleaseDraft, rows: Mapping[str, int], options: Mapping[str, Any]) -> ReleaseManifest:
+    """Describe an assembled release, with its files' hashes and the catalog's and the job's options. Writes nothing."""
     return ReleaseManifest(
         release_id=draft.release_id,
         bundle_id=draft.bundle.bundle_id,
@@ -78,6 +78,7 @@ def release_manifest(draft: ReleaseDraft, rows: Mapping[str, int]) -> ReleaseMan
         rows=rows,
         files=_file_hashes(draft.folder),
         previous=None if draft.previous is None else draft.previous.release_id,
+        options={**(draft.snapshot.manifest.options or {}), **options} or None,
     )
 
 

@@ -157,7 +157,7 @@ def test_json_has_all_of_it(store: Path, table: list[dict]) -> None:
 
 def test_no_match_is_reported(store: Path) -> None:
     result = call("match", "<|lyrics_none|>", "--store", store)
-    assert (result.exit_code, result.stdout) == (0, f"no track of {latest_id(str(store))} fits\n")
+    assert (result.exit_code, result.stdout) == (0, f"no track of {latest_id(str(store))} matches\n")
 
 
 @pytest.mark.parametrize(

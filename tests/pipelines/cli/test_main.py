@@ -74,14 +74,14 @@ def test_a_wrong_choice_of_the_audio_encoder_is_noticed_at_once(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--vectors", "audio=none.parquet"], ["none.parquet", "no such file"]),
-        (["--vectors", "audio=a", "--vectors", "audio=b"], ["--vectors", "each modality once"]),
-        (["--vectors-id", "audio=x"], ["--vectors-id audio=", "goes with --vectors audio="]),
-        (["--vectors", "tags=a", "--vectors-column", "audio=x"], ["goes with --vectors audio="]),
+        (["--embeddings", "audio=none.parquet"], ["none.parquet", "no such file"]),
+        (["--embeddings", "audio=a", "--embeddings", "audio=b"], ["--embeddings", "each modality once"]),
+        (["--embeddings-version", "audio=x"], ["--embeddings-version audio=", "goes with --embeddings audio="]),
+        (["--embeddings", "tags=a", "--embeddings-column", "audio=x"], ["goes with --embeddings audio="]),
         (["--encoder", "tags=none"], ["no encoder none is installed"]),
         (["--encoder", "playlist=x"], ["--encoder playlist", "tags, metadata, lyrics, audio"]),
         (["--encoder", "audio=x"], ["--encoder audio needs --audio-root"]),
-        (["--encoder", "tags=x", "--vectors", "tags=a"], ["tags: give either --encoder or --vectors"]),
+        (["--encoder", "tags=x", "--embeddings", "tags=a"], ["tags: give either --encoder or --embeddings"]),
         (["--encoder-option", "tags=a=b"], ["goes with --encoder tags="]),
         (["--encoder", "tags=x", "--encoder-option", "tags=a"], ["give it as tags=KEY=VALUE"]),
     ],
@@ -96,7 +96,7 @@ def test_a_wrong_choice_of_vectors_is_noticed_at_once(
 
 @pytest.mark.parametrize("value", ["audio", "sound=x", "audio="])
 def test_an_option_of_a_modality_names_one_and_a_value(tracks: Path, tmp_path: Path, value: str) -> None:
-    result = call("run", "--tracks", tracks, "--store", tmp_path / "s", "--vectors", value)
+    result = call("run", "--tracks", tracks, "--store", tmp_path / "s", "--embeddings", value)
     assert result.exit_code == 2
     assert "MODALITY=VALUE, with one of playlist, tags" in " ".join(result.stderr.split())
 
@@ -104,6 +104,27 @@ def test_an_option_of_a_modality_names_one_and_a_value(tracks: Path, tmp_path: P
 def test_clap_without_an_audio_root_is_wrong_usage(tracks: Path, tmp_path: Path) -> None:
     options = ["--audio-encoder", "clap", "--clap-checkpoint", "x"]
     refused(call("run", "--tracks", tracks, "--store", tmp_path / "s", *options), 2, "needs --audio-root")
+
+
+@pytest.mark.parametrize(
+    ("command", "old", "new"),
+    [
+        *(
+            (command, old, new)
+            for command in ("run", "refresh", "embed", "plan", "rejects retry")
+            for old, new in (
+                ("--vectors", "--embeddings"),
+                ("--vectors-id", "--embeddings-version"),
+                ("--vectors-column", "--embeddings-column"),
+            )
+        ),
+        ("playlists", "--from", "--from-bundle"),
+        ("retrain", "--from", "--from-bundle"),
+    ],
+)
+def test_an_old_option_name_is_an_error_that_names_the_new_one(command: str, old: str, new: str) -> None:
+    refused(call(*command.split(), old, "audio=x"), 2, f"{old} is now {new}:")
+    assert old not in call(*command.split(), "--help").stdout.replace(new, "").split()
 
 
 def test_a_stray_argument_is_wrong_usage(tracks: Path, tmp_path: Path) -> None:
@@ -171,7 +192,9 @@ def test_the_jobs_one_by_one_make_the_release_that_run_makes(demo_run: DemoRun, 
 
 
 def test_playlists_cannot_start_from_a_missing_bundle(demo_run: DemoRun) -> None:
-    result = call("playlists", "--playlists", demo_run.catalog.playlists, "--from", "gone", "--store", demo_run.store)
+    result = call(
+        "playlists", "--playlists", demo_run.catalog.playlists, "--from-bundle", "gone", "--store", demo_run.store
+    )
     refused(result, 2, "has no codebook bundle gone")
 
 

@@ -60,7 +60,7 @@ def test_releases_are_listed_shown_and_rolled_back_to(store: Path) -> None:
 def test_gc_counts_and_deletes_only_with_delete(store: Path) -> None:
     older, newer = sorted(path.name for path in store.glob("releases/*"))
     counted = call("gc", "--store", store, "--keep", 1)
-    assert "would be removed (nothing was; --delete does it):" in counted.stdout
+    assert "would be removed (nothing was removed; give --delete):" in counted.stdout
     assert "releases: 1, 8 files, " in counted.stdout
     assert (store / "releases" / older).exists()
     deleted = call("gc", "--store", store, "--keep", 1, "--delete")

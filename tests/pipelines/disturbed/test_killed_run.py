@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.support.demo_run import CODES, DemoRun, token_table
-from tracktokens.pipelines.encoder_config import VectorSources
+from tracktokens.pipelines.catalog_source import CatalogSource
 from tracktokens.pipelines.jobs.run import RunJob
 from tracktokens.pipelines.runner import PipelineRunner
 
@@ -44,7 +44,8 @@ def test_the_run_after_a_kill_gives_the_undisturbed_table(
     kill_at(process, lambda: moment(store))
     assert not (store / "LATEST").exists()
 
-    job = RunJob(str(demo.tracks), str(store), VectorSources().encoders(), str(demo.playlists), None, CODES)
+    source = CatalogSource(tracks=str(demo.tracks), playlists=str(demo.playlists))
+    job = RunJob(source=source, store=str(store), codebook_size=CODES)
     again = token_table(job.run(PipelineRunner())).drop_columns(["audio", "tokens"])
     assert again.equals(token_table(demo_run.outcome).drop_columns(["audio", "tokens"]))
     assert len(pq.read_table(f"{store}/releases/{(store / 'LATEST').read_text().strip()}/tokens")) == len(again)

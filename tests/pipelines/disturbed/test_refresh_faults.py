@@ -326,7 +326,7 @@ def test_a_full_disk_is_an_error_and_with_room_the_refresh_succeeds(
     before = latest(store)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(FileSystems, "create", Disk(share * written).create)
-        refused(refresh(versions.second, store), 1, "No space left on device", "make room and run the same command")
+        refused(refresh(versions.second, store), 1, "No space left on device", "free space and run the same command")
     assert latest(store) == before
     assert not list(store.rglob("*.partial"))
     assert verify_store(str(store), PipelineRunner()) == []

@@ -11,7 +11,8 @@ import pytest
 
 from tests.support.fussy_encoder import ASKED, CODEC, FussyEncoder
 from tests.support.vector_catalog import DIMS, group_vectors, write_vectors
-from tracktokens.pipelines.encoder_config import PrecomputedConfig, VectorSources
+from tracktokens.pipelines.catalog_source import CatalogSource
+from tracktokens.pipelines.encoder_config import PrecomputedConfig
 from tracktokens.pipelines.jobs.embed import EmbedJob
 from tracktokens.pipelines.jobs.refresh import RefreshJob
 from tracktokens.pipelines.jobs.run import RunJob, RunResult
@@ -57,20 +58,20 @@ def run_versions(folder: Path) -> Iterator[RunResult]:
     for version in range(VERSIONS):
         catalog = folder / f"version{version}"
         write_catalog_version(catalog, version)
-        given = VectorSources(vectors={LYRICS: PrecomputedConfig(str(catalog / LYRICS), source="made")}).given()
-        tracks, playlists = str(catalog / "tracks.parquet"), str(catalog / "playlists.parquet")
-        encoders = {TAGS: FussyEncoder(str(folder))}
+        source = CatalogSource(
+            tracks=str(catalog / "tracks.parquet"),
+            playlists=str(catalog / "playlists.parquet"),
+            embeddings={LYRICS: PrecomputedConfig(path=str(catalog / LYRICS), version="made")},
+            encoders={TAGS: FussyEncoder(str(folder))},
+        )
+        store = str(folder / "store")
         if version == WITH_CODEC:
             (folder / CODEC).touch()
         if version == 0:
-            job = RunJob(tracks, str(folder / "store"), encoders, playlists, codebook_size=8, vectors=given)
-            yield job.run(PipelineRunner())
+            yield RunJob(source=source, store=store, codebook_size=8).run(PipelineRunner())
         else:
             retry = version == WITH_CODEC
-            store = str(folder / "store")
-            yield RefreshJob(tracks, store, encoders, playlists, vectors=given, retry_rejects=retry).run(
-                PipelineRunner()
-            )
+            yield RefreshJob(source=source, store=store, retry_rejects=retry).run(PipelineRunner())
 
 
 def content(outcome: RunResult) -> dict[str, Any]:

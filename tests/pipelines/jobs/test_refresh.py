@@ -15,7 +15,8 @@ from tests.support.demo_run import token_table
 from tests.support.refreshes import NEW, TRACKS, changes, first_job, options, refresh_job, write_catalog_version
 from tests.support.vector_catalog import DIMS, GROUPS, group_vectors
 from tracktokens.pipelines.cli.main import main
-from tracktokens.pipelines.encoder_config import PrecomputedConfig, VectorSources
+from tracktokens.pipelines.encoder_config import PrecomputedConfig
+from tracktokens.pipelines.jobs.refresh import RefreshJob
 from tracktokens.pipelines.jobs.run import RunResult
 from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.errors import InvalidDataError, UsageError
@@ -98,21 +99,24 @@ def test_changes_list_each_changed_token_with_its_reason(refreshed: RefreshedSto
 
 
 def test_a_refresh_without_playlists_keeps_the_playlist_tokens(refreshed: RefreshedStore, tmp_path: Path) -> None:
-    job = dataclasses.replace(refresh_job(refreshed.catalogs[1], refreshed.store), playlists=None)
-    third = job.run(PipelineRunner())
+    job = refresh_job(refreshed.catalogs[1], refreshed.store)
+    without = dataclasses.replace(job, source=dataclasses.replace(job.source, playlists=None))
+    third = without.run(PipelineRunner())
     assert token_table(third).equals(token_table(refreshed.second))
     assert changes(third) == []
 
 
+def with_embeddings(job: RefreshJob, embeddings: dict[str, PrecomputedConfig]) -> RefreshJob:
+    return dataclasses.replace(job, source=dataclasses.replace(job.source, embeddings=embeddings))
+
+
 def test_different_encoders_than_the_releases_are_refused(refreshed: RefreshedStore) -> None:
     job = refresh_job(refreshed.catalogs[1], refreshed.store)
-    other = VectorSources(
-        vectors={LYRICS: PrecomputedConfig(str(refreshed.catalogs[1] / LYRICS), source="other")}
-    ).given()
+    other = PrecomputedConfig(path=str(refreshed.catalogs[1] / LYRICS), version="other")
     with pytest.raises(InvalidDataError, match=r"lyrics: release .* has vectors of encoder"):
-        dataclasses.replace(job, vectors={**job.vectors, **other}).run(PipelineRunner())
+        with_embeddings(job, {**job.source.embeddings, LYRICS: other}).run(PipelineRunner())
     with pytest.raises(InvalidDataError, match=r"audio: .* this refresh has none"):
-        dataclasses.replace(job, vectors={LYRICS: job.vectors[LYRICS]}).run(PipelineRunner())
+        with_embeddings(job, {LYRICS: job.source.embeddings[LYRICS]}).run(PipelineRunner())
 
 
 def test_batches_travel_as_arrow_and_are_never_pickled(refreshed: RefreshedStore, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.support.fussy_encoder import ASKED, CODEC, FussyEncoder
+from tracktokens.pipelines.catalog_source import CatalogSource
 from tracktokens.pipelines.jobs.refresh import RefreshJob
 from tracktokens.pipelines.jobs.run import RunJob
 from tracktokens.pipelines.runner import PipelineRunner
@@ -23,10 +24,10 @@ def job(tmp_path: Path) -> RefreshJob:
     tags = [[f"{'odd' if n % 20 == 0 else 'even'} {n}"] for n in range(TRACKS)]
     table = pa.table({"track_id": [f"t{n}" for n in range(TRACKS)], "tags": tags})
     pq.write_table(table, tmp_path / "tracks.parquet")
-    encoders = {TAGS: FussyEncoder(str(tmp_path))}
-    RunJob(str(tmp_path / "tracks.parquet"), str(tmp_path / "store"), encoders, codebook_size=8).run(PipelineRunner())
+    source = CatalogSource(tracks=str(tmp_path / "tracks.parquet"), encoders={TAGS: FussyEncoder(str(tmp_path))})
+    RunJob(source=source, store=str(tmp_path / "store"), codebook_size=8).run(PipelineRunner())
     (tmp_path / ASKED).unlink()
-    return RefreshJob(str(tmp_path / "tracks.parquet"), str(tmp_path / "store"), encoders)
+    return RefreshJob(source=source, store=str(tmp_path / "store"))
 
 
 def asked(folder: Path) -> list[str]:

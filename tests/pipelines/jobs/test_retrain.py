@@ -47,7 +47,7 @@ def first(made: tuple[Path, RunResult], tmp_path: Path) -> tuple[Path, RunResult
 
 def scan(folder: Path, **ids: str) -> None:
     run = job(folder, *MODALITIES, **{**IDS, **ids})
-    EmbedJob(run.tracks, run.store, run.encoders, vectors=run.vectors).run(PipelineRunner())
+    EmbedJob(source=run.source, store=run.store).run(PipelineRunner())
 
 
 def publish(store: Path, bundle_id: str, max_churn: float | None = None) -> str:
@@ -155,7 +155,7 @@ def test_precomputed_vectors_cannot_be_a_warm_start(first: tuple[Path, RunResult
     (folder / "playlists.jsonl").write_text(json.dumps({"playlist_id": "p", "track_ids": tracks}) + "\n")
     modalities = [modality for modality in MODALITIES if modality != PLAYLIST]
     run = job(folder, *modalities, **{modality: IDS[modality] for modality in modalities})
-    EmbedJob(run.tracks, run.store, run.encoders, vectors=run.vectors).run(PipelineRunner())
+    EmbedJob(source=run.source, store=run.store).run(PipelineRunner())
     learn = PlaylistsJob(str(folder / "playlists.jsonl"), run.store, from_bundle=outcome.bundle.bundle_id)
     with pytest.raises(UsageError, match="are precomputed embeddings"):
         learn.run(PipelineRunner())

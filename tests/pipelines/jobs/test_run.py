@@ -16,7 +16,7 @@ from sklearn.metrics import normalized_mutual_info_score
 
 from tests.support.demo_run import CODES, DemoRun, demo_job, token_table
 from tracktokens.pipelines.analysis.examples import examples
-from tracktokens.pipelines.encoder_config import VectorSources
+from tracktokens.pipelines.catalog_source import CatalogSource
 from tracktokens.pipelines.jobs.publish import PublishJob
 from tracktokens.pipelines.jobs.run import RunJob
 from tracktokens.pipelines.jobs.tokenize import TokenizeJob
@@ -152,8 +152,8 @@ def test_examples_that_sound_alike_have_nothing_else_in_common(demo_run: DemoRun
 def test_without_playlists_and_audio_those_tokens_are_none_and_their_codes_stay_reserved(
     demo_run: DemoRun, tmp_path: Path
 ) -> None:
-    job = RunJob(str(demo_run.catalog.tracks), str(tmp_path / "store"), VectorSources().encoders(), codebook_size=CODES)
-    outcome = job.run(PipelineRunner())
+    source = CatalogSource(tracks=str(demo_run.catalog.tracks))
+    outcome = RunJob(source=source, store=str(tmp_path / "store"), codebook_size=CODES).run(PipelineRunner())
     table = token_table(outcome)
     for modality in ("playlist", "audio"):
         assert table[modality].null_count == table.num_rows
@@ -167,7 +167,7 @@ def test_a_run_without_audio_keeps_the_audio_codebook_for_the_next_one(demo_run:
     store = tmp_path / "store"
     shutil.copytree(demo_run.store, store)
     job = demo_job(demo_run.catalog, store)
-    silent = replace(job, encoders=VectorSources().encoders(), audio_root=None).run(PipelineRunner())
+    silent = replace(job, source=replace(job.source, audio_root=None)).run(PipelineRunner())
     assert token_table(silent)["audio"].null_count == silent.release.manifest.rows["published"]
     assert silent.bundle.bundle_id == demo_run.outcome.bundle.bundle_id
     assert token_table(job.run(PipelineRunner())).equals(token_table(demo_run.outcome))
@@ -177,8 +177,8 @@ def test_other_playlists_change_the_playlist_codebook_and_no_other(demo_run: Dem
     store, playlists = tmp_path / "store", tmp_path / "playlists.jsonl"
     shutil.copytree(demo_run.store, store)
     playlists.write_bytes(b"\n".join(demo_run.catalog.playlists.read_bytes().splitlines()[:100]))
-    job = replace(demo_job(demo_run.catalog, store), playlists=str(playlists))
-    outcome = job.run(PipelineRunner())
+    job = demo_job(demo_run.catalog, store)
+    outcome = replace(job, source=replace(job.source, playlists=str(playlists))).run(PipelineRunner())
     before = demo_run.outcome.bundle
     kept = {modality for modality, entry in outcome.bundle.codebooks.items() if entry["kept_from"] == before.bundle_id}
     assert kept == set(CONTENT_MODALITIES)

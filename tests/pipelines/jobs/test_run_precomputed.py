@@ -12,7 +12,8 @@ import pytest
 
 from tests.support.demo_run import token_table
 from tests.support.vector_catalog import GROUPS, TRACKS, group_vectors, job, write_catalog, write_vectors
-from tracktokens.pipelines.encoder_config import PrecomputedConfig, VectorSources
+from tracktokens.pipelines.catalog_source import CatalogSource
+from tracktokens.pipelines.encoder_config import PrecomputedConfig
 from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.schemas.modalities import AUDIO, LYRICS, METADATA, MODALITIES, PLAYLIST, TAGS
@@ -28,7 +29,8 @@ def catalog(tmp_path: Path) -> Path:
 
 
 def test_a_catalog_of_embeddings_needs_no_model_and_its_tokens_separate_the_groups(catalog: Path) -> None:
-    assert VectorSources(vectors={m: PrecomputedConfig("") for m in MODALITIES}).encoders() == {}
+    source = CatalogSource(tracks="", embeddings={m: PrecomputedConfig(path="") for m in MODALITIES})
+    assert source.make_encoders() == {}
     outcome = job(catalog, *MODALITIES).run(PipelineRunner())
     table = token_table(outcome).to_pandas()
     group = table["track_id"].str[1:].astype(int) % GROUPS
@@ -107,7 +109,7 @@ def test_without_a_version_changed_files_are_a_new_encoder_with_a_new_codebook(c
 def test_a_version_cannot_have_vectors_of_a_different_dimension(catalog: Path) -> None:
     job(catalog, *MODALITIES, audio="clap").run(PipelineRunner())
     write_vectors(catalog / AUDIO / "part.parquet", group_vectors(4, 64))
-    with pytest.raises(InvalidDataError, match="audio vectors clap have 64 dimensions, and those in the store 32"):
+    with pytest.raises(InvalidDataError, match="audio embeddings clap have 64 dimensions, and those in the store 32"):
         job(catalog, *MODALITIES, audio="clap").run(PipelineRunner())
 
 
@@ -121,8 +123,9 @@ def test_vectors_of_no_track_and_too_many_bad_ones_are_refused(catalog: Path) ->
 
 
 def test_playlists_are_not_learned_beside_given_playlist_vectors(catalog: Path) -> None:
-    with pytest.raises(UsageError, match="either playlists to learn from or --vectors playlist"):
-        replace(job(catalog, *MODALITIES), playlists=str(catalog / "tracks.parquet")).run(PipelineRunner())
+    with pytest.raises(UsageError, match="either playlists to learn from or --embeddings playlist"):
+        run = job(catalog, *MODALITIES)
+        replace(run, source=replace(run.source, playlists=str(catalog / "tracks.parquet"))).run(PipelineRunner())
 
 
 def test_worker_processes_give_the_same_tokens(catalog: Path) -> None:

@@ -11,8 +11,9 @@ from click.testing import CliRunner
 
 from tests.support.vector_catalog import write_vectors
 from tracktokens.codebooks.tokens.rendering import TOKEN
+from tracktokens.pipelines.catalog_source import CatalogSource
 from tracktokens.pipelines.cli.main import main
-from tracktokens.pipelines.encoder_config import PrecomputedConfig, VectorSources
+from tracktokens.pipelines.encoder_config import PrecomputedConfig
 from tracktokens.pipelines.jobs.run import RunJob
 from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.modalities import AUDIO
@@ -30,10 +31,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     table = {"track_id": [f"t{n}" for n in range(TRACKS)], "title": titles, "artist": ["somebody"] * TRACKS}
     pq.write_table(pa.table(table), folder / "tracks.parquet")
     write_vectors(folder / "audio.parquet", np.random.default_rng(0).standard_normal((TRACKS, 8)).astype(np.float32))
-    given = VectorSources(vectors={AUDIO: PrecomputedConfig(str(folder / "audio.parquet"), source="x")}).given()
-    RunJob(str(folder / "tracks.parquet"), str(folder / "store"), {}, codebook_size=8, vectors=given).run(
-        PipelineRunner()
-    )
+    embeddings = {AUDIO: PrecomputedConfig(path=str(folder / "audio.parquet"), version="x")}
+    source = CatalogSource(tracks=str(folder / "tracks.parquet"), embeddings=embeddings, encoders={})
+    RunJob(source=source, store=str(folder / "store"), codebook_size=8).run(PipelineRunner())
     return folder / "store"
 
 

@@ -1,0 +1,239 @@
+"""The catalog that ``run``, ``refresh``, ``plan`` and ``embed`` read: files, encoders and precomputed embeddings."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tracktokens.pipelines.encoder_config import (
+    CLAP,
+    AudioEncoderConfig,
+    PluginConfig,
+    PrecomputedConfig,
+    TextEncoderConfig,
+    check_audio_choice,
+    make_audio_encoder,
+    make_plugin_encoder,
+    make_text_encoder,
+    open_embeddings,
+)
+from tracktokens.pipelines.option_fields import Option, OptionField, from_options, option, option_fields, to_options
+from tracktokens.schemas.errors import UsageError
+from tracktokens.schemas.modalities import AUDIO, CONTENT_MODALITIES, TEXT_MODALITIES
+
+if TYPE_CHECKING:
+    from tracktokens.transforms.encoders.base import Encoder
+    from tracktokens.transforms.precomputed.scan_vectors import PrecomputedEmbeddings
+
+
+@dataclass(frozen=True, kw_only=True)
+class CatalogSource:
+    """A catalog, and the encoder or the precomputed embeddings of each modality.
+
+    Attributes:
+        tracks: file, folder or glob of the tracks table.
+        playlists: file, folder or glob of the playlists table, or None.
+        audio_root: folder of the audio files, or None: then audio is not encoded.
+        text: text encoder of tags, metadata and lyrics.
+        audio: audio encoder.
+        device: torch device of the models; None for a GPU where there is one, else the CPU.
+        plugins: modality to an installed encoder, instead of ``text`` or ``audio``.
+        embeddings: modality to precomputed embeddings, instead of an encoder.
+        max_reject_rate: share of rows, 0 to 1, that may be rejected before the job fails.
+        encoders: modality to encoder, as objects; replaces ``text``, ``audio`` and ``plugins`` altogether. A modality
+            that is neither here nor in ``embeddings`` gets no codes. None makes the encoders from the other fields.
+    """
+
+    tracks: str = field(
+        metadata=option(
+            "tracks", metavar="PATH", is_path=True, help="Tracks: file, folder or glob; Parquet, CSV or JSON Lines."
+        )
+    )
+    playlists: str | None = field(
+        default=None,
+        metadata=option(
+            "playlists",
+            metavar="PATH",
+            is_path=True,
+            help="Playlists: file, folder or glob. Without it tracks get no new playlist tokens.",
+        ),
+    )
+    audio_root: str | None = field(
+        default=None,
+        metadata=option(
+            "audio-root",
+            metavar="DIR",
+            is_path=True,
+            help="Folder that audio paths are relative to. Without it audio is not encoded.",
+        ),
+    )
+    text: TextEncoderConfig = field(default_factory=TextEncoderConfig)
+    device: str | None = field(
+        default=None,
+        metadata=option(
+            "device",
+            metavar="NAME",
+            may_be_empty=True,
+            help="Device of the models: cpu, cuda, cuda:1, mps; by default a GPU where there is one.",
+        ),
+    )
+    audio: AudioEncoderConfig = field(default_factory=AudioEncoderConfig)
+    plugins: Mapping[str, PluginConfig] = field(default_factory=dict)
+    embeddings: Mapping[str, PrecomputedConfig] = field(default_factory=dict)
+    max_reject_rate: float = field(
+        default=0.05,
+        metadata=option("max-reject-rate", help="Share of rows that may be rejected before the command fails."),
+    )
+    encoders: "Mapping[str, Encoder] | None" = None
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any]) -> "CatalogSource":
+        """Build a source from options, long name to value, as a manifest keeps them.
+
+        Raises:
+            UsageError: an option is given for a modality without the option that it belongs to.
+        """
+        return from_options(cls, options)
+
+    def to_options(self) -> dict[str, Any]:
+        """Flatten to options, long name to JSON value, with absolute paths. Encoders given as objects are left out."""
+        options = to_options(self)
+        if self.encoders is not None:
+            options = {name: value for name, value in options.items() if name not in _ENCODER_OPTIONS}
+        for part in SOURCE_OPTIONS:
+            if part.option.is_path and part.option.name in options:
+                options[part.option.name] = _absolute(part.option, options[part.option.name])
+        return options
+
+    def make_encoders(self) -> "dict[str, Encoder]":
+        """Make the encoders of the modalities that have no precomputed embeddings.
+
+        Raises:
+            UsageError: a model or the audio root is missing, or the choices do not go together.
+            InvalidDataError: a model cannot be used.
+        """
+        from tracktokens.transforms.encoders.devices import check_device_name
+        from tracktokens.transforms.readers.audio_root import check_audio_root
+
+        self._check_choices()
+        check_device_name(self.device)
+        if self.audio_root is not None:
+            check_audio_root(self.audio_root)
+        if self.encoders is not None:
+            return dict(self.encoders)
+        wanted = [modality for modality in CONTENT_MODALITIES if modality not in self.embeddings]
+        encoders = {m: self._make_plugin(m) for m in wanted if m in self.plugins}
+        texts = [modality for modality in wanted if modality in TEXT_MODALITIES and modality not in encoders]
+        if texts:
+            encoders |= dict.fromkeys(texts, make_text_encoder(self.text, self.device))
+        root = self.absolute_audio_root
+        if AUDIO in wanted and AUDIO not in encoders and root is not None:
+            encoders[AUDIO] = make_audio_encoder(self.audio, root, self.device)
+        return encoders
+
+    def open_embeddings(self) -> "dict[str, PrecomputedEmbeddings]":
+        """Open the precomputed embeddings, by modality.
+
+        Raises:
+            UsageError: the files are missing.
+            InvalidDataError: the files cannot be used.
+        """
+        return {modality: open_embeddings(config) for modality, config in self.embeddings.items()}
+
+    @property
+    def absolute_audio_root(self) -> str | None:
+        """The audio root as worker processes find it."""
+        return None if self.audio_root is None else _absolute_path(self.audio_root)
+
+    def _make_plugin(self, modality: str) -> "Encoder":
+        return make_plugin_encoder(self.plugins[modality], modality, self.absolute_audio_root, self.device)
+
+    def _check_choices(self) -> None:
+        check_audio_choice(self.audio, self.audio_root)
+        for modality in self.plugins:
+            if modality not in CONTENT_MODALITIES:
+                raise UsageError(f"--encoder {modality}: there are encoders for {', '.join(CONTENT_MODALITIES)}")
+            if modality in self.embeddings:
+                raise UsageError(f"{modality}: give either --encoder or --embeddings")
+        if AUDIO in self.plugins and self.audio_root is None:
+            raise UsageError(f"--encoder {AUDIO} needs --audio-root: the folder of the audio files")
+        if AUDIO in {*self.plugins, *self.embeddings} and self.audio.encoder == CLAP:
+            raise UsageError("audio: give one of --audio-encoder clap, --encoder and --embeddings")
+
+
+SOURCE_OPTIONS: tuple[OptionField, ...] = tuple(option_fields(CatalogSource))
+"""Every option of a catalog source, in field order."""
+
+_ENCODER_OPTIONS = frozenset(
+    part.option.name
+    for config in (TextEncoderConfig, AudioEncoderConfig, PluginConfig)
+    for part in option_fields(config)
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReleasedOptions:
+    """The source options of a store's latest release.
+
+    Attributes:
+        release_id: the release.
+        options: long option name to value; empty when the release was made by a version that kept none.
+    """
+
+    release_id: str
+    options: Mapping[str, Any]
+
+
+def read_released_options(store: str) -> ReleasedOptions:
+    """Read the source options that the latest release was made with, except those that must be given each time.
+
+    Raises:
+        UsageError: the store is missing or has no release.
+        InvalidDataError: the release is damaged.
+    """
+    from tracktokens.transforms.store.layout import Store
+    from tracktokens.transforms.store.releases import published_release
+
+    release = published_release(Store.open(store))
+    kept = release.options or {}
+    names = {part.option.name for part in SOURCE_OPTIONS if part.option.inherited}
+    return ReleasedOptions(
+        release_id=release.release_id, options={name: value for name, value in kept.items() if name in names}
+    )
+
+
+def released_source(store: str) -> CatalogSource:
+    """The source that the latest release of a store was made from; change it with ``dataclasses.replace``.
+
+    Raises:
+        UsageError: the store is missing or has no release, or the release keeps no options.
+        InvalidDataError: the release is damaged.
+    """
+    released = read_released_options(store)
+    require_tracks(released.options, released.release_id)
+    return CatalogSource.from_options(released.options)
+
+
+def require_tracks(options: Mapping[str, Any], release_id: str) -> None:
+    """Check that options name the tracks.
+
+    Raises:
+        UsageError: they do not, and neither does the release.
+    """
+    if "tracks" not in options:
+        raise UsageError(
+            f"--tracks is missing, and release {release_id} keeps no options, because an older version made it: give "
+            "--tracks and the other options that it was made with; the next release keeps them"
+        )
+
+
+def _absolute(option: Option, value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {modality: _absolute(option, path) for modality, path in value.items()}
+    return value if option.may_be_name and not Path(value).exists() else _absolute_path(value)
+
+
+def _absolute_path(path: str) -> str:
+    from tracktokens.transforms.store import files
+
+    return files.absolute(path)

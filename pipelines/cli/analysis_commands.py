@@ -1,0 +1,61 @@
+"""The commands that look into a store: ``show``, ``inspect`` and ``diff``."""
+
+import json
+
+import click
+
+from tracktokens.pipelines.cli.options import json_option, store_option
+
+
+@click.command(name="show")
+@store_option
+def show_command(store: str) -> None:
+    """Show tracks of the latest release with their tokens, and tracks that share only their audio token."""
+    from tracktokens.pipelines.analysis.examples import examples
+    from tracktokens.transforms.store.layout import Store
+
+    found = examples(Store.open(store))
+    for heading, rows in (("tracks and their tokens", found.complete), ("only the sound in common", found.sound_alike)):
+        click.echo(f"\n{heading}:" if rows else f"\n{heading}: no such tracks here")
+        for row in rows:
+            click.echo(
+                f"  {row['title'] or row['track_id']} - {row['artist'] or 'unknown artist'}\n    {row['tokens']}"
+            )
+
+
+@click.command(name="inspect")
+@click.argument("bundle", metavar="BUNDLE")
+@click.argument("modality", required=False)
+@click.argument("code", required=False, type=int)
+@store_option
+def inspect_command(bundle: str, modality: str | None, code: int | None, store: str) -> None:
+    """Show the contents of a BUNDLE, the codes of a MODALITY, or the meaning of one CODE."""
+    from rich.console import Console
+
+    from tracktokens.pipelines.analysis.inspect import Inspector, bundle_report, code_report, codes_report
+    from tracktokens.transforms.store.layout import Store
+
+    opened = Store.open(store)
+    if modality is None:
+        Console().print(bundle_report(opened, bundle))
+        return
+    inspector = Inspector(opened, bundle, modality)
+    Console().print(codes_report(inspector.codes()) if code is None else code_report(modality, inspector.code(code)))
+
+
+@click.command(name="diff")
+@click.argument("old", metavar="A")
+@click.argument("new", metavar="B")
+@store_option
+@json_option
+def diff_command(old: str, new: str, store: str, as_json: bool) -> None:
+    """Show the changes from release A to release B. A bundle's id means its newest release."""
+    from rich.console import Console
+
+    from tracktokens.pipelines.analysis.diff import diff_releases, diff_report
+
+    found = diff_releases(store, old, new)
+    if as_json:
+        click.echo(json.dumps(found.to_json(), ensure_ascii=False, indent=2))
+    else:
+        Console().print(diff_report(found))

@@ -1,0 +1,89 @@
+"""The commands that read a catalog into a store: ``run``, ``embed`` and ``playlists``."""
+
+import click
+
+from tracktokens.pipelines.catalog_source import CatalogSource
+from tracktokens.pipelines.cli.codebook_commands import codebook_size_option, max_churn_option, seed_option
+from tracktokens.pipelines.cli.config_file import config_option
+from tracktokens.pipelines.cli.encoder_options import source_options
+from tracktokens.pipelines.cli.options import (
+    NonEmptyStr,
+    catalog_option,
+    renamed_options,
+    runner_options,
+    runner_with_progress,
+    store_option,
+)
+
+
+@click.command(name="run")
+@config_option
+@store_option
+@source_options()
+@max_churn_option
+@codebook_size_option
+@seed_option
+@runner_options
+def run_command(
+    source: CatalogSource,
+    store: str,
+    max_churn: float | None,
+    codebook_size: int,
+    seed: int,
+    workers: int,
+    beam_options: tuple[str, ...],
+) -> None:
+    """Tokenize a catalog: embed, playlists, train, tokenize and publish in a row.
+
+    BEAM_OPTIONS follow `--` and are passed to Beam unchanged, including `--runner`.
+    """
+    from tracktokens.pipelines.analysis.report import seconds_table
+    from tracktokens.pipelines.jobs.run import RunJob
+    from tracktokens.transforms.release.report import release_report
+
+    job = RunJob(source=source, store=store, codebook_size=codebook_size, seed=seed, max_churn=max_churn)
+    with runner_with_progress(workers, beam_options) as (runner, display):
+        outcome = job.run(runner, display.start_stage)
+    display.console.print(release_report(outcome.release.metrics), seconds_table(outcome.seconds))
+    click.echo(f"release: {outcome.release.folder}")
+
+
+@click.command(name="embed")
+@config_option
+@store_option
+@source_options(leave_out=("playlists",))
+@runner_options
+def embed_command(source: CatalogSource, store: str, workers: int, beam_options: tuple[str, ...]) -> None:
+    """Scan a catalog into the store, and encode the inputs that are not encoded yet. Prints the snapshot's id."""
+    from tracktokens.pipelines.jobs.embed import EmbedJob
+
+    with runner_with_progress(workers, beam_options) as (runner, _):
+        click.echo(EmbedJob(source=source, store=store).run(runner).catalog_id)
+
+
+@click.command(name="playlists")
+@click.option("--playlists", required=True, type=NonEmptyStr(), metavar="PATH", help="Playlists: file, folder or glob.")
+@click.option(
+    "--from-bundle",
+    type=NonEmptyStr(),
+    metavar="ID",
+    help="Bundle whose playlist vectors the training starts with, in their space; by default it starts from scratch.",
+)
+@renamed_options("--from")
+@store_option
+@catalog_option
+@runner_options
+def playlists_command(
+    playlists: str,
+    from_bundle: str | None,
+    store: str,
+    catalog: str | None,
+    workers: int,
+    beam_options: tuple[str, ...],
+) -> None:
+    """Learn playlist vectors for a catalog snapshot. Prints the encoder's id."""
+    from tracktokens.pipelines.jobs.playlist_vectors import PlaylistsJob
+
+    job = PlaylistsJob(playlists=playlists, store=store, catalog_id=catalog, from_bundle=from_bundle)
+    with runner_with_progress(workers, beam_options) as (runner, _):
+        click.echo(job.run(runner).encoder_id)
