@@ -27,7 +27,7 @@ from tracktokens.codebooks.continuity.alignment import align, count_pairs
 from tracktokens.codebooks.continuity.procrustes import rotation
 from tracktokens.codebooks.training.fit import fit_codebook
 from tracktokens.schemas.modalities import PLAYLIST
-from tracktokens.transforms.playlists.warm_start import OldVectors
+from tracktokens.transforms.playlists.warm_start import PreviousVectors
 from tracktokens.transforms.playlists.word2vec import Word2VecConfig, train
 
 Floats = npt.NDArray[np.float32]
@@ -37,7 +37,7 @@ Vectors = tuple[pa.Array, npt.NDArray[np.float16]]
 
 def learn(corpus: pa.Table, seed: int = 0, old: Vectors | None = None) -> Vectors:
     """Train vectors and round them as the store does."""
-    keys, vectors = train(corpus, Word2VecConfig(seed=seed), None if old is None else OldVectors("old", *old))
+    keys, vectors = train(corpus, Word2VecConfig(seed=seed), None if old is None else PreviousVectors("old", *old))
     return keys, vectors.astype(np.float16)
 
 

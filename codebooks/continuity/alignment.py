@@ -80,11 +80,11 @@ def count_pairs(old: Codes, new: Codes, weights: Counts | None = None) -> CodePa
 
 def merge_pairs(parts: Iterable[CodePairs]) -> CodePairs:
     """Add up the pairs that were counted in parts."""
-    summarize_release = [CodePairs(np.zeros(0, np.int16), np.zeros(0, np.int16), np.zeros(0, np.int64)), *parts]
+    batches = [CodePairs(np.zeros(0, np.int16), np.zeros(0, np.int16), np.zeros(0, np.int64)), *parts]
     return _add_pairs(
-        np.concatenate([part.old for part in summarize_release]),
-        np.concatenate([part.new for part in summarize_release]),
-        np.concatenate([part.weights for part in summarize_release]),
+        np.concatenate([part.old for part in batches]),
+        np.concatenate([part.new for part in batches]),
+        np.concatenate([part.weights for part in batches]),
     )
 
 

@@ -128,7 +128,7 @@ class PlaylistsJob:
             | "fragments" >> beam.Create(fragments)
             | "spread fragments" >> beam.Reshuffle()
             | "scan"
-            >> beam.ParDo(ScanPlaylists(buckets, runner.progress))
+            >> beam.ParDo(ScanPlaylists(buckets=buckets, progress=runner.progress))
             .with_output_types(Keyed, **{HEADS_TAG: Keyed, REJECTS_TAG: Keyed, COUNTS_TAG: Count})
             .with_outputs(HEADS_TAG, REJECTS_TAG, COUNTS_TAG, main="main")
         )
@@ -136,7 +136,7 @@ class PlaylistsJob:
             scanned.main
             | "group by track bucket" >> beam.GroupByKey()
             | "keep known"
-            >> beam.ParDo(KeepKnown(catalog))
+            >> beam.ParDo(KeepKnown(catalog=catalog))
             .with_output_types(Keyed, **{COUNTS_TAG: Count})
             .with_outputs(COUNTS_TAG, main="main")
         )
@@ -144,7 +144,7 @@ class PlaylistsJob:
             {"entries": known.main, "heads": scanned[HEADS_TAG]}
             | "group by playlist" >> beam.CoGroupByKey()
             | "write corpus"
-            >> beam.ParDo(WriteCorpus(catalog))
+            >> beam.ParDo(WriteCorpus(catalog=catalog))
             .with_output_types(str, **{REJECTS_TAG: Keyed, COUNTS_TAG: Count})
             .with_outputs(REJECTS_TAG, COUNTS_TAG, main="main")
         )
@@ -163,10 +163,14 @@ class PlaylistsJob:
         store, result = snapshot.store, files.join(snapshot.catalog.playlists, RESULT_FILE)
         if self.frozen is None:
             start_from = None if self.from_bundle is None else self._start_from(store, self.from_bundle)
-            return TrainPlaylists(store, self.config, result, runner.progress, start_from)
+            return TrainPlaylists(
+                store=store, config=self.config, result=result, progress=runner.progress, start_from=start_from
+            )
         table, encoder_id = TokenTable.of(store, self.frozen), self.frozen.encoders[PLAYLIST]
         window = int(store.read_encoder(PLAYLIST, encoder_id).identity["window"])
-        return FoldPlaylists(store, encoder_id, window, table, result, runner.progress)
+        return FoldPlaylists(
+            store=store, encoder_id=encoder_id, window=window, published=table, result=result, progress=runner.progress
+        )
 
     def _finish(self, snapshot: Snapshot) -> PlaylistsManifest:
         catalog = snapshot.catalog

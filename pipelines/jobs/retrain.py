@@ -22,7 +22,7 @@ from tracktokens.pipelines.jobs.train import CodebookTraining, TrainedCodebook, 
 from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.manifests.bundle import BundleManifest
 from tracktokens.schemas.modalities import MODALITIES, PLAYLIST
-from tracktokens.transforms.playlists.warm_start import started_from
+from tracktokens.transforms.playlists.warm_start import parent_encoder
 from tracktokens.transforms.quantization.align_codes import (
     AssignWithNewBundle,
     CompareSpaces,
@@ -98,7 +98,7 @@ class RetrainJob:
         if new is None or new == old.encoder_id or not old.num_centroids or snapshot.playlists is None:
             return None
         identity = snapshot.store.read_encoder(PLAYLIST, new).identity
-        if identity["dim"] != old.dim or started_from(identity) == old.encoder_id:
+        if identity["dim"] != old.dim or parent_encoder(identity) == old.encoder_id:
             return None
         path = files.join(working, "rotation.json")
         compare = CompareSpaces(
@@ -160,7 +160,7 @@ def _starts(old: Bundle, snapshot: Snapshot, rotation: Rotation | None) -> dict[
 
 def _in_space_of(store: Store, modality: str, old: str, new: str) -> bool:
     """Return whether an encoder's vectors share the space of another's."""
-    return new == old or (modality == PLAYLIST and started_from(store.read_encoder(PLAYLIST, new).identity) == old)
+    return new == old or (modality == PLAYLIST and parent_encoder(store.read_encoder(PLAYLIST, new).identity) == old)
 
 
 def _rotated(preprocessing: Preprocessing, rotation: Rotation) -> Preprocessing:

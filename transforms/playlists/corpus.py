@@ -1,9 +1,8 @@
-"""Cleaning of playlists: rows as read become entries, entries meet the catalog, what is left becomes the corpus.
+"""Clean playlists: explode rows into entries, join the entries with the catalog, assemble the corpus.
 
-A job explodes playlists into entries, groups the entries by the bucket of their *track* to keep those that are in the
-catalog, and groups the rest by playlist to assemble the corpus. Tracks travel as 16-byte keys, never as strings. The
-heads of the playlists go straight to the assembly, so that a playlist that loses every entry is rejected and not
-forgotten.
+A job explodes playlists into entries, groups the entries by bucket of *track* to keep those in the catalog, and groups
+these by playlist to assemble the corpus. Tracks are 16-byte keys, not strings. The heads of the playlists go directly
+to the assembly, so a playlist that loses every entry is rejected, not forgotten.
 """
 
 import hashlib
@@ -23,20 +22,20 @@ from tracktokens.schemas.tables.tracks import POSITION
 from tracktokens.transforms.store.keys import content_keys, key_bytes
 
 ENTRIES = pa.schema([KEY, POSITION, pa.field("order", pa.int32(), nullable=False)])
-"""One row an entry: the track's key, the playlist's position in the input, and the place in the playlist, from 0."""
+"""One row per entry: the track's key, the playlist's position in the input, and the index in the playlist."""
 
 HEADS = pa.schema([POSITION, SCANNED_PLAYLISTS.field(PLAYLIST_ID), pa.field("listed", pa.int32(), nullable=False)])
-"""One row a playlist: where it stood in the input, its id, and how many tracks it lists (null ids not counted)."""
+"""One row per playlist: position in the input, id, and number of listed tracks without null ids."""
 
 
 @dataclass(frozen=True)
-class Exploded:
-    """A batch of playlists, taken apart.
+class ExplodedPlaylists:
+    """A batch of playlists, exploded.
 
     Attributes:
-        entries: ``ENTRIES``, one row a track id, in the order of the input.
-        heads: ``HEADS``, one row a playlist.
-        null_ids: entries without a track id. They are dropped; the entries around them keep their place.
+        entries: ``ENTRIES``, one row per track id, in input order.
+        heads: ``HEADS``, one row per playlist.
+        null_ids: entries without a track id. They are dropped; other entries keep their index.
     """
 
     entries: pa.RecordBatch
@@ -45,11 +44,11 @@ class Exploded:
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownEntries:
     """Entries whose track is in the catalog.
 
     Attributes:
-        entries: ``ENTRIES``, in the order they came.
+        entries: ``ENTRIES``, in input order.
         unknown: entries dropped because the catalog has no such track.
     """
 
@@ -58,13 +57,13 @@ class Known:
 
 
 @dataclass(frozen=True)
-class Assembled:
-    """Playlists put together again from known entries.
+class AssembledCorpus:
+    """Playlists assembled from known entries.
 
     Attributes:
         corpus: ``CORPUS``, sorted by position: playlists with at least two distinct known tracks.
         too_short: ``HEADS`` of all other playlists, sorted by position.
-        known: int64 array, for each row of ``too_short`` its known entries, consecutive repeats counted once.
+        known: int64 (too_short,), known entries of each, consecutive repeats counted once.
         repeats: entries dropped because the entry before them names the same track.
     """
 
@@ -74,8 +73,8 @@ class Assembled:
     repeats: int
 
 
-def explode(batch: pa.RecordBatch) -> Exploded:
-    """Take a ``SCANNED_PLAYLISTS`` batch apart, one row an entry. A null list is a playlist without entries."""
+def explode(batch: pa.RecordBatch) -> ExplodedPlaylists:
+    """Explode a ``SCANNED_PLAYLISTS`` batch into one row per entry. A null list is a playlist without entries."""
     lists = batch.column("track_ids")
     lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy().astype(np.int64)
     ids = pc.list_flatten(lists)
@@ -84,28 +83,28 @@ def explode(batch: pa.RecordBatch) -> Exploded:
     named = ids.is_valid().to_numpy(zero_copy_only=False)
     positions = batch.column(POSITION.name).to_numpy()
     entries = _entries(content_keys(ids.drop_null()), positions[row[named]], order[named])
-    summarize_release = np.bincount(row[named], minlength=len(lengths)).astype(np.int32)
+    listed = np.bincount(row[named], minlength=len(lengths)).astype(np.int32)
     heads = pa.RecordBatch.from_arrays(
-        [batch.column(POSITION.name), batch.column(PLAYLIST_ID), pa.array(summarize_release)], schema=HEADS
+        [batch.column(POSITION.name), batch.column(PLAYLIST_ID), pa.array(listed)], schema=HEADS
     )
-    return Exploded(entries, heads, ids.null_count)
+    return ExplodedPlaylists(entries, heads, ids.null_count)
 
 
-def keep_known(entries: pa.RecordBatch, known_keys: pa.FixedSizeBinaryArray) -> Known:
+def keep_known(entries: pa.RecordBatch, known_keys: pa.FixedSizeBinaryArray) -> KnownEntries:
     """Keep the ``ENTRIES`` whose key is among ``known_keys``, the catalog's tracks of the same bucket."""
     kept = entries.filter(pc.is_in(entries.column(KEY.name), value_set=known_keys))
-    return Known(kept, entries.num_rows - kept.num_rows)
+    return KnownEntries(kept, entries.num_rows - kept.num_rows)
 
 
-def assemble(entries: pa.Table, heads: pa.Table) -> Assembled:
-    """Group known ``ENTRIES`` by playlist, in order, and tell the playlists that are too short to learn from.
+def assemble(entries: pa.Table, heads: pa.Table) -> AssembledCorpus:
+    """Group known ``ENTRIES`` by playlist, in order, and separate playlists that are too short to train on.
 
-    Of consecutive entries that name the same track one is kept: a track says nothing about itself, and such runs come
-    from players that log a song twice. A track that comes back later is kept: it has other neighbours there. What is
-    left of a playlist therefore has two distinct tracks exactly if it has two entries.
+    Consecutive entries of one track are merged: a track carries no information about itself, and players log a song
+    twice. A track that occurs again later is kept, since its neighbours differ there. So a playlist has two distinct
+    tracks exactly if two entries are left.
 
     Args:
-        entries: every known entry of the playlists in ``heads``, in any order.
+        entries: all known entries of the playlists in ``heads``, in any order.
         heads: ``HEADS`` of the playlists, one row each, in any order.
 
     Raises:
@@ -119,10 +118,10 @@ def assemble(entries: pa.Table, heads: pa.Table) -> Assembled:
     long = lengths >= 2
     corpus = _corpus(heads.filter(pa.array(long)), keys.take(pa.array(codes[fresh][long[row]])), lengths[long])
     too_short = _one_batch(heads.filter(pa.array(~long)))
-    return Assembled(corpus, too_short, lengths[~long], int(np.count_nonzero(~fresh)))
+    return AssembledCorpus(corpus, too_short, lengths[~long], int(np.count_nonzero(~fresh)))
 
 
-def too_short_rejects(assembled: Assembled) -> pa.RecordBatch:
+def too_short_rejects(assembled: AssembledCorpus) -> pa.RecordBatch:
     """Return a row of the ``rejects`` table for each playlist that is too short."""
     heads = assembled.too_short.to_pylist()
     return make_rejects(
@@ -138,11 +137,11 @@ def too_short_rejects(assembled: Assembled) -> pa.RecordBatch:
     )
 
 
-def in_order(corpus: Iterable[pa.RecordBatch]) -> pa.Table:
-    """Return ``CORPUS`` batches as one table, sorted by a hash of what each playlist holds.
+def in_content_order(corpus: Iterable[pa.RecordBatch]) -> pa.Table:
+    """Return ``CORPUS`` batches as one table, sorted by a hash of each playlist's content.
 
-    The table is the same however the corpus was cut, and in whatever order the playlists stood in the input: a job that
-    wrote them may put them in another order every night.
+    The result depends neither on the batches nor on the order of the playlists in the input, which an export may change
+    each time.
     """
     table = pa.Table.from_batches(corpus, schema=CORPUS).combine_chunks()
     return table.take(pc.sort_indices(pa.array(_content_hashes(table), pa.binary(KEY_BYTES))))
@@ -159,22 +158,22 @@ def _content_hashes(corpus: pa.Table) -> list[bytes]:
 
 
 def corpus_digest(corpus: Iterable[pa.RecordBatch]) -> str:
-    """Return 32 hex digits that name what is learned from: the playlists' contents, in whatever order they come."""
+    """Hash the playlists' contents, in any order, to 32 hex digits."""
     return hashlib.blake2b(
         b"".join(sorted(_content_hashes(pa.Table.from_batches(corpus, schema=CORPUS)))), digest_size=16
     ).hexdigest()
 
 
 def require_playlists(corpus: pa.Table) -> None:
-    """Refuse a corpus from which nothing can be learned.
+    """Refuse an empty corpus.
 
     Raises:
-        InvalidDataError: no playlist is left.
+        InvalidDataError: the corpus has no playlist.
     """
     if corpus.num_rows == 0:
         raise InvalidDataError(
-            "No playlist names two tracks of the catalog, so there is nothing to learn playlist vectors from. "
-            "Compare the playlists' track_ids with the catalog's track_id; the rejects say what each playlist lacks."
+            "No playlist lists two tracks of the catalog, so playlist vectors cannot be trained. "
+            "Compare the playlists' track_ids with the catalog's track_id; the rejects list each playlist."
         )
 
 
@@ -187,7 +186,7 @@ def _entries(
 def _sorted_entries(
     entries: pa.Table,
 ) -> tuple[npt.NDArray[np.int64], pa.FixedSizeBinaryArray, npt.NDArray[np.int64]]:
-    """Return each entry's track as a code, the key of each code, and each entry's position, all in playlist order."""
+    """Sort entries by playlist; return the track code of each, the key of each code, and the position of each."""
     entries = entries.combine_chunks().sort_by([(POSITION.name, "ascending"), ("order", "ascending")])
     keys = pc.dictionary_encode(entries.column(KEY.name).combine_chunks())
     return keys.indices.to_numpy().astype(np.int64), keys.dictionary, entries.column(POSITION.name).to_numpy()

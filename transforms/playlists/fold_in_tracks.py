@@ -1,4 +1,4 @@
-"""Give tracks that are new in playlists a vector in a space that stays as it is, written beside the trained ones."""
+"""Fold new tracks of playlists into the space of existing playlist vectors, which do not change."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -21,77 +21,84 @@ from tracktokens.transforms.store.records import make_vector_records, read_vecto
 from tracktokens.transforms.store.token_tables import TokenTable
 
 
+@dataclass(kw_only=True, eq=False)
 class FoldPlaylists(beam.DoFn):
-    """Folds the tracks of the corpus that have no vector into the space of an encoder, in one process.
+    """Fold the tracks of the corpus that have no vector into the space of an encoder, in one process.
 
-    Only tracks that have a playlist token in the release before are neighbours. So a run that was killed after it wrote
-    some vectors, and is run again, comes to the same ones. Beside the corpus's keys it holds the playlists that have a
-    track to fold, and the vectors of their tracks.
+    Only tracks with a playlist token in the latest release count as neighbours, so a run that is repeated after it was
+    killed computes the same vectors. In memory are the corpus's keys, the playlists with a track to fold in, and the
+    vectors of their tracks.
+
+    Attributes:
+        store: the store.
+        encoder_id: encoder of the playlist vectors.
+        window: largest distance of a neighbour in a playlist, in entries.
+        published: token table of the latest release.
+        result: path of the JSON file with the counts.
+        progress: receives the number of tracks to fold in.
     """
 
-    def __init__(
-        self, store: Store, encoder_id: str, window: int, published: TokenTable, result: str, progress: ProgressReporter
-    ) -> None:
-        self._store = store
-        self._encoder_id = encoder_id
-        self._window = window
-        self._published = published
-        self._result = result
-        self._progress = progress
+    store: Store
+    encoder_id: str
+    window: int
+    published: TokenTable
+    result: str
+    progress: ProgressReporter
 
     def process(self, element: tuple[int, Iterable[str]]) -> None:
-        """Fold, write the facts, and say how many they are."""
+        """Fold new tracks in, write their vector records, and write the counts to ``result``."""
         _, paths = element
         playlists = [batch["track_keys"] for path in sorted(paths) for batch in files.read_batches(path, CORPUS)]
         keys = pc.unique(pa.chunked_array([part.flatten() for part in playlists], KEY.type))
-        missing = _concatenate(self._missing(part, bucket) for bucket, part in _by_bucket(keys, self._store.buckets))
-        self._progress.add("fold new tracks into playlists", total=len(missing))
+        missing = _concatenate(self._missing(part, bucket) for bucket, part in _by_bucket(keys, self.store.buckets))
+        self.progress.add("fold new tracks into playlists", total=len(missing))
         folded = self._fold(playlists, missing) if len(missing) else 0
-        self._progress.add("fold new tracks into playlists", done=len(missing))
-        found = {"encoder_id": self._encoder_id, "tracks": len(keys) - len(missing) + folded, "folded": folded}
-        files.write_json(self._result, {**found, "trained": False})
+        self.progress.add("fold new tracks into playlists", done=len(missing))
+        tracks = len(keys) - len(missing) + folded
+        result = {"encoder_id": self.encoder_id, "tracks": tracks, "folded": folded, "trained": False}
+        files.write_json(self.result, result)
 
     def _missing(self, keys: pa.Array, bucket: int) -> pa.Array:
-        return unencoded(self._store, PLAYLIST, self._encoder_id, bucket, keys)
+        return unencoded(self.store, PLAYLIST, self.encoder_id, bucket, keys)
 
     def _fold(self, playlists: list[pa.ListArray], missing: pa.Array) -> int:
-        """Fold the missing tracks, and return how many have a vector now."""
-        chunks = [chunk for part in playlists if len(chunk := holding(part, missing))]
+        """Fold the missing tracks in, and return the number that got a vector."""
+        chunks = [chunk for part in playlists if len(chunk := playlists_with(part, missing))]
         keys, vectors = self._neighbours(pc.unique(pa.chunked_array([chunk.flatten() for chunk in chunks], KEY.type)))
         if not len(keys):
             return 0
-        space = Space.of(missing, keys, vectors)
-        folded = merge_sums((space.sums(chunk, self._window) for chunk in chunks), vectors.shape[1])
-        found = folded.folded()
-        directed = np.flatnonzero(found.any(axis=1))
+        space = VectorSpace.of(missing, keys, vectors)
+        folded = merge_sums((space.sums(chunk, self.window) for chunk in chunks), vectors.shape[1])
+        folded_vectors = folded.folded()
+        directed = np.flatnonzero(folded_vectors.any(axis=1))
         records = make_vector_records(
-            missing.take(pa.array(folded.tracks[directed])), found[directed].astype(np.float16)
+            missing.take(pa.array(folded.tracks[directed])), folded_vectors[directed].astype(np.float16)
         )
-        for bucket, part in split_by_bucket(records, bucket_numbers(records["key"], self._store.buckets)):
-            write_vectors(self._store, PLAYLIST, self._encoder_id, bucket, part)
+        for bucket, part in split_by_bucket(records, bucket_numbers(records["key"], self.store.buckets)):
+            write_vectors(self.store, PLAYLIST, self.encoder_id, bucket, part)
         return int(records.num_rows)
 
     def _neighbours(self, keys: pa.Array) -> tuple[pa.Array, npt.NDArray[np.float16]]:
-        """Those of the tracks that have a playlist token in the release before, and their vectors."""
-        found: list[tuple[pa.Array, npt.NDArray[np.float16]]] = []
-        for bucket, part in _by_bucket(keys, self._store.buckets):
-            table = self._published.read(bucket, ["track_id", PLAYLIST])
+        """Read the vectors of the tracks that have a playlist token in the latest release."""
+        parts: list[tuple[pa.Array, npt.NDArray[np.float16]]] = []
+        for bucket, part in _by_bucket(keys, self.store.buckets):
+            table = self.published.read(bucket, ["track_id", PLAYLIST])
             published = content_keys(table["track_id"].filter(table[PLAYLIST].is_valid()).combine_chunks())
             wanted = part.filter(pc.is_in(part, value_set=published))
-            found.extend(read_vectors(self._store.vectors(PLAYLIST, self._encoder_id, bucket), wanted))
-        if not found:
+            parts.extend(read_vectors(self.store.vectors(PLAYLIST, self.encoder_id, bucket), wanted))
+        if not parts:
             return _concatenate([]), np.zeros((0, 1), np.float16)
-        return _concatenate(keys for keys, _ in found), np.concatenate([vectors for _, vectors in found])
+        return _concatenate(keys for keys, _ in parts), np.concatenate([vectors for _, vectors in parts])
 
 
 @dataclass(frozen=True, eq=False)
-class Space:
-    """Tracks by number: first those to fold, then those with a vector, and at last one for all others.
+class VectorSpace:
+    """Vectors of numbered tracks: first the tracks to fold in, then those with a vector, last all others as one.
 
     Attributes:
-        keys: of the tracks to fold, then of those with a vector.
-        rows: int64 (tracks,), row of each track's vector, -1 for those to fold.
-        vectors: float16 (rows, dim); the last is zero, and stands for tracks that are neither.
+        keys: keys of the tracks to fold in, then of those with a vector.
+        rows: int64 (tracks,), row of each track's vector, -1 for tracks to fold in.
+        vectors: float16 (rows, dim); the last row is zero, for all other tracks.
     """
 
     keys: pa.Array
@@ -99,20 +106,20 @@ class Space:
     vectors: npt.NDArray[np.float16]
 
     @classmethod
-    def of(cls, missing: pa.Array, known: pa.Array, vectors: npt.NDArray[np.float16]) -> "Space":
-        """Number the tracks that are missing, and those whose vectors are known."""
+    def of(cls, missing: pa.Array, known: pa.Array, vectors: npt.NDArray[np.float16]) -> "VectorSpace":
+        """Number the missing tracks, then the tracks with vectors."""
         rows = np.concatenate([np.full(len(missing), -1), np.arange(len(known) + 1)])
         return cls(_concatenate([missing, known]), rows, np.append(vectors, np.zeros_like(vectors[:1]), axis=0))
 
     def sums(self, playlists: pa.ListArray, window: int) -> NeighbourSums:
-        """Gather what some playlists, lists of keys, say of the tracks to fold."""
+        """Sum the neighbours' vectors of the tracks to fold in, over playlists of keys."""
         numbers = pc.fill_null(pc.index_in(playlists.flatten(), value_set=self.keys), len(self.keys)).to_numpy()
         offsets = np.append(0, np.cumsum(pc.list_value_length(playlists).to_numpy()))
         return neighbour_sums(offsets, numbers, self.rows, self.vectors, window)
 
 
-def holding(playlists: pa.ListArray, keys: pa.Array) -> pa.ListArray:
-    """Those of the playlists, lists of keys without nulls, that hold one of the keys."""
+def playlists_with(playlists: pa.ListArray, keys: pa.Array) -> pa.ListArray:
+    """Select the playlists, lists of keys without nulls, that contain any of some keys."""
     hits = pc.is_in(playlists.flatten(), value_set=keys).to_numpy(zero_copy_only=False)
     owners = pc.list_parent_indices(playlists).to_numpy()
     return playlists.take(pa.array(np.unique(owners[hits])))

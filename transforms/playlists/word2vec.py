@@ -1,12 +1,11 @@
-"""Playlist vectors: word2vec with tracks for words and playlists for sentences, trained on the catalog's own playlists.
+"""Playlist vectors: word2vec with tracks as words and playlists as sentences, trained on the catalog's playlists.
 
-Unlike the other encoders it has no weights before it has seen the corpus, so the corpus's digest is a part of its
-identity, and it yields the vectors of every track of the corpus at once. Training is the one step that holds the whole
-corpus in memory: 4 bytes an entry, and for each distinct track two float32 vectors and its name.
+Its weights depend on the corpus, so the corpus digest is a part of its identity, and it computes the vectors of all
+tracks of the corpus at once. Training is the only step that holds the whole corpus in memory: 4 bytes per entry, and
+two float32 vectors and a name per distinct track.
 
-Two runs over the same corpus give the same bytes, in whatever process: one worker thread, no salted hash, and a
-vocabulary in the order of the keys. Another build of gensim's numeric libraries, or another kind of CPU, may round
-differently.
+Two runs over the same corpus compute the same bytes in any process: one worker thread, no salted hash, and a vocabulary
+in key order. A different build of gensim's numeric libraries, or a different CPU, may round differently.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,19 +20,24 @@ import pyarrow.compute as pc
 
 from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.transforms.encoders.base import identity_hash
-from tracktokens.transforms.playlists.corpus import in_order, require_playlists
-from tracktokens.transforms.playlists.warm_start import LEARNING_RATE, OldVectors, epochs_from, fold_new
+from tracktokens.transforms.playlists.corpus import in_content_order, require_playlists
+from tracktokens.transforms.playlists.warm_start import (
+    LEARNING_RATE,
+    PreviousVectors,
+    fold_in_new_tracks,
+    warm_start_epochs,
+)
 
 NAME = "word2vec"
-"""Of this kind of encoder, in its identity."""
+"""Name of this kind of encoder in its identity."""
 
 LONGEST_SENTENCE = 10_000
-"""Words that gensim reads of one sentence (its ``MAX_WORDS_IN_BATCH``). It drops the rest without a word."""
+"""Words per sentence that gensim reads (its ``MAX_WORDS_IN_BATCH``). It drops the rest silently."""
 
 RULES = 1
-"""Version of the rules below and of the way the corpus becomes sentences: a change of them changes the vectors."""
+"""Version of the rules below and of the conversion of corpus to sentences. A change changes the vectors."""
 
-PAIRS_A_TRACK = 1_250
+PAIRS_PER_TRACK = 1_250
 FEWEST_EPOCHS, MOST_EPOCHS = 5, 100
 SMALLEST_SAMPLE, LARGEST_SAMPLE = 1e-4, 0.5
 SAMPLE_TIMES_TRACKS = 3.0
@@ -43,20 +47,20 @@ SAMPLE_TIMES_TRACKS = 3.0
 class Word2VecConfig:
     """Settings of the training.
 
-    gensim's own defaults are made for words. These are made for playlists, after Caselles-Dupré, Lesaint and
+    gensim's defaults suit words. These suit playlists, after Caselles-Dupré, Lesaint and
     Royo-Letelier, "Word2vec applied to recommendation: hyperparameters matter", RecSys 2018, arXiv 1804.04212.
 
     Attributes:
-        dim: values a vector. On 2,952 real playlists 128 continued no better than 64, and took longer.
-        window: furthest entry, either way, that a track is learned from. Each time gensim draws one from 1 to this.
-        ns_exponent: negatives are drawn with probability count ** ns_exponent: below 0, rare tracks more often.
-        sample: frequency, as a share of all entries, above which entries of a track are left out at random; 0 keeps
-            all. None: :func:`sample_for`.
-        negative: negatives drawn for each pair.
-        epochs: times the corpus is read, in a training from nothing. None: :func:`epochs_for`.
+        dim: dimensions of a vector. On 2,952 real playlists 128 continued no better than 64, and took longer.
+        window: largest distance of a neighbour, in entries. gensim draws a distance from 1 to this each time.
+        ns_exponent: negatives are drawn with probability count ** ns_exponent; below 0, rare tracks more often.
+        sample: share of all entries above which entries of a track are dropped at random; 0 keeps all. None takes
+            :func:`sample_for`.
+        negative: negatives per pair.
+        epochs: epochs of a training from scratch. None takes :func:`epochs_for`.
         min_count: tracks with fewer entries get no vector.
         sg: 1 for skip-gram, 0 for CBOW.
-        seed: of the initial vectors, where there are no old ones, and of every draw.
+        seed: seed of the initial vectors of a training from scratch, and of every draw.
     """
 
     dim: int = 64
@@ -69,61 +73,70 @@ class Word2VecConfig:
     sg: int = 1
     seed: int = 0
 
-    def identity(self, digest: str, start: OldVectors | None = None) -> Mapping[str, object]:
-        """Return everything that changes the vectors, as JSON values; ``digest`` is the corpus's ``corpus_digest``."""
+    def identity(self, digest: str, start: PreviousVectors | None = None) -> Mapping[str, object]:
+        """Return everything that changes the vectors, as JSON values; ``digest`` is the ``corpus_digest``."""
         own = {"name": NAME, "rules": RULES, "corpus": digest, "gensim": version("gensim"), **asdict(self)}
         return own if start is None else {**own, "start": start.identity()}
 
-    def encoder_id(self, digest: str, start: OldVectors | None = None) -> str:
-        """Name of the vectors learned from the corpus with this digest, and this start: 12 hex digits."""
+    def encoder_id(self, digest: str, start: PreviousVectors | None = None) -> str:
+        """Id of the vectors trained on the corpus with this digest, from this start: 12 hex digits."""
         return identity_hash(self.identity(digest, start))
 
 
 def training_pairs(lengths: npt.NDArray[np.int64], window: int) -> int:
-    """Return how many (track, neighbour) pairs one epoch shows at most, for playlists of these lengths."""
+    """Return the largest number of (track, neighbour) pairs in one epoch, for playlists of these lengths.
+
+    >>> training_pairs(np.array([3, 10]), window=4)  # 3 * 2 + 10 * 4
+    46
+    """
     return int((lengths * np.minimum(lengths - 1, window)).sum())
 
 
 def epochs_for(tracks: int, pairs: int) -> int:
-    """Return how often a corpus is read: until the mean track was in 1,250 pairs, at least 5 and at most 100 times.
+    """Return the number of epochs: until the mean track is in 1,250 pairs, within 5 to 100.
 
-    A small corpus needs many epochs before its vectors leave their random start. One whose tracks occur often needs
-    few: read on, it learns by heart which tracks happened to meet, and tracks of one kind drift apart.
+    A small corpus needs many epochs before its vectors leave their random start. A corpus whose tracks occur often
+    needs few: with more it overfits, and tracks of one kind drift apart.
+
+    >>> epochs_for(tracks=200, pairs=10_000)
+    25
 
     Args:
         tracks: distinct tracks of the corpus.
         pairs: :func:`training_pairs` of the corpus.
     """
-    return int(np.clip(-(-PAIRS_A_TRACK * tracks // pairs), FEWEST_EPOCHS, MOST_EPOCHS))
+    return int(np.clip(-(-PAIRS_PER_TRACK * tracks // pairs), FEWEST_EPOCHS, MOST_EPOCHS))
 
 
 def sample_for(tracks: int) -> float:
     """Return the share of all entries above which a track is frequent: 3 times the mean share, within [1e-4, 0.5].
 
-    gensim keeps every entry of a track with up to 2.6 times this share. The customary 1e-4 is the mean share in a
-    corpus of 10,000 tracks; with 200 tracks, whose mean share is 5e-3, it would leave out five entries of six.
+    gensim keeps all entries of a track with up to 2.6 times this share. The customary 1e-4 is the mean share in a
+    corpus of 10,000 tracks; with 200 tracks, whose mean share is 5e-3, it would drop five of six entries.
+
+    >>> sample_for(300)
+    0.01
     """
     return float(np.clip(SAMPLE_TIMES_TRACKS / tracks, SMALLEST_SAMPLE, LARGEST_SAMPLE))
 
 
 def train(
-    corpus: pa.Table, config: Word2VecConfig, start: OldVectors | None = None
+    corpus: pa.Table, config: Word2VecConfig, start: PreviousVectors | None = None
 ) -> tuple[pa.FixedSizeBinaryArray, npt.NDArray[np.float32]]:
-    """Learn a vector for each track of the corpus.
+    """Train a vector for each track of the corpus.
 
     Args:
-        corpus: ``CORPUS``, in any order and any chunks: it is learned from in the order of its positions.
+        corpus: ``CORPUS``, in any order and any chunks.
         config: the settings.
-        start: what to go on from, with vectors of ``config.dim`` values; None to start from nothing.
+        start: previous vectors of ``config.dim`` dimensions to start from; None trains from scratch.
 
     Returns:
-        The tracks' keys, sorted, and float32 vectors of shape (tracks, dim), a row for each key. Every value is finite
-        and small enough for float16. Vectors have the length that training gives them: longer for tracks that were
-        learned from more often.
+        The tracks' keys, sorted, and float32 vectors (tracks, dim). All values are finite and fit into float16. Vectors
+        are not normalised: those of frequent tracks are longer.
 
     Raises:
-        InvalidDataError: the corpus has no playlist, no track has ``min_count`` entries or an old vector to start
-            from, or the vectors diverged.
+        InvalidDataError: the corpus has no playlist, no track has ``min_count`` entries or a previous vector, or the
+            vectors diverged.
     """
     require_playlists(corpus)
     keys, playlists = _encode(corpus)
@@ -137,22 +150,22 @@ def train(
     if start is None:
         vectors = _fit(playlists, counts[kept], kept, config)
     else:
-        vectors = _go_on(playlists, counts[kept], kept, config, start, start.rows(names))
+        vectors = _train_warm(playlists, counts[kept], kept, config, start, start.rows(names))
     _check_range(vectors)
     return names, vectors
 
 
 @dataclass(frozen=True)
 class Sentences:
-    """Playlists as sentences, made anew in each epoch: an iterable that gensim can read more than once.
+    """Playlists as sentences: an iterable that gensim reads once per epoch.
 
-    Playlists of more than 10,000 entries are cut into pieces of nearly equal length, none longer than that: gensim
-    would drop what comes after the 10,000th. Tracks on two sides of a cut are not learned from each other there.
+    Playlists of more than 10,000 entries are cut into chunks of nearly equal length, since gensim drops the entries
+    after the 10,000th. Tracks on two sides of a cut are not neighbours there.
 
     Attributes:
-        codes: int32 array, every entry's track, playlist by playlist.
-        offsets: int64 array, where each playlist begins in ``codes``, and the end of the last.
-        words: object array of strings, the word for each code.
+        codes: int32 (entries,), track of each entry, playlist by playlist.
+        offsets: int64 (playlists + 1,), start of each playlist in ``codes``, then the end of the last.
+        words: object (codes,), the word of each code.
     """
 
     codes: npt.NDArray[np.int32]
@@ -161,14 +174,14 @@ class Sentences:
 
     def __iter__(self) -> Iterator[list[str]]:
         for start, end in zip(self.offsets[:-1].tolist(), self.offsets[1:].tolist(), strict=True):
-            for piece in _pieces(self.codes[start:end]):
-                yield self.words[piece].tolist()
+            for chunk in _chunks(self.codes[start:end]):
+                yield self.words[chunk].tolist()
 
     def __len__(self) -> int:
         return int((-(-np.diff(self.offsets) // LONGEST_SENTENCE)).sum())
 
 
-def _pieces(codes: npt.NDArray[np.int32]) -> list[npt.NDArray[np.int32]]:
+def _chunks(codes: npt.NDArray[np.int32]) -> list[npt.NDArray[np.int32]]:
     if len(codes) <= LONGEST_SENTENCE:
         return [codes]
     return np.array_split(codes, -(-len(codes) // LONGEST_SENTENCE))
@@ -176,7 +189,7 @@ def _pieces(codes: npt.NDArray[np.int32]) -> list[npt.NDArray[np.int32]]:
 
 def _encode(corpus: pa.Table) -> tuple[pa.FixedSizeBinaryArray, Sentences]:
     """Return the distinct keys, sorted, and the playlists with each track as the rank of its key."""
-    lists = in_order(corpus.to_batches()).column("track_keys")
+    lists = in_content_order(corpus.to_batches()).column("track_keys")
     entries = pc.list_flatten(lists)
     distinct = entries.unique()
     keys = distinct.take(pc.sort_indices(distinct))
@@ -185,23 +198,25 @@ def _encode(corpus: pa.Table) -> tuple[pa.FixedSizeBinaryArray, Sentences]:
     return keys, Sentences(codes, offsets, np.array([str(code) for code in range(len(keys))], np.object_))
 
 
-def _go_on(
+def _train_warm(
     playlists: Sentences,
     counts: npt.NDArray[np.int64],
     kept: npt.NDArray[np.int64],
     config: Word2VecConfig,
-    start: OldVectors,
+    start: PreviousVectors,
     rows: npt.NDArray[np.int64],
 ) -> npt.NDArray[np.float32]:
-    """Train tracks on from their ``rows`` in the start, and fold in those that have none."""
+    """Train tracks from their ``rows`` in the start, and fold in those that have none."""
     if not (rows >= 0).any():
         raise InvalidDataError(
-            f"No track in the playlists has a vector of encoder {start.encoder_id} to go on from: start from nothing."
+            f"No track in the playlists has a vector of encoder {start.encoder_id} to start from: train from scratch."
         )
     fitted = _fit(playlists, counts, kept, config, (rows, start.vectors))
-    places = np.full(len(playlists.words), -1, np.int32)
-    places[kept] = np.arange(len(kept))
-    return fold_new(playlists.offsets, places[playlists.codes], fitted, np.flatnonzero(rows < 0), config.window)
+    rows_of_kept = np.full(len(playlists.words), -1, np.int32)
+    rows_of_kept[kept] = np.arange(len(kept))
+    return fold_in_new_tracks(
+        playlists.offsets, rows_of_kept[playlists.codes], fitted, np.flatnonzero(rows < 0), config.window
+    )
 
 
 def _fit(
@@ -211,9 +226,9 @@ def _fit(
     config: Word2VecConfig,
     start: tuple[npt.NDArray[np.int64], npt.NDArray[np.float16]] | None = None,
 ) -> npt.NDArray[np.float32]:
-    """Train; return the vectors of the tracks ``kept``, which have ``counts`` entries each.
+    """Train the vectors of the tracks ``kept``, which have ``counts`` entries each.
 
-    ``start`` is each track's row among old vectors, -1 where it has none, and these.
+    ``start`` holds each track's row among the previous vectors, -1 where it has none, and these vectors.
     """
     from gensim.models import Word2Vec
 
@@ -241,14 +256,14 @@ def _fit(
     else:
         known, old = start[0] >= 0, start[1]
         model.wv.vectors[rows[known]] = old[start[0][known]]
-        few = epochs_from(epochs)
+        few = warm_start_epochs(epochs)
         model.train(playlists, total_examples=len(playlists), epochs=few, start_alpha=LEARNING_RATE)
     vectors: npt.NDArray[np.float32] = model.wv.vectors[rows]
     return vectors
 
 
 def _fixed_hash(word: str) -> int:
-    """Hash a word the same way in every process: Python's ``hash`` is salted."""
+    """Hash a word alike in every process: Python's ``hash`` is salted."""
     return crc32(word.encode("utf-8"))
 
 

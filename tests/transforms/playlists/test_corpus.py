@@ -11,11 +11,11 @@ from tracktokens.schemas.tables.rejects import REJECTS
 from tracktokens.transforms.playlists.corpus import (
     ENTRIES,
     HEADS,
-    Assembled,
+    AssembledCorpus,
     assemble,
     corpus_digest,
     explode,
-    in_order,
+    in_content_order,
     keep_known,
     require_playlists,
     too_short_rejects,
@@ -36,7 +36,7 @@ def scanned(*rows: tuple[int, str, list[str | None] | None]) -> pa.RecordBatch:
     return pa.RecordBatch.from_pylist([dict(zip(columns, row, strict=True)) for row in rows], SCANNED_PLAYLISTS)
 
 
-def cleaned(batch: pa.RecordBatch, catalog: str) -> Assembled:
+def cleaned(batch: pa.RecordBatch, catalog: str) -> AssembledCorpus:
     """Run the three steps as a job would, on one batch."""
     exploded = explode(batch)
     known = keep_known(exploded.entries, content_keys(pa.array(list(catalog), pa.string())))
@@ -214,11 +214,11 @@ def test_a_playlist_that_is_too_short_becomes_a_reject_with_its_counts():
 def test_the_corpus_in_order_is_the_same_however_it_was_cut_and_came():
     whole, reordered = corpus("ab", "cde", "ba", "da"), corpus("da", "ba", "ab", "cde")
 
-    ordered = in_order([whole]).column("track_keys")
+    ordered = in_content_order([whole]).column("track_keys")
 
     assert sorted(ordered.to_pylist()) == sorted(whole.column("track_keys").to_pylist())
-    assert in_order([whole.slice(2), whole.slice(0, 2)]).column("track_keys").equals(ordered)
-    assert in_order([reordered]).column("track_keys").equals(ordered)
+    assert in_content_order([whole.slice(2), whole.slice(0, 2)]).column("track_keys").equals(ordered)
+    assert in_content_order([reordered]).column("track_keys").equals(ordered)
 
 
 def test_the_digest_does_not_depend_on_batches_or_positions():
@@ -255,5 +255,5 @@ def test_the_digest_of_a_small_corpus_is_that_of_its_bytes():
 
 def test_a_corpus_without_playlists_is_refused():
     require_playlists(pa.Table.from_batches([corpus("ab")]))
-    with pytest.raises(InvalidDataError, match="No playlist names two tracks of the catalog"):
+    with pytest.raises(InvalidDataError, match="No playlist lists two tracks of the catalog"):
         require_playlists(CORPUS.empty_table())

@@ -11,7 +11,12 @@ import pytest
 from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.schemas.tables.playlists import CORPUS
 from tracktokens.schemas.tables.records import KEY
-from tracktokens.transforms.playlists.warm_start import OldVectors, epochs_from, fold_new, started_from
+from tracktokens.transforms.playlists.warm_start import (
+    PreviousVectors,
+    fold_in_new_tracks,
+    parent_encoder,
+    warm_start_epochs,
+)
 from tracktokens.transforms.playlists.word2vec import Word2VecConfig, train
 
 CONFIG = Word2VecConfig(dim=16, window=5)
@@ -33,9 +38,9 @@ def groups(playlists: int, seed: int = 5) -> list[list[str]]:
     return [[f"g{n % 2}-{track}" for track in rng.permutation(GROUP)[:10]] for n in range(playlists)]
 
 
-def old_vectors(playlists: list[list[str]], encoder_id: str = "old") -> OldVectors:
+def old_vectors(playlists: list[list[str]], encoder_id: str = "old") -> PreviousVectors:
     keys, vectors = train(corpus(playlists), CONFIG)
-    return OldVectors(encoder_id, keys, vectors.astype(np.float16))
+    return PreviousVectors(encoder_id, keys, vectors.astype(np.float16))
 
 
 def unit(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -122,7 +127,7 @@ def test_a_track_below_min_count_is_neither_folded_nor_a_neighbour() -> None:
 def test_new_tracks_whose_neighbours_cancel_out_keep_their_vectors() -> None:
     vectors = np.array([[2, 0], [-2, 0], [0, 7]], np.float32)
 
-    folded = fold_new(np.array([0, 3]), np.array([0, 2, 1], np.int32), vectors, np.array([2]), 5)
+    folded = fold_in_new_tracks(np.array([0, 3]), np.array([0, 2, 1], np.int32), vectors, np.array([2]), 5)
 
     assert folded.tolist() == vectors.tolist()
 
@@ -132,26 +137,26 @@ def test_the_identity_changes_with_the_parent_and_with_its_vectors_and_without_a
     vectors = np.ones((2, 4), np.float16)
     starts = [
         None,
-        OldVectors("one", keys, vectors),
-        OldVectors("two", keys, vectors),
-        OldVectors("one", keys, vectors * 2),
-        OldVectors("one", keys.slice(1), vectors[1:]),
+        PreviousVectors("one", keys, vectors),
+        PreviousVectors("two", keys, vectors),
+        PreviousVectors("one", keys, vectors * 2),
+        PreviousVectors("one", keys.slice(1), vectors[1:]),
     ]
 
     assert len({CONFIG.encoder_id("c0ffee", start) for start in starts}) == 5
-    assert CONFIG.encoder_id("c0ffee", OldVectors("one", keys, vectors.copy())) == CONFIG.encoder_id(
+    assert CONFIG.encoder_id("c0ffee", PreviousVectors("one", keys, vectors.copy())) == CONFIG.encoder_id(
         "c0ffee", starts[1]
     )
     assert "start" not in CONFIG.identity("c0ffee")
 
 
 def test_an_identity_names_the_space_of_its_vectors() -> None:
-    start = OldVectors("parent", pa.array([key("a")], KEY.type), np.ones((1, 4), np.float16))
+    start = PreviousVectors("parent", pa.array([key("a")], KEY.type), np.ones((1, 4), np.float16))
 
-    assert started_from(CONFIG.identity("c0ffee", start)) == "parent"
-    assert started_from(CONFIG.identity("c0ffee")) is None
+    assert parent_encoder(CONFIG.identity("c0ffee", start)) == "parent"
+    assert parent_encoder(CONFIG.identity("c0ffee")) is None
 
 
 @pytest.mark.parametrize(("anew", "on"), [(1, 1), (5, 1), (11, 3), (100, 25)])
 def test_going_on_takes_a_quarter_of_the_epochs_but_at_least_one(anew: int, on: int) -> None:
-    assert epochs_from(anew) == on
+    assert warm_start_epochs(anew) == on

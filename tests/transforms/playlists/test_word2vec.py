@@ -142,7 +142,7 @@ def test_a_min_count_that_no_track_reaches_is_refused():
 
 
 def test_an_empty_corpus_is_refused():
-    with pytest.raises(InvalidDataError, match="nothing to learn"):
+    with pytest.raises(InvalidDataError, match="cannot be trained"):
         train(CORPUS.empty_table(), SMALL)
 
 
