@@ -5,6 +5,7 @@ The home page is ``README.md``, and ``CONTRIBUTING.md``, ``CHANGELOG.md`` and ``
 expects them at the top of the repository.
 """
 
+import ast
 import logging
 import re
 from collections.abc import Iterator
@@ -92,17 +93,32 @@ def page_name(package: str) -> str:
 
 
 def api_page(package: str) -> str:
-    """Markdown of one package: its docstring, then each of its modules with all public names."""
+    """Markdown of one package: its docstring, the names that it exports, then each of its modules."""
     lines = [f"# {package}", "", f"::: {package}", "    options:", "      members: false", "      heading_level: 2"]
+    if exported := [*exports(package)]:
+        lines += ["", f"Names that can be imported from `{package}`:", ""]
+        lines += [f"- [`{full.rpartition('.')[2]}`][{full}]" for full in exported]
     for module in modules(package):
         lines += ["", f"::: {module}"]
     return "\n".join(lines) + "\n"
 
 
+def exports(package: str) -> Iterator[str]:
+    """Full names of what a package exports, from its ``__init__.pyi``."""
+    stub = folder_of(package) / "__init__.pyi"
+    for node in ast.walk(ast.parse(stub.read_text(encoding="utf-8") if stub.exists() else "")):
+        if isinstance(node, ast.ImportFrom):
+            yield from (f"{package}.{node.module}.{alias.name}" for alias in node.names)
+
+
+def folder_of(package: str) -> Path:
+    """Folder of a package's modules."""
+    return ROOT.joinpath(*package.split(".")[1:])
+
+
 def modules(package: str) -> Iterator[str]:
     """Public modules that are directly in a package."""
-    folder = ROOT.joinpath(*package.split(".")[1:])
-    yield from (f"{package}.{path.stem}" for path in sorted(folder.glob("[!_]*.py")))
+    yield from (f"{package}.{path.stem}" for path in sorted(folder_of(package).glob("[!_]*.py")))
 
 
 def _site_link(link: re.Match[str]) -> str:
