@@ -2,6 +2,7 @@
 
 import pyarrow as pa
 
+from tracktokens.schemas.modalities import PLAYLIST, columns_of
 from tracktokens.schemas.tables.records import KEY
 from tracktokens.schemas.tables.tracks import POSITION
 
@@ -10,7 +11,7 @@ PLAYLIST_ID = "playlist_id"
 PLAYLISTS = pa.schema(
     [
         pa.field(PLAYLIST_ID, pa.string(), nullable=False),
-        ("track_ids", pa.list_(pa.string())),
+        *columns_of(PLAYLIST),
     ]
 )
 """Columns that are read, tracks in the order of the playlist. Others are ignored and counted."""

@@ -2,20 +2,16 @@
 
 import pyarrow as pa
 
+from tracktokens.schemas.modalities import CONTENT_MODALITIES, METADATA, columns_of
+
 TRACK_ID = "track_id"
 MAX_ID_BYTES = 256
 
 TRACKS = pa.schema(
     [
         pa.field(TRACK_ID, pa.string(), nullable=False),
-        ("title", pa.string()),
-        ("artist", pa.string()),
-        ("album", pa.string()),
-        ("year", pa.int32()),
-        ("tags", pa.list_(pa.string())),
-        ("lyrics", pa.string()),
-        ("audio_path", pa.string()),
-        ("audio_version", pa.string()),
+        *columns_of(METADATA),  # first, as a person would write a row
+        *columns_of(*(modality for modality in CONTENT_MODALITIES if modality != METADATA)),
         ("popularity", pa.float64()),
     ]
 )

@@ -22,7 +22,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tracktokens.schemas import modalities
+from tracktokens.schemas.modalities import MODALITY_OF_COLUMN
 from tracktokens.schemas.tables.rejects import (
     ID_NOT_UTF8,
     ID_WRONG_TYPE,
@@ -37,19 +37,6 @@ from tracktokens.schemas.tables.tracks import POSITION, TRACK_ID
 
 Reject = dict[str, str | None]
 """A row of the rejects table on its way there, as ``schemas.rejects.make_rejects`` takes it."""
-
-MODALITY_OF_COLUMN = {
-    "title": modalities.METADATA,
-    "artist": modalities.METADATA,
-    "album": modalities.METADATA,
-    "year": modalities.METADATA,
-    "tags": modalities.TAGS,
-    "lyrics": modalities.LYRICS,
-    "audio_path": modalities.AUDIO,
-    "audio_version": modalities.AUDIO,
-    "track_ids": modalities.PLAYLIST,
-}
-"""The modality that loses when a column's value is lost. Columns that are left out belong to no single one."""
 
 LIST_SEPARATORS = ("|", ";", ",")
 """What may stand between the elements of a list in a CSV field, in order of preference."""
