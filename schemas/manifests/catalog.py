@@ -1,4 +1,4 @@
-"""``catalogs/<id>/catalog.json`` and ``playlists.json``: what a scan of the inputs found."""
+"""``catalogs/<id>/catalog.json`` and ``playlists.json``: results of scanning the inputs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,23 +9,23 @@ from tracktokens.schemas.manifests.base import Manifest
 
 @dataclass(frozen=True)
 class CatalogManifest(Manifest):
-    """A complete scan of a catalog. Written last: a catalog folder without it is not to be read.
+    """A complete scan of a catalog. Written last: a catalog folder without it must not be read.
 
     Attributes:
         catalog_id: name of the folder.
-        base: the catalog that it was compared with while scanning, or None: which of its keys are ``changed``.
+        base: catalog that the scan was diffed against, which decides the keys that are ``changed``; None without one.
         rows_read: rows of the tracks input.
         rows_accepted: rows in ``tracks/``.
-        rows_rejected: rows lost, each with a row in ``rejects/``.
-        encoders: modality to encoder id. A modality that was not encoded is not there.
-        tracks_with: modality to number of tracks that have an input, or a given vector; the playlist modality has no
-            inputs of its own.
-        inputs: modality to number of distinct inputs, or given vectors.
-        encoded: modality to number of inputs that this scan had to encode, or of given vectors that it stored.
-        failed: modality to number of inputs of which the encoder could make no vector, in this scan.
-        encoding_seconds: modality to seconds in the encoder, waiting for decoders included, summed over threads.
-        decoding_seconds: modality to seconds that decoders were busy, summed over them.
-        vectors: modality to what became of the vectors that were given for it, as ``VectorCounts`` names it.
+        rows_rejected: rejected rows, each with a row in ``rejects/``.
+        encoders: modality to encoder id. Modalities that were not encoded are left out.
+        tracks_with: modality to number of tracks that have an input or a precomputed embedding. The playlist modality
+            has no inputs of its own.
+        inputs: modality to number of distinct inputs or precomputed embeddings.
+        encoded: modality to number of inputs that this scan encoded, or of precomputed embeddings that it stored.
+        failed: modality to number of inputs that the encoder failed on in this scan.
+        encoding_seconds: modality to seconds in the encoder, with waiting for decoders, summed over threads.
+        decoding_seconds: modality to seconds that decoders were busy, summed over decoders.
+        vectors: modality to the counts of its precomputed embeddings, under the names of ``VectorCounts``.
         ignored_columns: input columns that are not in the schema, in order of name.
     """
 
@@ -50,18 +50,18 @@ class CatalogManifest(Manifest):
 
 @dataclass(frozen=True)
 class PlaylistsManifest(Manifest):
-    """The playlists that were learned with a catalog. Written when the corpus and the vectors are complete.
+    """Playlists that vectors were trained on. Written when the corpus and the vectors are complete.
 
     Attributes:
-        encoder_id: the playlist vectors' encoder; it covers the whole corpus.
+        encoder_id: encoder of the playlist vectors; it covers the whole corpus.
         playlists_read: rows of the playlists input.
         playlists_used: playlists in the corpus.
-        playlists_rejected: playlists left out, each with a row in ``rejects/``.
+        playlists_rejected: rejected playlists, each with a row in ``rejects/``.
         entries_read: track ids in all readable playlists.
-        entries_unknown: of these, ids that are not in the catalog.
+        entries_unknown: entries whose id is not in the catalog.
         tracks: distinct tracks in the corpus.
-        trained: whether the vectors were trained now, and not found in the store.
-        folded: tracks that got a vector now without training, out of those around them.
+        trained: whether this job trained the vectors; false where the store had them already.
+        folded: tracks whose vector this job folded in from their neighbours, without training.
     """
 
     KIND: ClassVar[str] = "playlists"
