@@ -14,6 +14,7 @@ REQUIRES = [
     "gensim>=4.3.3",
     "joblib>=1.3",
     "laion-clap>=1.1.6",
+    "lazy-loader>=0.3",
     "librosa>=0.10.2",
     "numpy>=1.24,<2",  # laion-clap does not run on numpy 2
     "orjson>=3.9.7",
@@ -62,7 +63,7 @@ setup(
     python_requires=">=3.10,<3.13",
     packages=[f"tracktokens.{package}" for package in PACKAGES],
     package_dir={"tracktokens": "."},
-    package_data={"tracktokens.schemas": ["py.typed"], "tracktokens.pipelines.demo": ["data/*.json"]},
+    package_data={"": ["*.pyi", "py.typed"], "tracktokens.pipelines.demo": ["data/*.json"]},
     install_requires=REQUIRES,
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["tracktokens = tracktokens.pipelines.cli.main:main"]},

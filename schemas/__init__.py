@@ -1,1 +1,1 @@
-"""The contracts: one module a table or manifest. Nothing here imports another of our packages."""
+"""Contracts between the packages: one module per table or manifest. Imports no other package of this project."""

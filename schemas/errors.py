@@ -1,31 +1,31 @@
-"""Errors that a user can act on. Each class has the exit code with which the command line ends."""
+"""Errors that a user can act on. Each class has the exit code of the command line."""
 
 
 class TracktokensError(Exception):
-    """A fault: one line that says what is wrong and what to do."""
+    """Base of all errors. The message is one line: the fault, and what to do."""
 
     exit_code = 1
 
 
 class UsageError(TracktokensError):
-    """The command was called wrongly, or an input that it names is not there."""
+    """The command was called with wrong options, or an input that they name does not exist."""
 
     exit_code = 2
 
 
 class DriftError(TracktokensError):
-    """The catalog has moved away from what the codebooks were learned from, further than the user wants."""
+    """The catalog differs from what the codebooks were trained on by more than the limits allow."""
 
     exit_code = 4
 
 
 class InvalidDataError(TracktokensError):
-    """The input is there and cannot be used: publishing from it would mislead."""
+    """The input exists but cannot be used: a release made from it would be wrong."""
 
     exit_code = 3
 
 
 class StoreBusyError(TracktokensError):
-    """Another job writes the store, or has published in the meantime. The same command may work later."""
+    """Another job is writing to the store, or has published in the meantime. Run the command again later."""
 
     exit_code = 5

@@ -1,11 +1,16 @@
-"""Why an input has no vector."""
+"""Failure of an encoder on one input."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Why one input has no vector: a reason out of ``schemas.rejects`` and a detail for people."""
+    """Reason why one input has no vector.
+
+    Attributes:
+        reason: a reason code of ``schemas.tables.rejects``.
+        detail: explanation for people.
+    """
 
     reason: str
     detail: str

@@ -1,6 +1,7 @@
 """Posting lists: which rows have a code, and the exact search that reads them."""
 
 from collections.abc import Iterator
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,13 @@ COMMON_SHARE = 1 / 16
 """A code that a larger share of the rows has is looked for in its column: reading that in order beats a long list."""
 
 _MEMBERS = (np.arange(1 << len(MODALITIES))[:, np.newaxis] >> np.arange(len(MODALITIES)) & 1).astype(np.float64)
-"""Which modalities are in each mask, (masks, modalities)."""
+"""float64 (masks, modalities): 1 where bit m of the mask is set, which represents modality m."""
+
+_MASK_TYPE = np.min_scalar_type((1 << len(MODALITIES)) - 1)
+"""Smallest unsigned integer with a bit per modality."""
+
+Masks: TypeAlias = npt.NDArray[np.unsignedinteger[Any]]
+"""Unsigned integers (n,) with a bit per modality: bit m represents modality m."""
 
 
 class InvertedIndex:
@@ -106,14 +113,14 @@ class InvertedIndex:
             for piece in self.pieces(modality, code):
                 yield int(piece[0]), piece.astype(np.int64)
 
-    def _masks(self, rows: RowIndices | slice, query: Query, modalities: list[int]) -> npt.NDArray[np.uint8]:
+    def _masks(self, rows: RowIndices | slice, query: Query, modalities: list[int]) -> Masks:
         """Bit m of a row's mask says whether its code in modality m is the query's."""
         size = rows.stop - rows.start if isinstance(rows, slice) else len(rows)
-        masks = np.zeros(size, np.uint8)
+        masks = np.zeros(size, _MASK_TYPE)
         for modality in modalities:
             column = self._columns[modality]
             codes = column[rows] if isinstance(rows, slice) else column.take(rows)
-            equal = (codes == query[modality]).view(np.uint8)
+            equal = (codes == query[modality]).view(np.uint8).astype(_MASK_TYPE, copy=False)
             masks |= np.left_shift(equal, modality, out=equal)
         return masks
 

@@ -1,23 +1,28 @@
-"""How much each modality counts when token tuples are matched."""
+"""Weights of the modalities when token tuples are matched."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
 from tracktokens.codebooks.numerics.arrays import Weights
-from tracktokens.schemas.modalities import MODALITIES
+from tracktokens.schemas.modalities import MATCHING_WEIGHTS, MODALITIES
 
-MATCHING_WEIGHTS = (25.0, 5.0, 5.0, 1.0, 1.0)
-"""Weights of matching, in token order."""
+__all__ = ["MATCHING_WEIGHTS", "checked_weights"]
 
 
 def checked_weights(weights: Sequence[float]) -> Weights:
-    """Weights as float64 (5,).
+    """Check weights and return them as float64 (M,), one per modality in token order.
+
+    Example:
+        >>> checked_weights([25, 5, 5, 1, 1]).tolist()
+        [25.0, 5.0, 5.0, 1.0, 1.0]
 
     Raises:
-        ValueError: there are not five, one is negative or not finite, or all are 0.
+        ValueError: their number is not that of the modalities, one is negative or not finite, or all are 0.
     """
     values = np.asarray(weights, np.float64)
     if values.shape != (len(MODALITIES),) or not np.isfinite(values).all() or values.min() < 0 or values.max() == 0:
-        raise ValueError(f"{len(MODALITIES)} weights are needed, not negative and one above 0, not {list(weights)}")
+        raise ValueError(
+            f"{len(MODALITIES)} weights are needed, none negative and at least one above 0, not {list(weights)}"
+        )
     return values

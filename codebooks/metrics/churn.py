@@ -23,7 +23,7 @@ MOVED_CODES = 20
 """Codes that are listed because their centroid moved furthest."""
 
 _WORST = pa.schema(
-    [("track_id", pa.string()), ("changes", pa.int8()), ("popularity", pa.float64()), ("which", pa.int8())]
+    [("track_id", pa.string()), ("changes", pa.int8()), ("popularity", pa.float64()), ("which", pa.int64())]
 )
 """Worst affected tracks: how many tokens changed, and which, a bit a modality."""
 
@@ -250,7 +250,7 @@ def _affected(
     rows = np.flatnonzero(changes)
     weights = np.zeros(len(rows)) if popularity is None else popularity[rows]
     which = other[rows] @ (1 << np.arange(other.shape[1]))
-    numbers = [pa.array(column) for column in (changes[rows].astype(np.int8), weights, which.astype(np.int8))]
+    numbers = [pa.array(column) for column in (changes[rows].astype(np.int8), weights, which.astype(np.int64))]
     return pa.table([track_ids.take(pa.array(rows)), *numbers], schema=_WORST)
 
 

@@ -12,10 +12,13 @@ from tracktokens.codebooks.numerics.hashing import splitmix64
 from tracktokens.schemas.modalities import MODALITIES
 
 NONE = -1
-"""Stands in a code matrix for a missing modality."""
+"""Value in a code matrix for a modality that the track lacks."""
 
 WILDCARD = -2
-"""Stands in a query for a modality of which nothing was written, which is something else than ``none``."""
+"""Value in a query for a modality that was not written. A written ``none`` is :data:`NONE`."""
+
+CODES_PER_WORD = 4
+"""Codes of 16 bits in a 64-bit word."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,24 +65,38 @@ def equal_rows(codes: CodeMatrix) -> TupleGroups:
 
 
 def pack_tuples(codes: CodeMatrix) -> Words:
-    """Pack the rows of a code matrix into uint64 (n, 2). Their numeric order is the rows' order.
+    """Pack the rows of a code matrix into uint64 (n, words). The order of the words is the order of the rows.
 
-    The first word holds the first code, the second word the other four, 16 bits each.
+    The first word holds the first code plus 1; each further word holds the next four codes plus 1, 16 bits each. Five
+    codes take two words.
+
+    Example:
+        >>> import numpy as np
+        >>> [[hex(word) for word in row] for row in pack_tuples(np.array([[4, -1, 0, 1, 2]], np.int16))]
+        [['0x5', '0x100020003']]
+
+    Raises:
+        ValueError: ``codes`` is not a code matrix.
     """
     check_codes(codes)
     shifted = (codes.astype(np.int64) + 1).astype(np.uint64)
-    words = np.zeros((len(codes), 2), np.uint64)
-    words[:, 0] = shifted[:, 0]
-    for column in shifted[:, 1:].T:
-        words[:, 1] = words[:, 1] << np.uint64(16) | column
+    starts = range(1 - CODES_PER_WORD, codes.shape[1], CODES_PER_WORD)
+    words = np.zeros((len(codes), len(starts)), np.uint64)
+    for word, start in zip(words.T, starts, strict=True):
+        for column in shifted[:, max(start, 0) : start + CODES_PER_WORD].T:
+            word[:] = word << np.uint64(16) | column
     return words
 
 
 def tuple_buckets(codes: CodeMatrix, buckets: int) -> Integers:
-    """Bucket of each row, int64 (n,) below ``buckets``, by a hash of its codes: equal rows come together.
+    """Return the bucket of each row, int64 (n,) below ``buckets``. Equal rows share a bucket.
 
-    It mixes the packed words as SplitMix64 does (Steele et al., OOPSLA 2014).
+    The bucket is a hash of the packed words: each word is combined with the hash of those before by XOR and SplitMix64.
+
+    Raises:
+        ValueError: ``codes`` is not a code matrix.
     """
-    words = pack_tuples(codes)
-    mixed = splitmix64(splitmix64(words[:, 0]) ^ words[:, 1])
-    return (mixed % np.uint64(buckets)).astype(np.int64)
+    hashes = np.zeros(len(codes), np.uint64)
+    for word in pack_tuples(codes).T:
+        hashes = splitmix64(hashes ^ word)
+    return (hashes % np.uint64(buckets)).astype(np.int64)

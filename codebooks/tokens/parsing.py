@@ -1,4 +1,4 @@
-"""Read written tokens: ``<|playlist_3|><|audio_7|>`` becomes a query for ``matching.TokenIndex``."""
+"""Parse written tokens: ``<|playlist_3|><|audio_7|>`` becomes a query for ``matching.TokenIndex``."""
 
 import re
 
@@ -10,38 +10,45 @@ from tracktokens.codebooks.tokens.vocabulary import TRACK_END, TRACK_START, toke
 from tracktokens.schemas.errors import UsageError
 from tracktokens.schemas.modalities import MODALITIES
 
-_PIECE = re.compile(rf"\s*(?:<\|({'|'.join(MODALITIES)})_(none|0|[1-9][0-9]*)\|>|(\S+?(?=<\||\s|$)))")
+_TOKEN = re.compile(rf"\s*(?:<\|({'|'.join(MODALITIES)})_(none|0|[1-9][0-9]*)\|>|(\S+?(?=<\||\s|$)))")
 
 
-def parse_tokens(text: str, size: int) -> Query:
-    """Read tokens in any order, each modality at most once, white space between them or not.
+def parse_tokens(text: str, codebook_size: int) -> Query:
+    """Parse tokens in any order, each modality at most once, with or without white space between them.
 
-    ``<|track|>`` before them and ``<|/track|>`` after them may be there or not.
+    ``<|track|>`` before them and ``<|/track|>`` after them are optional.
+
+    Example:
+        >>> parse_tokens("<|audio_7|> <|playlist_3|><|lyrics_none|>", 1024).tolist()
+        [3, -2, -2, -1, 7]
 
     Args:
-        text: what was written.
-        size: codes of the vocabulary a modality.
+        text: written tokens.
+        codebook_size: codes per modality in the vocabulary.
 
     Returns:
-        int16 (5,): codes in token order, -1 for ``none``, -2 for modalities that were not written.
+        int16 (M,): codes in token order, -1 for ``none``, -2 for modalities that were not written.
 
     Raises:
-        UsageError: something is no token, a modality comes twice, a code is out of range, or there are no tokens.
+        UsageError: the text has no tokens or something else than tokens, a modality occurs twice, or a code is out of
+            range.
     """
     query = np.full(len(MODALITIES), WILDCARD, np.int16)
-    for modality, code, other in _PIECE.findall(text.strip().removeprefix(TRACK_START).removesuffix(TRACK_END)):
+    for modality, code, other in _TOKEN.findall(text.strip().removeprefix(TRACK_START).removesuffix(TRACK_END)):
         if other:
-            raise UsageError(f"{other!r} is no token: give tokens such as {token(MODALITIES[0], 3)}")
-        place = MODALITIES.index(modality)
-        if query[place] != WILDCARD:
-            raise UsageError(f"{text!r} has more than one {modality} token: give each modality once")
-        query[place] = NONE if code == "none" else _checked_code(modality, int(code), size)
+            raise UsageError(f"{other!r} is not a token: write tokens such as {token(MODALITIES[0], 3)}")
+        column = MODALITIES.index(modality)
+        if query[column] != WILDCARD:
+            raise UsageError(f"{text!r} has more than one {modality} token: write each modality once")
+        query[column] = NONE if code == "none" else _checked_code(modality, int(code), codebook_size)
     if (query == WILDCARD).all():
-        raise UsageError(f"{text!r} has no tokens: give some, such as {token(MODALITIES[0], 3)}")
+        raise UsageError(f"{text!r} has no tokens: write some, such as {token(MODALITIES[0], 3)}")
     return query
 
 
-def _checked_code(modality: str, code: int, size: int) -> int:
-    if code >= size:
-        raise UsageError(f"{token(modality, code)} is not in the vocabulary: {modality} codes go from 0 to {size - 1}")
+def _checked_code(modality: str, code: int, codebook_size: int) -> int:
+    if code >= codebook_size:
+        raise UsageError(
+            f"{token(modality, code)} is not in the vocabulary: {modality} codes range from 0 to {codebook_size - 1}"
+        )
     return code

@@ -1,4 +1,4 @@
-"""What all manifests share: JSON with a kind and a format version, checked when it is read."""
+"""Base of all manifests: JSON with a kind and a format version, which are checked when it is read."""
 
 import dataclasses
 import json
@@ -11,27 +11,27 @@ AnyManifest = TypeVar("AnyManifest", bound="Manifest")
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
-    """A frozen record that is stored as JSON. Subclasses say their ``KIND`` and, when it changes, their ``FORMAT``."""
+    """A frozen record that is stored as JSON. Subclasses set ``KIND`` and, when it changes, ``FORMAT``."""
 
     KIND: ClassVar[str]
     FORMAT: ClassVar[int] = 1
 
     def to_json(self) -> str:
-        """Write as JSON, fields in the order of the class."""
+        """Serialize as JSON, fields in the order of the class."""
         head = {"kind": f"tracktokens.{self.KIND}", "format": self.FORMAT}
         return json.dumps({**head, **dataclasses.asdict(self)}, ensure_ascii=False, indent=2) + "\n"
 
     @classmethod
     def from_json(cls: type[AnyManifest], text: str | bytes, path: str) -> AnyManifest:
-        """Read what :meth:`to_json` wrote. ``path`` is for messages.
+        """Parse what :meth:`to_json` wrote. ``path`` is for messages.
 
         Raises:
-            InvalidDataError: when it is no JSON, another kind of manifest, or of another format version.
+            InvalidDataError: the text is not JSON, another kind of manifest, or another format version.
         """
         record = _parse(text, path)
         kind, version = record.pop("kind", None), record.pop("format", None)
         if kind != f"tracktokens.{cls.KIND}":
-            raise InvalidDataError(f"{path} is of kind {kind!r}, not tracktokens.{cls.KIND}: give the right folder")
+            raise InvalidDataError(f"{path} is of kind {kind!r}, not tracktokens.{cls.KIND}: pass the right folder")
         if version != cls.FORMAT:
             raise InvalidDataError(
                 f"{path} has format version {version}, this tracktokens reads {cls.FORMAT}: "
@@ -51,7 +51,7 @@ def _parse(text: str | bytes, path: str) -> dict[str, Any]:
 
 
 def _known_fields(cls: type[Manifest], record: dict[str, Any], path: str) -> dict[str, Any]:
-    """Take the fields of a class out of a record; one with a default may be missing, as older versions wrote none."""
+    """Select the fields of a class. A field with a default may be missing: older versions did not write it."""
     fields = dataclasses.fields(cls)
     missing = [field.name for field in fields if field.name not in record and field.default is dataclasses.MISSING]
     if missing:

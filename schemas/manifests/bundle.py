@@ -12,12 +12,12 @@ class CodebookEntry:
     """One codebook of a bundle.
 
     Attributes:
-        encoder_id: encoder whose vectors it divides; empty where the modality has no encoder.
+        encoder_id: encoder of the vectors that it quantizes; empty where the modality has no encoder.
         dim: dimensions of a vector.
-        centroids: codes learned; at most the bundle's ``codebook_size``.
+        centroids: number of learned codes; at most the bundle's ``codebook_size``.
         content_hash: hash of the codebook's contents.
         training: metrics of its training.
-        kept_from: bundle out of which it was taken over unchanged, or null.
+        kept_from: bundle that it was copied from unchanged, or null.
     """
 
     encoder_id: str
@@ -30,13 +30,13 @@ class CodebookEntry:
 
 @dataclass(frozen=True)
 class BundleManifest(Manifest):
-    """Five codebooks that belong together. Written last.
+    """One codebook per modality. Written last.
 
     Attributes:
         bundle_id: hash of the codebooks' contents, and name of the folder.
-        codebook_size: codes that the vocabulary reserves for each modality.
-        codebooks: modality to its codebook, in token order.
-        parent: bundle out of which codebooks were kept, or null.
+        codebook_size: codes per modality in the vocabulary.
+        codebooks: modality to the fields of :class:`CodebookEntry`, in token order.
+        parent: bundle that codebooks were kept from, or null.
     """
 
     KIND: ClassVar[str] = "bundle"
@@ -60,7 +60,7 @@ class UsageBaseline(Manifest):
 
     Attributes:
         release_id: the first release.
-        modalities: modality to the fields of ``codebooks.metrics.drift.CodeUsage``.
+        modalities: modality to ``codebooks.metrics.drift.CodeUsage``, as its ``to_json`` returns it.
         unknown_entries: share of the playlists' entries that name no track of the catalog; null without playlists.
     """
 

@@ -1,4 +1,4 @@
-"""``catalogs/<id>/catalog.json`` and ``playlists.json``: the results of a scan of the inputs."""
+"""``catalogs/<id>/catalog.json`` and ``playlists.json``: results of scanning the inputs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -53,18 +53,18 @@ class CatalogManifest(Manifest):
 
 @dataclass(frozen=True)
 class PlaylistsManifest(Manifest):
-    """The playlist vectors of a snapshot. Written when the corpus and the vectors are complete.
+    """Playlists that vectors were trained on. Written when the corpus and the vectors are complete.
 
     Attributes:
-        encoder_id: the playlist vectors' encoder; it covers the whole corpus.
+        encoder_id: encoder of the playlist vectors; it covers the whole corpus.
         playlists_read: rows of the playlists input.
         playlists_used: playlists in the corpus.
-        playlists_rejected: playlists left out, each with a row in ``rejects/``.
+        playlists_rejected: rejected playlists, each with a row in ``rejects/``.
         entries_read: track ids in all readable playlists.
-        entries_unknown: of these, ids that are not in the catalog.
+        entries_unknown: entries whose id is not in the catalog.
         tracks: distinct tracks in the corpus.
-        trained: whether the vectors were trained in this job, and not read from the store.
-        folded: tracks whose vector was folded in by this job, without training.
+        trained: whether this job trained the vectors; false where the store had them already.
+        folded: tracks whose vector this job folded in from their neighbours, without training.
     """
 
     KIND: ClassVar[str] = "playlists"

@@ -1,4 +1,4 @@
-"""``vectors/<modality>/<encoder_id>/encoder.json``: the encoder whose vectors lie beside it."""
+"""``vectors/<modality>/<encoder_id>/encoder.json``: the encoder of the vectors in that folder."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from tracktokens.schemas.manifests.base import Manifest
 
 @dataclass(frozen=True)
 class EncoderManifest(Manifest):
-    """What the jobs after the encoding need to know of an encoder.
+    """Properties of an encoder that later jobs use.
 
     Attributes:
-        standardize: whether a codebook standardises its vectors, whose dimensions have units of their own; otherwise it
-            scales them to unit length.
-        identity: what the encoder id is a hash of.
+        standardize: whether codebooks standardise the vectors, because their dimensions have different units. Without
+            it, codebooks scale them to unit length.
+        identity: contents that the encoder id is a hash of.
     """
 
     KIND: ClassVar[str] = "encoder"

@@ -9,15 +9,15 @@ from tracktokens.schemas.manifests.base import Manifest
 
 @dataclass(frozen=True)
 class ReleaseManifest(Manifest):
-    """The parts of a release. Written when all of it is complete, before ``LATEST`` names it.
+    """Contents of a release. Written when the release is complete, before ``LATEST`` names it.
 
     Attributes:
-        release_id: time of publishing in UTC and a hash of the contents; sorts by time.
-        bundle_id: codebooks whose codes the token table holds.
-        catalog_id: catalog snapshot that it was made from.
-        codebook_size: codes that the vocabulary reserves for each modality.
+        release_id: UTC time of publishing and a hash of the contents; sorts by time.
+        bundle_id: bundle whose codes the token table holds.
+        catalog_id: catalog snapshot that the release was made from.
+        codebook_size: codes per modality in the vocabulary.
         encoders: modality to encoder id.
-        rows: rows read, in the token table, and rejected.
+        rows: numbers of rows ``read``, ``published`` and ``rejected``.
         files: path below the release to size in bytes and SHA-256.
         previous: release that was the latest when this one was made, which ``changes/`` compares with; null for the
             first, and where the vocabulary had another size.
@@ -40,7 +40,11 @@ class ReleaseManifest(Manifest):
 
 @dataclass(frozen=True)
 class Withdrawn(Manifest):
-    """Attributes: ``instead``, the release that was rolled back to. Rolling back to this one removes the file."""
+    """Mark of a release that was rolled back. Rolling back to that release removes the file.
+
+    Attributes:
+        instead: release that became the latest one.
+    """
 
     KIND: ClassVar[str] = "withdrawn"
 

@@ -1,4 +1,4 @@
-"""``store.json``: what is fixed for a store's lifetime."""
+"""``store.json``: properties that never change in a store's lifetime."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -7,26 +7,42 @@ from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.schemas.manifests.base import Manifest
 
 TRACKS_PER_BUCKET = 50_000
+"""Largest number of tracks per bucket in a store's first catalog."""
+
 MAX_BUCKETS = 1 << 14
 
 
 @dataclass(frozen=True)
 class StoreManifest(Manifest):
-    """Attributes: ``buckets``, into how many parts keys and track ids are divided by the first bits of their hash."""
+    """Layout of a store.
+
+    Attributes:
+        buckets: number of buckets of keys and track ids, which the first bits of their hash choose; a power of two.
+
+    Raises:
+        InvalidDataError: the number of buckets is not a power of two, or is too large.
+    """
 
     KIND: ClassVar[str] = "store"
 
     buckets: int
 
     def __post_init__(self) -> None:
-        """Refuse a number that keys cannot be divided by."""
+        """Check the number of buckets."""
         power_of_two = isinstance(self.buckets, int) and self.buckets > 0 and not self.buckets & (self.buckets - 1)
         if not power_of_two or self.buckets > MAX_BUCKETS:
-            raise InvalidDataError(f"{self.buckets!r} buckets: a store has a power of two; restore its store.json")
+            raise InvalidDataError(
+                f"{self.buckets!r} buckets is not a power of two up to {MAX_BUCKETS}: restore store.json from a backup"
+            )
 
 
 def buckets_for(tracks: int) -> int:
-    """How many buckets a store gets whose first catalog has so many tracks: a power of two, some 50,000 tracks each."""
+    """Choose the number of buckets for the tracks of a store's first catalog: a power of two.
+
+    Example:
+        >>> [buckets_for(tracks) for tracks in (0, 50_000, 50_001, 1_000_000)]
+        [1, 1, 2, 32]
+    """
     buckets = 1
     while buckets * TRACKS_PER_BUCKET < tracks and buckets < MAX_BUCKETS:
         buckets *= 2

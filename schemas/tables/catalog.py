@@ -1,4 +1,4 @@
-"""The catalog snapshot that a scan leaves in the store: accepted tracks, and which content key each one has."""
+"""The catalog snapshot that a scan writes to the store: accepted tracks and their content keys."""
 
 import pyarrow as pa
 
@@ -7,7 +7,7 @@ from tracktokens.schemas.tables.records import KEY
 from tracktokens.schemas.tables.tracks import POSITION
 
 TRACK = pa.field("track", pa.uint64(), nullable=False)
-"""A track by number: the first 8 bytes of the hash of its id. No two tracks of a catalog have the same."""
+"""Number of a track: the first 8 bytes of the hash of its id. It is unique in a catalog."""
 
 KNOWN_OF_TRACK = (
     pa.field("title", pa.string()),
@@ -15,7 +15,7 @@ KNOWN_OF_TRACK = (
     pa.field("tag_names", pa.list_(pa.string())),
     pa.field("popularity", pa.float64()),
 )
-"""What is kept of a row of the tracks table to show, compare and weigh the track by."""
+"""Columns of the tracks table that a snapshot keeps, to show, compare and weight tracks."""
 
 CATALOG_TRACKS = pa.schema(
     [
@@ -25,7 +25,7 @@ CATALOG_TRACKS = pa.schema(
         *[pa.field(modality, KEY.type) for modality in MODALITIES],
     ]
 )
-"""``catalogs/<id>/tracks``: one file a bucket of track ids, sorted by ``track_id``. A content key for each modality,
+"""``catalogs/<id>/tracks``: one file per bucket of track ids, sorted by ``track_id``. One content key per modality,
 null where the track lacks it."""
 
 TRACK_KEYS = pa.schema(
@@ -36,10 +36,11 @@ TRACK_KEYS = pa.schema(
         pa.field("new", pa.bool_(), nullable=False),
     ]
 )
-"""``catalogs/<id>/keys/<modality>``: one file a bucket of keys, sorted by key, a row for each track with the modality.
-``changed`` where the token may be another than in the release of the catalog's base, which its manifest names: the
-track had not this key, or no vector could be made of it. ``new`` where no track of the base had the key."""
+"""``catalogs/<id>/keys/<modality>``: one file per bucket of keys, sorted by key, one row per track with the modality.
+
+``changed``: the token may differ from that in the release of the base catalog, which the manifest names. The track did
+not have this key there, or the encoder failed on it. ``new``: no track of the base had the key."""
 
 KEY_DIFF = pa.schema([KEY, TRACK, POSITION, pa.field("removed", pa.bool_(), nullable=False)])
-"""What is otherwise than in the base, on its way to the bucket of the key: a track that has a key now, and where its
-input stands; or one that has it no more."""
+"""Differences from the base catalog, for the bucket of the key: a track that has got the key, with the position of its
+input, or a track that has lost it (``removed``)."""

@@ -1,7 +1,8 @@
-"""The ``playlists`` input table, and the corpus that cleaning makes of it."""
+"""The ``playlists`` input table, and the corpus of cleaned playlists."""
 
 import pyarrow as pa
 
+from tracktokens.schemas.modalities import PLAYLIST, columns_of
 from tracktokens.schemas.tables.records import KEY
 from tracktokens.schemas.tables.tracks import POSITION
 
@@ -10,13 +11,13 @@ PLAYLIST_ID = "playlist_id"
 PLAYLISTS = pa.schema(
     [
         pa.field(PLAYLIST_ID, pa.string(), nullable=False),
-        ("track_ids", pa.list_(pa.string())),
+        *columns_of(PLAYLIST),
     ]
 )
-"""Columns that are read, tracks in the order of the playlist. Others are ignored and counted."""
+"""Columns that are read, tracks in the order of the playlist; other columns are ignored and counted."""
 
 SCANNED_PLAYLISTS = PLAYLISTS.append(POSITION)
-"""A batch of rows as read from the input, after type checks."""
+"""Schema of a batch of rows as read from the input, after type checks."""
 
 CORPUS = pa.schema([POSITION, pa.field("track_keys", pa.list_(KEY.type), nullable=False)])
-"""Playlists after cleaning: known tracks only, as keys, at least two each."""
+"""Cleaned playlists: keys of known tracks, at least two per playlist."""

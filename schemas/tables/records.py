@@ -1,4 +1,4 @@
-"""Facts: immutable rows that are addressed by content key, under one encoder or one codebook bundle."""
+"""Records: immutable rows that are addressed by content key, of one encoder or one bundle."""
 
 import pyarrow as pa
 
@@ -10,12 +10,12 @@ KEY = pa.field("key", pa.binary(KEY_BYTES), nullable=False)
 
 
 def vector_records(dim: int) -> pa.Schema:
-    """Schema of ``vectors/<modality>/<encoder_id>``: one vector of ``dim`` float16 a key."""
+    """Schema of ``vectors/<modality>/<encoder_id>``: one vector of ``dim`` float16 values per key."""
     return pa.schema([KEY, pa.field("vector", pa.list_(pa.float16(), dim), nullable=False)])
 
 
 FAILURES = pa.schema([KEY, pa.field("reason", pa.string(), nullable=False), ("detail", pa.string())])
-"""Schema of ``failures/<modality>/<encoder_id>``: inputs of which the encoder could make no vector."""
+"""Schema of ``failures/<modality>/<encoder_id>``: inputs that the encoder failed on."""
 
 CODE_RECORDS = pa.schema(
     [
@@ -25,11 +25,11 @@ CODE_RECORDS = pa.schema(
         pa.field("margin", pa.float32()),
     ]
 )
-"""Schema of ``codes/<bundle_id>/<modality>``: squared distance to the nearest centroid, and how much further the second
-is (null where the codebook has one centroid)."""
+"""Schema of ``codes/<bundle_id>/<modality>``: the nearest centroid, the squared distance to it, and the squared
+distance to the second nearest minus the first (null where the codebook has one centroid)."""
 
 INPUT_LOCATIONS = pa.schema([KEY, POSITION])
-"""Inputs that have no vector yet, and where they stand in the table that they come from."""
+"""Inputs without a vector, and their rows in the input table."""
 
 INPUTS = pa.schema([KEY, pa.field("input", pa.string(), nullable=False)])
-"""A modality's distinct inputs on their way to the encoder: a text, or an audio path below the audio root."""
+"""Distinct inputs of a modality for its encoder: a text, or an audio path below the audio root."""

@@ -1,4 +1,4 @@
-"""The ``rejects`` table: input that could not be used, with the reason."""
+"""The ``rejects`` table: inputs that could not be used, with the reason."""
 
 import pyarrow as pa
 
@@ -12,7 +12,7 @@ REJECTS = pa.schema(
         ("detail", pa.string()),
     ]
 )
-"""One row a rejected input. ``modality`` is null where no single modality is lost."""
+"""One row per rejected input. ``modality`` is null where the reject does not affect one modality alone."""
 
 TRACKS_TABLE = "tracks"
 PLAYLISTS_TABLE = "playlists"
@@ -23,7 +23,7 @@ READ = "read"
 VALIDATE = "validate"
 ENCODE = "encode"
 
-# Reasons for which a whole row is lost.
+# Reasons that reject a whole row.
 MALFORMED_ROW = "malformed_row"
 ID_MISSING = "id_missing"
 ID_EMPTY = "id_empty"
@@ -43,9 +43,9 @@ ROW_REASONS = (
     ID_DUPLICATE,
     PLAYLIST_TOO_SHORT,
 )
-"""A row of tracks or playlists with one of these is lost. Every other reason costs a value, and the row stays."""
+"""Reasons that reject a row of tracks or playlists. Every other reason rejects one value, and the row is kept."""
 
-# Reasons for which one value is lost.
+# Reasons that reject one value.
 WRONG_TYPE = "wrong_type"
 NOT_UTF8 = "not_utf8"
 ENCODER_FAILED = "encoder_failed"
@@ -63,9 +63,9 @@ VECTOR_DIMENSION = "vector_dimension"
 VECTOR_DUPLICATE = "vector_duplicate"
 
 TRANSIENT_REASONS = (AUDIO_MISSING,)
-"""What may be otherwise tomorrow for the same input: reported now, and tried again by the next run."""
+"""Reasons that may be gone at the next run for the same input: reported, and tried again by the next run."""
 
 
 def make_rejects(rows: list[dict[str, str | None]]) -> pa.RecordBatch:
-    """Build a batch of rejects from rows with some of its columns; a column that a row leaves out is null."""
+    """Build a batch of rejects from rows. A column that a row leaves out is null."""
     return pa.RecordBatch.from_pylist(rows, schema=REJECTS)

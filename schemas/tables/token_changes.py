@@ -1,4 +1,4 @@
-"""``releases/<id>/changes``: which tokens are other ones than in the release before, for whoever trains on them."""
+"""``releases/<id>/changes``: tokens that were added, removed or changed since the previous release."""
 
 import pyarrow as pa
 
@@ -11,16 +11,16 @@ CHANGES = pa.schema(
         pa.field("why", pa.string(), nullable=False),
     ]
 )
-"""One row a token that came, went or became another one; a code is null where there was or is none."""
+"""One row per token that was added, removed or changed; a code is null where the track has or had none."""
 
 NEW = "new"
-"""The track is not in the release before."""
+"""The track is not in the previous release."""
 
 REMOVED = "removed"
-"""The track is no longer in the catalog."""
+"""The track was removed from the catalog."""
 
 INPUT_CHANGED = "input changed"
-"""The codebook is the same, so what it was given is not: text, audio, vector or playlists came, went or changed."""
+"""The codebook is the same: the track's text, audio, vector or playlists were added, removed or changed."""
 
 CODEBOOK_CHANGED = "codebook changed"
-"""The codebook of the modality is another one than in the release before."""
+"""The codebook of the modality differs from that of the previous release."""

@@ -1,4 +1,4 @@
-"""The ``vectors`` input table: a modality's vectors that somebody else made, and what a scan of them passes on."""
+"""The input table of precomputed embeddings of a modality, and the rows that a scan passes on."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -10,7 +10,7 @@ from tracktokens.schemas.tables.records import KEY
 from tracktokens.schemas.tables.tracks import POSITION
 
 VECTOR = "vector"
-"""Column of the vectors when none is named: a list, fixed or variable, of float16, float32 or float64."""
+"""Default column of the vectors: a list, of fixed or variable length, of float16, float32 or float64."""
 
 VECTOR_LOCATIONS = pa.schema(
     [
@@ -21,23 +21,23 @@ VECTOR_LOCATIONS = pa.schema(
         POSITION,
     ]
 )
-"""Which track has which vector, and where it stands: number of the modality, of the track, key of the vector, and what
-the row group is told by, 0 where that is not known.
+"""Location of each track's vector: index of the modality, number of the track, key of the vector, fingerprint of the
+row group (0 where it was not computed), and position.
 
-``catalogs/<id>/places`` holds the same, one file a bucket of tracks; there a position has the row alone, since the next
-night may number the row groups otherwise."""
+``catalogs/<id>/places`` has the same schema, one file per bucket of tracks. There a position holds only the row, since
+the next scan may number the row groups differently."""
 
 
 @dataclass(frozen=True)
 class VectorCounts:
-    """What became of the rows of a vectors table. All but ``read`` add up to ``read``.
+    """Counts of the rows of a table of precomputed embeddings. All but ``read`` add up to ``read``.
 
     Attributes:
         read: rows of the table.
-        used: rows whose vector a track of the catalog has.
+        used: rows whose vector was assigned to a track of the catalog.
         absent: rows without a vector: null, or an empty list.
-        unknown: rows of tracks that the catalog does not have.
-        rejected: rows that cannot be used, each with a row in the rejects.
+        unknown: rows of tracks that are not in the catalog.
+        rejected: rejected rows, each with a row in ``rejects/``.
     """
 
     NAMES: ClassVar[tuple[str, ...]] = ("read", "used", "absent", "unknown", "rejected")
@@ -50,5 +50,5 @@ class VectorCounts:
 
     @property
     def accounted(self) -> int:
-        """Rows of which it is known what became of them."""
+        """Number of rows in all counts but ``read``."""
         return self.used + self.absent + self.unknown + self.rejected

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tracktokens.schemas import modalities
+from tracktokens.schemas.modalities import MODALITY_OF_COLUMN
 from tracktokens.schemas.tables.rejects import (
     ID_NOT_UTF8,
     ID_WRONG_TYPE,
@@ -25,19 +25,6 @@ from tracktokens.transforms.readers.display import show_value
 
 Reject = dict[str, str | None]
 """A row of the rejects table, as ``schemas.tables.rejects.make_rejects`` takes it."""
-
-MODALITY_OF_COLUMN = {
-    "title": modalities.METADATA,
-    "artist": modalities.METADATA,
-    "album": modalities.METADATA,
-    "year": modalities.METADATA,
-    "tags": modalities.TAGS,
-    "lyrics": modalities.LYRICS,
-    "audio_path": modalities.AUDIO,
-    "audio_version": modalities.AUDIO,
-    "track_ids": modalities.PLAYLIST,
-}
-"""Modality of each column; columns that are not listed belong to no modality, or to several."""
 
 _ROW_REASON = {WRONG_TYPE: ID_WRONG_TYPE, NOT_UTF8: ID_NOT_UTF8}
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tracktokens.codebooks.tokens import code_matrix
 from tracktokens.codebooks.tokens.code_matrix import check_codes, equal_rows, pack_tuples, tuple_buckets
 
 
@@ -69,3 +70,21 @@ def test_equal_rows_share_a_bucket_and_buckets_are_filled_evenly():
 def test_what_is_no_code_matrix_is_refused(codes, message):
     with pytest.raises(ValueError, match=message):
         check_codes(codes)
+
+
+@pytest.mark.parametrize("width", [1, 4, 6, 9, 10])
+def test_rows_of_any_number_of_modalities_pack_in_their_order_without_collisions(width, monkeypatch):
+    monkeypatch.setattr(code_matrix, "MODALITIES", tuple(range(width)))
+    matrix = np.unique(np.random.default_rng(width).integers(-1, 2, (3000, width)).astype(np.int16), axis=0)
+    packed = [tuple(words) for words in pack_tuples(matrix).tolist()]
+    assert packed == sorted(set(packed))
+
+
+def test_a_matrix_of_another_width_is_not_packed():
+    with pytest.raises(ValueError, match=r"\(2, 6\)"):
+        pack_tuples(np.zeros((2, 6), np.int16))
+
+
+def test_buckets_are_those_of_published_releases():
+    matrix = np.array([[4, -1, 0, 1, 2], [-1, -1, -1, -1, -1], [1023, 7, 32_766, 0, 5]], np.int16)
+    assert tuple_buckets(matrix, 1000).tolist() == [935, 55, 216]

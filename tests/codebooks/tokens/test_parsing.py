@@ -21,23 +21,23 @@ def test_tokens_in_any_order_become_codes(text, codes):
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
-        ("<|audio_1024|>", "audio codes go from 0 to 1023"),
-        ("<|audio_99999999999999999999|>", "audio codes go from 0 to 1023"),
+        ("<|audio_1024|>", "audio codes range from 0 to 1023"),
+        ("<|audio_99999999999999999999|>", "audio codes range from 0 to 1023"),
         ("<|audio_1|><|audio_1|>", "more than one audio token"),
         ("<|audio_none|><|audio_1|>", "more than one audio token"),
-        ("<|mood_1|>", "'<|mood_1|>' is no token"),
-        ("<|audio_01|>", "'<|audio_01|>' is no token"),
-        ("<|audio_-1|>", "'<|audio_-1|>' is no token"),
-        ("<|audio_1|>hello<|tags_1|>", "'hello' is no token"),
-        ("audio_1", "'audio_1' is no token"),
-        ("<|audio_1|", "'<|audio_1|' is no token"),
+        ("<|mood_1|>", "'<|mood_1|>' is not a token"),
+        ("<|audio_01|>", "'<|audio_01|>' is not a token"),
+        ("<|audio_-1|>", "'<|audio_-1|>' is not a token"),
+        ("<|audio_1|>hello<|tags_1|>", "'hello' is not a token"),
+        ("audio_1", "'audio_1' is not a token"),
+        ("<|audio_1|", "'<|audio_1|' is not a token"),
         ("<|track|><|/track|>", "has no tokens"),
         (" ", "has no tokens"),
     ],
 )
-def test_what_cannot_be_read_is_an_error_that_names_it(text, says):
+def test_what_cannot_be_read_is_an_error_that_names_it(text, message):
     with pytest.raises(UsageError) as error:
         parse_tokens(text, 1024)
-    assert says in str(error.value)
+    assert message in str(error.value)

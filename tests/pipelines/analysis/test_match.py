@@ -163,8 +163,8 @@ def test_no_match_is_reported(store: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["<|audio_8|>"], "audio codes go from 0 to 7"),
-        (["hello"], "'hello' is no token"),
+        (["<|audio_8|>"], "audio codes range from 0 to 7"),
+        (["hello"], "'hello' is not a token"),
         (["<|audio_1|>", "--release", "nobody"], "has no release nobody"),
         (["<|audio_1|>", "--weights", "mood=1"], "'mood=1' is not MODALITY=WEIGHT"),
         (["<|audio_1|>", "--weights", "audio=-1"], "no weight below 0"),
