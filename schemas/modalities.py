@@ -7,10 +7,19 @@ A new modality is one entry of :data:`MODALITY_RECORDS` and an encoder for it. A
 from dataclasses import dataclass
 from typing import Literal
 
-import pyarrow as pa
-
 Kind = Literal["text", "audio", "playlist"]
 """Input of a modality: a text made of the track's row, an audio file that the row names, or the playlists table."""
+
+ColumnType = Literal["string", "int32", "list<string>"]
+"""Arrow type of an input column, as a name: the command line starts without Arrow."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """An input column of a modality: its name, and its Arrow type in ``schemas.tables``."""
+
+    name: str
+    type: ColumnType
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +36,7 @@ class Modality:
 
     name: str
     kind: Kind
-    columns: tuple[pa.Field, ...]
+    columns: tuple[Column, ...]
     matching_weight: float
 
 
@@ -37,27 +46,25 @@ METADATA = "metadata"
 LYRICS = "lyrics"
 AUDIO = "audio"
 
-_STRINGS = pa.list_(pa.string())
-
 MODALITY_RECORDS = (
-    Modality(name=PLAYLIST, kind="playlist", columns=(pa.field("track_ids", _STRINGS),), matching_weight=25.0),
-    Modality(name=TAGS, kind="text", columns=(pa.field("tags", _STRINGS),), matching_weight=5.0),
+    Modality(name=PLAYLIST, kind="playlist", columns=(Column("track_ids", "list<string>"),), matching_weight=25.0),
+    Modality(name=TAGS, kind="text", columns=(Column("tags", "list<string>"),), matching_weight=5.0),
     Modality(
         name=METADATA,
         kind="text",
         columns=(
-            pa.field("title", pa.string()),
-            pa.field("artist", pa.string()),
-            pa.field("album", pa.string()),
-            pa.field("year", pa.int32()),
+            Column("title", "string"),
+            Column("artist", "string"),
+            Column("album", "string"),
+            Column("year", "int32"),
         ),
         matching_weight=5.0,
     ),
-    Modality(name=LYRICS, kind="text", columns=(pa.field("lyrics", pa.string()),), matching_weight=1.0),
+    Modality(name=LYRICS, kind="text", columns=(Column("lyrics", "string"),), matching_weight=1.0),
     Modality(
         name=AUDIO,
         kind="audio",
-        columns=(pa.field("audio_path", pa.string()), pa.field("audio_version", pa.string())),
+        columns=(Column("audio_path", "string"), Column("audio_version", "string")),
         matching_weight=1.0,
     ),
 )
@@ -77,14 +84,3 @@ MATCHING_WEIGHTS = tuple(modality.matching_weight for modality in MODALITY_RECOR
 
 MODALITY_OF_COLUMN = {column.name: modality.name for modality in MODALITY_RECORDS for column in modality.columns}
 """Input column to the modality that it belongs to; other columns belong to no single modality."""
-
-
-def columns_of(*names: str) -> tuple[pa.Field, ...]:
-    """Input columns of some modalities, in the order of the names.
-
-    Example:
-        >>> [column.name for column in columns_of(TAGS, AUDIO)]
-        ['tags', 'audio_path', 'audio_version']
-    """
-    by_name = {modality.name: modality for modality in MODALITY_RECORDS}
-    return tuple(column for name in names for column in by_name[name].columns)

@@ -2,18 +2,14 @@
 
 import pyarrow as pa
 
-from tracktokens.schemas.modalities import PLAYLIST, columns_of
+from tracktokens.schemas.modalities import PLAYLIST
+from tracktokens.schemas.tables.input_columns import columns_of
 from tracktokens.schemas.tables.records import KEY
 from tracktokens.schemas.tables.tracks import POSITION
 
 PLAYLIST_ID = "playlist_id"
 
-PLAYLISTS = pa.schema(
-    [
-        pa.field(PLAYLIST_ID, pa.string(), nullable=False),
-        *columns_of(PLAYLIST),
-    ]
-)
+PLAYLISTS = pa.schema([pa.field(PLAYLIST_ID, pa.string(), nullable=False), *columns_of(PLAYLIST)])
 """Columns that are read, tracks in the order of the playlist; other columns are ignored and counted."""
 
 SCANNED_PLAYLISTS = PLAYLISTS.append(POSITION)

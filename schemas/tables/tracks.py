@@ -2,7 +2,8 @@
 
 import pyarrow as pa
 
-from tracktokens.schemas.modalities import CONTENT_MODALITIES, METADATA, columns_of
+from tracktokens.schemas.modalities import CONTENT_MODALITIES, METADATA
+from tracktokens.schemas.tables.input_columns import columns_of
 
 TRACK_ID = "track_id"
 MAX_ID_BYTES = 256
