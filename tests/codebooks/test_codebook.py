@@ -213,7 +213,9 @@ def test_tensors_of_another_type_are_refused(dtype):
 
 def test_another_format_version_is_named():
     data = make_codebook().to_bytes().replace(b'"format":"2"', b'"format":"1"')
-    with pytest.raises(InvalidDataError, match="version 1, and this program reads 2: `tracktokens train` learns"):
+    with pytest.raises(
+        InvalidDataError, match="version 1, this tracktokens reads 2: train new codebooks with `tracktokens train`"
+    ):
         Codebook.from_bytes(data)
 
 
@@ -224,7 +226,7 @@ def test_contents_that_do_not_match_their_hash_are_refused():
 
 
 def test_a_centroid_that_is_not_finite_is_refused():
-    with pytest.raises(InvalidDataError, match="centroids: some values are not finite"):
+    with pytest.raises(InvalidDataError, match="centroids has values that are not finite"):
         make_codebook(centroids=np.array([[np.nan, 1]], np.float32))
 
 
