@@ -1,4 +1,4 @@
-"""Give vectors their codes: the nearest centroid, how far it is, and how much further the second is."""
+"""Assign codes to vectors: the nearest centroid, the distance to it, and the margin to the second nearest."""
 
 import threading
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from tracktokens.codebooks.numerics.blocks import map_blocks
 from tracktokens.codebooks.numerics.centroid_products import CentroidProducts
 
 TABLE_VALUES = 1 << 20
-"""Products of points and centroids that a thread makes at a time: 4 MiB, which stay in the cache."""
+"""Products of points and centroids per block and thread: 4 MiB, which stay in the cache."""
 
 MIN_BLOCK_ROWS, MAX_BLOCK_ROWS = 64, 4096
 
@@ -25,10 +25,10 @@ class Assignment:
     """Codes of n vectors.
 
     Attributes:
-        codes: int16 (n,), row number of the nearest centroid; of equally near ones the first.
+        codes: int16 (n,), row number of the nearest centroid; the lowest of equally near ones.
         distances: float32 (n,), squared L2 distance to that centroid in preprocessed space, not negative.
-        margins: float32 (n,), squared distance to the second nearest centroid minus the first, not negative;
-            NaN where the codebook has one centroid.
+        margins: float32 (n,), squared distance to the second nearest centroid minus ``distances``, not negative;
+            NaN if the codebook has one centroid.
     """
 
     codes: Codes
@@ -37,22 +37,30 @@ class Assignment:
 
     @classmethod
     def concatenate(cls, parts: Sequence["Assignment"]) -> "Assignment":
-        """Put blocks of vectors one after another; no blocks are no vectors."""
-        nothing = np.zeros(0, np.float32)
+        """Concatenate the assignments of blocks of vectors; there may be none."""
+        empty = np.zeros(0, np.float32)
         return cls(
             codes=np.concatenate([np.zeros(0, np.int16), *(part.codes for part in parts)]),
-            distances=np.concatenate([nothing, *(part.distances for part in parts)]),
-            margins=np.concatenate([nothing, *(part.margins for part in parts)]),
+            distances=np.concatenate([empty, *(part.distances for part in parts)]),
+            margins=np.concatenate([empty, *(part.margins for part in parts)]),
         )
 
 
 def assign(codebook: Codebook, vectors: Vectors) -> Assignment:
     """Find the nearest centroid of each float16 or float32 vector of shape (n, dim).
 
-    A vector gets the same numbers whatever other vectors come with it, on any number of threads.
+    The result for a vector depends neither on the other vectors nor on the number of threads.
+
+    Example:
+        >>> import numpy as np
+        >>> centroids = np.array([[0, 0], [4, 0]], np.float32)
+        >>> codebook = Codebook("audio", "encoder", Preprocessing(unit_length=False), centroids, codebook_size=2)
+        >>> assignment = assign(codebook, np.array([[1, 0], [5, 0]], np.float32))
+        >>> assignment.codes.tolist(), assignment.distances.tolist(), assignment.margins.tolist()
+        ([0, 1], [1.0, 1.0], [8.0, 24.0])
 
     Raises:
-        ValueError: the codebook has no centroids, or the vectors are not (n, dim).
+        ValueError: the codebook has no centroids, or the vectors do not have the shape (n, dim).
         InvalidDataError: a vector is not finite.
     """
     if codebook.num_centroids == 0:
@@ -65,7 +73,7 @@ def assign(codebook: Codebook, vectors: Vectors) -> Assignment:
 
 
 def nearest_centroids(centroids: Floats, points: Vectors) -> Assignment:
-    """Find the nearest of the centroids, float32 (k, dim), for points that are preprocessed, (n, dim)."""
+    """Find the nearest centroid, of float32 (k, dim), of each preprocessed point, float16 or float32 (n, dim)."""
     return _search(centroids, points, Preprocessing(unit_length=False))
 
 
@@ -82,7 +90,7 @@ def _search(centroids: Floats, vectors: Vectors, preprocessing: Preprocessing) -
 
 
 class _Buffers(threading.local):
-    """Each thread's arrays for one block. To take new memory for every block costs a tenth of the whole search."""
+    """Arrays for one block, per thread. Allocating them for every block takes a tenth of the whole search."""
 
     def __init__(self, rows: int, codes: int, dim: int) -> None:
         self.points = np.empty((rows, dim), np.float32)
@@ -90,11 +98,11 @@ class _Buffers(threading.local):
 
 
 class _ExactSearch:
-    """Finds the two nearest centroids of points as if every distance were taken from the differences.
+    """Exact search for the two nearest centroids, as if every distance were computed from the differences.
 
-    A matrix product gives xc - |c|^2 / 2, which falls as the distance grows, for all centroids: small differences of
-    large numbers, whose last bits depend on the shape of the batch. So it only chooses the candidates: the two best,
-    and all that rounding may have put behind them. Their distances are taken again from the differences.
+    A matrix product computes xc - |c|^2 / 2 for all centroids, which falls as the distance grows. These are small
+    differences of large numbers, and their last bits depend on the shape of the batch. So they only choose candidates:
+    the two best, and all that rounding may have put behind them. Distances to candidates are computed from differences.
     """
 
     def __init__(self, centroids: Floats) -> None:
@@ -106,31 +114,31 @@ class _ExactSearch:
         self._index.add(centroids)
         self._codes = codes
         self._longest = float(np.sqrt(self._multiply.squares.max()))
-        # A sum of dim products errs by at most dim roundoffs of |x||c|, and so does one of dim squared differences.
+        # A sum of dim products, or of dim squared differences, has an error of at most dim roundoffs of |x||c|.
         self._rounding = 2 * (dim + 4) * UNIT_ROUNDOFF
 
     def __call__(self, points: Floats, table: Floats) -> Assignment:
-        """Search for points (n, dim), with a table (n, codes) to work in; both contiguous."""
+        """Search for points (n, dim). ``table`` (n, codes) is working memory; both are contiguous."""
         self._multiply(points, table)
         candidates, values = _take_largest(table, min(2, self._codes))
-        found = self._compare(points, candidates)
+        assignment = self._compare(points, candidates)
         lengths = np.sqrt(np.einsum("ij,ij->i", points, points))
         limits = values[:, -1] - self._rounding * (lengths + self._longest) ** 2
         unclear = np.flatnonzero(table.max(axis=1) >= limits)
         if len(unclear):
             np.put_along_axis(table, candidates, values, axis=1)
             again = self._compare(points[unclear], _columns_from(table[unclear], limits[unclear]))
-            found.codes[unclear], found.distances[unclear] = again.codes, again.distances
-            found.margins[unclear] = again.margins
-        return found
+            assignment.codes[unclear], assignment.distances[unclear] = again.codes, again.distances
+            assignment.margins[unclear] = again.margins
+        return assignment
 
     def _compare(self, points: Floats, candidates: Integers) -> Assignment:
-        """Take the two nearest of each point's candidates, int64 (n, candidates), by their exact distances."""
+        """Find the two nearest of each point's candidates, int64 (n, candidates), by exact distances."""
         import faiss
 
-        candidates = np.sort(candidates, axis=1)  # so that of equally near ones the first has the smallest code
+        candidates = np.sort(candidates, axis=1)  # the first of equally near candidates has the lowest code
         distances = np.empty(candidates.shape, np.float32)
-        self._index.compute_distance_subset(  # type: ignore[attr-defined]  # faiss's stubs leave it out
+        self._index.compute_distance_subset(  # type: ignore[attr-defined]  # missing in faiss's stubs
             len(points),
             faiss.swig_ptr(points),
             candidates.shape[1],
@@ -145,7 +153,7 @@ class _ExactSearch:
 
 
 def _take_largest(table: Floats, count: int) -> tuple[Integers, Floats]:
-    """Take the largest values out of each row, largest first, and leave minus infinity there: columns and values."""
+    """Remove the largest values of each row, largest first, leaving minus infinity: their columns and values."""
     rows = np.arange(len(table))
     columns = np.empty((len(table), count), np.int64)
     values = np.empty((len(table), count), np.float32)
@@ -157,7 +165,7 @@ def _take_largest(table: Floats, count: int) -> tuple[Integers, Floats]:
 
 
 def _columns_from(table: Floats, limits: Floats) -> Integers:
-    """The columns whose value reaches its row's limit, as many of every row: after a row's own come others."""
+    """Columns whose value reaches its row's limit, the same number per row: shorter rows are filled with others."""
     reached = table >= limits[:, np.newaxis]
     width = int(reached.sum(axis=1).max())
     return np.ascontiguousarray(np.argsort(~reached, axis=1, kind="stable")[:, :width])

@@ -1,8 +1,8 @@
-"""One codebook: preprocessing and the centroids of one modality, as values, as bytes, and under a hash of its contents.
+"""One codebook: preprocessing and centroids of one modality, their serialization, and a hash of their contents.
 
-Layout of the bytes: safetensors. Tensors ``centroids`` (float32, codes x components) and, where they are used, ``mean``
-and ``scale`` (float32, dim) and ``projection`` (float32, dim x components). Metadata: format version, modality, encoder
-id, reserved codes, unit length, content hash.
+Layout: safetensors. Tensors ``centroids`` (float32, codes x components) and, where they are used, ``mean`` and
+``scale`` (float32, dim) and ``projection`` (float32, dim x components). Metadata: format version, modality, encoder id,
+codebook size (as ``reserved``), unit length, content hash.
 """
 
 import hashlib
@@ -23,8 +23,7 @@ from tracktokens.schemas.modalities import MODALITIES
 FORMAT_VERSION = "2"
 
 MAX_CODES = 32767
-"""Most codes a modality can have: a code is a non-negative int16."""
-
+"""Largest number of codes per modality: a code is a non-negative int16."""
 
 _HEADER_LENGTH_BYTES = 8
 _HEADER_ALIGNMENT = 8
@@ -32,17 +31,23 @@ _HEADER_ALIGNMENT = 8
 
 @dataclass(frozen=True, eq=False)
 class Preprocessing:
-    """What happens to a vector before its distance to a centroid is taken: standardise, project, scale to unit length.
+    """Preparation of vectors for comparison with centroids: standardise, project, scale to unit length, in this order.
 
     Attributes:
-        unit_length: whether vectors are divided by their L2 norm.
-        mean: float32 (dim,), subtracted first; None where vectors are not standardised.
-        scale: float32 (dim,), multiplied second; None where vectors are not standardised.
-        projection: float32 (dim, components), the matrix whose product with a vector is taken third; None where points
-            have the dimensions of the vectors.
+        unit_length: whether vectors are divided by their L2 norm, as the last step.
+        mean: float32 (dim,), subtracted first; None if vectors are not standardised.
+        scale: float32 (dim,), multiplied second; None if vectors are not standardised.
+        projection: float32 (dim, components), right factor of a matrix product, third; None if points have the
+            dimensions of the vectors.
+
+    Example:
+        >>> import numpy as np
+        >>> vectors = np.array([[3, 4], [0, 0]], np.float32)
+        >>> Preprocessing(unit_length=True).apply(vectors).round(1).tolist()
+        [[0.6000000238418579, 0.800000011920929], [0.0, 0.0]]
 
     Raises:
-        ValueError: one of mean and scale is missing, or shapes do not fit each other.
+        ValueError: only one of mean and scale is set, or shapes do not match.
         InvalidDataError: a value is not finite.
     """
 
@@ -67,11 +72,11 @@ class Preprocessing:
     def apply(self, vectors: Vectors, out: Floats | None = None) -> Floats:
         """Preprocess float16 or float32 vectors of shape (n, dim) into a float32 array of shape (n, components).
 
-        A zero vector stays zero: it has no direction. A vector becomes the same point whatever others come with it.
+        A zero vector stays zero: it has no direction. The point of a vector does not depend on the other vectors.
 
         Args:
-            vectors: left as they are.
-            out: where the points go, contiguous; a new array where it is None.
+            vectors: not modified.
+            out: array for the points, contiguous; a new array by default.
 
         Raises:
             InvalidDataError: a value is NaN or infinite, or too large for a float32 norm.
@@ -81,20 +86,20 @@ class Preprocessing:
             np.copyto(points, vectors)
             self._standardise(points)
         else:
-            # Not a matrix product by BLAS: a row of it may depend on how many rows there are.
+            # Not BLAS: a row of its product may depend on the number of rows.
             np.einsum(
                 "ij,jk->ik", self._standardise(vectors.astype(np.float32, order="C")), self.projection, out=points
             )
         squared_norms = np.einsum("ij,ij->i", points, points)
         if unusable := int(np.count_nonzero(~np.isfinite(squared_norms))):
-            raise InvalidDataError(f"{unusable} of {len(points)} vectors have values that are not finite, or too large")
+            raise InvalidDataError(f"{unusable} of {len(points)} vectors have values that are not finite or too large")
         if self.unit_length:
             norms = np.sqrt(squared_norms)
             points /= np.where(norms > 0, norms, 1)[:, np.newaxis]
         return points
 
     def components(self, dim: int) -> int:
-        """Dimensions of the points that vectors of ``dim`` dimensions become.
+        """Return the dimensions of the points of vectors of ``dim`` dimensions.
 
         Raises:
             ValueError: the preprocessing is for vectors of other dimensions.
@@ -113,19 +118,28 @@ class Preprocessing:
 
 @dataclass(frozen=True, eq=False)
 class Codebook:
-    """Preprocessing and centroids of one modality. A vector's code is the row number of its nearest centroid.
+    """Preprocessing and centroids of one modality. The code of a vector is the row number of its nearest centroid.
 
     Compare codebooks by :attr:`content_hash`.
 
+    Example:
+        >>> import numpy as np
+        >>> centroids = np.array([[1, 0], [0, 1]], np.float32)
+        >>> codebook = Codebook("audio", "encoder", Preprocessing(unit_length=True), centroids, codebook_size=4)
+        >>> codebook.num_centroids, codebook.dim
+        (2, 2)
+        >>> Codebook.from_bytes(codebook.to_bytes()).content_hash == codebook.content_hash
+        True
+
     Attributes:
         modality: one of ``schemas.modalities.MODALITIES``.
-        encoder_id: the encoder whose vectors the centroids were learned from.
+        encoder_id: encoder of the vectors that the centroids were learned from.
         preprocessing: applied to vectors before they are compared with centroids.
         centroids: float32 (codes, components), in preprocessed space; no rows for a modality without vectors.
-        codebook_size: codes that the vocabulary sets aside for the modality, at least as many as there are centroids.
+        codebook_size: codes of the modality in the vocabulary, at least the number of centroids.
 
     Raises:
-        ValueError: shapes, types or counts do not fit each other.
+        ValueError: shapes, dtypes or counts do not match.
         InvalidDataError: a centroid is not finite.
     """
 
@@ -137,18 +151,20 @@ class Codebook:
 
     def __post_init__(self) -> None:
         if self.modality not in MODALITIES:
-            raise ValueError(f"{self.modality!r} is none of the modalities {', '.join(MODALITIES)}")
+            raise ValueError(f"{self.modality!r} is not a modality: use one of {', '.join(MODALITIES)}")
         _check_array("centroids", self.centroids, ndim=2)
         if not 1 <= self.codebook_size <= MAX_CODES:
-            raise ValueError(f"{self.codebook_size} reserved codes: a modality can have 1 to {MAX_CODES}")
+            raise ValueError(
+                f"codebook size {self.codebook_size} is out of range: a modality can have 1 to {MAX_CODES} codes"
+            )
         if len(self.centroids) > self.codebook_size:
-            raise ValueError(f"{len(self.centroids)} centroids do not fit into {self.codebook_size} reserved codes")
+            raise ValueError(f"{len(self.centroids)} centroids do not fit into a codebook size of {self.codebook_size}")
         if (components := self.preprocessing.components(self.dim)) != self.centroids.shape[1]:
             raise ValueError(f"centroids have {self.centroids.shape[1]} dimensions, preprocessed vectors {components}")
 
     @property
     def dim(self) -> int:
-        """Length of the vectors, before they are preprocessed."""
+        """Dimensions of the vectors before preprocessing."""
         for array in (self.preprocessing.mean, self.preprocessing.projection):
             if array is not None:
                 return len(array)
@@ -156,12 +172,12 @@ class Codebook:
 
     @property
     def num_centroids(self) -> int:
-        """Number of centroids, which is the number of codes in use."""
+        """Number of centroids: codes in use, at most ``codebook_size``."""
         return len(self.centroids)
 
     @cached_property
     def content_hash(self) -> str:
-        """Hash of everything that decides a code: 32 hex digits of BLAKE2b."""
+        """Hash of everything that determines a code: 32 hex digits of BLAKE2b."""
         digest = hashlib.blake2b(digest_size=16)
         digest.update(json.dumps(self._description(), sort_keys=True).encode())
         for name, tensor in sorted(self._tensors().items()):
@@ -170,15 +186,15 @@ class Codebook:
         return digest.hexdigest()
 
     def to_bytes(self) -> bytes:
-        """Serialise as safetensors. Equal codebooks give equal bytes."""
+        """Serialize as safetensors. Equal codebooks have equal bytes."""
         return save_sorted(self._tensors(), {**self._description(), "content_hash": self.content_hash})
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Codebook":
-        """Read what :meth:`to_bytes` wrote.
+        """Parse what :meth:`to_bytes` wrote.
 
         Raises:
-            InvalidDataError: the bytes are not a codebook, are of another format version, or were changed since.
+            InvalidDataError: the bytes are not a codebook, have another format version, or do not match their hash.
         """
         try:
             return _read(data)
@@ -207,20 +223,18 @@ class Codebook:
 
 def _check_array(name: str, array: Floats, ndim: int) -> None:
     if array.ndim != ndim or array.dtype != np.float32:
-        raise ValueError(
-            f"{name}: float32 with {ndim} dimension(s) is needed, not {array.dtype} of shape {array.shape}"
-        )
+        raise ValueError(f"{name} must be float32 with {ndim} dimension(s), not {array.dtype} of shape {array.shape}")
     if not np.isfinite(array).all():
-        raise InvalidDataError(f"{name}: some values are not finite")
+        raise InvalidDataError(f"{name} has values that are not finite")
 
 
 def _read(data: bytes) -> Codebook:
-    tensors = load(data)  # checks lengths and offsets, so that the header can be trusted after it
+    tensors = load(data)  # checks lengths and offsets: the header is valid after this
     metadata = _metadata(data)
     if metadata["format"] != FORMAT_VERSION:
         raise InvalidDataError(
-            f"a codebook of format version {metadata['format']}, and this program reads {FORMAT_VERSION}: "
-            "`tracktokens train` learns codebooks anew"
+            f"the codebook has format version {metadata['format']}, this tracktokens reads {FORMAT_VERSION}: "
+            "train new codebooks with `tracktokens train`"
         )
     codebook = Codebook(
         modality=metadata["modality"],
@@ -232,7 +246,7 @@ def _read(data: bytes) -> Codebook:
         codebook_size=int(metadata["reserved"]),
     )
     if codebook.content_hash != metadata["content_hash"]:
-        raise ValueError(f"contents hash to {codebook.content_hash}, not to {metadata['content_hash']} as written")
+        raise ValueError(f"the content hash is {codebook.content_hash}, not {metadata['content_hash']} as stored")
     return codebook
 
 
@@ -254,12 +268,12 @@ def _header(data: bytes) -> dict[str, Any]:
 
 
 def save_sorted(tensors: Mapping[str, Floats], metadata: Mapping[str, str]) -> bytes:
-    """Serialise float32 tensors as safetensors: the same tensors and metadata give the same bytes."""
+    """Serialize float32 tensors as safetensors. Equal tensors and metadata have equal bytes."""
     return _sort_header(save(dict(tensors), dict(metadata)))
 
 
 def _sort_header(data: bytes) -> bytes:
-    """Rewrite a safetensors header with sorted keys: the library writes metadata in the order of a randomised hash."""
+    """Sort the keys of a safetensors header: the library writes metadata in the order of a randomised hash."""
     length = int.from_bytes(data[:_HEADER_LENGTH_BYTES], "little")
     header = json.dumps(_header(data), sort_keys=True, separators=(",", ":")).encode()
     header += b" " * (-len(header) % _HEADER_ALIGNMENT)

@@ -1,1 +1,1 @@
-"""Array helpers without knowledge of codebooks."""
+"""Array helpers that know nothing of codebooks."""

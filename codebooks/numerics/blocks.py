@@ -1,4 +1,4 @@
-"""Work on blocks of rows, in threads. The blocks are the same however many threads there are."""
+"""Work on blocks of rows, in threads. The blocks do not depend on the number of threads."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -8,10 +8,14 @@ Result = TypeVar("Result")
 
 
 def map_blocks(work: Callable[[slice], Result], rows: int, block_rows: int) -> list[Result]:
-    """Call ``work`` on every ``block_rows`` rows of ``rows``; the results in order of the blocks.
+    """Call ``work`` on every block of ``block_rows`` rows, and return the results in order of the blocks.
 
-    There are as many threads as faiss takes in the calling one. In each of them faiss runs on one thread: small blocks
-    stay in the cache, and what a block gives does not depend on how faiss would divide it.
+    The number of threads is that of faiss in the calling thread. In each worker faiss runs on one thread: small blocks
+    stay in the cache, and the result of a block does not depend on how faiss would divide it.
+
+    Example:
+        >>> map_blocks(lambda block: (block.start, block.stop), 5, 2)
+        [(0, 2), (2, 4), (4, 5)]
     """
     import faiss
 

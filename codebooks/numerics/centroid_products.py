@@ -1,4 +1,4 @@
-"""Matrix products by faiss's BLAS, which obeys the number of threads that faiss is given, unlike NumPy's."""
+"""Matrix products by faiss's BLAS, which obeys faiss's number of threads; NumPy's does not."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from tracktokens.codebooks.numerics.arrays import Floats
 
 
 class CentroidProducts:
-    """Takes xc - |c|^2 / 2 for points x and all centroids c: half the squared distance less, up to |x|^2 / 2."""
+    """Compute xc - |c|^2 / 2 for points x and all centroids c: |x|^2 / 2 minus half the squared distance."""
 
     def __init__(self, centroids: Floats) -> None:
         import faiss
@@ -22,6 +22,6 @@ class CentroidProducts:
         """Fill the table, float32 (n, codes), for points (n, dim); both contiguous."""
         import faiss
 
-        self._transform.apply_noalloc(  # type: ignore[attr-defined]  # faiss's stubs leave it out
+        self._transform.apply_noalloc(  # type: ignore[attr-defined]  # missing in faiss's stubs
             len(points), faiss.swig_ptr(points), faiss.swig_ptr(table)
         )

@@ -1,4 +1,4 @@
-"""Sums and means of many numbers, the same whatever their order and however they are divided among workers."""
+"""Sums and means that depend neither on the order of the numbers nor on how they are divided among workers."""
 
 import numpy as np
 import numpy.typing as npt
@@ -8,14 +8,21 @@ from tracktokens.codebooks.numerics.arrays import Doubles, Floats
 _MANTISSA_BITS = 24
 _LOWEST_EXPONENT = -148
 _EXPONENTS = 128 - _LOWEST_EXPONENT + 1
-"""Exponents that ``frexp`` gives for float32, subnormal ones included: -148 to 128."""
+"""Number of exponents that ``frexp`` returns for float32, subnormal numbers included: -148 to 128."""
 
 
 class ExactSum:
-    """Adds up numbers without rounding between them.
+    """Sum of numbers without intermediate rounding.
 
-    Each number is taken to 48 significant bits, as two float32. Their mantissas are whole numbers, and those of one
-    exponent are added as int64, which has room for 2**39 of them. The sum is rounded once, when it is asked for.
+    Each number is rounded to 48 significant bits, as two float32. Their mantissas are integers; those with the same
+    exponent are added as int64, which has room for 2**39 of them. :meth:`value` rounds the sum once.
+
+    Example:
+        >>> import numpy as np
+        >>> exact = ExactSum()
+        >>> exact.add(np.array([1e16, 1.0, -1e16]))
+        >>> exact.value(), sum([1e16, 1.0, -1e16])
+        (1.0, 0.0)
     """
 
     def __init__(self) -> None:
@@ -29,16 +36,16 @@ class ExactSum:
         """
         high = values.astype(np.float32)
         if not np.isfinite(high).all():
-            raise ValueError("only finite numbers that float32 can hold have a sum")
+            raise ValueError("a value is not finite or too large for float32: only finite numbers can be summed")
         self._add(high)
         self._add((values - high).astype(np.float32))
 
     def merge(self, other: "ExactSum") -> None:
-        """Add what another one has added up."""
+        """Add the numbers of another sum."""
         self._mantissas += other._mantissas
 
     def value(self) -> float:
-        """Return the sum so far."""
+        """Return the sum."""
         total = sum(int(mantissa) << shift for shift, mantissa in enumerate(self._mantissas))
         return total / (1 << (_MANTISSA_BITS - _LOWEST_EXPONENT))
 
@@ -49,14 +56,21 @@ class ExactSum:
 
 
 class WeightedMean:
-    """The mean of numbers that come in parts, with weights of their own."""
+    """Weighted mean of numbers that are added in parts.
+
+    Example:
+        >>> mean = WeightedMean()
+        >>> mean.add([1.0, 4.0], weights=[2.0, 1.0])
+        >>> mean.value()
+        2.0
+    """
 
     def __init__(self) -> None:
         self._weighted = ExactSum()
         self._weights = ExactSum()
 
     def add(self, values: npt.ArrayLike, weights: npt.ArrayLike | None = None) -> None:
-        """Add values of shape (n,), each with a weight; without weights each counts once.
+        """Add values of shape (n,), each with a weight; 1 by default.
 
         Raises:
             ValueError: shapes differ, a value is not finite, or a weight is negative or not finite.
@@ -71,11 +85,11 @@ class WeightedMean:
         self._weights.add(parts)
 
     def merge(self, other: "WeightedMean") -> None:
-        """Add what another one was given."""
+        """Add the numbers of another mean."""
         self._weighted.merge(other._weighted)
         self._weights.merge(other._weights)
 
     def value(self) -> float | None:
-        """Return the mean so far; None where nothing has a weight."""
+        """Return the mean; None if the weights sum to 0."""
         weight = self._weights.value()
         return self._weighted.value() / weight if weight else None

@@ -1,6 +1,6 @@
-"""Which tracks have the same tokens: group, pack and divide the rows of a code matrix.
+"""Rows of a code matrix: group equal rows, pack rows into words, and divide them into buckets.
 
-A code matrix is int16 of shape (n, 5): a row a track, a column a modality in token order, -1 where a track lacks it.
+A code matrix is int16 (n, M): one row per track, one column per modality in token order, -1 where a track lacks it.
 """
 
 from dataclasses import dataclass
@@ -23,12 +23,12 @@ CODES_PER_WORD = 4
 
 @dataclass(frozen=True, eq=False)
 class TupleGroups:
-    """The sets of equal rows of a code matrix, numbered in the rows' order: first code, then the second, and so on.
+    """Groups of equal rows of a code matrix, numbered in the order of the rows: by first code, then second, and so on.
 
     Attributes:
-        numbers: int64 (n,), the set of each row.
-        sizes: int64 (sets,), rows in each set.
-        first_rows: int64 (sets,), the first row of each set.
+        numbers: int64 (n,), the group of each row.
+        sizes: int64 (groups,), rows per group.
+        first_rows: int64 (groups,), the first row of each group.
     """
 
     numbers: RowIndices
@@ -37,19 +37,25 @@ class TupleGroups:
 
 
 def check_codes(codes: CodeMatrix) -> None:
-    """Raise a ValueError unless this is a code matrix."""
+    """Raise a ValueError unless ``codes`` is a code matrix: int16 (n, M), no value below -1."""
     if codes.dtype != np.int16 or codes.ndim != 2 or codes.shape[1] != len(MODALITIES):
         raise ValueError(
             f"a code matrix is int16 of shape (n, {len(MODALITIES)}), not {codes.dtype} of shape {codes.shape}"
         )
     if codes.size and codes.min() < NONE:
-        raise ValueError(f"code {codes.min()} is neither {NONE} for none nor a row number")
+        raise ValueError(f"code {codes.min()} is below {NONE}: a code is a row number, or {NONE} for none")
 
 
 def equal_rows(codes: CodeMatrix) -> TupleGroups:
-    """Find the sets of equal rows of int16 (n, columns).
+    """Group equal rows of int16 (n, columns).
 
     NumPy sorts int16 by radix: sorting column by column takes half the time of sorting packed keys.
+
+    Example:
+        >>> import numpy as np
+        >>> groups = equal_rows(np.array([[1, 2], [0, 9], [1, 2]], np.int16))
+        >>> groups.numbers.tolist(), groups.sizes.tolist(), groups.first_rows.tolist()
+        ([1, 0, 1], [1, 2], [1, 0])
     """
     columns = [np.ascontiguousarray(column) for column in codes.T]
     order = np.lexsort(columns[::-1]) if columns else np.arange(len(codes))
@@ -60,8 +66,8 @@ def equal_rows(codes: CodeMatrix) -> TupleGroups:
         starts[1:] |= arranged[1:] != arranged[:-1]
     numbers = np.empty(len(codes), np.int64)
     numbers[order] = np.cumsum(starts) - 1
-    places = np.flatnonzero(starts)
-    return TupleGroups(numbers, np.diff(np.append(places, len(codes))), order[places])
+    bounds = np.flatnonzero(starts)
+    return TupleGroups(numbers, np.diff(np.append(bounds, len(codes))), order[bounds])
 
 
 def pack_tuples(codes: CodeMatrix) -> Words:

@@ -1,7 +1,7 @@
-"""Training texts: what people wrote, with tracks in it as their tokens. Only we can write a token.
+"""Training texts: texts by people, in which tracks are written as tokens.
 
-A title may be ``<|audio_5|>``, by chance or by intent. Where a text is put beside tokens, everything in it that could
-be read as one is taken apart first, so that the tokens in a rendered text are those of its tracks and no others.
+A title may be ``<|audio_5|>``, by chance or by intent. Anything in a text that looks like a token is escaped before the
+text is combined with tokens. The tokens in a rendered text are those of its tracks and no others.
 """
 
 import re
@@ -12,62 +12,76 @@ from tracktokens.codebooks.tokens.vocabulary import TRACK_END, TRACK_START
 from tracktokens.schemas.modalities import MODALITIES
 
 TOKEN = re.compile(rf"<\|(?:/?track|(?:{'|'.join(MODALITIES)})_(?:none|[0-9]+))\|>")
-"""Any token of any vocabulary size."""
+"""Any token of a vocabulary of any size."""
 
 MENTION = re.compile(r"\[track:([^\[\]]+)\]")
-"""A track in a text: ``[track:ID]``."""
+"""A mention of a track in a text: ``[track:ID]``."""
 
-_APART = "< |"
+_ESCAPED = "< |"
 
 
 @dataclass(frozen=True)
-class Rendered:
+class RenderedText:
     """A text with tokens in it.
 
     Attributes:
-        text: what a model is trained on.
-        unknown: ids that it names and the release does not have, in order; the text is not to be used then.
+        text: the training text.
+        unknown: mentioned ids that the release does not have, in order; if there are any, discard the text.
     """
 
     text: str
     unknown: tuple[str, ...]
 
 
-def neutralised(text: str) -> str:
-    """Take apart what could be read as a token: ``<|audio_5|>`` becomes ``< |audio_5|>``; all else stays as it is."""
+def escape_tokens(text: str) -> str:
+    """Escape whatever looks like a token: ``<|audio_5|>`` becomes ``< |audio_5|>``. The rest of the text is kept.
+
+    Example:
+        >>> escape_tokens("a song called <|audio_5|> <3")
+        'a song called < |audio_5|> <3'
+    """
     while TOKEN.search(text):
-        text = TOKEN.sub(lambda found: found[0].replace("<|", _APART, 1), text)
+        text = TOKEN.sub(lambda match: match[0].replace("<|", _ESCAPED, 1), text)
     return text
 
 
 def track_text(tokens: str) -> str:
-    """A track as a model writes it: its five tokens between the two that stand around a track."""
+    """Write a track as a model does: its tokens between ``<|track|>`` and ``<|/track|>``."""
     return f"{TRACK_START}{tokens}{TRACK_END}"
 
 
-def render(text: str, tracks: Sequence[str], tokens_of: Callable[[str], str | None]) -> Rendered:
-    """Write tokens for the tracks of a text.
+def render(text: str, tracks: Sequence[str], tokens_of: Callable[[str], str | None]) -> RenderedText:
+    """Replace the mentions of tracks in a text by tokens.
 
-    Each ``[track:ID]`` becomes the track's tokens. Tracks that are given beside the text and are not named in it follow
-    it, a space before each.
+    Each ``[track:ID]`` becomes the track's tokens. Tracks of ``tracks`` that the text does not mention are appended,
+    each after a space.
+
+    Example:
+        >>> render("Try [track:t1].", ["t2"], {"t1": "<|audio_7|>"}.get)
+        RenderedText(text='Try <|track|><|audio_7|><|/track|>. <|track|><|/track|>', unknown=('t2',))
 
     Args:
-        text: what was written.
-        tracks: ids of tracks that belong to it.
-        tokens_of: a track's five tokens, by its id; None where the release does not have it.
+        text: text by a person.
+        tracks: ids of tracks that belong to the text.
+        tokens_of: returns a track's tokens by its id; None if the release does not have the track.
     """
-    pieces = MENTION.split(text)
-    named = pieces[1::2]
-    unknown = [track_id for track_id in (*named, *tracks) if tokens_of(track_id) is None]
-    parts = [
-        track_text(tokens_of(piece) or "") if number % 2 else neutralised(piece) for number, piece in enumerate(pieces)
+    parts = MENTION.split(text)  # texts and mentioned ids in turn
+    mentioned = parts[1::2]
+    unknown = [track_id for track_id in (*mentioned, *tracks) if tokens_of(track_id) is None]
+    rendered = [
+        track_text(tokens_of(part) or "") if number % 2 else escape_tokens(part) for number, part in enumerate(parts)
     ]
-    after = [track_text(tokens_of(track_id) or "") for track_id in tracks if track_id not in named]
-    return Rendered(" ".join(filter(None, ["".join(parts), *after])), tuple(dict.fromkeys(unknown)))
+    appended = [track_text(tokens_of(track_id) or "") for track_id in tracks if track_id not in mentioned]
+    return RenderedText(" ".join(filter(None, ["".join(rendered), *appended])), tuple(dict.fromkeys(unknown)))
 
 
-def describe(track: Mapping[str, str | None]) -> str:
-    """A track in words: its title and artist, as far as they are known, or else its id."""
+def describe_track(track: Mapping[str, str | None]) -> str:
+    """Describe a track in words: by title and artist, as far as they are known, else by its id.
+
+    Example:
+        >>> describe_track({"track_id": "t1", "title": "Blue", "artist": None})
+        '"Blue"'
+    """
     title, artist = track["title"], track["artist"]
     if title and artist:
         return f'"{title}" by {artist}'

@@ -8,7 +8,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tracktokens.codebooks.tokens.rendering import describe, neutralised, render, track_text
+from tracktokens.codebooks.tokens.rendering import describe_track, escape_tokens, render, track_text
 from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.keys import bucket_numbers, content_keys
@@ -79,7 +79,7 @@ def _track_lines(table: TokenTable) -> Iterator[dict[str, str]]:
         for track, track_tokens in zip(tracks, tokens, strict=True):
             yield {
                 "track_id": track["track_id"],
-                "text": neutralised(describe(track)),
+                "text": escape_tokens(describe_track(track)),
                 "tokens": track_text(track_tokens),
             }
 

@@ -213,27 +213,29 @@ def test_tensors_of_another_type_are_refused(dtype):
 
 def test_another_format_version_is_named():
     data = make_codebook().to_bytes().replace(b'"format":"2"', b'"format":"1"')
-    with pytest.raises(InvalidDataError, match="version 1, and this program reads 2: `tracktokens train` learns"):
+    with pytest.raises(
+        InvalidDataError, match="version 1, this tracktokens reads 2: train new codebooks with `tracktokens train`"
+    ):
         Codebook.from_bytes(data)
 
 
 def test_contents_that_do_not_match_their_hash_are_refused():
     data = make_codebook().to_bytes().replace(b'"encoder_id":"abcdef012345"', b'"encoder_id":"abcdef012346"')
-    with pytest.raises(InvalidDataError, match="contents hash to"):
+    with pytest.raises(InvalidDataError, match="the content hash is"):
         Codebook.from_bytes(data)
 
 
 def test_a_centroid_that_is_not_finite_is_refused():
-    with pytest.raises(InvalidDataError, match="centroids: some values are not finite"):
+    with pytest.raises(InvalidDataError, match="centroids has values that are not finite"):
         make_codebook(centroids=np.array([[np.nan, 1]], np.float32))
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"codebook_size": 2}, "3 centroids do not fit into 2 reserved codes"),
+        ({"codebook_size": 2}, "3 centroids do not fit into a codebook size of 2"),
         ({"codebook_size": 40_000}, "1 to 32767"),
-        ({"modality": "video"}, "'video' is none of the modalities"),
+        ({"modality": "video"}, "'video' is not a modality"),
         ({"centroids": CENTROIDS.astype(np.float64)}, "float64"),
         ({"centroids": np.ones((1, 3), np.float32)}, "centroids have 3 dimensions, preprocessed vectors 2"),
     ],

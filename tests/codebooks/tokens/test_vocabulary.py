@@ -101,7 +101,7 @@ def test_the_largest_vocabulary_can_be_written():
 
 @pytest.mark.parametrize("code", [3, -1])
 def test_a_code_outside_the_vocabulary_is_refused(code):
-    with pytest.raises(InvalidDataError, match=rf"audio codes run from .*{code}.*, the vocabulary from 0 to 2"):
+    with pytest.raises(InvalidDataError, match=rf"range from .*{code}.*, those of the vocabulary from 0 to 2"):
         token_strings(code_batch(audio=[1, code]), 3)
 
 

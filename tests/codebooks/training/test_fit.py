@@ -181,7 +181,7 @@ def test_without_vectors_the_start_stays():
     ("changes", "message"),
     [
         ({"start": np.eye(5, dtype=np.float32)}, r"shape \(5, 5\), and preprocessed vectors have 4"),
-        ({"start": np.ones((3, 4), np.float32)}, "3 centroids do not fit into 2 reserved codes"),
+        ({"start": np.ones((3, 4), np.float32)}, "3 centroids do not fit into a codebook size of 2"),
         ({"start": np.eye(4, dtype=np.float32)[:2], "standardize": True}, "need the preprocessing"),
         ({"preprocessing": Preprocessing(True), "standardize": True}, "leave one of them out"),
         ({"preprocessing": Preprocessing(True, projection=np.ones((3, 1), np.float32))}, "3 dimensions, not 4"),
