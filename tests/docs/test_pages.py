@@ -1,7 +1,10 @@
 """The documentation against the code: tables, links, options, paths and sizes."""
 
 import ast
+import importlib
 import re
+import shlex
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,6 +60,20 @@ def commands(command: click.Command, name: str = "tracktokens") -> Iterator[tupl
     if isinstance(command, click.Group):
         for inner_name, inner in command.commands.items():
             yield from commands(inner, f"{name} {inner_name}")
+
+
+def fenced(text: str, language: str = "") -> Iterator[str]:
+    """Contents of a page's code blocks in a language."""
+    for indent, block in re.findall(rf"^( *)```{language}\n(.*?)^ *```$", text, re.DOTALL | re.MULTILINE):
+        yield textwrap.dedent(block) if indent else block
+
+
+def command_lines(text: str) -> Iterator[list[str]]:
+    """Words of each call of the command line in a page's code blocks, without comments."""
+    for block in fenced(text):
+        for line in block.replace("\\\n", " ").splitlines():
+            if line.startswith("tracktokens "):
+                yield shlex.split(line, comments=True)[1:]
 
 
 def test_the_readme_is_short() -> None:
@@ -127,6 +144,27 @@ def test_every_command_and_option_is_on_a_page(name: str, command: click.Command
     assert missing == []
     if not isinstance(command, click.Group):
         assert re.search(rf"{name.replace('tracktokens ', '')}\b", text)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_command_lines_name_commands_and_options_that_exist(page: Path) -> None:
+    for words in command_lines(page.read_text(encoding="utf-8")):
+        command: click.Command = main
+        while isinstance(command, click.Group) and words[0] in command.commands:
+            command = command.commands[words.pop(0)]
+        own = words[: words.index("--")] if "--" in words else words
+        shown = [parameter for parameter in command.params if not getattr(parameter, "hidden", False)]
+        assert not isinstance(command, click.Group), words
+        assert {word for word in own if word.startswith("--")} <= {flag for option in shown for flag in option.opts}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_python_examples_import_names_that_exist(page: Path) -> None:
+    for block in fenced(page.read_text(encoding="utf-8"), "python"):
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("tracktokens"):
+                module = importlib.import_module(node.module)
+                assert [alias.name for alias in node.names if not hasattr(module, alias.name)] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
