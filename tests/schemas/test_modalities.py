@@ -22,7 +22,7 @@ import numpy as np
 
 from tracktokens.schemas import modalities
 
-entry = "Modality(name='mood', kind='text', columns=(pa.field('mood_words', pa.string()),), matching_weight=2.0)"
+entry = "Modality(name='mood', kind='text', columns=(Column('mood_words', 'string'),), matching_weight=2.0)"
 marker = ')\\n\"\"\"Every modality, in the order'
 source = inspect.getsource(modalities)
 assert source.count(marker) == 1
