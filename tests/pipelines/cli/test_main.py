@@ -59,7 +59,10 @@ def test_a_missing_audio_root_is_wrong_usage(tracks: Path, tmp_path: Path) -> No
         (["--audio-encoder", "clap"], ["needs --clap-checkpoint"]),
         (["--audio-encoder", "clap", "--clap-checkpoint", "none.pt"], ["none.pt", "no such file"]),
         (["--clap-checkpoint", "none.pt"], ["go with --audio-encoder clap"]),
-        (["--audio-encoder", "clap", "--clap-checkpoint", "x", "--clap-model", "HTSAT-huge"], ["there are HTSAT-base"]),
+        (
+            ["--audio-encoder", "clap", "--clap-checkpoint", "x", "--clap-model", "HTSAT-huge"],
+            ["--clap-model HTSAT-huge: use one of HTSAT-base"],
+        ),
     ],
 )
 def test_a_wrong_choice_of_the_audio_encoder_is_noticed_at_once(
@@ -305,4 +308,4 @@ def test_a_codebook_that_the_catalog_has_outgrown_is_kept_with_a_warning(
     assert grow(4).exit_code == 0
     caplog.clear()
     assert grow(20).exit_code == 0
-    assert "tags: the codebook in use has 4 centroids, and this catalog is enough for 8" in caplog.text
+    assert "tags: the codebook in use has 4 centroids, and this catalog has enough vectors for 8" in caplog.text
