@@ -135,6 +135,8 @@ def _click_option(part: OptionField, *, required: bool) -> Callable[[Command], C
 def _click_type(part: OptionField) -> "click.ParamType[Any]":
     if part.option.choices:
         return click.Choice(part.option.choices)
+    if part.value_type is int:
+        return click.INT
     if part.value_type is float:
         return Share()
     return click.STRING if part.option.may_be_empty else NonEmptyStr()
