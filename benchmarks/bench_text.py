@@ -28,7 +28,8 @@ from tracktokens.codebooks.assign import assign
 from tracktokens.codebooks.codebook import Codebook
 from tracktokens.codebooks.training.fit import fit_codebook
 from tracktokens.schemas.tables.tracks import TRACKS
-from tracktokens.transforms.catalog.texts import lyrics_text, metadata_text, tags_text
+from tracktokens.transforms.catalog.lyrics import lyrics_text
+from tracktokens.transforms.catalog.texts import metadata_text, tags_text
 from tracktokens.transforms.encoders.text.sentence import (
     BFLOAT16,
     FLOAT32,

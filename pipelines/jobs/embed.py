@@ -20,6 +20,7 @@ from tracktokens.transforms.catalog.reconcile import find_loss, reconcile_inputs
 from tracktokens.transforms.catalog.scan_catalog import ReadMissing, ScanCatalog
 from tracktokens.transforms.catalog.scan_tracks import ScanTracks
 from tracktokens.transforms.catalog.snapshot_tracks import FailureFolder, WriteSnapshotBucket
+from tracktokens.transforms.catalog.snapshot_writer import SnapshotWriter
 from tracktokens.transforms.embedding.batches import DECODING, ENCODING
 from tracktokens.transforms.embedding.encode_missing import EncodeMissing
 from tracktokens.transforms.encoders.base import Encoder
@@ -136,9 +137,23 @@ class EmbedJob:
     ) -> None:
         scans, precomputed = self.load_scan_cache(base), list(self.precomputed)
         write = WriteSnapshotBucket(
-            catalog, base, list(self.encoders), precomputed, scans, self.retried_failures(store)
+            writer=SnapshotWriter(catalog),
+            buckets=store.buckets,
+            base=base,
+            encoded=list(self.encoders),
+            precomputed=precomputed,
+            scans=scans,
+            retried=self.retried_failures(store),
         )
-        find = FindMissing(store, catalog, base, self.encoder_ids, precomputed, self.retry_rejects, runner.progress)
+        find = FindMissing(
+            store=store,
+            writer=SnapshotWriter(catalog),
+            base=base,
+            encoders=self.encoder_ids,
+            precomputed=precomputed,
+            retry=self.retry_rejects,
+            progress=runner.progress,
+        )
         scanned = self.scan(store, fragments, write, find, scans, runner.progress).add_to(pipeline)
         added = self._add_vectors(scanned.missing, store, catalog, fragments, runner)
         for name, rejects in scanned.rejects.items():
@@ -165,10 +180,23 @@ class EmbedJob:
         progress: ProgressReporter,
     ) -> ScanCatalog:
         """Build the part that reads the inputs and finds those that are not encoded."""
-        tracks = ScanTracks(store.buckets, self.source.absolute_audio_root, list(self.encoders), progress)
-        vectors = ScanVectors(self.precomputed, store.buckets, scans, progress)
-        refused = self.gate.is_exceeded
-        return ScanCatalog(store.buckets, fragments, list(scans.told), tracks, vectors, write, find, refused)
+        return ScanCatalog(
+            buckets=store.buckets,
+            fragments=fragments,
+            row_groups=list(scans.fingerprints),
+            scan_tracks=ScanTracks(
+                buckets=store.buckets,
+                audio_root=self.source.absolute_audio_root,
+                encoded=list(self.encoders),
+                progress=progress,
+            ),
+            scan_vectors=ScanVectors(
+                embeddings=self.precomputed, buckets=store.buckets, scans=scans, progress=progress
+            ),
+            write_snapshot=write,
+            find_missing=find,
+            is_refused=self.gate.is_exceeded,
+        )
 
     def _add_vectors(
         self,

@@ -13,9 +13,11 @@ from tracktokens.pipelines.jobs.refresh import RefreshJob, check_encoders
 from tracktokens.pipelines.maintenance.bucket_jobs import working_folder
 from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.modalities import AUDIO
-from tracktokens.transforms.catalog.dry_run import CompareTracks, CountBytes, CountMissing, OnlyAudio
-from tracktokens.transforms.catalog.find_missing import WANTED_TAG
+from tracktokens.transforms.catalog.dry_run import CountBytes, OnlyAudio
+from tracktokens.transforms.catalog.find_missing import WANTED_TAG, FindMissing
 from tracktokens.transforms.catalog.scan_catalog import ReadMissing
+from tracktokens.transforms.catalog.snapshot_tracks import WriteSnapshotBucket
+from tracktokens.transforms.catalog.snapshot_writer import DryRunWriter
 from tracktokens.transforms.readers.fragments import Fragment
 from tracktokens.transforms.runtime.arrow_coder import Count, Keyed
 from tracktokens.transforms.runtime.counters import WriteCounts, read_counts
@@ -116,13 +118,29 @@ def _build(
 ) -> None:
     precomputed, base = list(embed.precomputed), previous.catalog
     scans = embed.load_scan_cache(base)
-    compare = CompareTracks(base, base, list(embed.encoders), precomputed, scans, embed.retried_failures(store))
-    find = CountMissing(store, base, base, embed.encoder_ids, precomputed, embed.retry_rejects, runner.progress)
-    scanned = embed.scan(store, fragments, compare, find, scans, runner.progress).add_to(pipeline)
+    write = WriteSnapshotBucket(
+        writer=DryRunWriter(),
+        buckets=store.buckets,
+        base=base,
+        encoded=list(embed.encoders),
+        precomputed=precomputed,
+        scans=scans,
+        retried=embed.retried_failures(store),
+    )
+    find = FindMissing(
+        store=store,
+        writer=DryRunWriter(),
+        base=base,
+        encoders=embed.encoder_ids,
+        precomputed=precomputed,
+        retry=embed.retry_rejects,
+        progress=runner.progress,
+    )
+    scanned = embed.scan(store, fragments, write, find, scans, runner.progress).add_to(pipeline)
     counts = list(scanned.counts)
     if AUDIO in embed.encoders and (audio_root := embed.source.absolute_audio_root) is not None:
         audio = scanned.missing[WANTED_TAG] | beam.ParDo(OnlyAudio()).with_output_types(Keyed)
-        size = CountBytes(audio_root)
+        size = CountBytes(audio_root=audio_root)
         counts.append(audio | ReadMissing(fragments, store.buckets) | "count bytes" >> _counting(size))
     counts | "all counts" >> beam.Flatten() | "write counts" >> WriteCounts(path)
 

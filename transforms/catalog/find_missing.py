@@ -1,10 +1,11 @@
-"""Find the inputs that were never encoded, and read them from where they stand in the input tables.
+"""Find the inputs that were never encoded, and read them from their locations in the input tables.
 
-A scan passes on keys alone, and of those only what is otherwise than in the catalog before. So inputs that are known,
-such as all lyrics of last night, are never sent from one worker to another.
+A scan sends only keys between workers, and of these only the ones that differ from the base snapshot. Known inputs,
+such as unchanged lyrics, never travel.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import apache_beam as beam
 import numpy as np
@@ -19,6 +20,7 @@ from tracktokens.schemas.tables.records import INPUT_LOCATIONS, INPUTS
 from tracktokens.schemas.tables.tracks import POSITION_SHIFT, TRACKS
 from tracktokens.transforms.catalog.key_diff import apply_key_diff
 from tracktokens.transforms.catalog.scan_tracks import TEXTS
+from tracktokens.transforms.catalog.snapshot_writer import BucketWriter
 from tracktokens.transforms.embedding.batches import encoding_batches
 from tracktokens.transforms.precomputed.load_vectors import LOCATIONS_TAG, by_fragment
 from tracktokens.transforms.readers.fragment_reader import read_fragment
@@ -35,111 +37,109 @@ from tracktokens.transforms.store.keys import (
     split_by_bucket,
 )
 from tracktokens.transforms.store.layout import Catalog, Store
-from tracktokens.transforms.store.records import VECTOR_FILE, failed, unencoded
+from tracktokens.transforms.store.records import failed, unencoded
 
 WANTED_TAG = "wanted"
-"""Output with the inputs that are to be encoded: ``WANTED_INPUTS`` by fragment of the tracks table."""
+"""Output with the inputs to encode: ``WANTED_INPUTS`` by fragment of the tracks table."""
 
 WANTED_INPUTS = pa.schema([pa.field("modality", pa.int8(), nullable=False), *INPUT_LOCATIONS])
 """``INPUT_LOCATIONS`` of several modalities."""
 
 
+@dataclass(kw_only=True, eq=False)
 class FindMissing(beam.DoFn):
-    """Writes which tracks have which key, and passes on where the inputs stand that were never encoded.
+    """Write the keys of one bucket, and locate the inputs that were never encoded.
 
-    Outputs: given vectors that are not stored yet to ``LOCATIONS_TAG``, other inputs to ``WANTED_TAG``, counts. With
-    ``retry`` inputs that failed for good count as never encoded.
+    Outputs: precomputed embeddings that the store lacks to ``LOCATIONS_TAG``, other inputs to ``WANTED_TAG``, counts.
+
+    Attributes:
+        store: the store.
+        writer: destination of the keys.
+        base: snapshot that the changes were diffed against, or None.
+        encoders: modality to encoder id.
+        precomputed: modalities that have precomputed embeddings.
+        retry: count inputs with a permanent failure as never encoded.
+        progress: receives the number of missing inputs.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        catalog: Catalog,
-        base: Catalog | None,
-        encoders: Mapping[str, str],
-        given: Collection[str],
-        retry: bool,
-        progress: ProgressReporter,
-    ) -> None:
-        self._store = store
-        self._catalog = catalog
-        self._base = base
-        self._encoders = dict(encoders)
-        self._given = frozenset(given)
-        self._retry = retry
-        self._progress = progress
+    store: Store
+    writer: BucketWriter
+    base: Catalog | None
+    encoders: Mapping[str, str]
+    precomputed: Collection[str]
+    retry: bool
+    progress: ProgressReporter
 
     def process(
         self, element: tuple[tuple[str, int], Mapping[str, Iterable[pa.RecordBatch]]], refused: bool
     ) -> Iterator[object]:
-        """Settle one bucket of one modality; nothing is encoded of a catalog that is refused."""
+        """Write one bucket of one modality. Write and yield nothing if the catalog is refused."""
         (modality, bucket), parts = element
         changes = pa.Table.from_batches(parts["changes"], KEY_DIFF).combine_chunks()
-        keys = apply_key_diff(self._before(modality, bucket), changes)
+        keys = apply_key_diff(self._previous_keys(modality, bucket), changes)
         if not keys.num_rows or refused:
             return
-        if modality in self._encoders:
-            keys = self._with_failed(modality, bucket, keys)
-        self._settle(modality, bucket, keys)
+        if modality in self.encoders:
+            keys = self._mark_failed(modality, bucket, keys)
+        self.writer.write_keys(modality, bucket, keys)
         yield TaggedOutput(COUNTS_TAG, ("keys_written", keys.num_rows))
-        if modality in self._encoders:
+        if modality in self.encoders:
             distinct = distinct_sorted(keys["key"].combine_chunks())
             yield TaggedOutput(COUNTS_TAG, (f"tracks_with/{modality}", keys.num_rows))
             yield TaggedOutput(COUNTS_TAG, (f"inputs/{modality}", len(distinct)))
-            missing = unencoded(self._store, modality, self._encoders[modality], bucket, distinct, self._retry)
-            yield from self._pass_on(modality, missing, changes)
+            missing = unencoded(self.store, modality, self.encoders[modality], bucket, distinct, self.retry)
+            yield from self._locate(modality, missing, changes)
 
-    def _before(self, modality: str, bucket: int) -> pa.Table:
-        """The keys of the base."""
-        if self._base is None:
+    def _previous_keys(self, modality: str, bucket: int) -> pa.Table:
+        if self.base is None:
             return TRACK_KEYS.empty_table()
-        return files.read_table(self._base.keys(modality, bucket), TRACK_KEYS)
+        return files.read_table(self.base.keys(modality, bucket), TRACK_KEYS)
 
-    def _with_failed(self, modality: str, bucket: int, keys: pa.Table) -> pa.Table:
-        """Mark the keys that were tried and failed: by now there may be a vector."""
-        if self._base is None:
+    def _mark_failed(self, modality: str, bucket: int, keys: pa.Table) -> pa.Table:
+        """Mark keys that failed in the base as changed, since they may have a vector by now."""
+        if self.base is None:
             return keys
-        failures = failed(self._store, self._base, modality, self._encoders[modality], bucket)
+        failures = failed(self.store, self.base, modality, self.encoders[modality], bucket)
         if not failures.num_rows:
             return keys
-        once = pc.is_in(keys["key"], value_set=failures["key"].combine_chunks())
-        place = TRACK_KEYS.get_field_index("changed")
-        return keys.set_column(place, TRACK_KEYS.field("changed"), pc.or_(keys["changed"], once))
+        has_failed = pc.is_in(keys["key"], value_set=failures["key"].combine_chunks())
+        column = TRACK_KEYS.get_field_index("changed")
+        return keys.set_column(column, TRACK_KEYS.field("changed"), pc.or_(keys["changed"], has_failed))
 
-    def _settle(self, modality: str, bucket: int, keys: pa.Table) -> None:
-        """Keep which tracks have which key."""
-        path = files.join(self._catalog.keys(modality, bucket), "part.parquet")
-        files.write_batches(path, TRACK_KEYS, [keys], **VECTOR_FILE)
-
-    def _pass_on(self, modality: str, missing: pa.Array, changes: pa.Table) -> Iterator[TaggedOutput]:
-        """Say where the missing inputs stand. Of a key that did not change a fact was lost: that is counted."""
+    def _locate(self, modality: str, missing: pa.Array, changes: pa.Table) -> Iterator[TaggedOutput]:
+        """Yield the locations of missing inputs. A missing key that did not change is counted: its record was lost."""
         added = changes.filter(pc.invert(changes["removed"]))
-        places = pc.index_in(missing, value_set=added["key"].combine_chunks())
-        yield TaggedOutput(COUNTS_TAG, ("facts_lost", places.null_count))
+        rows = pc.index_in(missing, value_set=added["key"].combine_chunks())
+        yield TaggedOutput(COUNTS_TAG, ("records_lost", rows.null_count))
         yield TaggedOutput(COUNTS_TAG, (f"missing/{modality}", len(missing)))
-        found = added.take(places.drop_null()).select(INPUT_LOCATIONS.names).combine_chunks()
-        given = modality in self._given
-        self._progress.add(f"take {modality} vectors" if given else f"encode {modality}", total=found.num_rows)
-        if given:
-            yield from (TaggedOutput(LOCATIONS_TAG, part) for part in by_fragment(found, modality))
+        locations = added.take(rows.drop_null()).select(INPUT_LOCATIONS.names).combine_chunks()
+        if modality in self.precomputed:
+            self.progress.add(f"load {modality} vectors", total=locations.num_rows)
+            yield from (TaggedOutput(LOCATIONS_TAG, part) for part in by_fragment(locations, modality))
         else:
-            yield from (TaggedOutput(WANTED_TAG, part) for part in by_tracks_fragment(found, modality))
+            self.progress.add(f"encode {modality}", total=locations.num_rows)
+            yield from (TaggedOutput(WANTED_TAG, part) for part in by_tracks_fragment(locations, modality))
 
 
 def by_tracks_fragment(missing: pa.Table, modality: str) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """Divide ``INPUT_LOCATIONS`` by the fragment of the tracks table that they are in: batches of ``WANTED_INPUTS``."""
+    """Split ``INPUT_LOCATIONS`` by fragment of the tracks table into batches of ``WANTED_INPUTS``."""
     number = pa.array(np.full(missing.num_rows, MODALITIES.index(modality), np.int8))
     columns = [number, missing["key"].combine_chunks(), missing["position"].combine_chunks()]
     batch = pa.record_batch(columns, schema=WANTED_INPUTS)
     yield from split_by_bucket(batch, missing["position"].to_numpy() >> POSITION_SHIFT)
 
 
+@dataclass(kw_only=True, eq=False)
 class ReadInputs(beam.DoFn):
-    """Reads a fragment of the tracks table again, for inputs that are to be encoded: ``INPUTS`` by bucket of key."""
+    """Read the inputs to encode from a fragment of the tracks table: ``INPUTS`` by modality and bucket of key.
 
-    def __init__(self, fragments: Sequence[Fragment], buckets: int) -> None:
-        self._fragments = tuple(fragments)
-        self._buckets = buckets
+    Attributes:
+        fragments: fragments of the tracks table, by number.
+        buckets: number of buckets of the store.
+    """
+
+    fragments: Sequence[Fragment]
+    buckets: int
 
     def process(
         self, element: tuple[int, Iterable[pa.RecordBatch]]
@@ -147,39 +147,40 @@ class ReadInputs(beam.DoFn):
         """Read one fragment.
 
         Raises:
-            InvalidDataError: the fragment is another one than when it was scanned.
+            InvalidDataError: the fragment changed since it was scanned.
         """
         number, batches = element
-        fragment, wanted = self._fragments[number], pa.Table.from_batches(batches, WANTED_INPUTS).combine_chunks()
+        fragment, wanted = self.fragments[number], pa.Table.from_batches(batches, WANTED_INPUTS).combine_chunks()
         numbers = pc.unique(wanted["modality"]).to_pylist()
         by_modality = {MODALITIES[n]: wanted.filter(pc.equal(wanted["modality"], n)) for n in numbers}
-        found = 0
+        num_read = 0
         for scanned in read_fragment(fragment, TRACKS):
-            for modality, places in by_modality.items():
-                inputs = inputs_at(scanned.rows, modality, places)
-                found += inputs.num_rows
-                for bucket, part in split_by_bucket(_batch(inputs), bucket_numbers(_keys(inputs), self._buckets)):
+            for modality, locations in by_modality.items():
+                inputs = inputs_at(scanned.rows, modality, locations)
+                num_read += inputs.num_rows
+                for bucket, part in split_by_bucket(_batch(inputs), bucket_numbers(_keys(inputs), self.buckets)):
                     yield (modality, bucket), part
-        if found != wanted.num_rows:
+        if num_read != wanted.num_rows:
             raise InvalidDataError(
-                f"{fragment.path} changed while it was read: nothing was published, run this again when it is complete"
+                f"{fragment.path} changed while it was read, so nothing was published; "
+                "run this command again when the file is complete"
             )
 
 
-def inputs_at(rows: pa.RecordBatch, modality: str, places: pa.Table) -> pa.Table:
-    """The inputs of a modality that stand in some rows, and are what they were when they were scanned: ``INPUTS``.
+def inputs_at(rows: pa.RecordBatch, modality: str, locations: pa.Table) -> pa.Table:
+    """Select the inputs of a modality at some locations: ``INPUTS``. A text that changed since the scan is left out.
 
     Args:
         rows: ``SCANNED_TRACKS``.
-        modality: one that is encoded.
-        places: ``WANTED_INPUTS`` of it.
+        modality: a modality that has an encoder.
+        locations: ``WANTED_INPUTS`` of the modality.
     """
-    found = pc.index_in(rows["position"], value_set=places["position"].combine_chunks())
-    chosen = blank_to_null(rows.filter(found.is_valid()))
-    keys = places["key"].combine_chunks().take(found.drop_null())
-    if modality == AUDIO:  # its key is of the file, which the encoder looks at itself
-        return pa.table([keys, chosen["audio_path"]], schema=INPUTS)
-    values = TEXTS[modality](chosen)
+    matches = pc.index_in(rows["position"], value_set=locations["position"].combine_chunks())
+    selected = blank_to_null(rows.filter(matches.is_valid()))
+    keys = locations["key"].combine_chunks().take(matches.drop_null())
+    if modality == AUDIO:  # its key depends on the file, which the encoder checks itself
+        return pa.table([keys, selected["audio_path"]], schema=INPUTS)
+    values = TEXTS[modality](selected)
     return pa.table([keys, values], schema=INPUTS).filter(pc.equal(content_keys(values), keys))
 
 
@@ -192,7 +193,7 @@ def _keys(inputs: pa.Table) -> pa.Array:
 
 
 class CutBatches(beam.DoFn):
-    """Cuts the inputs of a bucket, in order of key: batches are the same on every runner. An output a modality."""
+    """Cut the inputs of a bucket, sorted by key: every runner makes the same batches. One output per modality."""
 
     def process(self, element: tuple[tuple[str, int], Iterable[pa.RecordBatch]]) -> Iterator[object]:
         """Cut one bucket of one modality."""

@@ -1,4 +1,4 @@
-"""Compare the content keys of tracks with those of the catalog before, and bring its lists of keys up to date."""
+"""Diff the content keys of tracks against the previous catalog, and apply the diff to its lists of keys."""
 
 from dataclasses import dataclass
 
@@ -13,74 +13,77 @@ from tracktokens.transforms.store.keys import key_words
 
 @dataclass(frozen=True, eq=False)
 class RowAlignment:
-    """Which tracks of a bucket are those of the catalog before.
+    """Alignment of one bucket of current tracks with the same bucket of the previous catalog.
 
     Attributes:
-        places: for each track now, its row before; null where it is new.
-        gone: rows of tracks that are there no more.
+        previous_rows: int32 (current tracks,), previous row of each current track; null for a new track.
+        removed_rows: int64 (removed tracks,), previous rows of the tracks that were removed.
     """
 
-    places: pa.Int32Array
-    gone: npt.NDArray[np.int64]
+    previous_rows: pa.Int32Array
+    removed_rows: npt.NDArray[np.int64]
 
     @classmethod
-    def of(cls, before: pa.Table, after: pa.Table) -> "RowAlignment":
-        """Find the tracks of two tables with a column ``track``, none twice, in each other."""
-        places = pc.index_in(after["track"], value_set=before["track"].combine_chunks()).combine_chunks()
-        gone = np.ones(before.num_rows, bool)
-        gone[places.drop_null().to_numpy()] = False
-        return cls(places, np.flatnonzero(gone))
+    def of(cls, previous: pa.Table, current: pa.Table) -> "RowAlignment":
+        """Align two tables by their column ``track``, whose values are distinct."""
+        rows = pc.index_in(current["track"], value_set=previous["track"].combine_chunks()).combine_chunks()
+        removed = np.ones(previous.num_rows, bool)
+        removed[rows.drop_null().to_numpy()] = False
+        return cls(rows, np.flatnonzero(removed))
 
-    def same(self, before: pa.Array, after: pa.Array) -> npt.NDArray[np.bool_]:
-        """Tell which tracks have the same key as before, or had none and have none: bool (tracks now,).
+    def same(self, previous: pa.Array, current: pa.Array) -> npt.NDArray[np.bool_]:
+        """Compare keys: bool (current tracks,), True where both keys are equal or both are null.
 
         Args:
-            before: a key for each track before, null where it lacks the modality.
-            after: the same now.
+            previous: key of each previous track, null where it lacks the modality.
+            current: key of each current track, null where it lacks the modality.
         """
-        then = before.take(self.places)
-        alike = pc.or_(pc.fill_null(pc.equal(then, after), False), pc.and_(then.is_null(), after.is_null()))
-        found: npt.NDArray[np.bool_] = alike.to_numpy(zero_copy_only=False)
-        return found
+        aligned = previous.take(self.previous_rows)
+        both_null = pc.and_(aligned.is_null(), current.is_null())
+        same = pc.or_(pc.fill_null(pc.equal(aligned, current), False), both_null)
+        mask: npt.NDArray[np.bool_] = same.to_numpy(zero_copy_only=False)
+        return mask
 
 
 def diff_keys(
-    before: pa.Table,
-    after: pa.Table,
+    previous: pa.Table,
+    current: pa.Table,
     modality: str,
-    pairs: RowAlignment,
+    *,
+    alignment: RowAlignment,
     positions: npt.NDArray[np.int64],
-    again: pa.Array,
+    retried: pa.Array,
 ) -> tuple[npt.NDArray[np.bool_], pa.RecordBatch]:
-    """Find the tracks of a bucket that have another key of a modality.
+    """Find the tracks of a bucket whose key of a modality changed.
 
     Args:
-        before: ``track`` and the keys of each modality in the catalog before.
-        after: the same now.
-        modality: whose keys are compared.
-        pairs: which are which.
-        positions: int64 (tracks now,), where each one's input stands.
-        again: keys that are to be tried again: they go as new ones.
+        previous: ``track`` and the keys of each modality in the previous catalog.
+        current: the same columns of the current catalog.
+        modality: modality whose keys are compared.
+        alignment: alignment of the two tables.
+        positions: int64 (current tracks,), position of each track's input.
+        retried: keys to retry; they are listed as added even where they did not change.
 
     Returns:
-        Which tracks are otherwise, bool (tracks now,), and ``KEY_DIFF``: new keys, then those that are gone.
+        bool (current tracks,), True where the key changed, and ``KEY_DIFF``: added keys, then removed keys.
     """
-    old, new = before[modality].combine_chunks(), after[modality].combine_chunks()
-    differs = ~pairs.same(old, new)
-    sent = pa.array(differs) if not len(again) else pc.or_(pa.array(differs), pc.is_in(new, value_set=again))
-    added = np.flatnonzero(pc.and_(sent, new.is_valid()).to_numpy(zero_copy_only=False))
-    dropped = np.zeros(before.num_rows, bool)
-    dropped[pairs.gone] = True
-    dropped[pairs.places.filter(pa.array(differs)).drop_null().to_numpy()] = True
-    dropped &= old.is_valid().to_numpy(zero_copy_only=False)
-    rows = [
-        _changes(new, after["track"], added, positions[added], removed=False),
-        _changes(old, before["track"], np.flatnonzero(dropped), np.zeros(int(dropped.sum()), np.int64), removed=True),
+    old, new = previous[modality].combine_chunks(), current[modality].combine_chunks()
+    differs = ~alignment.same(old, new)
+    listed = pa.array(differs) if not len(retried) else pc.or_(pa.array(differs), pc.is_in(new, value_set=retried))
+    added = np.flatnonzero(pc.and_(listed, new.is_valid()).to_numpy(zero_copy_only=False))
+    removed = np.zeros(previous.num_rows, bool)
+    removed[alignment.removed_rows] = True
+    removed[alignment.previous_rows.filter(pa.array(differs)).drop_null().to_numpy()] = True
+    removed &= old.is_valid().to_numpy(zero_copy_only=False)
+    no_positions = np.zeros(int(removed.sum()), np.int64)
+    parts = [
+        _key_diff(new, current["track"], added, positions[added], removed=False),
+        _key_diff(old, previous["track"], np.flatnonzero(removed), no_positions, removed=True),
     ]
-    return differs, pa.concat_batches(rows)
+    return differs, pa.concat_batches(parts)
 
 
-def _changes(
+def _key_diff(
     keys: pa.Array,
     tracks: pa.ChunkedArray,
     rows: npt.NDArray[np.int64],
@@ -96,23 +99,23 @@ def _changes(
     return pa.record_batch(columns, schema=KEY_DIFF)
 
 
-def _marked(rows: pa.Table, changed: bool, new: pa.Array) -> pa.Table:
+def _track_keys(rows: pa.Table, changed: bool, new: pa.Array) -> pa.Table:
     columns = [rows["key"], rows["track"], pa.repeat(changed, rows.num_rows), new]
     return pa.table(columns, schema=TRACK_KEYS)
 
 
 def apply_key_diff(keys: pa.Table, changes: pa.Table) -> pa.Table:
-    """Bring the keys of a bucket up to date, sorted by key.
+    """Apply a diff to the keys of a bucket: ``TRACK_KEYS``, sorted by key.
 
     Args:
-        keys: ``TRACK_KEYS`` of the catalog before.
+        keys: ``TRACK_KEYS`` of the previous catalog.
         changes: ``KEY_DIFF`` of the bucket.
     """
     touched = pc.is_in(keys["track"], value_set=changes["track"].combine_chunks())
     kept = keys.filter(pc.invert(touched))
-    kept = _marked(kept, changed=False, new=pa.repeat(False, kept.num_rows))
+    kept = _track_keys(kept, changed=False, new=pa.repeat(False, kept.num_rows))
     added = changes.filter(pc.invert(changes["removed"]))
     new = pc.invert(pc.is_in(added["key"], value_set=keys["key"].combine_chunks())).combine_chunks()
-    rows = pa.concat_tables([kept, _marked(added, changed=True, new=new)]).combine_chunks()
-    # Keys are hashes: their first words sort them. What was sorted is merged in linear time.
+    rows = pa.concat_tables([kept, _track_keys(added, changed=True, new=new)]).combine_chunks()
+    # Keys are hashes, so their first words sort them. A stable sort merges the sorted parts in linear time.
     return rows.take(pa.array(np.argsort(key_words(rows["key"].combine_chunks())[:, 0], kind="stable")))

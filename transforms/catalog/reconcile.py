@@ -1,4 +1,4 @@
-"""Balance checks of a catalog scan: every row, key and input that was counted in must be counted out."""
+"""Balance checks of a catalog scan: every row, key and input that is read must be accounted for."""
 
 from collections.abc import Mapping
 
@@ -10,7 +10,7 @@ from tracktokens.transforms.runtime.counters import first_imbalance, require_bal
 
 
 def reconcile_rows(manifest: CatalogManifest) -> None:
-    """Check that every row of tracks and of precomputed embeddings was used, left out or rejected.
+    """Check that every row of tracks and of precomputed embeddings was used, skipped or rejected.
 
     Raises:
         TracktokensError: rows are unaccounted for, which is a bug in tracktokens.
@@ -19,32 +19,32 @@ def reconcile_rows(manifest: CatalogManifest) -> None:
     for modality, fields in manifest.vectors.items():
         rows = VectorCounts(**fields)
         name = f"rows of {modality} vectors"
-        require_balance(name, rows.read, rows.accounted - rows.rejected, "used or left", rows.rejected)
+        require_balance(name, rows.read, rows.accounted - rows.rejected, "used or skipped", rows.rejected)
 
 
 def reconcile_inputs(counts: Mapping[str, int]) -> None:
     """Check that every key was written, and every new input encoded or failed.
 
-    The counts of a catalog with too many rejects do not balance: nothing of it is encoded.
+    Do not call this for a refused catalog: nothing of it is encoded, so its counts do not balance.
 
     Raises:
         TracktokensError: keys or inputs are unaccounted for, which is a bug in tracktokens.
     """
-    require_balance("keys", counts["keys_settled"], counts["keys_written"], "written", 0)
+    require_balance("keys", counts["keys_expected"], counts["keys_written"], "written", 0)
     for modality in MODALITIES:
         require_balance(f"new {modality} inputs", counts[f"missing/{modality}"], _tried(counts, modality), "tried", 0)
 
 
 def find_loss(counts: Mapping[str, int]) -> str | None:
-    """Describe what a scan lost; None where everything balances.
+    """Describe the loss of a scan; None if everything balances.
 
-    The base snapshot may lack records, and in rare cases Beam's local runner with several workers drops a message. The
-    counts of a catalog with too many rejects do not balance: nothing of it is encoded.
+    The base snapshot may lack records, and in rare cases Beam's local runner with several workers drops a message. Do
+    not call this for a refused catalog: nothing of it is encoded, so its counts do not balance.
     """
-    if counts["facts_lost"]:
-        return f"{counts['facts_lost']} vectors or failures are missing from the store"
+    if counts["records_lost"]:
+        return f"{counts['records_lost']} vectors or failures are missing from the store"
     balances = {"rows of tracks": (counts["rows_read"], counts["rows_accepted"] + counts["rows_rejected"])}
-    balances["keys"] = counts["keys_settled"], counts["keys_written"]
+    balances["keys"] = counts["keys_expected"], counts["keys_written"]
     for modality in MODALITIES:
         rows = vector_counts(counts, modality)
         balances[f"rows of {modality} vectors"] = rows.read, rows.accounted

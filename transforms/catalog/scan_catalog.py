@@ -1,4 +1,4 @@
-"""The steps that scan a catalog: read, bring together by track, compare, and find what was never encoded."""
+"""Steps that scan a catalog: read, group by track, diff against the base, and find inputs that were never encoded."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,13 +20,13 @@ from tracktokens.transforms.runtime.rejects import REJECTS_TAG
 
 
 @dataclass(frozen=True)
-class Scanned:
-    """What a scan gives in a pipeline.
+class ScanOutputs:
+    """Collections that a scan adds to a pipeline.
 
     Attributes:
-        missing: what was never encoded, and where it stands: the outputs of ``FindMissing``.
+        missing: locations of the inputs that were never encoded: the outputs of ``FindMissing``.
         counts: collections of named counts.
-        rejects: step to its rejects.
+        rejects: stage to its rejects.
     """
 
     missing: beam.pvalue.DoOutputsTuple
@@ -34,73 +34,73 @@ class Scanned:
     rejects: Mapping[str, beam.PCollection]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ScanCatalog:
-    """Scans a catalog.
+    """Steps of a catalog scan, connected.
 
     Attributes:
-        buckets: of the store.
-        fragments: of the tracks table.
-        row_groups: of the given vectors.
-        tracks, vectors, settle, find: the steps.
-        is_refused: tells by the counts of rows whether the catalog is refused; then nothing is encoded.
+        buckets: number of buckets of the store.
+        fragments: fragments of the tracks table.
+        row_groups: row groups of the precomputed embeddings.
+        scan_tracks, scan_vectors, write_snapshot, find_missing: the steps.
+        is_refused: decides from the counts of rows to refuse the catalog; nothing of a refused catalog is encoded.
     """
 
     buckets: int
     fragments: Sequence[Fragment]
     row_groups: Sequence[RowGroup]
-    tracks: ScanTracks
-    vectors: ScanVectors
-    settle: WriteSnapshotBucket
-    find: FindMissing
+    scan_tracks: ScanTracks
+    scan_vectors: ScanVectors
+    write_snapshot: WriteSnapshotBucket
+    find_missing: FindMissing
     is_refused: Callable[[Mapping[str, int]], bool]
 
-    def add_to(self, pipeline: beam.Pipeline) -> Scanned:
+    def add_to(self, pipeline: beam.Pipeline) -> ScanOutputs:
         """Add the steps to a pipeline."""
         scanned = (
             pipeline
             | "fragments" >> beam.Create(self.fragments)
-            | "spread fragments" >> beam.Reshuffle()  # Create gives them to one worker
-            | "scan" >> _outputs(self.tracks, Keyed)
+            | "spread fragments" >> beam.Reshuffle()  # Create puts them all on one worker
+            | "scan" >> _outputs(self.scan_tracks, Keyed)
         )
         vectors = (
             pipeline
             | "row groups" >> beam.Create(self.row_groups)
             | "spread row groups" >> beam.Reshuffle()
-            | "scan vectors" >> _outputs(self.vectors, Keyed)
+            | "scan vectors" >> _outputs(self.scan_vectors, Keyed)
         )
-        # Every bucket is settled, also one without a track now: there may have been some.
+        # Buckets without a current track are written too: they may have had tracks in the base.
         every = range(self.buckets)
         track_buckets = pipeline | "every track bucket" >> EveryKey(every, Keyed)
-        settled = (
+        written = (
             {"rows": scanned.main, "vectors": vectors.main, "every": track_buckets}
             | "group by track bucket" >> beam.CoGroupByKey()
-            | "settle" >> _outputs(self.settle, ModalityKeyed)
+            | "write snapshot" >> _outputs(self.write_snapshot, ModalityKeyed)
         )
-        row_counts = [scanned[COUNTS_TAG], vectors[COUNTS_TAG], settled[COUNTS_TAG]] | "row counts" >> beam.Flatten()
-        # Known before anything is encoded: nothing is, of a catalog that is refused.
+        row_counts = [scanned[COUNTS_TAG], vectors[COUNTS_TAG], written[COUNTS_TAG]] | "row counts" >> beam.Flatten()
+        # Encoding waits for these totals, so nothing of a refused catalog is encoded.
         totals = row_counts | "row totals" >> Totals()
         refused = totals | "refuse" >> beam.Map(self.is_refused).with_output_types(bool)
         key_buckets = [(modality, bucket) for modality in MODALITIES for bucket in every]
         missing = (
-            {"changes": settled.main, "every": pipeline | "every key bucket" >> EveryKey(key_buckets, ModalityKeyed)}
+            {"changes": written.main, "every": pipeline | "every key bucket" >> EveryKey(key_buckets, ModalityKeyed)}
             | "group by key bucket" >> beam.CoGroupByKey()
             | "find missing"
-            >> beam.ParDo(self.find, beam.pvalue.AsSingleton(refused))
+            >> beam.ParDo(self.find_missing, beam.pvalue.AsSingleton(refused))
             .with_output_types(pa.RecordBatch, **{COUNTS_TAG: Count, LOCATIONS_TAG: ModalityKeyed, WANTED_TAG: Keyed})
             .with_outputs(COUNTS_TAG, LOCATIONS_TAG, WANTED_TAG)
         )
-        parts = {"scan": scanned, "vectors": vectors, "settle": settled}
-        rejects = {name: found[REJECTS_TAG] for name, found in parts.items()}
-        return Scanned(missing, [row_counts, missing[COUNTS_TAG]], rejects)
+        stages = {"scan": scanned, "vectors": vectors, "settle": written}  # prefixes of file names
+        rejects = {name: outputs[REJECTS_TAG] for name, outputs in stages.items()}
+        return ScanOutputs(missing, [row_counts, missing[COUNTS_TAG]], rejects)
 
 
 class ReadMissing(beam.PTransform):
-    """Reads inputs from where they stand: ``INPUTS`` by modality and bucket of key."""
+    """Read inputs from their locations: ``INPUTS`` by modality and bucket of key."""
 
     def __init__(self, fragments: list[Fragment], buckets: int) -> None:
         super().__init__()
-        self._read = ReadInputs(fragments, buckets)
+        self._read = ReadInputs(fragments=fragments, buckets=buckets)
 
     def expand(self, wanted: beam.PCollection) -> beam.PCollection:
         """Read each fragment once."""
@@ -112,6 +112,6 @@ class ReadMissing(beam.PTransform):
 
 
 def _outputs(dofn: beam.DoFn, main: object) -> beam.PTransform:
-    """A ParDo with a typed main output, and rejects and counts beside it."""
+    """Make a ParDo with a typed main output, rejects and counts."""
     typed = beam.ParDo(dofn).with_output_types(main, **{REJECTS_TAG: Keyed, COUNTS_TAG: Count})
     return typed.with_outputs(REJECTS_TAG, COUNTS_TAG, main="main")

@@ -1,7 +1,7 @@
-"""Scan the tracks table: read, validate, compute content keys, and divide rows into buckets."""
+"""Scan the tracks table: read, validate, compute content keys, and split rows into buckets."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import apache_beam as beam
 import pyarrow as pa
@@ -12,7 +12,8 @@ from tracktokens.schemas.modalities import AUDIO, CONTENT_MODALITIES, LYRICS, ME
 from tracktokens.schemas.tables.catalog import KNOWN_OF_TRACK
 from tracktokens.schemas.tables.records import KEY
 from tracktokens.schemas.tables.tracks import POSITION, TRACKS
-from tracktokens.transforms.catalog import texts
+from tracktokens.transforms.catalog.lyrics import lyrics_text
+from tracktokens.transforms.catalog.texts import metadata_text, tags_text
 from tracktokens.transforms.readers.audio_root import AudioRoot
 from tracktokens.transforms.readers.fragment_reader import ScanBatch, read_fragment
 from tracktokens.transforms.readers.fragments import Fragment
@@ -23,12 +24,12 @@ from tracktokens.transforms.runtime.progress import ProgressReporter
 from tracktokens.transforms.runtime.rejects import tag_rejects
 from tracktokens.transforms.store.keys import bucket_numbers, content_keys, split_by_bucket
 
-TEXTS = {TAGS: texts.tags_text, METADATA: texts.metadata_text, LYRICS: texts.lyrics_text}
-"""What makes the input of each text modality."""
+TEXTS = {TAGS: tags_text, METADATA: metadata_text, LYRICS: lyrics_text}
+"""Text modality to the function that makes its inputs."""
 
 
 def keyed_tracks(encoded: Collection[str]) -> pa.Schema:
-    """Schema of a scanned row without its inputs: who it is, and a content key for each modality that is encoded."""
+    """Schema of a scanned row without its inputs: its identity, and a content key per encoded modality."""
     return pa.schema(
         [
             pa.field("track_key", KEY.type, nullable=False),
@@ -42,11 +43,11 @@ def keyed_tracks(encoded: Collection[str]) -> pa.Schema:
 
 @dataclass(frozen=True)
 class PreparedRows:
-    """What a batch of input rows comes to.
+    """Prepared batch of input rows.
 
     Attributes:
         rows: batch of :func:`keyed_tracks`.
-        rejects: batches of rejects, of rows and of values.
+        rejects: batches of rejects, of whole rows or of single values.
     """
 
     rows: pa.RecordBatch
@@ -54,24 +55,24 @@ class PreparedRows:
 
 
 def prepare(batch: pa.RecordBatch, modalities: Collection[str], audio_root: AudioRoot | None) -> PreparedRows:
-    """Validate a batch of scanned tracks, and compute the keys of the modalities that are to be encoded.
+    """Validate a batch of scanned tracks, and compute the keys of the encoded modalities.
 
-    Without an audio root no track has audio.
+    Without an audio root, no track has audio.
     """
     identified = validate_ids(batch)
-    good = blank_to_null(identified.rows)
-    keys = {modality: content_keys(TEXTS[modality](good)) for modality in TEXTS if modality in modalities}
-    found = [identified.rejects]
+    valid = blank_to_null(identified.rows)
+    keys = {modality: content_keys(TEXTS[modality](valid)) for modality in TEXTS if modality in modalities}
+    rejects = [identified.rejects]
     if audio_root is not None and AUDIO in modalities:
-        audible = validate_audio(good, audio_root)
+        audible = validate_audio(valid, audio_root)
         keys[AUDIO] = content_keys(audio_identity(audible.rows))
-        found.append(audible.rejects)
-    rows = _keyed_tracks(good, keys, keyed_tracks(modalities))
-    return PreparedRows(rows, rejects=[rows for rows in found if rows.num_rows])
+        rejects.append(audible.rejects)
+    rows = _keyed_tracks(valid, keys, keyed_tracks(modalities))
+    return PreparedRows(rows, rejects=[batch for batch in rejects if batch.num_rows])
 
 
 def audio_identity(batch: pa.RecordBatch) -> pa.StringArray:
-    """What an audio file's key is a hash of: its path below the root, and its version."""
+    """Identity that an audio file's key hashes: its path below the root, and its version."""
     return pc.binary_join_element_wise(batch["audio_path"], batch["audio_version"], "\0")
 
 
@@ -82,35 +83,43 @@ def _keyed_tracks(batch: pa.RecordBatch, keys: Mapping[str, pa.Array], schema: p
     return pa.record_batch([named.get(name, absent) for name in schema.names], schema=schema)
 
 
+@dataclass(kw_only=True, eq=False)
 class ScanTracks(beam.DoFn):
-    """Reads fragments of the tracks table. Outputs: :func:`keyed_tracks` by bucket of track; rejects, counts."""
+    """Scan fragments of the tracks table.
 
-    def __init__(
-        self, buckets: int, audio_root: str | None, encoded: Collection[str], progress: ProgressReporter
-    ) -> None:
-        self._buckets = buckets
-        self._audio_root = audio_root
-        self._encoded = frozenset(encoded)
-        self._progress = progress
+    Main output: :func:`keyed_tracks` by bucket of track. Other outputs: rejects, counts.
+
+    Attributes:
+        buckets: number of buckets of the store.
+        audio_root: folder that audio paths are relative to, or None.
+        encoded: modalities that have an encoder.
+        progress: receives the number of rows.
+    """
+
+    buckets: int
+    audio_root: str | None
+    encoded: Collection[str]
+    progress: ProgressReporter
+    _audio: AudioRoot | None = field(default=None, init=False, repr=False)
 
     def setup(self) -> None:
-        """Look at the audio root once a worker."""
-        self._audio = None if self._audio_root is None else AudioRoot(self._audio_root)
+        """Open the audio root, once per worker."""
+        self._audio = None if self.audio_root is None else AudioRoot(self.audio_root)
 
     def process(self, fragment: Fragment) -> Iterator[object]:
-        """Read one fragment, batch by batch."""
+        """Scan one fragment, batch by batch."""
         pending: list[pa.RecordBatch] = []
         for scanned in read_fragment(fragment, TRACKS):
-            prepared = prepare(scanned.rows, self._encoded, self._audio)
+            prepared = prepare(scanned.rows, self.encoded, self._audio)
             pending.append(prepared.rows)
-            self._progress.add("scan", done=scanned.rows_read)
+            self.progress.add("scan", done=scanned.rows_read)
             yield from self._counts(scanned)
-            for found in (scanned.rejects, *prepared.rejects):
-                yield from tag_rejects(fragment.number, found)
+            for rejects in (scanned.rejects, *prepared.rejects):
+                yield from tag_rejects(fragment.number, rejects)
             if sum(part.num_rows for part in pending) >= SENT_ROWS:
-                yield from self._divide(pending)
+                yield from self._split(pending)
                 pending = []
-        yield from self._divide(pending)
+        yield from self._split(pending)
 
     def _counts(self, scanned: ScanBatch) -> Iterator[TaggedOutput]:
         yield TaggedOutput(COUNTS_TAG, ("rows_read", scanned.rows_read))
@@ -120,7 +129,7 @@ class ScanTracks(beam.DoFn):
         for column in scanned.ignored_columns:
             yield TaggedOutput(COUNTS_TAG, (f"ignored/{column}", scanned.rows_read))
 
-    def _divide(self, pending: Sequence[pa.RecordBatch]) -> Iterator[tuple[int, pa.RecordBatch]]:
+    def _split(self, pending: Sequence[pa.RecordBatch]) -> Iterator[tuple[int, pa.RecordBatch]]:
         if pending:
             rows = pa.concat_batches(pending)
-            yield from split_by_bucket(rows, bucket_numbers(rows["track_key"], self._buckets))
+            yield from split_by_bucket(rows, bucket_numbers(rows["track_key"], self.buckets))

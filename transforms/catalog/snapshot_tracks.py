@@ -1,7 +1,7 @@
-"""Settle a scanned catalog by bucket: refuse duplicate ids, write the tracks, and compare them with the base."""
+"""Write the snapshot of a scanned catalog by bucket: reject duplicate ids, write tracks, diff them against the base."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import apache_beam as beam
 import numpy as np
@@ -17,7 +17,8 @@ from tracktokens.schemas.tables.tracks import describe_position
 from tracktokens.schemas.tables.vectors import VECTOR_LOCATIONS
 from tracktokens.transforms.catalog.key_diff import RowAlignment, diff_keys
 from tracktokens.transforms.catalog.scan_tracks import keyed_tracks
-from tracktokens.transforms.precomputed.scan_cache import ScanCache, keep
+from tracktokens.transforms.catalog.snapshot_writer import BucketWriter
+from tracktokens.transforms.precomputed.scan_cache import ScanCache
 from tracktokens.transforms.precomputed.scan_vectors import JoinedVectors, join_vectors
 from tracktokens.transforms.runtime.counters import COUNTS_TAG
 from tracktokens.transforms.runtime.rejects import tag_rejects
@@ -25,19 +26,12 @@ from tracktokens.transforms.store import files
 from tracktokens.transforms.store.keys import bucket_numbers, split_by_bucket, track_numbers
 from tracktokens.transforms.store.layout import Catalog
 
-TRACKS_FILE = {
-    "compression": dict.fromkeys(["track_id", "title", "artist", "tag_names.list.element"], "snappy"),
-    "use_dictionary": ["artist", "tag_names.list.element"],
-    "write_statistics": False,
-}
-"""Only texts are compressed: keys are noise."""
-
 
 def without_duplicates(rows: pa.Table) -> tuple[pa.Table, pa.Table]:
-    """Sort one bucket of scanned rows by id, and number them; give the first of each id in input order, and the others.
+    """Split one bucket of scanned rows into the first row of each id, in input order, and its duplicates.
 
-    Ids whose hashes begin with the same 8 bytes count as one: by chance that happens once in thousands of catalogs of a
-    hundred million tracks.
+    Both tables are sorted by id and have the column ``track``. Ids whose hashes share the first 8 bytes count as one
+    id. By chance, that happens once in thousands of catalogs of a hundred million tracks.
     """
     ordered = rows.sort_by([("track_id", "ascending"), ("position", "ascending")]).combine_chunks()
     numbers = track_numbers(ordered["track_key"].combine_chunks())
@@ -48,7 +42,7 @@ def without_duplicates(rows: pa.Table) -> tuple[pa.Table, pa.Table]:
 
 
 def reject_duplicates(duplicates: pa.Table) -> pa.RecordBatch:
-    """Say of each duplicate where it stood; the row that stays is an earlier one."""
+    """Make a reject of each duplicate row, with its position in the input."""
     return make_rejects(
         [
             {
@@ -56,7 +50,7 @@ def reject_duplicates(duplicates: pa.Table) -> pa.RecordBatch:
                 "track_id": row["track_id"],
                 "stage": VALIDATE,
                 "reason": ID_DUPLICATE,
-                "detail": f"{describe_position(row['position'])}: an earlier row has this id and stays",
+                "detail": f"{describe_position(row['position'])}: an earlier row has this id and is kept",
             }
             for row in duplicates.select(["track_id", "position"]).to_pylist()
         ]
@@ -65,112 +59,120 @@ def reject_duplicates(duplicates: pa.Table) -> pa.RecordBatch:
 
 @dataclass(frozen=True)
 class FailureFolder:
-    """Where inputs are named of which no vector could be made: modality, and a folder of buckets of ``FAILURES``."""
+    """Folder of buckets of ``FAILURES``: the inputs of one modality that could not be encoded."""
 
     modality: str
     folder: str
 
 
-def _failed_keys(modality: str, failures: Iterable[FailureFolder]) -> pa.Array:
+def _failed_keys(modality: str, folders: Iterable[FailureFolder]) -> pa.Array:
     """Keys of a modality in any of the folders."""
-    folders = [found.folder for found in failures if found.modality == modality]
-    paths = [files.join(folder, name) for folder in folders for name in files.list_tree(folder)]
+    roots = [failures.folder for failures in folders if failures.modality == modality]
+    paths = [files.join(root, name) for root in roots for name in files.list_tree(root)]
     batches = [batch["key"] for path in paths for batch in files.read_batches(path, FAILURES, [KEY.name], checked=True)]
     return pa.chunked_array(batches, KEY.type).combine_chunks()
 
 
+@dataclass(kw_only=True, eq=False)
 class WriteSnapshotBucket(beam.DoFn):
-    """Accepts one bucket of tracks, joins the vectors that came with the catalog, and compares it with the base.
+    """Write one bucket of accepted tracks with their keys, and diff the keys against the base snapshot.
 
-    Main output: ``KEY_DIFF`` by modality and bucket of key; then rejects, counts.
+    Main output: ``KEY_DIFF`` by modality and bucket of key. Other outputs: rejects, counts.
+
+    Attributes:
+        writer: destination of the tracks.
+        buckets: number of buckets of the store.
+        base: snapshot to diff against; None makes every key new.
+        encoded: modalities that have an encoder.
+        precomputed: modalities that have precomputed embeddings.
+        scans: scan cache of the precomputed embeddings.
+        retried: permanent failures to retry. Transient failures of the base are always retried.
     """
 
-    def __init__(
-        self,
-        catalog: Catalog,
-        base: Catalog | None,
-        encoded: Collection[str],
-        given: Collection[str],
-        scans: ScanCache,
-        tried_again: Collection[FailureFolder],
-    ) -> None:
-        self._catalog = catalog
-        self._base = base
-        self._encoded = frozenset(encoded)
-        self._given = frozenset(given)
-        self._scans = scans
-        transient = [] if base is None else [FailureFolder(m, base.all_failures(m)) for m in (*encoded, *given)]
-        self._failures = (*transient, *tried_again)
+    writer: BucketWriter
+    buckets: int
+    base: Catalog | None
+    encoded: Collection[str]
+    precomputed: Collection[str]
+    scans: ScanCache
+    retried: Collection[FailureFolder]
+    _retried_keys: dict[str, pa.Array] = field(default_factory=dict, init=False, repr=False)
 
     def setup(self) -> None:
-        """Read which keys failed before and are to be tried again."""
-        self._again = {modality: _failed_keys(modality, self._failures) for modality in MODALITIES}
+        """Read the failed keys to retry."""
+        folders = [*self._transient_failures(), *self.retried]
+        self._retried_keys = {modality: _failed_keys(modality, folders) for modality in MODALITIES}
+
+    def _transient_failures(self) -> list[FailureFolder]:
+        if self.base is None:
+            return []
+        return [FailureFolder(m, self.base.all_failures(m)) for m in (*self.encoded, *self.precomputed)]
 
     def process(self, element: tuple[int, Mapping[str, Iterable[pa.RecordBatch]]]) -> Iterator[object]:
-        """Write the accepted tracks of a bucket and pass on the keys that are otherwise than before."""
+        """Write the accepted tracks of a bucket, and yield the keys that changed."""
         bucket, parts = element
-        scanned = pa.Table.from_batches(parts["rows"], keyed_tracks(self._encoded))
+        scanned = pa.Table.from_batches(parts["rows"], keyed_tracks(self.encoded))
         accepted, duplicates = without_duplicates(scanned)
         yield TaggedOutput(COUNTS_TAG, ("rows_accepted", accepted.num_rows))
         yield from tag_rejects(bucket, reject_duplicates(duplicates))
-        places = self._places(bucket, parts["vectors"])
+        locations = self._locations(bucket, parts["vectors"])
         keys, positions = {}, {}
         for modality in MODALITIES:
-            if modality in self._given:
-                joined = join_vectors(places, accepted, modality)
+            if modality in self.precomputed:
+                joined = join_vectors(locations, accepted, modality)
                 yield from _count_vectors(bucket, modality, joined)
                 keys[modality], positions[modality] = joined.keys, joined.positions
             else:
                 keys[modality], positions[modality] = self._keys(accepted, modality), accepted["position"].to_numpy()
         columns = [keys[name] if name in keys else accepted[name] for name in CATALOG_TRACKS.names]
         tracks = pa.table(columns, schema=CATALOG_TRACKS)
-        self._settle(bucket, tracks, places)
-        yield from self._compare(bucket, tracks, positions)
+        self.writer.write_tracks(bucket, tracks)
+        if self.precomputed:
+            self.writer.write_locations(bucket, locations)
+        yield from self._diff(bucket, tracks, positions)
 
     def _keys(self, accepted: pa.Table, modality: str) -> pa.Array:
-        if modality == PLAYLIST:  # what is learned of a track belongs to its id
+        if modality == PLAYLIST:  # playlist vectors are learned per track id
             return accepted["track_key"].combine_chunks()
-        if modality not in self._encoded:
+        if modality not in self.encoded:
             return pa.nulls(accepted.num_rows, KEY.type)
         return accepted[modality].combine_chunks()
 
-    def _places(self, bucket: int, scanned: Iterable[pa.RecordBatch]) -> pa.Table:
-        """Where the vectors of a bucket stand: those that were read now, and those that were known."""
-        found = pa.Table.from_batches(scanned, VECTOR_LOCATIONS)
-        if self._base is None or not self._scans.known:
-            return found.combine_chunks()
-        return pa.concat_tables([self._scans.recall(self._base, bucket), found]).combine_chunks()
+    def _locations(self, bucket: int, scanned: Iterable[pa.RecordBatch]) -> pa.Table:
+        """``VECTOR_LOCATIONS`` of a bucket: cached ones, then those of this scan."""
+        locations = pa.Table.from_batches(scanned, VECTOR_LOCATIONS)
+        if self.base is None or not self.scans.known_row_groups:
+            return locations.combine_chunks()
+        return pa.concat_tables([self.scans.load_cached(self.base, bucket), locations]).combine_chunks()
 
-    def _settle(self, bucket: int, tracks: pa.Table, places: pa.Table) -> None:
-        """Keep the accepted tracks of a bucket, and where their vectors stand."""
-        path = files.join(self._catalog.tracks(bucket), "part.parquet")
-        files.write_batches(path, CATALOG_TRACKS, [tracks], **TRACKS_FILE)
-        if self._given:
-            keep(self._catalog, bucket, places)
-
-    def _compare(
-        self, bucket: int, tracks: pa.Table, positions: Mapping[str, npt.NDArray[np.int64]]
-    ) -> Iterator[object]:
-        """Pass on what is otherwise than in the base: everything where there is none."""
-        before = self._before(bucket)
-        pairs = RowAlignment.of(before, tracks)
+    def _diff(self, bucket: int, tracks: pa.Table, positions: Mapping[str, npt.NDArray[np.int64]]) -> Iterator[object]:
+        """Yield the keys that differ from the base, and count new, changed and removed tracks."""
+        previous = self._previous_tracks(bucket)
+        alignment = RowAlignment.of(previous, tracks)
         differs = np.zeros(tracks.num_rows, bool)
         for modality in MODALITIES:
-            mine, changes = diff_keys(before, tracks, modality, pairs, positions[modality], self._again[modality])
-            differs |= mine
-            for number, part in split_by_bucket(changes, bucket_numbers(changes["key"], self._catalog.buckets)):
+            modality_differs, changes = diff_keys(
+                previous,
+                tracks,
+                modality,
+                alignment=alignment,
+                positions=positions[modality],
+                retried=self._retried_keys[modality],
+            )
+            differs |= modality_differs
+            for number, part in split_by_bucket(changes, bucket_numbers(changes["key"], self.buckets)):
                 yield (modality, number), part
-            yield TaggedOutput(COUNTS_TAG, ("keys_settled", tracks.num_rows - tracks[modality].null_count))
-        known = pairs.places.is_valid().to_numpy(zero_copy_only=False)
-        counts = {"new": ~known, "changed": differs & known, "removed": pairs.gone >= 0}
-        for name, which in counts.items():
-            yield TaggedOutput(COUNTS_TAG, (f"rows_{name}", int(which.sum())))
+            yield TaggedOutput(COUNTS_TAG, ("keys_expected", tracks.num_rows - tracks[modality].null_count))
+        known = alignment.previous_rows.is_valid().to_numpy(zero_copy_only=False)
+        masks = {"new": ~known, "changed": differs & known, "removed": alignment.removed_rows >= 0}
+        for name, mask in masks.items():
+            yield TaggedOutput(COUNTS_TAG, (f"rows_{name}", int(mask.sum())))
 
-    def _before(self, bucket: int) -> pa.Table:
+    def _previous_tracks(self, bucket: int) -> pa.Table:
         columns = ["track", *MODALITIES]
-        if self._base is None:
+        if self.base is None:
             return pa.schema([CATALOG_TRACKS.field(name) for name in columns]).empty_table()
-        return files.read_table(self._base.tracks(bucket), CATALOG_TRACKS, columns)
+        return files.read_table(self.base.tracks(bucket), CATALOG_TRACKS, columns)
 
 
 def _count_vectors(bucket: int, modality: str, joined: JoinedVectors) -> Iterator[TaggedOutput]:

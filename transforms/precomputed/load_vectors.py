@@ -1,9 +1,10 @@
-"""Take given vectors that the store lacks from where they stand into the facts, each row group read once.
+"""Load the precomputed embeddings that the store lacks into vector records. Each row group is read once.
 
-They are shuffled only where they are few.
+Vectors are shuffled only if few of a row group are missing.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 import apache_beam as beam
 import numpy as np
@@ -22,21 +23,23 @@ from tracktokens.transforms.store.keys import bucket_numbers, sort_by_key, split
 from tracktokens.transforms.store.layout import Store
 from tracktokens.transforms.store.records import make_vector_records, write_vectors
 
-LOCATIONS_TAG = "places"
-"""Output with the vectors that are missing: ``INPUT_LOCATIONS`` by modality and fragment; a position is a row's number
-there."""
+LOCATIONS_TAG = "locations"
+"""Output with the missing vectors: ``INPUT_LOCATIONS`` by modality and fragment; a position is a row index within the
+fragment."""
 
 LEAST_BUFFER, MOST_BUFFER, BUCKET_BUFFER = 1 << 27, 1 << 30, 1 << 19
-"""Bytes of vectors that are gathered before they are written, a file a bucket: more where there are many buckets."""
+"""Bytes of vectors to gather before writing one file per bucket: at least, at most, and per bucket of the store."""
 
-FEW_TAG = "few"
-FEW = 8
-"""Of a row group of which less than one row in so many is missing, the vectors are sent to their buckets: else changes
-that are spread over all files would leave a small file for each row group in each bucket."""
+SCATTERED_TAG = "scattered"
+"""Output with the vectors of row groups of which few are missing: vector records by modality and bucket of key."""
+
+SCATTERED_RATIO = 8
+"""A row group of which less than one row in this many is missing sends its vectors to ``SCATTERED_TAG``. Otherwise,
+changes that are spread over all files would write one small file per row group into each bucket."""
 
 
 def by_fragment(missing: pa.Table, modality: str) -> Iterator[tuple[RowGroup, pa.RecordBatch]]:
-    """Divide ``INPUT_LOCATIONS`` by the fragment that they are in, and number its rows within it."""
+    """Split ``INPUT_LOCATIONS`` by fragment, and make each position a row index within its fragment."""
     positions = missing["position"].to_numpy()
     rows = pa.array(positions & ROW_BITS)
     numbered = pa.record_batch([missing["key"].combine_chunks(), rows], schema=INPUT_LOCATIONS)
@@ -44,42 +47,46 @@ def by_fragment(missing: pa.Table, modality: str) -> Iterator[tuple[RowGroup, pa
         yield (modality, number), part
 
 
+@dataclass(kw_only=True, eq=False)
 class LoadVectors(beam.DoFn):
-    """Reads the vectors of one row group that the store lacks, and adds them to the facts; counts them.
+    """Load the vectors of one row group that the store lacks: write vector records, and yield their count.
 
-    Where they are few they go to the output ``FEW_TAG`` in place of the store: vector facts by modality and bucket of
-    key, to be written with those of other row groups.
+    If few are missing, the records go to the output ``SCATTERED_TAG``, to be written with those of other row groups.
+
+    Attributes:
+        embeddings: modality to its precomputed embeddings.
+        store: destination of the records.
+        progress: receives the number of vectors.
     """
 
-    def __init__(self, given: Mapping[str, PrecomputedEmbeddings], store: Store, progress: ProgressReporter) -> None:
-        self._given = dict(given)
-        self._store = store
-        self._progress = progress
+    embeddings: Mapping[str, PrecomputedEmbeddings]
+    store: Store
+    progress: ProgressReporter
 
     def process(self, element: tuple[tuple[str, int], Iterable[pa.RecordBatch]]) -> Iterator[object]:
-        """Take from one fragment of one modality."""
+        """Load from one fragment of one modality."""
         (modality, number), batches = element
-        fragment = self._given[modality].table.fragments[number]
+        fragment = self.embeddings[modality].table.fragments[number]
         wanted = pa.Table.from_batches(batches, INPUT_LOCATIONS)
         rows = wanted["position"].to_numpy()
         order = np.argsort(rows)
         keys = wanted["key"].combine_chunks().take(pa.array(order))
-        few, start = len(rows) * FEW < fragment.rows, 0
+        scattered, start = len(rows) * SCATTERED_RATIO < fragment.rows, 0
         for units in self._buffers(modality, number, rows[order]):
             records = make_vector_records(keys.slice(start, len(units)), units)
-            for bucket, part in split_by_bucket(records, bucket_numbers(records["key"], self._store.buckets)):
-                if few:
-                    yield TaggedOutput(FEW_TAG, ((modality, bucket), part))
+            for bucket, part in split_by_bucket(records, bucket_numbers(records["key"], self.store.buckets)):
+                if scattered:
+                    yield TaggedOutput(SCATTERED_TAG, ((modality, bucket), part))
                 else:
-                    write_vectors(self._store, modality, self._given[modality].encoder_id, bucket, part)
+                    write_vectors(self.store, modality, self.embeddings[modality].encoder_id, bucket, part)
             start += len(units)
-            self._progress.add(f"take {modality} vectors", done=len(units))
+            self.progress.add(f"load {modality} vectors", done=len(units))
         yield f"encoded/{modality}", start
 
     def _buffers(self, modality: str, number: int, wanted: npt.NDArray[np.int64]) -> Iterator[UnitVectors]:
-        """Read the wanted rows, in order, a buffer at a time."""
-        table = self._given[modality].table
-        limit = min(max(LEAST_BUFFER, self._store.buckets * BUCKET_BUFFER), MOST_BUFFER) // (2 * table.dim)
+        """Read the wanted rows, in ascending order, one buffer at a time."""
+        table = self.embeddings[modality].table
+        limit = min(max(LEAST_BUFFER, self.store.buckets * BUCKET_BUFFER), MOST_BUFFER) // (2 * table.dim)
         gathered: list[UnitVectors] = []
         for rows in read_vector_rows(table, table.fragments[number]):
             first, last = np.searchsorted(wanted, [rows.start, rows.start + len(rows.units)])
@@ -91,38 +98,45 @@ class LoadVectors(beam.DoFn):
             yield np.concatenate(gathered)
 
 
+@dataclass(kw_only=True, eq=False)
 class WriteScattered(beam.DoFn):
-    """Writes the few vectors of many row groups that belong to one bucket, as one file."""
+    """Write the scattered vector records of one bucket, from many row groups, as one file.
 
-    def __init__(self, given: Mapping[str, PrecomputedEmbeddings], store: Store) -> None:
-        self._encoders = {modality: vectors.encoder_id for modality, vectors in given.items()}
-        self._store = store
+    Attributes:
+        embeddings: modality to its precomputed embeddings.
+        store: destination of the records.
+    """
+
+    embeddings: Mapping[str, PrecomputedEmbeddings]
+    store: Store
 
     def process(self, element: tuple[tuple[str, int], Iterable[pa.RecordBatch]]) -> None:
         """Write one bucket of one modality."""
         (modality, bucket), batches = element
         [records] = sort_by_key(pa.Table.from_batches(batches).combine_chunks()).to_batches()
-        write_vectors(self._store, modality, self._encoders[modality], bucket, records)
+        write_vectors(self.store, modality, self.embeddings[modality].encoder_id, bucket, records)
 
 
 class AddPrecomputed(beam.PTransform):
-    """Takes given vectors from where they stand, ``INPUT_LOCATIONS`` by modality and fragment, and counts them."""
+    """Load precomputed embeddings from ``INPUT_LOCATIONS`` by modality and fragment, and count them."""
 
-    def __init__(self, given: Mapping[str, PrecomputedEmbeddings], store: Store, progress: ProgressReporter) -> None:
+    def __init__(
+        self, embeddings: Mapping[str, PrecomputedEmbeddings], store: Store, progress: ProgressReporter
+    ) -> None:
         super().__init__()
-        self._take = LoadVectors(given, store, progress)
-        self._write = WriteScattered(given, store)
+        self._load = LoadVectors(embeddings=embeddings, store=store, progress=progress)
+        self._write = WriteScattered(embeddings=embeddings, store=store)
 
-    def expand(self, places: beam.PCollection) -> beam.PCollection:
+    def expand(self, locations: beam.PCollection) -> beam.PCollection:
         """Read each row group once."""
-        taken = (
-            places
+        loaded = (
+            locations
             | "group by row group" >> beam.GroupByKey()
-            | "take vectors"
-            >> beam.ParDo(self._take)
-            .with_output_types(Count, **{FEW_TAG: ModalityKeyed})
-            .with_outputs(FEW_TAG, main="counts")
+            | "load vectors"
+            >> beam.ParDo(self._load)
+            .with_output_types(Count, **{SCATTERED_TAG: ModalityKeyed})
+            .with_outputs(SCATTERED_TAG, main="counts")
         )
-        few = taken[FEW_TAG] | "group by bucket" >> beam.GroupByKey()
-        few | "write few" >> beam.ParDo(self._write).with_output_types(type(None))
-        return taken["counts"]
+        scattered = loaded[SCATTERED_TAG] | "group by bucket" >> beam.GroupByKey()
+        scattered | "write scattered" >> beam.ParDo(self._write).with_output_types(type(None))
+        return loaded["counts"]

@@ -1,7 +1,7 @@
-"""What was found in given vectors is kept in the catalog, and a row group that is as it was is not read again.
+"""Scan cache of precomputed embeddings: a catalog keeps the vector locations of each row group for the next scan.
 
-A file is taken for the same when its path, size and modification time are. As with audio, content that is exchanged
-while all three stay the same is not noticed.
+A row group is not read again if the path, size and modification time of its file are unchanged. As with audio, a change
+of content that keeps all three is not detected.
 """
 
 import hashlib
@@ -28,15 +28,16 @@ from tracktokens.transforms.store.layout import Catalog
 from tracktokens.transforms.store.records import VECTOR_FILE
 
 RULE = 2
-"""Version of what a scan finds in a row group. Raise it when that changes."""
+"""Version of what a scan finds in a row group. Raise it when that changes. Part of every fingerprint."""
 
-SETTLED_SECONDS = 2.0
-"""A file that changed so short a time ago may change again within the same tick of its filesystem's clock."""
+CLOCK_TICK_SECONDS = 2.0
+"""A file modified more recently than this may change again within one tick of its filesystem's clock."""
 
 NO_FINGERPRINT = 0
-"""Stands for what tells a row group, where that is not known yet."""
+"""Fingerprint not computed yet."""
 
 ROW_BITS = (1 << POSITION_SHIFT) - 1
+"""Bits of a position that are the row index within its fragment."""
 
 _IO_THREADS = 16
 _COUNT = re.compile(r"scans/(\w+)/([0-9a-f]{16})/(read|absent)")
@@ -47,99 +48,105 @@ RowGroup = tuple[str, int]
 
 @dataclass(frozen=True)
 class ScanCache:
-    """What tells the row groups of given vectors now, and what the catalog before knows of them.
+    """Fingerprints of the row groups of precomputed embeddings, and the row groups that the previous catalog knows.
 
     Attributes:
-        told: row group to a number that is another one when the file changed, or ``UNTOLD``.
-        known: modality and such a number to the rows read, and rows without a vector, of a row group whose other rows
-            the catalog before has in its ``places``.
+        fingerprints: row group to a number that changes when its file changes, or ``NO_FINGERPRINT``.
+        known_row_groups: modality and fingerprint to the numbers of rows read and of rows without a vector, for the
+            row groups whose locations the previous catalog stores.
     """
 
-    told: Mapping[RowGroup, int]
-    known: Mapping[tuple[str, int], tuple[int, int]]
+    fingerprints: Mapping[RowGroup, int]
+    known_row_groups: Mapping[tuple[str, int], tuple[int, int]]
 
     @classmethod
-    def of(cls, tables: Mapping[str, VectorTable], before: Catalog | None) -> "ScanCache":
-        """Look at the files of vector tables."""
-        told = {(modality, part.number): fingerprint for modality, part, fingerprint in _tell(tables)}
-        found = {} if before is None else _known_scans(before)
-        now = {(modality, fingerprint) for (modality, _), fingerprint in told.items()}
-        return cls(told, {name: counts for name, counts in found.items() if name in now})
+    def of(cls, tables: Mapping[str, VectorTable], previous: Catalog | None) -> "ScanCache":
+        """Compute the fingerprints of vector tables and look them up in the previous catalog."""
+        fingerprints = {(modality, part.number): number for modality, part, number in _row_group_fingerprints(tables)}
+        stored = {} if previous is None else _stored_row_groups(previous)
+        current = {(modality, fingerprint) for (modality, _), fingerprint in fingerprints.items()}
+        return cls(fingerprints, {name: counts for name, counts in stored.items() if name in current})
 
-    def recall(self, before: Catalog, bucket: int) -> pa.Table:
-        """``VECTOR_LOCATIONS`` of one bucket, of the row groups that are not read again."""
-        kept = files.read_table(before.places(bucket), VECTOR_LOCATIONS)
-        parts = [_renumbered(kept, modality, numbers) for modality, numbers in self._numbers.items()]
+    def load_cached(self, previous: Catalog, bucket: int) -> pa.Table:
+        """Load ``VECTOR_LOCATIONS`` of one bucket, for the row groups that are not read again."""
+        stored = files.read_table(previous.places(bucket), VECTOR_LOCATIONS)
+        parts = [_renumber(stored, modality, numbers) for modality, numbers in self._fragment_numbers.items()]
         return pa.concat_tables([VECTOR_LOCATIONS.empty_table(), *parts])
 
     @cached_property
-    def _numbers(self) -> dict[str, dict[int, int]]:
-        """Modality to what tells a known row group to its number now."""
-        found: dict[str, dict[int, int]] = {}
-        for (modality, number), fingerprint in self.told.items():
-            if (modality, fingerprint) in self.known:
-                found.setdefault(modality, {})[fingerprint] = number
-        return found
+    def _fragment_numbers(self) -> dict[str, dict[int, int]]:
+        """Modality to fingerprint to current fragment number, of known row groups."""
+        numbers: dict[str, dict[int, int]] = {}
+        for (modality, number), fingerprint in self.fingerprints.items():
+            if (modality, fingerprint) in self.known_row_groups:
+                numbers.setdefault(modality, {})[fingerprint] = number
+        return numbers
 
 
-def keep(catalog: Catalog, bucket: int, places: pa.Table) -> None:
-    """Keep the ``VECTOR_LOCATIONS`` of a bucket for the next night."""
-    told = places.filter(pc.not_equal(places["scan"], pa.scalar(NO_FINGERPRINT, pa.uint64())))
-    rows = pa.array(told["position"].to_numpy() & ROW_BITS)
-    stored = told.set_column(VECTOR_LOCATIONS.get_field_index("position"), VECTOR_LOCATIONS.field("position"), rows)
+def write_locations(catalog: Catalog, bucket: int, locations: pa.Table) -> None:
+    """Write the ``VECTOR_LOCATIONS`` of a bucket that have a fingerprint, for the next scan."""
+    cached = locations.filter(pc.not_equal(locations["scan"], pa.scalar(NO_FINGERPRINT, pa.uint64())))
+    rows = pa.array(cached["position"].to_numpy() & ROW_BITS)
+    stored = cached.set_column(VECTOR_LOCATIONS.get_field_index("position"), VECTOR_LOCATIONS.field("position"), rows)
     path = files.join(catalog.places(bucket), "part.parquet")
     files.write_batches(path, VECTOR_LOCATIONS, [stored.combine_chunks()], **VECTOR_FILE)
 
 
 def scan_counts(modality: str, fingerprint: int, read: int, absent: int) -> Iterator[tuple[str, int]]:
-    """Counts by which the next night knows a row group."""
+    """List the counts from which the next scan learns that a row group is known."""
     if fingerprint != NO_FINGERPRINT:
         yield f"scans/{modality}/{fingerprint:016x}/read", read
         yield f"scans/{modality}/{fingerprint:016x}/absent", absent
 
 
-def _known_scans(catalog: Catalog) -> dict[tuple[str, int], tuple[int, int]]:
-    """Row groups whose rows a catalog keeps: rows read, and rows without a vector."""
+def _stored_row_groups(catalog: Catalog) -> dict[tuple[str, int], tuple[int, int]]:
+    """Row groups that a catalog knows, with the numbers of rows read and of rows without a vector."""
     if not files.exists(catalog.counts):
         return {}
-    found: dict[tuple[str, int], dict[str, int]] = {}
+    row_groups: dict[tuple[str, int], dict[str, int]] = {}
     for name, count in files.read_json(catalog.counts).items():
         match = _COUNT.fullmatch(name)
         if match is not None:
-            found.setdefault((match[1], int(match[2], 16)), {})[match[3]] = count
-    return {name: (counts["read"], counts["absent"]) for name, counts in found.items()}
+            row_groups.setdefault((match[1], int(match[2], 16)), {})[match[3]] = count
+    return {name: (counts["read"], counts["absent"]) for name, counts in row_groups.items()}
 
 
-def _renumbered(kept: pa.Table, modality: str, numbers: Mapping[int, int]) -> pa.Table:
-    """Places of one modality, in row groups as they are numbered now; those of other row groups are left out."""
-    rows = kept.filter(pc.equal(kept["modality"], MODALITIES.index(modality)))
-    found = pc.index_in(rows["scan"], value_set=pa.array(list(numbers), pa.uint64())).combine_chunks()
-    known = rows.filter(found.is_valid())
-    fragments = np.array(list(numbers.values()), np.int64)[found.drop_null().to_numpy()]
+def _renumber(stored: pa.Table, modality: str, numbers: Mapping[int, int]) -> pa.Table:
+    """Select the locations of one modality in known row groups, and renumber their fragments.
+
+    Args:
+        stored: ``VECTOR_LOCATIONS`` of a catalog.
+        modality: modality to select.
+        numbers: fingerprint to current fragment number.
+    """
+    rows = stored.filter(pc.equal(stored["modality"], MODALITIES.index(modality)))
+    matches = pc.index_in(rows["scan"], value_set=pa.array(list(numbers), pa.uint64())).combine_chunks()
+    known = rows.filter(matches.is_valid())
+    fragments = np.array(list(numbers.values()), np.int64)[matches.drop_null().to_numpy()]
     positions = pa.array((fragments << POSITION_SHIFT) + known["position"].to_numpy())
     return known.set_column(VECTOR_LOCATIONS.get_field_index("position"), VECTOR_LOCATIONS.field("position"), positions)
 
 
-def _tell(tables: Mapping[str, VectorTable]) -> Iterable[tuple[str, Fragment, int]]:
+def _row_group_fingerprints(tables: Mapping[str, VectorTable]) -> Iterable[tuple[str, Fragment, int]]:
     paths = sorted({part.path for table in tables.values() for part in table.fragments})
     with ThreadPoolExecutor(_IO_THREADS) as threads:
-        found = dict(zip(paths, threads.map(_size_and_time, paths), strict=True))
+        stats = dict(zip(paths, threads.map(_size_and_time, paths), strict=True))
     for modality, table in tables.items():
         for part in table.fragments:
-            yield modality, part, _fingerprint(table, part, *found[part.path])
+            yield modality, part, _fingerprint(table, part, *stats[part.path])
 
 
 def _fingerprint(table: VectorTable, fragment: Fragment, size: int, modified: int) -> int:
-    if time.time() - modified / 1e9 < SETTLED_SECONDS:
+    if time.time() - modified / 1e9 < CLOCK_TICK_SECONDS:
         return NO_FINGERPRINT
-    told = (RULE, fragment.path, size, modified, fragment.row_group, table.column, table.dim)
-    return int.from_bytes(hashlib.blake2b(repr(told).encode(), digest_size=8).digest(), "big") or 1
+    hashed = (RULE, fragment.path, size, modified, fragment.row_group, table.column, table.dim)
+    return int.from_bytes(hashlib.blake2b(repr(hashed).encode(), digest_size=8).digest(), "big") or 1
 
 
 def _size_and_time(path: str) -> tuple[int, int]:
     """Size in bytes, and modification time in nanoseconds since 1970."""
     if not files.is_remote(path):
-        found = Path(path).stat()
-        return found.st_size, found.st_mtime_ns
+        stat = Path(path).stat()
+        return stat.st_size, stat.st_mtime_ns
     remote = FileSystems.match([path])[0].metadata_list[0]
     return remote.size_in_bytes, int(remote.last_updated_in_seconds * 1e9)

@@ -1,8 +1,8 @@
-"""Vectors that somebody else made: scan them, and join them to the tracks.
+"""Scan precomputed embeddings, and join them to tracks.
 
-A vector's content key is a hash of the vector itself, so what is the same tomorrow is not written again. A scan
-passes on which track has which key and where that vector stands; what turns out to be missing is read again
-(:mod:`.taking_vectors`). What a scan found in a file is kept for the next one, bucket by bucket.
+The content key of a vector is a hash of its values, so an unchanged vector is not stored again. A scan yields the key
+and location of each track's vector; vectors that the store lacks are read again by :mod:`.load_vectors`. The locations
+are kept for the next scan by :mod:`.scan_cache`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -51,23 +51,23 @@ from tracktokens.transforms.store.keys import (
 )
 
 RULE = 1
-"""Version of the way in which a given vector becomes a stored one. Raise it when that changes vectors."""
+"""Version of the conversion of input vectors to stored vectors. Raise it when the conversion changes vectors."""
 
 _DETAILS = {
     ID_MISSING: "no track_id",
     NOT_FINITE: "the vector has values that are null, NaN or infinite",
     VECTOR_ZERO: "the vector is zero, which has no direction",
-    VECTOR_DIMENSION: "the vector has another length than the others",
+    VECTOR_DIMENSION: "the vector has a different length from the others",
 }
 
 
 @dataclass(frozen=True)
 class PrecomputedEmbeddings:
-    """The vectors of one modality that a user has; make one with :func:`open_precomputed`.
+    """Precomputed embeddings of one modality; :func:`open_precomputed` makes them.
 
     Attributes:
-        table: where they are.
-        source: what they are called: the name that the user gave the encoder, or a hash of the files.
+        table: table of the vectors.
+        source: the user's name of the encoder, or a hash of the files.
     """
 
     table: VectorTable
@@ -75,11 +75,11 @@ class PrecomputedEmbeddings:
 
     @property
     def encoder_id(self) -> str:
-        """Name of the vectors in the store."""
+        """Encoder id of the vectors in the store."""
         return identity_hash({"name": "given", "rule": RULE, "source": self.source})
 
     def identity(self) -> Mapping[str, object]:
-        """Return what the encoder id is a hash of, and the dimension, which a source may not change."""
+        """Return the values that the encoder id hashes, and the dimension, which is fixed per source."""
         return {"name": "given", "rule": RULE, "source": self.source, "dim": self.table.dim}
 
 
@@ -89,8 +89,8 @@ def open_precomputed(pattern: str, column: str = VECTOR, source: str | None = No
     Args:
         pattern: a Parquet file, a folder or a glob.
         column: column of the vectors.
-        source: name of the encoder that made them. With the same name, vectors of other files are still of the same
-            encoder. None takes a hash of the files, which are read for it.
+        source: name of the encoder that made the vectors. Different files with the same name share an encoder id. None
+            uses a hash of the files, which reads them.
 
     Raises:
         UsageError, InvalidDataError: as :func:`open_vector_table` does.
@@ -100,25 +100,29 @@ def open_precomputed(pattern: str, column: str = VECTOR, source: str | None = No
     return PrecomputedEmbeddings(table, source or f"files {column} {hash_files(paths)}")
 
 
+@dataclass(kw_only=True, eq=False)
 class ScanVectors(beam.DoFn):
-    """Reads row groups of vectors. Main output: ``VECTOR_LOCATIONS`` by bucket of track; then rejects, counts.
+    """Scan row groups of vectors. Main output: ``VECTOR_LOCATIONS`` by bucket of track. Other outputs: rejects, counts.
 
-    Of a row group that the catalog before knows only the counts are given, and nothing is read.
+    A row group that the previous catalog knows is not read; only its counts are yielded.
+
+    Attributes:
+        embeddings: modality to its precomputed embeddings.
+        buckets: number of buckets of the store.
+        scans: scan cache of the embeddings.
+        progress: receives the number of rows.
     """
 
-    def __init__(
-        self, given: Mapping[str, PrecomputedEmbeddings], buckets: int, scans: ScanCache, progress: ProgressReporter
-    ) -> None:
-        self._given = dict(given)
-        self._buckets = buckets
-        self._scans = scans
-        self._progress = progress
+    embeddings: Mapping[str, PrecomputedEmbeddings]
+    buckets: int
+    scans: ScanCache
+    progress: ProgressReporter
 
     def process(self, element: RowGroup) -> Iterator[object]:
         """Scan one fragment of one modality."""
         modality, number = element
-        fingerprint = self._scans.told[element]
-        known = self._scans.known.get((modality, fingerprint))
+        fingerprint = self.scans.fingerprints[element]
+        known = self.scans.known_row_groups.get((modality, fingerprint))
         if known is None:
             yield from self._read(modality, number, fingerprint)
         else:
@@ -126,20 +130,20 @@ class ScanVectors(beam.DoFn):
             yield from self._counts(modality, fingerprint, {"read": read, "absent": absent, "rejected": 0})
 
     def _read(self, modality: str, number: int, fingerprint: int) -> Iterator[object]:
-        """Read a fragment itself. One with faults will be read again: their rejects would be missing next time."""
-        table = self._given[modality].table
+        """Read a fragment. One with faults is not cached, so that the next scan reports its rejects too."""
+        table = self.embeddings[modality].table
         pending: list[pa.RecordBatch] = []
         read = absent = faults = 0
         for rows in read_vector_rows(table, table.fragments[number]):
-            pending.append(places(rows, modality, number, fingerprint))
+            pending.append(locate_vectors(rows, modality, number, fingerprint))
             yield from tag_rejects(number, fault_rejects(rows, modality, number))
             faults += len(rows.faults)
             read += len(rows.absent)
             absent += len(rows.absent) - len(rows.faults) - len(rows.usable)
             if sum(part.num_rows for part in pending) >= SENT_ROWS:
-                yield from self._divide(pending)
+                yield from self._split(pending)
                 pending = []
-        yield from self._divide(pending)
+        yield from self._split(pending)
         counts = {"read": read, "absent": absent, "rejected": faults}
         yield from self._counts(modality, NO_FINGERPRINT if faults else fingerprint, counts)
 
@@ -148,16 +152,16 @@ class ScanVectors(beam.DoFn):
             yield TaggedOutput(COUNTS_TAG, (f"vectors_{name}/{modality}", count))
         for pair in scan_counts(modality, fingerprint, counts["read"], counts["absent"]):
             yield TaggedOutput(COUNTS_TAG, pair)
-        self._progress.add(f"scan {modality} vectors", done=counts["read"])
+        self.progress.add(f"scan {modality} vectors", done=counts["read"])
 
-    def _divide(self, found: Sequence[pa.RecordBatch]) -> Iterator[tuple[int, pa.RecordBatch]]:
-        if found:
-            batch = pa.concat_batches(found)
-            yield from split_by_bucket(batch, track_buckets(batch["track"].to_numpy(), self._buckets))
+    def _split(self, pending: Sequence[pa.RecordBatch]) -> Iterator[tuple[int, pa.RecordBatch]]:
+        if pending:
+            batch = pa.concat_batches(pending)
+            yield from split_by_bucket(batch, track_buckets(batch["track"].to_numpy(), self.buckets))
 
 
-def places(rows: VectorRows, modality: str, number: int, fingerprint: int) -> pa.RecordBatch:
-    """Say which tracks have which vectors, and where they stand: a batch of ``VECTOR_LOCATIONS``."""
+def locate_vectors(rows: VectorRows, modality: str, number: int, fingerprint: int) -> pa.RecordBatch:
+    """Make ``VECTOR_LOCATIONS`` of the usable rows: track, key and position of each vector."""
     usable = rows.usable
     tracks = track_numbers(content_keys(rows.track_ids.take(pa.array(usable))))
     columns = [
@@ -171,7 +175,7 @@ def places(rows: VectorRows, modality: str, number: int, fingerprint: int) -> pa
 
 
 def fault_rejects(rows: VectorRows, modality: str, number: int) -> pa.RecordBatch:
-    """Reject the rows of a vectors table that cannot be used."""
+    """Make a reject of each row with a fault."""
     return make_rejects(
         [
             {
@@ -189,12 +193,12 @@ def fault_rejects(rows: VectorRows, modality: str, number: int) -> pa.RecordBatc
 
 @dataclass(frozen=True, eq=False)
 class JoinedVectors:
-    """The vectors of one bucket of tracks, for one modality.
+    """Vectors of one bucket of tracks, for one modality.
 
     Attributes:
-        keys: a key for each track, null where it has no vector.
-        positions: int64 (tracks,), where each one's vector stands; 0 where it has none.
-        rejects: vectors of a track that has an earlier one.
+        keys: key of each track's vector, null where it has none.
+        positions: int64 (tracks,), position of each track's vector, 0 where it has none.
+        rejects: second and later vectors of a track.
         counts: names of ``VectorCounts`` to numbers.
     """
 
@@ -204,30 +208,30 @@ class JoinedVectors:
     counts: Mapping[str, int]
 
 
-def join_vectors(found: pa.Table, tracks: pa.Table, modality: str) -> JoinedVectors:
-    """Give the tracks of a bucket their vectors; of several vectors of a track the first in order of files and rows.
+def join_vectors(locations: pa.Table, tracks: pa.Table, modality: str) -> JoinedVectors:
+    """Join vectors to the tracks of a bucket. Of several vectors of a track, use the first in order of files and rows.
 
     Args:
-        found: ``VECTOR_LOCATIONS`` of the bucket, of all modalities.
-        tracks: the bucket's accepted tracks, with ``track_id`` and ``track``.
-        modality: whose vectors are wanted.
+        locations: ``VECTOR_LOCATIONS`` of the bucket, of all modalities.
+        tracks: accepted tracks of the bucket, with ``track_id`` and ``track``.
+        modality: modality of the vectors to join.
     """
-    mine = found.filter(pc.equal(found["modality"], MODALITIES.index(modality)))
-    owners = pc.index_in(mine["track"], value_set=tracks["track"].combine_chunks()).combine_chunks()
-    known = mine.filter(owners.is_valid())
+    candidates = locations.filter(pc.equal(locations["modality"], MODALITIES.index(modality)))
+    owners = pc.index_in(candidates["track"], value_set=tracks["track"].combine_chunks()).combine_chunks()
+    known = candidates.filter(owners.is_valid())
     rows, positions = owners.drop_null().to_numpy(), known["position"].to_numpy()
     order = np.lexsort((positions, rows))
     repeated = np.zeros(len(order), bool)
     repeated[1:] = rows[order[1:]] == rows[order[:-1]]
     first, later = order[~repeated], order[repeated]
-    places = np.full(tracks.num_rows, -1)
-    places[rows[first]] = first
-    spread = np.zeros(tracks.num_rows, np.int64)
-    spread[rows[first]] = positions[first]
+    row_indices = np.full(tracks.num_rows, -1)
+    row_indices[rows[first]] = first
+    track_positions = np.zeros(tracks.num_rows, np.int64)
+    track_positions[rows[first]] = positions[first]
     later = later[np.argsort(positions[later])]
     return JoinedVectors(
-        keys=known["key"].combine_chunks().take(pa.array(places, mask=places < 0)),
-        positions=spread,
+        keys=known["key"].combine_chunks().take(pa.array(row_indices, mask=row_indices < 0)),
+        positions=track_positions,
         rejects=_duplicate_rejects(tracks["track_id"].take(pa.array(rows[later])), positions[later], modality),
         counts={"used": len(first), "unknown": owners.null_count, "rejected": len(later)},
     )
@@ -242,7 +246,7 @@ def _duplicate_rejects(track_ids: pa.ChunkedArray, positions: npt.NDArray[np.int
                 "modality": modality,
                 "stage": VALIDATE,
                 "reason": VECTOR_DUPLICATE,
-                "detail": f"{describe_position(position)}: an earlier row has a vector of this track, and stays",
+                "detail": f"{describe_position(position)}: an earlier row has a vector of this track and is kept",
             }
             for track_id, position in zip(track_ids.to_pylist(), positions.tolist(), strict=True)
         ]
@@ -250,5 +254,5 @@ def _duplicate_rejects(track_ids: pa.ChunkedArray, positions: npt.NDArray[np.int
 
 
 def vector_counts(counts: Mapping[str, int], modality: str) -> VectorCounts:
-    """Collect what was counted of a modality's vectors."""
+    """Collect the counts of a modality's vectors."""
     return VectorCounts(**{name: counts.get(f"vectors_{name}/{modality}", 0) for name in VectorCounts.NAMES})

@@ -1,7 +1,7 @@
-"""Vector tables: Parquet files with a vector for each track, checked, read, and brought to unit length.
+"""Vector tables: Parquet files with one vector per track. Check them, read them, and scale vectors to unit length.
 
-A vector counts by its direction alone. It is scaled to unit length before it is rounded to float16, in which it is
-stored, so that neither its scale nor the type it came in changes what it is, or whether it can be stored at all.
+Only the direction of a vector matters. It is scaled to unit length before it is rounded to float16, the stored type, so
+neither its scale nor its input type changes its key, or decides if it can be stored.
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ from tracktokens.transforms.readers.parquet_reader import open_row_groups
 from tracktokens.transforms.store import files
 
 BATCH_ROWS = 1024
-"""Rows that are read at a time: so few fit into a core's cache."""
+"""Rows per read; they fit into the cache of a core."""
 _READ_BYTES = 1 << 20
 _IO_THREADS = 16
 
 Reals = npt.NDArray[np.float16] | npt.NDArray[np.float32] | npt.NDArray[np.float64]
 
 UnitVectors = npt.NDArray[np.float16]
-"""Vectors of unit length, shape (n, dim), as they are stored."""
+"""Vectors of unit length, shape (n, dim), in the stored type."""
 
 
 @dataclass(frozen=True)
 class VectorTable:
-    """A vectors table that was checked. Cheap to send.
+    """Vector table that was checked. Cheap to pickle.
 
     Attributes:
-        fragments: row groups of its files, in order.
+        fragments: row groups of the files, in order.
         column: column of the vectors.
-        dim: dimensions of a vector.
+        dim: dimension of the vectors.
     """
 
     fragments: tuple[Fragment, ...]
@@ -59,11 +59,11 @@ class VectorRows:
     """Consecutive rows of a row group.
 
     Attributes:
-        start: number of the first row in the row group.
+        start: index of the first row within the row group.
         track_ids: string array, null where the id is missing.
-        units: float16 (rows, dim): unit vectors, zero where a row has none.
-        faults: reason by row, of rows that cannot be used.
-        absent: bool (rows,), where there is no vector and that is no fault.
+        units: float16 (rows, dim), unit vectors; zero where a row has none.
+        faults: row to reason, for rows that cannot be used.
+        absent: bool (rows,), True where a row has no vector, which is allowed.
     """
 
     start: int
@@ -74,25 +74,29 @@ class VectorRows:
 
     @property
     def usable(self) -> npt.NDArray[np.int64]:
-        """Numbers of the rows that have an id and a vector, within this batch."""
+        """Indices within this batch of the rows that have an id and a vector."""
         usable = ~self.absent
         usable[list(self.faults)] = False
         return np.flatnonzero(usable)
 
 
 def open_vector_table(pattern: str, column: str = VECTOR) -> VectorTable:
-    """Find and check the files of a vectors table: a Parquet file, a folder or a glob.
+    """Find and check the files of a vectors table.
 
-    The first row that has a vector tells the dimension where the column's type does not.
+    The dimension is that of the column's type, or else the length of the first vector.
+
+    Args:
+        pattern: a Parquet file, a folder or a glob.
+        column: column of the vectors.
 
     Raises:
-        UsageError: there is nothing, or nothing in Parquet.
-        InvalidDataError: a file is corrupt or lacks a column, the column holds no vectors, or dimensions differ.
+        UsageError: no file matches, or a file is not Parquet.
+        InvalidDataError: a file is corrupt or lacks a column, the column has no vectors, or dimensions differ.
     """
     fragments = tuple(find_fragments(files.absolute(pattern), "vectors"))
     other = next((fragment.path for fragment in fragments if fragment.format != PARQUET), None)
     if other is not None:
-        raise UsageError(f"{other}: vectors are read from Parquet; convert it")
+        raise UsageError(f"{other} is not Parquet: vectors are read from Parquet, so convert it")
     dims: dict[int, str] = {}
     for path in dict.fromkeys(fragment.path for fragment in fragments):
         dims.setdefault(_declared_dim(path, column), path)
@@ -100,11 +104,11 @@ def open_vector_table(pattern: str, column: str = VECTOR) -> VectorTable:
     if len(fixed) > 1:
         raise InvalidDataError(
             f"{dims[fixed[0]]} has vectors of {fixed[0]} dimensions, {dims[fixed[1]]} of {fixed[1]}: "
-            "vectors of one encoder have the same"
+            "all vectors of a table need the same dimension"
         )
     dim = fixed[0] if fixed else _first_dim(fragments, column)
     if not dim:
-        raise InvalidDataError(f"{pattern} has no vector in its column {column}; give a table with at least one")
+        raise InvalidDataError(f"{pattern} has no vector in its column {column}; use a table with at least one")
     return VectorTable(fragments, column, dim)
 
 
@@ -122,7 +126,7 @@ def read_vector_rows(table: VectorTable, fragment: Fragment) -> Iterator[VectorR
 
 
 def vector_keys(units: UnitVectors) -> pa.FixedSizeBinaryArray:
-    """Name vectors by what they are: 16-byte BLAKE2b of the float16 values."""
+    """Hash each vector: 16-byte BLAKE2b of its float16 values."""
     width = units.shape[1] * units.itemsize
     data = np.ascontiguousarray(units).view(np.uint8).reshape(-1).data
     digests = b"".join(
@@ -133,7 +137,7 @@ def vector_keys(units: UnitVectors) -> pa.FixedSizeBinaryArray:
 
 
 def hash_files(paths: Sequence[str]) -> str:
-    """Hash the contents of files (32 hex digits of BLAKE2b), whatever their names and order."""
+    """Hash the contents of files, independent of their names and order: 32 hex digits of BLAKE2b."""
     with ThreadPoolExecutor(_IO_THREADS) as threads:
         digests = sorted(threads.map(_hash_file, paths))
     return hashlib.blake2b(b"".join(digests), digest_size=16).hexdigest()
@@ -148,7 +152,7 @@ def _hash_file(path: str) -> bytes:
 
 
 def _declared_dim(path: str, column: str) -> int:
-    """Dimension that the type of a file's column tells, 0 where lists may be of any length."""
+    """Dimension in the type of a file's column, 0 for lists of any length."""
     with open_row_groups(path) as parquet:
         schema = parquet.schema_arrow
     for name in (TRACK_ID, column):
@@ -171,7 +175,7 @@ def _first_dim(fragments: Sequence[Fragment], column: str) -> int:
 
 
 def _batches(fragment: Fragment, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    if fragment.row_group is None:  # a file that has none
+    if fragment.row_group is None:  # the file has no row groups
         return
     with open_row_groups(fragment.path) as parquet, _explaining_nulls(fragment.path):
         yield from parquet.iter_batches(BATCH_ROWS, [fragment.row_group], columns, use_threads=False)
@@ -179,15 +183,15 @@ def _batches(fragment: Fragment, columns: list[str]) -> Iterator[pa.RecordBatch]
 
 @contextmanager
 def _explaining_nulls(path: str) -> Iterator[None]:
-    """Say what to do about files that Arrow writes and cannot read (25.0)."""
+    """Explain the error of Arrow (25.0) on files that it writes but cannot read."""
     try:
         yield
     except pa.ArrowInvalid as error:
         if "Expected all lists to be of size" not in str(error):
             raise
         raise InvalidDataError(
-            f"{path}: Arrow cannot read lists of fixed size of which some are null; "
-            "write the vectors as lists of any length, or leave the rows without a vector out"
+            f"{path}: Arrow cannot read fixed-size lists if some are null; "
+            "write the vectors as lists of any length, or leave out the rows without a vector"
         ) from error
 
 
@@ -205,31 +209,31 @@ def _lists(column: pa.Array) -> pa.Array:
 
 def _vector_rows(start: int, ids: pa.StringArray, lists: pa.Array, dim: int) -> VectorRows:
     lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
-    whole = lengths == dim
-    units, norms = _units(_matrix(lists.filter(pa.array(whole)), dim))
-    spread = np.zeros((len(ids), dim), np.float16)
-    spread[whole] = units
+    complete = lengths == dim
+    complete_units, largest = _units(_matrix(lists.filter(pa.array(complete)), dim))
+    units = np.zeros((len(ids), dim), np.float16)
+    units[complete] = complete_units
     faults = dict.fromkeys(np.flatnonzero((lengths != dim) & (lengths != 0)).tolist(), VECTOR_DIMENSION)
-    rows = np.flatnonzero(whole)
-    faults |= dict.fromkeys(rows[norms == 0].tolist(), VECTOR_ZERO)
-    faults |= dict.fromkeys(rows[~np.isfinite(norms)].tolist(), NOT_FINITE)
+    rows = np.flatnonzero(complete)
+    faults |= dict.fromkeys(rows[largest == 0].tolist(), VECTOR_ZERO)
+    faults |= dict.fromkeys(rows[~np.isfinite(largest)].tolist(), NOT_FINITE)
     faults |= dict.fromkeys(np.flatnonzero(ids.is_null().to_numpy(zero_copy_only=False)).tolist(), ID_MISSING)
-    return VectorRows(start, ids, spread, faults, lengths == 0)
+    return VectorRows(start, ids, units, faults, lengths == 0)
 
 
 def _matrix(lists: pa.Array, dim: int) -> Reals:
-    """View the lists, all of ``dim`` values, as an array of shape (lists, dim); a null value is NaN."""
+    """Convert lists of ``dim`` values each to an array (lists, dim). Null values become NaN."""
     values = lists.flatten().to_numpy(zero_copy_only=False)
     return np.asarray(values).reshape(-1, dim)
 
 
 def _units(vectors: Reals) -> tuple[UnitVectors, Reals]:
-    """Scale rows to unit length; give with them their largest absolute values, 0 or not finite where that cannot be."""
+    """Scale rows to unit length; also return their largest absolute values, 0 or not finite for unusable rows."""
     largest = np.abs(vectors).max(axis=1, initial=0)
     usable = (largest > 0) & np.isfinite(largest)
     divisors = np.where(usable, largest, 1)
     with np.errstate(invalid="ignore"):
-        scaled = (vectors / divisors[:, np.newaxis]).astype(np.float32)  # no square of it overflows, or vanishes
+        scaled = (vectors / divisors[:, np.newaxis]).astype(np.float32)  # its squares neither overflow nor vanish
         norms = np.sqrt(np.einsum("ij,ij->i", scaled, scaled))
         units = (scaled / np.where(usable, norms, 1)[:, np.newaxis]).astype(np.float16)
     units[~usable] = 0

@@ -213,11 +213,11 @@ class WriteTokens(beam.DoFn):
             return codes
         old_tracks = self.previous.table.tracks(bucket, ["track", *MODALITIES])
         old_codes = code_matrix(old_tokens)
-        pairs = RowAlignment.of(old_tracks, tracks)
-        known = pairs.places.is_valid().to_numpy(zero_copy_only=False)
-        old_rows = pc.fill_null(pairs.places, 0).to_numpy()
+        alignment = RowAlignment.of(old_tracks, tracks)
+        known = alignment.previous_rows.is_valid().to_numpy(zero_copy_only=False)
+        old_rows = pc.fill_null(alignment.previous_rows, 0).to_numpy()
         for column, modality in enumerate(MODALITIES):
-            same = known & pairs.same(old_tracks[modality].combine_chunks(), tracks[modality].combine_chunks())
+            same = known & alignment.same(old_tracks[modality].combine_chunks(), tracks[modality].combine_chunks())
             codes[same, column] = old_codes[old_rows[same], column]
         return codes
 

@@ -13,6 +13,7 @@ from tracktokens.schemas.tables.catalog import KEY_DIFF, TRACK_KEYS
 from tracktokens.schemas.tables.records import FAILURES, INPUTS
 from tracktokens.schemas.tables.tracks import POSITION_SHIFT
 from tracktokens.transforms.catalog.find_missing import WANTED_INPUTS, CutBatches, FindMissing, ReadInputs
+from tracktokens.transforms.catalog.snapshot_writer import BucketWriter, DryRunWriter, SnapshotWriter
 from tracktokens.transforms.readers.fragments import Fragment, find_fragments
 from tracktokens.transforms.runtime.progress import ProgressReporter
 from tracktokens.transforms.store import files
@@ -43,8 +44,8 @@ def wanted(*rows: tuple[str, str, int, int]) -> pa.RecordBatch:
     return pa.record_batch(columns, schema=WANTED_INPUTS)
 
 
-def test_inputs_are_read_from_where_they_stand(fragments: list[Fragment]) -> None:
-    read = ReadInputs(fragments, 1)
+def test_inputs_are_read_from_their_locations(fragments: list[Fragment]) -> None:
+    read = ReadInputs(fragments=fragments, buckets=1)
     first = list(read.process((0, [wanted((LYRICS, LINES[1], 0, 1)), wanted((AUDIO, "of the file", 0, 0))])))
     assert {element: part["input"].to_pylist() for element, part in first} == {
         (LYRICS, 0): [LINES[1]],
@@ -56,7 +57,7 @@ def test_inputs_are_read_from_where_they_stand(fragments: list[Fragment]) -> Non
 
 def test_a_table_that_changes_while_it_is_read_is_refused(fragments: list[Fragment]) -> None:
     with pytest.raises(InvalidDataError, match=r"tracks\.parquet changed while it was read"):
-        list(ReadInputs(fragments, 1).process((0, [wanted((LYRICS, "what stood here before", 0, 1))])))
+        list(ReadInputs(fragments=fragments, buckets=1).process((0, [wanted((LYRICS, "the previous text", 0, 1))])))
 
 
 @pytest.fixture
@@ -74,9 +75,23 @@ def write_keys(catalog: Catalog, row: dict[str, object]) -> None:
     files.write_batches(files.join(catalog.keys(TAGS, 0), "part.parquet"), TRACK_KEYS, [stored])
 
 
-def find(store: Store, base: Catalog | None, changes: pa.RecordBatch, given: bool) -> list[TaggedOutput]:
-    encoders, vectors = {TAGS: "e"}, [TAGS] if given else []
-    dofn = FindMissing(store, store.catalog("now"), base, encoders, vectors, False, ProgressReporter())
+def find(
+    store: Store,
+    base: Catalog | None,
+    changes: pa.RecordBatch,
+    *,
+    precomputed: bool = False,
+    writer: BucketWriter | None = None,
+) -> list[TaggedOutput]:
+    dofn = FindMissing(
+        store=store,
+        writer=writer or SnapshotWriter(store.catalog("current")),
+        base=base,
+        encoders={TAGS: "e"},
+        precomputed=[TAGS] if precomputed else [],
+        retry=False,
+        progress=ProgressReporter(),
+    )
     return list(dofn.process(((TAGS, 0), {"changes": [changes]}), False))
 
 
@@ -89,46 +104,55 @@ def changes_of(*rows: dict[str, object]) -> pa.RecordBatch:
     return pa.RecordBatch.from_pylist(list(rows), KEY_DIFF)
 
 
-def counts(found: list[TaggedOutput]) -> dict[str, int]:
-    return dict(part.value for part in found if part.tag == "counts")
+def counts(outputs: list[TaggedOutput]) -> dict[str, int]:
+    return dict(part.value for part in outputs if part.tag == "counts")
 
 
 def test_an_input_is_wanted_once_though_two_tracks_have_it(store: Store) -> None:
-    found = find(store, None, changes_of(change("x", 1, 7), change("x", 2, (3 << POSITION_SHIFT) + 8)), given=False)
-    [(number, places)] = [part.value for part in found if part.tag == "wanted"]
-    assert (number, places["position"].to_pylist()) == (0, [7])
-    assert counts(found) == {
-        "keys_written": 2, "tracks_with/tags": 2, "inputs/tags": 1, "missing/tags": 1, "facts_lost": 0,
+    outputs = find(store, None, changes_of(change("x", 1, 7), change("x", 2, (3 << POSITION_SHIFT) + 8)))
+    [(number, locations)] = [part.value for part in outputs if part.tag == "wanted"]
+    assert (number, locations["position"].to_pylist()) == (0, [7])
+    assert counts(outputs) == {
+        "keys_written": 2, "tracks_with/tags": 2, "inputs/tags": 1, "missing/tags": 1, "records_lost": 0,
     }  # fmt: skip
 
 
-def test_a_given_vector_is_wanted_of_its_row_group(store: Store) -> None:
-    found = find(store, None, changes_of(change("x", 1, (3 << POSITION_SHIFT) + 8)), given=True)
-    [(element, places)] = [part.value for part in found if part.tag == "places"]
-    assert (element, places["position"].to_pylist()) == ((TAGS, 3), [8])
+def test_a_missing_precomputed_embedding_is_located_in_its_row_group(store: Store) -> None:
+    outputs = find(store, None, changes_of(change("x", 1, (3 << POSITION_SHIFT) + 8)), precomputed=True)
+    [(element, locations)] = [part.value for part in outputs if part.tag == "locations"]
+    assert (element, locations["position"].to_pylist()) == ((TAGS, 3), [8])
 
 
 def test_a_lost_record_of_an_unchanged_key_is_detected(store: Store) -> None:
-    base = store.catalog("before")
+    base = store.catalog("base")
     stored = (
         pa.Table.from_pylist([{**change("x", 1, 0), "changed": True, "new": True}])
         .select(TRACK_KEYS.names)
         .cast(TRACK_KEYS)
     )
     files.write_batches(files.join(base.keys(TAGS, 0), "part.parquet"), TRACK_KEYS, [stored])
-    found = find(store, base, changes_of(), given=False)
-    assert counts(found)["facts_lost"] == 1
-    assert [row["changed"] for row in keys_of(store.catalog("now"), TAGS)] == [False]
+    outputs = find(store, base, changes_of())
+    assert counts(outputs)["records_lost"] == 1
+    assert [row["changed"] for row in keys_of(store.catalog("current"), TAGS)] == [False]
 
 
-def test_a_key_that_failed_once_may_have_got_a_token_since(store: Store) -> None:
-    base = store.catalog("before")
+def test_a_key_that_failed_in_the_base_counts_as_changed(store: Store) -> None:
+    base = store.catalog("base")
     row = change("x", 1, 0)
     write_keys(base, row)
     failure = pa.Table.from_pylist([{"key": row["key"], "reason": "encoder_failed", "detail": None}], FAILURES)
     files.write_batches(files.join(store.failures(TAGS, "e", 0), "part.parquet"), FAILURES, [failure])
-    assert counts(find(store, base, changes_of(), given=False))["facts_lost"] == 0
-    assert [row["changed"] for row in keys_of(store.catalog("now"), TAGS)] == [True]
+    assert counts(find(store, base, changes_of()))["records_lost"] == 0
+    assert [row["changed"] for row in keys_of(store.catalog("current"), TAGS)] == [True]
+
+
+def test_a_dry_run_finds_the_same_inputs_and_writes_nothing(store: Store) -> None:
+    changes = changes_of(change("x", 1, 7))
+    dry = find(store, None, changes, writer=DryRunWriter())
+    assert not Path(store.root).exists()
+    written = find(store, None, changes)
+    assert [(part.tag, part.value) for part in dry] == [(part.tag, part.value) for part in written]
+    assert len(keys_of(store.catalog("current"), TAGS)) == 1
 
 
 def test_batches_are_cut_in_order_of_key() -> None:

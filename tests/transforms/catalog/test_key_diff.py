@@ -1,6 +1,7 @@
 """Keys of a catalog, diffed against the previous catalog."""
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pytest
 
@@ -10,8 +11,6 @@ from tracktokens.transforms.catalog.key_diff import RowAlignment, apply_key_diff
 from tracktokens.transforms.store.keys import content_keys
 
 SCHEMA = pa.schema([CATALOG_TRACKS.field(name) for name in ("track", *MODALITIES)])
-
-
 NOTHING = pa.array([], pa.binary(16))
 
 
@@ -29,19 +28,28 @@ def key(text: str) -> bytes:
     return content_keys(pa.array([text]))[0].as_py()
 
 
-def changes_between(before: dict[int, str | None], after: dict[int, str | None]) -> tuple[list[bool], set[object]]:
-    then, now = tracks_of(before), tracks_of(after)
-    positions = np.array(list(after), np.int64) * 10
-    differs, changes = diff_keys(then, now, TAGS, RowAlignment.of(then, now), positions, NOTHING)
+def diff(
+    previous: pa.Table, current: pa.Table, positions: npt.NDArray[np.int64], retried: pa.Array = NOTHING
+) -> tuple[npt.NDArray[np.bool_], pa.RecordBatch]:
+    alignment = RowAlignment.of(previous, current)
+    return diff_keys(previous, current, TAGS, alignment=alignment, positions=positions, retried=retried)
+
+
+def changes_between(
+    previous_tags: dict[int, str | None], current_tags: dict[int, str | None]
+) -> tuple[list[bool], set[object]]:
+    previous, current = tracks_of(previous_tags), tracks_of(current_tags)
+    positions = np.array(list(current_tags), np.int64) * 10
+    differs, changes = diff(previous, current, positions)
     rows = changes.to_pylist()
     assert len(rows) == len({tuple(row.values()) for row in rows})
     return differs.tolist(), {(row["track"], row["key"], row["removed"]) for row in rows}
 
 
 def test_only_new_removed_and_changed_keys_are_passed_on() -> None:
-    before = {1: "same", 2: "old", 3: "lost", 4: None, 5: "gone", 6: None}
-    after = {7: "new", 1: "same", 2: "other", 3: None, 4: "found", 6: None}
-    differs, changes = changes_between(before, after)
+    previous_tags = {1: "same", 2: "old", 3: "lost", 4: None, 5: "gone", 6: None}
+    current_tags = {7: "new", 1: "same", 2: "other", 3: None, 4: "found", 6: None}
+    differs, changes = changes_between(previous_tags, current_tags)
     assert differs == [True, False, True, True, True, False]
     assert changes == {
         (7, key("new"), False),
@@ -54,24 +62,24 @@ def test_only_new_removed_and_changed_keys_are_passed_on() -> None:
 
 
 def test_without_a_previous_catalog_every_key_is_new_and_has_its_location() -> None:
-    then, now = tracks_of({}), tracks_of({3: "a", 4: None, 5: "b"})
-    _, changes = diff_keys(then, now, TAGS, RowAlignment.of(then, now), np.array([30, 40, 50]), NOTHING)
+    previous, current = tracks_of({}), tracks_of({3: "a", 4: None, 5: "b"})
+    _, changes = diff(previous, current, np.array([30, 40, 50]))
     assert [(row["track"], row["position"], row["removed"]) for row in changes.to_pylist()] == [
         (3, 30, False),
         (5, 50, False),
     ]
 
 
-def test_a_key_that_is_to_be_tried_again_goes_as_a_new_one_though_nothing_changed() -> None:
+def test_a_key_to_retry_is_listed_as_added_without_a_change() -> None:
     tracks = tracks_of({1: "failed", 2: "fine", 3: "failed", 4: None})
-    again = content_keys(pa.array(["failed", "elsewhere"]))
-    differs, changes = diff_keys(tracks, tracks, TAGS, RowAlignment.of(tracks, tracks), np.arange(4), again)
+    retried = content_keys(pa.array(["failed", "elsewhere"]))
+    differs, changes = diff(tracks, tracks, np.arange(4), retried)
     assert not differs.any()
     assert [(row["track"], row["removed"]) for row in changes.to_pylist()] == [(1, False), (3, False)]
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_keys_that_are_brought_up_to_date_are_those_of_the_new_catalog(seed: int) -> None:
+def test_updated_keys_are_those_of_the_current_catalog(seed: int) -> None:
     draw = np.random.default_rng(seed)
     texts = [None, *"abcdef"]
 
@@ -81,14 +89,14 @@ def test_keys_that_are_brought_up_to_date_are_those_of_the_new_catalog(seed: int
 
     tracks, keys = tracks_of({}), TRACK_KEYS.empty_table()
     for _ in range(4):
-        now = tracks_of(texts_by_track := catalog())
-        positions = np.zeros(now.num_rows, np.int64)
-        _, changes = diff_keys(tracks, now, TAGS, RowAlignment.of(tracks, now), positions, NOTHING)
+        current = tracks_of(texts_by_track := catalog())
+        positions = np.zeros(current.num_rows, np.int64)
+        _, changes = diff(tracks, current, positions)
         known = set(keys["key"].to_pylist())
-        keys, tracks = apply_key_diff(keys, pa.Table.from_batches([changes], KEY_DIFF)), now
-        found = {(row["track"], row["key"]) for row in keys.to_pylist()}
-        assert len(found) == keys.num_rows
-        assert found == {(number, key(text)) for number, text in texts_by_track.items() if text is not None}
+        keys, tracks = apply_key_diff(keys, pa.Table.from_batches([changes], KEY_DIFF)), current
+        pairs = {(row["track"], row["key"]) for row in keys.to_pylist()}
+        assert len(pairs) == keys.num_rows
+        assert pairs == {(number, key(text)) for number, text in texts_by_track.items() if text is not None}
         assert keys["key"].to_pylist() == sorted(keys["key"].to_pylist())
         fresh = {(row["track"], row["key"]) for row in changes.to_pylist() if not row["removed"]}
         assert {(row["track"], row["key"]) for row in keys.to_pylist() if row["changed"]} == fresh

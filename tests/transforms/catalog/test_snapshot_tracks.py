@@ -18,7 +18,7 @@ def rows_of(*ids_and_positions: tuple[str, int]) -> pa.Table:
     return pa.table([columns.get(field.name, pa.nulls(len(ids), field.type)) for field in schema], schema=schema)
 
 
-def test_the_first_of_equal_ids_in_input_order_stays() -> None:
+def test_the_first_of_equal_ids_in_input_order_is_kept() -> None:
     accepted, duplicates = without_duplicates(rows_of(("b", 7), ("a", 9), ("b", 3), ("a", 1 << 40), ("c", 0)))
     assert accepted.select(["track_id", "position"]).to_pylist() == [
         {"track_id": "a", "position": 9},
@@ -28,7 +28,7 @@ def test_the_first_of_equal_ids_in_input_order_stays() -> None:
     assert duplicates["position"].to_pylist() == [1 << 40, 7]
 
 
-def test_a_duplicate_is_rejected_with_its_place() -> None:
+def test_a_duplicate_is_rejected_with_its_position() -> None:
     [reject] = reject_duplicates(rows_of(("a", (2 << 40) + 5))).to_pylist()
     assert reject["reason"] == "id_duplicate"
     assert reject["track_id"] == "a"

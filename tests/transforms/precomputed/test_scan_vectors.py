@@ -16,8 +16,8 @@ from tracktokens.schemas.tables.tracks import POSITION_SHIFT
 from tracktokens.schemas.tables.vectors import VECTOR_LOCATIONS
 from tracktokens.transforms.precomputed import load_vectors
 from tracktokens.transforms.precomputed import scan_vectors as module
-from tracktokens.transforms.precomputed.load_vectors import FEW_TAG, LoadVectors, WriteScattered, by_fragment
-from tracktokens.transforms.precomputed.scan_cache import NO_FINGERPRINT, ScanCache, keep
+from tracktokens.transforms.precomputed.load_vectors import SCATTERED_TAG, LoadVectors, WriteScattered, by_fragment
+from tracktokens.transforms.precomputed.scan_cache import NO_FINGERPRINT, ScanCache, write_locations
 from tracktokens.transforms.precomputed.scan_vectors import (
     PrecomputedEmbeddings,
     ScanVectors,
@@ -33,7 +33,7 @@ from tracktokens.transforms.store.layout import Catalog, Store
 from tracktokens.transforms.store.records import read_vectors
 
 
-def places_of(*rows: tuple[str, str, str, int]) -> pa.Table:
+def locations_of(*rows: tuple[str, str, str, int]) -> pa.Table:
     """Rows of (modality, track id, vector, position)."""
     modality, tracks, vectors, positions = zip(*rows, strict=True)
     columns = [
@@ -51,8 +51,8 @@ def tracks_of(*ids: str) -> pa.Table:
 
 
 def test_each_track_gets_its_own_vector_of_the_modality() -> None:
-    found = places_of((AUDIO, "b", "y", 1), (TAGS, "a", "t", 0), (AUDIO, "a", "x", 7), (AUDIO, "z", "q", 2))
-    joined = join_vectors(found, tracks_of("a", "b", "c"), AUDIO)
+    locations = locations_of((AUDIO, "b", "y", 1), (TAGS, "a", "t", 0), (AUDIO, "a", "x", 7), (AUDIO, "z", "q", 2))
+    joined = join_vectors(locations, tracks_of("a", "b", "c"), AUDIO)
     x, y = content_keys(pa.array(["x", "y"])).to_pylist()
     assert joined.keys.to_pylist() == [x, y, None]
     assert joined.positions.tolist() == [7, 1, 0]
@@ -60,9 +60,9 @@ def test_each_track_gets_its_own_vector_of_the_modality() -> None:
     assert joined.rejects.num_rows == 0
 
 
-def test_the_first_of_several_vectors_of_a_track_stays_and_the_others_are_rejected() -> None:
-    found = places_of((AUDIO, "a", "late", 9), (AUDIO, "a", "first", 3), (AUDIO, "a", "middle", 5))
-    joined = join_vectors(found, tracks_of("a"), AUDIO)
+def test_the_first_of_several_vectors_of_a_track_is_kept_and_the_others_are_rejected() -> None:
+    locations = locations_of((AUDIO, "a", "late", 9), (AUDIO, "a", "first", 3), (AUDIO, "a", "middle", 5))
+    joined = join_vectors(locations, tracks_of("a"), AUDIO)
     assert joined.keys.to_pylist() == content_keys(pa.array(["first"])).to_pylist()
     assert joined.counts == {"used": 1, "unknown": 0, "rejected": 2}
     assert [(row["table"], row["track_id"], row["reason"]) for row in joined.rejects.to_pylist()] == [
@@ -77,7 +77,7 @@ def test_a_bucket_without_vectors_gives_no_track_one() -> None:
     assert joined.keys.to_pylist() == [None]
 
 
-def test_places_are_divided_by_the_row_group_that_they_are_in() -> None:
+def test_locations_are_split_by_row_group() -> None:
     positions = pa.array([(2 << POSITION_SHIFT) + 5, 7, 2 << POSITION_SHIFT])
     missing = pa.table([content_keys(pa.array(["a", "b", "c"])), positions], schema=INPUT_LOCATIONS)
     parts = {element: part["position"].to_pylist() for element, part in by_fragment(missing, AUDIO)}
@@ -92,30 +92,35 @@ def table(tmp_path: Path) -> VectorTable:
     return open_precomputed(str(tmp_path / "v.parquet")).table
 
 
+def scan_of(table: VectorTable, scans: ScanCache, buckets: int) -> ScanVectors:
+    embeddings = {AUDIO: PrecomputedEmbeddings(table, "source")}
+    return ScanVectors(embeddings=embeddings, buckets=buckets, scans=scans, progress=ProgressReporter())
+
+
 @pytest.mark.parametrize("buffer", [1 << 27, 4000])
-def test_what_a_scan_found_can_be_taken_from_the_same_places(
+def test_scanned_vectors_are_loaded_from_their_locations(
     table: VectorTable, tmp_path: Path, buffer: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(load_vectors, "LEAST_BUFFER", buffer)
     monkeypatch.setattr(load_vectors, "BUCKET_BUFFER", 1)
     store = Store(str(tmp_path / "store"), 4)
-    given = PrecomputedEmbeddings(table, "source")
-    scan = ScanVectors({AUDIO: given}, 1, ScanCache.of({AUDIO: table}, None), ProgressReporter())
-    take = LoadVectors({AUDIO: given}, store, ProgressReporter())
-    [(_, places)] = [part for part in scan.process((AUDIO, 1)) if isinstance(part, tuple)]
+    precomputed = PrecomputedEmbeddings(table, "source")
+    scan = scan_of(table, ScanCache.of({AUDIO: table}, None), buckets=1)
+    load = LoadVectors(embeddings={AUDIO: precomputed}, store=store, progress=ProgressReporter())
+    [(_, locations)] = [part for part in scan.process((AUDIO, 1)) if isinstance(part, tuple)]
     chosen = pa.array([900, 3, 501])
-    keys = places["key"].take(chosen)
+    keys = locations["key"].take(chosen)
     [((_, number), wanted)] = by_fragment(
-        pa.table([keys, places["position"].take(chosen)], schema=INPUT_LOCATIONS), AUDIO
+        pa.table([keys, locations["position"].take(chosen)], schema=INPUT_LOCATIONS), AUDIO
     )
-    taken = list(take.process(((AUDIO, number), [wanted])))
-    assert taken[-1] == ("encoded/audio", 3)
-    for element in [part.value for part in taken[:-1] if part.tag == FEW_TAG]:  # so few are sent to their buckets
-        WriteScattered({AUDIO: given}, store).process((element[0], [element[1]]))
+    loaded = list(load.process(((AUDIO, number), [wanted])))
+    assert loaded[-1] == ("encoded/audio", 3)
+    for element in [part.value for part in loaded[:-1] if part.tag == SCATTERED_TAG]:  # few are sent to their buckets
+        WriteScattered(embeddings={AUDIO: precomputed}, store=store).process((element[0], [element[1]]))
     stored = [
-        dict(zip(found.to_pylist(), vectors.tolist(), strict=True))
+        dict(zip(part.to_pylist(), vectors.tolist(), strict=True))
         for bucket in range(4)
-        for found, vectors in read_vectors(store.vectors(AUDIO, given.encoder_id, bucket), keys)
+        for part, vectors in read_vectors(store.vectors(AUDIO, precomputed.encoder_id, bucket), keys)
     ]
     vectors = {key: vector for part in stored for key, vector in part.items()}
     source = np.random.default_rng(0).standard_normal((3000, 4)).astype(np.float32)[[2900, 2003, 2501]]
@@ -132,28 +137,28 @@ def test_vectors_have_the_id_that_the_user_names_or_one_of_the_files(table: Vect
     assert open_precomputed(path).encoder_id != unnamed.encoder_id
 
 
-def scan_all(table: VectorTable, now: Catalog, before: Catalog | None) -> tuple[list[object], set[object]]:
+def scan_all(table: VectorTable, current: Catalog, previous: Catalog | None) -> tuple[list[object], set[object]]:
     """Scan all fragments and store the scan as a catalog does; return rejects, counts and locations."""
-    scans = ScanCache.of({AUDIO: table}, before)
-    scan = ScanVectors({AUDIO: PrecomputedEmbeddings(table, "source")}, now.buckets, scans, ProgressReporter())
+    scans = ScanCache.of({AUDIO: table}, previous)
+    scan = scan_of(table, scans, current.buckets)
     outputs = [output for part in table.fragments for output in scan.process((AUDIO, part.number))]
-    found: set[object] = set()
-    for bucket in range(now.buckets):
-        mine = [part[1] for part in outputs if isinstance(part, tuple) and part[0] == bucket]
-        places = pa.Table.from_batches(mine, VECTOR_LOCATIONS)
-        if before is not None:
-            places = pa.concat_tables([scans.recall(before, bucket), places])
-        keep(now, bucket, places)
-        found |= {tuple(row.values()) for row in places.to_pylist()}
+    rows: set[object] = set()
+    for bucket in range(current.buckets):
+        batches = [part[1] for part in outputs if isinstance(part, tuple) and part[0] == bucket]
+        locations = pa.Table.from_batches(batches, VECTOR_LOCATIONS)
+        if previous is not None:
+            locations = pa.concat_tables([scans.load_cached(previous, bucket), locations])
+        write_locations(current, bucket, locations)
+        rows |= {tuple(row.values()) for row in locations.to_pylist()}
     counts = Counter[str]()
     for part in outputs:
         if isinstance(part, TaggedOutput) and part.tag == COUNTS_TAG:
             counts[part.value[0]] += part.value[1]
-    files.write_json(now.counts, counts)
+    files.write_json(current.counts, counts)
     rejects = [
         part.value[1].to_pylist() for part in outputs if isinstance(part, TaggedOutput) and part.tag == "rejects"
     ]
-    return [counts, rejects], found
+    return [counts, rejects], rows
 
 
 @pytest.fixture
@@ -165,12 +170,12 @@ def grow_old(path: Path) -> None:
     os.utime(path, (1e9, 1e9))
 
 
-def test_what_a_scan_found_is_what_the_next_one_finds_without_reading(
+def test_a_cached_scan_equals_the_first_scan_without_reading(
     table: VectorTable, tmp_path: Path, catalogs: list[Catalog], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     grow_old(tmp_path / "v.parquet")
     first = scan_all(table, catalogs[0], None)
-    monkeypatch.setattr(module, "read_vector_rows", None)  # nothing is read any more
+    monkeypatch.setattr(module, "read_vector_rows", None)  # nothing may be read
     assert scan_all(table, catalogs[1], catalogs[0]) == first
     assert scan_all(table, catalogs[2], catalogs[1]) == first
     assert len(first[1]) == 3000
@@ -195,19 +200,19 @@ def test_row_groups_may_be_renumbered_before_the_next_scan(tmp_path: Path, catal
 
 
 def test_a_file_that_changed_or_may_still_change_gets_a_new_fingerprint(table: VectorTable, tmp_path: Path) -> None:
-    def told() -> list[int]:
-        return list(ScanCache.of({AUDIO: table}, None).told.values())
+    def fingerprints() -> list[int]:
+        return list(ScanCache.of({AUDIO: table}, None).fingerprints.values())
 
-    assert told() == [NO_FINGERPRINT, NO_FINGERPRINT]  # it was written just now
+    assert fingerprints() == [NO_FINGERPRINT, NO_FINGERPRINT]  # it was written just now
     grow_old(tmp_path / "v.parquet")
-    old = told()
-    assert old == told()
+    old = fingerprints()
+    assert old == fingerprints()
     assert len({*old, NO_FINGERPRINT}) == 3
     os.utime(tmp_path / "v.parquet", (1e9, 1e9 + 1e-3))
-    assert not {*told()} & {*old}
+    assert not {*fingerprints()} & {*old}
 
 
-def test_a_row_group_with_faults_is_read_again_so_that_its_rejects_are_there(
+def test_a_row_group_with_faults_is_read_again_so_that_its_rejects_are_reported(
     tmp_path: Path, catalogs: list[Catalog]
 ) -> None:
     path = tmp_path / "faulty.parquet"
@@ -219,26 +224,27 @@ def test_a_row_group_with_faults_is_read_again_so_that_its_rejects_are_there(
     assert "vector_zero" in repr(first)
 
 
-def test_a_few_vectors_out_of_many_row_groups_come_into_one_file(tmp_path: Path) -> None:
+def test_few_vectors_of_many_row_groups_are_written_to_one_file(tmp_path: Path) -> None:
     vectors = np.random.default_rng(0).standard_normal((400, 4)).astype(np.float32)
     rows = pa.table({"track_id": [f"t{n}" for n in range(400)], "vector": list(vectors)})
     pq.write_table(rows, tmp_path / "v.parquet", row_group_size=40)
-    given, store = {AUDIO: open_precomputed(str(tmp_path / "v.parquet"))}, Store(str(tmp_path / "store"), 1)
+    embeddings, store = {AUDIO: open_precomputed(str(tmp_path / "v.parquet"))}, Store(str(tmp_path / "store"), 1)
     keys = content_keys(pa.array([str(n) for n in range(10)]))
 
     def wanted(number: int, rows: int) -> pa.RecordBatch:
         columns = [keys.slice(number, 1).take(pa.array([0] * rows)), pa.array(range(rows))]
         return pa.record_batch(columns, schema=INPUT_LOCATIONS)
 
-    take, few = LoadVectors(given, store, ProgressReporter()), []
+    load = LoadVectors(embeddings=embeddings, store=store, progress=ProgressReporter())
+    scattered = []
     for number in range(10):
-        records, count = take.process(((AUDIO, number), [wanted(number, 1)]))
+        records, count = load.process(((AUDIO, number), [wanted(number, 1)]))
         assert count == ("encoded/audio", 1)
-        few.append(records.value[1])
-    folder = store.vectors(AUDIO, given[AUDIO].encoder_id, 0)
+        scattered.append(records.value[1])
+    folder = store.vectors(AUDIO, embeddings[AUDIO].encoder_id, 0)
     assert files.list_files(folder, ".parquet") == []
-    WriteScattered(given, store).process(((AUDIO, 0), few))
+    WriteScattered(embeddings=embeddings, store=store).process(((AUDIO, 0), scattered))
     assert len(files.list_files(folder, ".parquet")) == 1
     assert {key for part, _ in read_vectors(folder, keys) for key in part.to_pylist()} == {*keys.to_pylist()}
-    assert list(take.process(((AUDIO, 3), [wanted(3, 5)]))) == [("encoded/audio", 5)]  # an eighth is not few
+    assert list(load.process(((AUDIO, 3), [wanted(3, 5)]))) == [("encoded/audio", 5)]  # an eighth is not few
     assert len(files.list_files(folder, ".parquet")) == 2

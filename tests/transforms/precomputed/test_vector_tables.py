@@ -51,11 +51,10 @@ def test_a_tensor_column_is_read_as_its_lists(tmp_path: Path) -> None:
 
 
 def test_neither_scale_nor_type_changes_a_vector_or_its_key(tmp_path: Path) -> None:
-    vectors = np.random.default_rng(0).standard_normal((50, 2))
-    narrow = vectors.astype(np.float32)
+    narrow = np.random.default_rng(0).standard_normal((50, 2)).astype(np.float32)
     keys = [
-        vector_keys(read(write(tmp_path / f"{number}.parquet", ["t"] * 50, list(given), kind)).units)
-        for number, (given, kind) in enumerate(
+        vector_keys(read(write(tmp_path / f"{number}.parquet", ["t"] * 50, list(vectors), kind)).units)
+        for number, (vectors, kind) in enumerate(
             [
                 (narrow, FIXED),
                 (narrow.astype(np.float64), pa.list_(pa.float64())),
@@ -64,7 +63,7 @@ def test_neither_scale_nor_type_changes_a_vector_or_its_key(tmp_path: Path) -> N
             ]
         )
     ]
-    assert all(found.equals(keys[0]) for found in keys)
+    assert all(other.equals(keys[0]) for other in keys)
     assert len(keys[0].unique()) == 50
 
 
@@ -84,7 +83,7 @@ def test_null_and_empty_vectors_are_absent_and_bad_ones_have_a_reason(tmp_path: 
     assert np.isfinite(rows.units).all()
 
 
-def test_what_arrow_cannot_read_of_null_rows_of_fixed_lists_is_explained(tmp_path: Path) -> None:
+def test_null_rows_of_fixed_size_lists_are_explained(tmp_path: Path) -> None:
     with pytest.raises(InvalidDataError, match="write the vectors as lists of any length"):
         read(write(tmp_path / "v.parquet", ["a", "b", "c"], [[1, 0], None, [0, 1]]))
 
@@ -135,13 +134,13 @@ def test_files_of_different_dimensions_are_refused(tmp_path: Path) -> None:
         open_vector_table(str(tmp_path))
 
 
-def test_vectors_come_in_parquet_alone(tmp_path: Path) -> None:
+def test_vectors_are_read_from_parquet_only(tmp_path: Path) -> None:
     (tmp_path / "v.csv").write_text("track_id,vector\na,1|2\n")
     with pytest.raises(UsageError, match="vectors are read from Parquet"):
         open_vector_table(str(tmp_path / "v.csv"))
 
 
-def test_files_have_the_same_hash_whatever_their_names_and_another_when_a_value_changes(tmp_path: Path) -> None:
+def test_the_hash_of_files_depends_on_values_and_not_on_names(tmp_path: Path) -> None:
     paths = [write(tmp_path / name, ["a"], [[1, 2]]) for name in ("a.parquet", "b.parquet")]
     other = write(tmp_path / "c.parquet", ["a"], [[1, 3]])
     assert hash_files([paths[0], other]) == hash_files([other, paths[1]])
