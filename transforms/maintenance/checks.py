@@ -175,7 +175,7 @@ def check_catalog_bucket(store: Store, catalog_id: str, bucket: int) -> Iterator
     catalog = store.catalog(catalog_id)
     for modality in MODALITIES:
         yield from check_folder(catalog.failures(modality, bucket), FAILURES, RESCAN)
-    yield from check_folder(catalog.places(bucket), VECTOR_LOCATIONS, RESCAN)
+    yield from check_folder(catalog.vector_locations(bucket), VECTOR_LOCATIONS, RESCAN)
     folders = {"tracks": (catalog.tracks(bucket), CATALOG_TRACKS)}
     folders |= {modality: (catalog.keys(modality, bucket), TRACK_KEYS) for modality in MODALITIES}
     for name, (folder, schema) in folders.items():

@@ -16,7 +16,7 @@ from tracktokens.transforms.store.layout import Store
 from tracktokens.transforms.store.record_buckets import RecordBucket
 from tracktokens.transforms.store.records import catalog_keys
 
-PURGE = "purge buckets"
+PURGE = "search unused records"
 """Stage of the progress."""
 
 ROWS = "rows"

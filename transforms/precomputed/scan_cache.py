@@ -69,7 +69,7 @@ class ScanCache:
 
     def load_cached(self, previous: Catalog, bucket: int) -> pa.Table:
         """Load ``VECTOR_LOCATIONS`` of one bucket, for the row groups that are not read again."""
-        stored = files.read_table(previous.places(bucket), VECTOR_LOCATIONS)
+        stored = files.read_table(previous.vector_locations(bucket), VECTOR_LOCATIONS)
         parts = [_renumber(stored, modality, numbers) for modality, numbers in self._fragment_numbers.items()]
         return pa.concat_tables([VECTOR_LOCATIONS.empty_table(), *parts])
 
@@ -88,7 +88,7 @@ def write_locations(catalog: Catalog, bucket: int, locations: pa.Table) -> None:
     cached = locations.filter(pc.not_equal(locations["scan"], pa.scalar(NO_FINGERPRINT, pa.uint64())))
     rows = pa.array(cached["position"].to_numpy() & ROW_BITS)
     stored = cached.set_column(VECTOR_LOCATIONS.get_field_index("position"), VECTOR_LOCATIONS.field("position"), rows)
-    path = files.join(catalog.places(bucket), "part.parquet")
+    path = files.join(catalog.vector_locations(bucket), "part.parquet")
     files.write_batches(path, VECTOR_LOCATIONS, [stored.combine_chunks()], **VECTOR_FILE)
 
 

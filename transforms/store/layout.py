@@ -182,7 +182,7 @@ class Catalog:
         """Folder of all transient failures of a modality, by bucket."""
         return files.join(self.folder, "failures", modality)
 
-    def places(self, bucket: int) -> str:
+    def vector_locations(self, bucket: int) -> str:
         """Folder of the locations of precomputed embeddings, of one bucket of tracks."""
         return files.join(self.folder, "places", bucket_folder(bucket))
 

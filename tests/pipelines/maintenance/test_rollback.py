@@ -126,7 +126,7 @@ def test_a_release_that_is_damaged_is_not_rolled_back_to(store: Store, damage: s
 
 
 def test_a_release_that_is_not_there_is_wrong_usage(store: Store) -> None:
-    with pytest.raises(UsageError, match="neither a release nobody"):
+    with pytest.raises(UsageError, match="has no release nobody"):
         roll_back(store, "nobody")
     with pytest.raises(UsageError, match="is a bundle: give a release id"):
         roll_back(store, default_bundle(store))
