@@ -60,7 +60,7 @@ def read_bundle(store: Store, bundle_id: str) -> Bundle:
         if codebook.content_hash != expected:
             raise InvalidDataError(
                 f"{store.bundle(bundle_id).codebook(codebook.modality)} has the hash {codebook.content_hash}, "
-                f"its manifest {expected}: restore it, or train a new bundle"
+                f"its manifest has {expected}: restore it, or train a new bundle"
             )
     if bundle.bundle_id != bundle_id:
         raise InvalidDataError(

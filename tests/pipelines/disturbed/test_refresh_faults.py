@@ -181,9 +181,9 @@ REFUSED: list[tuple[str, Callable[[Path], object], str]] = [
     ("codebooks/*/use.json", truncate, "restore it from a backup"),
     ("vectors/lyrics/*/encoder.json", truncate, "restore it from a backup"),
     ("vectors/playlist/*/encoder.json", Path.unlink, "restore it from a backup"),
-    ("vectors/lyrics/*/*/*.parquet", truncate, "remove or restore it"),
-    ("catalogs/*/keys/lyrics/*/*.parquet", flip, "remove or restore it"),
-    ("codes/*/lyrics/*/*.parquet", truncate, "remove or restore it"),
+    ("vectors/lyrics/*/*/*.parquet", truncate, "remove or restore the file"),
+    ("catalogs/*/keys/lyrics/*/*.parquet", flip, "remove or restore the file"),
+    ("codes/*/lyrics/*/*.parquet", truncate, "remove or restore the file"),
 ]
 
 
@@ -205,7 +205,7 @@ def test_a_flipped_bit_is_not_published_and_after_removal_the_refresh_succeeds(
     path = min(store.glob("codes/*/lyrics/*/*.parquet"))
     before = latest(store)
     flip(path)
-    refused(refresh(versions.second, store), 3, str(path), "remove or restore it")
+    refused(refresh(versions.second, store), 3, str(path), "remove or restore the file")
     assert CliRunner().invoke(main, ["verify", str(store)]).exit_code == 3
     assert latest(store) == before
     path.unlink()
@@ -269,7 +269,7 @@ def test_small_files_that_cannot_be_merged_do_not_fail_a_release(
     versions: TwoVersions, store: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def merge(store: object, runner: object) -> None:
-        raise InvalidDataError("part-a.parquet cannot be read: remove or restore it")
+        raise InvalidDataError("part-a.parquet cannot be read: remove or restore the file")
 
     monkeypatch.setattr("tracktokens.pipelines.maintenance.compaction.compact_store", merge)
     with caplog.at_level(logging.WARNING):
@@ -341,7 +341,7 @@ def test_a_store_that_is_read_only_can_be_verified_and_not_refreshed(versions: T
     if any(subprocess.run(command, capture_output=True).returncode for command in mounted):
         pytest.skip("mounts are not allowed here")
     try:
-        refused(refresh(versions.second, store), 2, "Read-only file system", "give a folder that can be")
+        refused(refresh(versions.second, store), 2, "Read-only file system", "give a writable folder")
         assert verify_store(str(store), PipelineRunner()) == []
     finally:
         subprocess.run(["umount", store], check=True)

@@ -217,7 +217,7 @@ def test_a_token_table_of_another_bundle_is_refused(first: tuple[Path, RunResult
     old = outcome.release.manifest.release_id
     for part in (folder / "store" / "releases" / old / "tokens").glob("*.parquet"):
         shutil.copy(part, folder / "store" / "releases" / release / "tokens" / part.name)
-    with pytest.raises(InvalidDataError, match=f"holds codes of bundle {outcome.bundle.bundle_id}, its release is of"):
+    with pytest.raises(InvalidDataError, match=f"has codes of bundle {outcome.bundle.bundle_id}, its release has"):
         diff_releases(str(folder / "store"), old, release)
 
 
@@ -227,11 +227,11 @@ def test_a_retrained_codebook_of_equal_size_in_the_place_of_another_is_refused(f
     other = TrainJob(store.root, CODES, seed=3).run(PipelineRunner())
     mine, others = Path(store.bundle(outcome.bundle.bundle_id).folder), Path(store.bundle(other.bundle_id).folder)
     shutil.copy(others / "audio.safetensors", mine / "audio.safetensors")
-    with pytest.raises(InvalidDataError, match=r"audio\.safetensors has the hash .*, its manifest says"):
+    with pytest.raises(InvalidDataError, match=r"audio\.safetensors has the hash .*, its manifest has"):
         read_bundle(store, outcome.bundle.bundle_id)
     for path in others.iterdir():
         shutil.copy(path, mine / path.name)
-    with pytest.raises(InvalidDataError, match=f"holds bundle {other.bundle_id}: another bundle was put in its place"):
+    with pytest.raises(InvalidDataError, match=f"contains bundle {other.bundle_id}: the bundle was replaced"):
         read_bundle(store, outcome.bundle.bundle_id)
 
 

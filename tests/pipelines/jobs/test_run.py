@@ -198,7 +198,7 @@ def test_a_damaged_record_file_is_refused_by_name_from_any_process(
     damaged.write_bytes(damaged.read_bytes()[:-9])
     job = PublishJob(str(store), demo_run.outcome.bundle.bundle_id)
     before = (store / "LATEST").read_text()
-    with pytest.raises(InvalidDataError, match=rf"{damaged.name} cannot be read.*remove or restore it$"):
+    with pytest.raises(InvalidDataError, match=rf"{damaged.name} cannot be read.*remove or restore the file$"):
         job.run(PipelineRunner(workers=workers))
     assert (store / "LATEST").read_text() == before
 
