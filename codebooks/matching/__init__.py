@@ -1,1 +1,1 @@
-"""Matching generated tokens to tracks."""
+"""Match written tokens to tracks."""

@@ -1,13 +1,13 @@
-"""How similar the codes of a modality are, by their centroids: 1 for the same code, 0 for strangers.
+"""Similarity of the codes of a modality, by their centroids: 1 for the same code, 0 for unrelated codes.
 
     similarity = max(0, 1 - squared distance / mean squared distance of two different codes)
 
-Two codes that are as far apart as any two have similarity 0. Where centroids are equally far from their mean, this is
-the cosine of the centroids with the mean taken off, at least 0. The plain cosine is not comparable between modalities:
-all centroids of an encoder whose vectors share a direction look alike by it. Moving, turning or scaling a space changes
-nothing here.
+Two codes at the mean distance or further apart have similarity 0. If all centroids are equally far from their mean,
+this is the cosine of the centered centroids, at least 0. The plain cosine is not comparable between modalities: if the
+vectors of an encoder share a direction, all its centroids have a high cosine. Translating, rotating or scaling a space
+does not change similarities.
 
-``none`` is similar to nothing but itself.
+``none`` is similar only to itself.
 """
 
 import numpy as np
@@ -17,14 +17,21 @@ from tracktokens.codebooks.tokens.code_matrix import NONE
 
 
 class CodeSimilarity:
-    """Similarities of one code to all others, taken when they are asked for: a table of all pairs is not kept."""
+    """Similarities of one code to all codes, computed on demand: no table of all pairs is kept.
+
+    Example:
+        >>> import numpy as np
+        >>> similarity = CodeSimilarity(np.array([[0, 0], [1, 0], [5, 0]], np.float32))
+        >>> similarity.to(0).round(2).tolist()
+        [1.0, 0.93, 0.0, 0.0]
+    """
 
     def __init__(self, centroids: Floats) -> None:
-        """Take the centroids, float32 (codes, dim); there may be none."""
+        """Center the centroids, float32 (codes, dim); there may be none."""
         count = max(len(centroids), 1)
         self._points: Floats = centroids - centroids.sum(axis=0, dtype=np.float64).astype(np.float32) / count
         self._squares = np.einsum("ij,ij->i", self._points, self._points)
-        # The mean over all pairs of different points, by what the variance says of it.
+        # The mean over all pairs of different points follows from the variance.
         self._mean_distance = 2 * float(self._squares.sum(dtype=np.float64)) / max(count - 1, 1)
 
     @property
@@ -33,10 +40,10 @@ class CodeSimilarity:
         return len(self._points)
 
     def to(self, code: int) -> Scores:
-        """Similarity of each code to a given one, float64 (codes + 1,); that of ``none`` comes last, at -1.
+        """Compute the similarity of each code to one code, float64 (codes + 1,); that of ``none`` is last, at -1.
 
         Args:
-            code: a code, or -1 for ``none``. What is no code of these is similar to nothing.
+            code: a code, or -1 for ``none``. For any other value all similarities are 0.
         """
         similarities = np.zeros(self.size + 1)
         if 0 <= code < self.size and self._mean_distance > 0:

@@ -1,4 +1,4 @@
-"""The graded search: lists of rows in order of how similar their code is, until what is left cannot score enough."""
+"""Graded search: posting lists in order of their code's similarity, until the remaining rows cannot score enough."""
 
 from collections.abc import Iterator, Sequence
 
@@ -11,10 +11,10 @@ from tracktokens.codebooks.numerics.arrays import CodeColumns, Mask, RowIndices,
 from tracktokens.codebooks.tokens.code_matrix import NONE
 
 FIRST_ROWS = 1 << 12
-"""Rows of the first part that is looked at; each later one has twice as many. The first find a score to beat."""
+"""Rows of the first part; each later part has twice as many. The first part finds a score to beat."""
 
 ROUNDING = 1e-9
-"""What sums in another order may differ by."""
+"""Bound on the difference between sums in different orders."""
 
 
 def search_graded(
@@ -27,56 +27,56 @@ def search_graded(
 ) -> None:
     """Add to ``best`` the rows with the largest sums of shares times similarities; rows with a sum of 0 are left out.
 
-    The modality of the largest share leads: its codes are taken the most similar first, and the search ends where the
-    others cannot make up for it. They are added one by one, and a row drops out as soon as those left do not lift it to
-    the worst that is kept.
+    The modality of the largest share leads: its codes are read in order of similarity, and the search ends when the
+    other modalities cannot make up for a lower one. The others are added one by one. A row is dropped as soon as the
+    remaining modalities cannot lift it to the worst row that is kept.
 
     Args:
-        columns: int16 (5, n), contiguous, -1 for none.
-        postings: their lists.
-        similarities: for each column float64 (codes + 1,), that of each code, not negative; none comes last.
-        shares: float64 (5,), by which similarities are multiplied; columns with 0 are left alone.
-        best: what was found.
-        allowed: bool (n,), rows that count; all where it is None.
+        columns: int16 (M, n), contiguous, -1 for none.
+        postings: posting lists of the columns.
+        similarities: per column float64 (codes + 1,), similarity of each code, not negative; ``none`` is last.
+        shares: float64 (M,), factors of the similarities; columns with 0 are skipped.
+        best: result, modified.
+        allowed: bool (n,), rows that may be found; all by default.
     """
     order = [int(column) for column in np.argsort(-shares, kind="stable") if shares[column] > 0]
     tables = [similarities[column] * shares[column] for column in order]
-    left = _left([float(table.max()) for table in tables])
+    remaining = _remaining([float(table.max()) for table in tables])
     for bound, rows in _parts(postings, order[0], tables[0]) if order else ():
-        if best.closed_to(bound + left[0] + ROUNDING, 0):
+        if best.closed_to(bound + remaining[0] + ROUNDING, 0):
             return
-        found = (rows if allowed is None else rows.take(np.flatnonzero(allowed.take(rows)))).astype(np.int64)
-        scores = np.zeros(len(found))
-        for column, table, more in zip(order, tables, left, strict=True):
-            scores += table.take(columns[column].take(found), mode="wrap")  # which finds none, -1, at the end
-            found, scores = _hopeful(found, scores, more, best.worst - ROUNDING)
-        rising = np.argsort(found)
-        best.add(found.take(rising), scores.take(rising))
+        candidates = (rows if allowed is None else rows.take(np.flatnonzero(allowed.take(rows)))).astype(np.int64)
+        scores = np.zeros(len(candidates))
+        for column, table, more in zip(order, tables, remaining, strict=True):
+            scores += table.take(columns[column].take(candidates), mode="wrap")  # wraps -1, none, to the last entry
+            candidates, scores = _keep_reachable(candidates, scores, more, best.worst - ROUNDING)
+        ascending = np.argsort(candidates)
+        best.add(candidates.take(ascending), scores.take(ascending))
 
 
-def _left(most: list[float]) -> list[float]:
-    """What the columns after each can add at most."""
-    return [sum(most[place + 1 :]) for place in range(len(most))]
+def _remaining(most: list[float]) -> list[float]:
+    """Sum, for each column, the largest scores of the columns after it."""
+    return [sum(most[index + 1 :]) for index in range(len(most))]
 
 
 def _parts(postings: InvertedIndex, modality: int, table: Scores) -> Iterator[tuple[float, npt.NDArray[np.int32]]]:
-    """All rows, those with the best code first, each part with what its best code adds."""
-    pieces: list[npt.NDArray[np.int32]] = []
+    """Yield all rows, those with the best code first: the score of each part's best code, and the part."""
+    chunks: list[npt.NDArray[np.int32]] = []
     bound, size, wanted = 0.0, 0, FIRST_ROWS
-    for place in np.argsort(-table, kind="stable").tolist():
-        for piece in postings.pieces(modality, place if place < len(table) - 1 else NONE):
-            bound = bound if pieces else float(table[place])
-            pieces.append(piece)
-            size += len(piece)
+    for index in np.argsort(-table, kind="stable").tolist():
+        for chunk in postings.chunks(modality, index if index < len(table) - 1 else NONE):
+            bound = bound if chunks else float(table[index])
+            chunks.append(chunk)
+            size += len(chunk)
             if size >= wanted:
-                yield bound, np.concatenate(pieces)
-                pieces, size, wanted = [], 0, min(2 * wanted, BLOCK_ROWS)
-    if pieces:
-        yield bound, np.concatenate(pieces)
+                yield bound, np.concatenate(chunks)
+                chunks, size, wanted = [], 0, min(2 * wanted, BLOCK_ROWS)
+    if chunks:
+        yield bound, np.concatenate(chunks)
 
 
-def _hopeful(rows: RowIndices, scores: Scores, more: float, worst: float) -> tuple[RowIndices, Scores]:
-    """The rows that reach a score if the columns left add as much as they can."""
-    lifted = scores + more
-    hopeful = np.flatnonzero((lifted >= worst) & (lifted > 0))
-    return (rows, scores) if len(hopeful) == len(rows) else (rows.take(hopeful), scores.take(hopeful))
+def _keep_reachable(rows: RowIndices, scores: Scores, more: float, worst: float) -> tuple[RowIndices, Scores]:
+    """Keep the rows that reach the score ``worst``, above 0, if the remaining columns add ``more``."""
+    highest = scores + more
+    kept = np.flatnonzero((highest >= worst) & (highest > 0))
+    return (rows, scores) if len(kept) == len(rows) else (rows.take(kept), scores.take(kept))

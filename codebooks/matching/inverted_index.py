@@ -1,4 +1,4 @@
-"""Posting lists: which rows have a code, and the exact search that reads them."""
+"""Posting lists of the rows with each code, and the exact search that reads them."""
 
 from collections.abc import Iterator
 from typing import Any, TypeAlias
@@ -12,10 +12,10 @@ from tracktokens.codebooks.tokens.code_matrix import NONE
 from tracktokens.schemas.modalities import MODALITIES
 
 BLOCK_ROWS = 1 << 16
-"""Rows that are looked at together: their columns and masks stay in the cache."""
+"""Rows per block: their columns and masks stay in the cache."""
 
 COMMON_SHARE = 1 / 16
-"""A code that a larger share of the rows has is looked for in its column: reading that in order beats a long list."""
+"""Share of the rows above which a code is searched in its column: reading it in order is faster than a long list."""
 
 _MEMBERS = (np.arange(1 << len(MODALITIES))[:, np.newaxis] >> np.arange(len(MODALITIES)) & 1).astype(np.float64)
 """float64 (masks, modalities): 1 where bit m of the mask is set, which represents modality m."""
@@ -28,13 +28,13 @@ Masks: TypeAlias = npt.NDArray[np.unsignedinteger[Any]]
 
 
 class InvertedIndex:
-    """For every code of every modality the rows that have it, in rising order; ``none`` has a list too.
+    """Posting lists: the rows with each code of each modality, in ascending order; ``none`` has a list too.
 
-    Layout: for each modality int32 (n,) rows in order of code, and int64 (codes + 2,) where each code's rows begin.
+    Layout: per modality int32 (n,), rows in order of code, and int64 (codes + 2,), the start of each code's rows.
     """
 
     def __init__(self, columns: CodeColumns) -> None:
-        """Sort the rows of int16 (5, n), contiguous, which is kept."""
+        """Sort the rows of int16 (M, n), contiguous. The array is not copied."""
         self._columns = columns
         self._rows = [np.argsort(column, kind="stable").astype(np.int32) for column in columns]
         self._starts = [_starts(column) for column in columns]
@@ -54,67 +54,67 @@ class InvertedIndex:
         """Add to ``best`` the rows with an equal code, scored by the shares of all their equal codes.
 
         Args:
-            query: int16 (5,).
-            shares: float64 (5,), what an equal code adds to the score; modalities with 0 are left alone.
-            best: what was found.
-            allowed: bool (n,), rows that count; all where it is None.
+            query: int16 (M,).
+            shares: float64 (M,), score of an equal code; modalities with 0 are skipped.
+            best: result, modified.
+            allowed: bool (n,), rows that may be found; all by default.
         """
         sums = subset_sums(shares)
         order = self._order(query, sums)
         earlier = 0
-        for place, modality in enumerate(order):
-            # Rows that were in no list so far are equal at best in this modality and all that follow.
-            bound = sums[sum(1 << later for later in order[place:])]
+        for number, modality in enumerate(order):
+            # Rows that were in none of the earlier lists can only be equal in this modality and the later ones.
+            bound = sums[sum(1 << later for later in order[number:])]
             for first, rows in self._parts(modality, int(query[modality])):
                 if best.closed_to(bound, first):
                     break
                 masks = self._masks(rows, query, order)
                 new = np.flatnonzero((masks & (earlier | 1 << modality)) == 1 << modality)
-                found = new + first if isinstance(rows, slice) else rows.take(new)
+                new_rows = new + first if isinstance(rows, slice) else rows.take(new)
                 if allowed is not None:
-                    kept = allowed[found]
-                    found, new = found[kept], new[kept]
-                best.add(found, sums[masks[new]])
+                    kept = allowed[new_rows]
+                    new_rows, new = new_rows[kept], new[kept]
+                best.add(new_rows, sums[masks[new]])
             earlier |= 1 << modality
 
-    def pieces(self, modality: int, code: int) -> Iterator[npt.NDArray[np.int32]]:
-        """The rows that have a code, in rising order, in pieces of some size; nothing for a code that no row has."""
-        begin, end = self._place(modality, code)
+    def chunks(self, modality: int, code: int) -> Iterator[npt.NDArray[np.int32]]:
+        """Yield the rows with a code, in ascending order, in chunks; none for a code that no row has."""
+        begin, end = self._bounds(modality, code)
         for first in range(begin, end, BLOCK_ROWS):
             yield self._rows[modality][first : min(first + BLOCK_ROWS, end)]
 
     def _order(self, query: Query, sums: Scores) -> list[int]:
-        """Modalities that count, by falling share, but common codes last.
+        """Order the modalities with a share by descending share, those with a common code last.
 
-        What a common code has and no other list would have had scores no more than the common codes together: often
-        that is too little by then, or the first block has enough of it.
+        Rows that only the list of a common code has score at most the shares of the common codes. Often that is too
+        little by then, or the first block has enough of them.
         """
         shares = [float(sums[1 << modality]) for modality in range(len(MODALITIES))]
         counted = sorted((m for m, share in enumerate(shares) if share > 0), key=lambda m: -shares[m])
         return sorted(counted, key=lambda modality: self._is_common(modality, int(query[modality])))
 
     def _is_common(self, modality: int, code: int) -> bool:
-        begin, end = self._place(modality, code)
+        begin, end = self._bounds(modality, code)
         return end - begin > COMMON_SHARE * self._columns.shape[1]
 
-    def _place(self, modality: int, code: int) -> tuple[int, int]:
+    def _bounds(self, modality: int, code: int) -> tuple[int, int]:
         starts = self._starts[modality]
         if code - NONE + 1 >= len(starts):
             return 0, 0
         return int(starts[code - NONE]), int(starts[code - NONE + 1])
 
     def _parts(self, modality: int, code: int) -> Iterator[tuple[int, RowIndices | slice]]:
-        """Rows among which are all that have a code, part by part in rising order, each with its first row."""
+        """Yield parts that together hold all rows with a code, in ascending order, each with its first row."""
         if self._is_common(modality, code):
             total = self._columns.shape[1]
             for first in range(0, total, BLOCK_ROWS):
                 yield first, slice(first, min(first + BLOCK_ROWS, total))
         else:
-            for piece in self.pieces(modality, code):
-                yield int(piece[0]), piece.astype(np.int64)
+            for chunk in self.chunks(modality, code):
+                yield int(chunk[0]), chunk.astype(np.int64)
 
     def _masks(self, rows: RowIndices | slice, query: Query, modalities: list[int]) -> Masks:
-        """Bit m of a row's mask says whether its code in modality m is the query's."""
+        """Compute a mask per row: bit m is set if its code in modality m is the query's."""
         size = rows.stop - rows.start if isinstance(rows, slice) else len(rows)
         masks = np.zeros(size, _MASK_TYPE)
         for modality in modalities:
@@ -126,9 +126,14 @@ class InvertedIndex:
 
 
 def subset_sums(shares: Scores) -> Scores:
-    """Sum of the shares of each set of modalities, float64 (32,), by mask: bit m stands for modality m.
+    """Sum the shares of each set of modalities, float64 (2**M,), by mask: bit m represents modality m.
 
-    They are rounded to 12 digits: 0.1 + 0.2 and 0.3 are the same score.
+    Sums are rounded to 12 digits: 0.1 + 0.2 and 0.3 are the same score.
+
+    Example:
+        >>> import numpy as np
+        >>> subset_sums(np.array([0.5, 0.3, 0.2, 0.0, 0.0]))[:8].tolist()
+        [0.0, 0.5, 0.3, 0.8, 0.2, 0.7, 0.5, 1.0]
     """
     return np.round(_MEMBERS @ shares, 12)
 

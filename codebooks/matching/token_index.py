@@ -1,22 +1,22 @@
-"""From tokens back to tracks: which tracks fit a written token tuple best.
+"""Index from tokens to tracks: it finds the tracks that match a written token tuple best.
 
-A written tuple may be partial, and it may be wrong: a language model can write tokens that no track has together. Its
-score for a track is a weighted mean over the modalities that were written:
+A written tuple may be partial, and it may be wrong: a language model can write a combination of tokens that no track
+has. The score of a track is a weighted mean over the written modalities:
 
     score = sum of weight * similarity / sum of weight
 
-In exact mode the similarity of two codes is 1 where they are equal, and else 0: this is TalkPlay's sum of the weights
-of equal codes (arXiv 2502.13713, there 25, 5, 5, 1, 1), divided by what can be reached. In graded mode it is that of
-their centroids, see ``code_similarity.py``.
+In exact mode the similarity of two codes is 1 if they are equal, else 0. This is TalkPlay's sum of the weights of equal
+codes (arXiv 2502.13713, with the weights 25, 5, 5, 1, 1), divided by the largest possible sum. In graded mode it is the
+similarity of their centroids, see ``code_similarity.py``.
 
-**Modalities that are not there.** Weights are renormalised over what the query says, and not over what the track has.
-The first divides all scores by one number, so the ranking is TalkPlay's. The second would put a track that has nothing
-but the right playlist code above one that has all the right codes but one. ``none`` that was written is a token like
-all others, as in ``oracle.py``: it is equal to ``none``, and its similarity to any code is 0. With
-``none_is_a_token=False`` it counts as not written.
+**Missing modalities.** Weights are renormalised over the modalities of the query, not over those of the track. The
+former divides all scores by one number, so the ranking is TalkPlay's. The latter would rank a track with only the right
+playlist code above one with all the right codes but one. A written ``none`` is a token like all others, as in
+``oracle.py``: it is equal to ``none``, and its similarity to any code is 0. With ``none_is_a_token=False`` it counts as
+not written.
 
-**Ties.** Rows stand in the order in which they win ties: of two tracks with the same score, the lower row comes first.
-Who builds the index chooses that order. Tracks that score 0 are not found.
+**Ties.** Of two tracks with the same score, the lower row comes first. The builder of the index chooses the order of
+the rows. Tracks that score 0 are not found.
 """
 
 from collections.abc import Sequence
@@ -37,15 +37,16 @@ from tracktokens.schemas.modalities import MODALITIES
 
 @dataclass(frozen=True)
 class Matching:
-    """How tuples are matched.
+    """Options of matching.
 
     Attributes:
-        weights: of the five modalities in token order, not negative, one at least positive.
-        graded: whether codes count by the similarity of their centroids, and not only where they are equal.
-        none_is_a_token: whether a written ``none`` asks for tracks without the modality, or counts as not written.
+        weights: one per modality in token order, none negative and at least one positive.
+        graded: whether codes score by the similarity of their centroids (graded mode), not by equality (exact mode).
+        none_is_a_token: whether a written ``none`` matches tracks without the modality; if not, it counts as not
+            written.
 
     Raises:
-        ValueError: these are no weights.
+        ValueError: the weights are invalid.
     """
 
     weights: Sequence[float] = MATCHING_WEIGHTS
@@ -56,7 +57,13 @@ class Matching:
         self._checked  # noqa: B018
 
     def shares(self, query: Query) -> Scores:
-        """Weight of each modality in the score of a query, float64 (5,): they sum to 1, or are all 0."""
+        """Compute the share of each modality in the score of a query, float64 (M,): they sum to 1, or are all 0.
+
+        Example:
+            >>> import numpy as np
+            >>> Matching((6, 2, 1, 1, 1)).shares(np.array([3, -1, -2, -2, -2], np.int16)).tolist()
+            [0.75, 0.25, 0.0, 0.0, 0.0]
+        """
         written = query >= (NONE if self.none_is_a_token else NONE + 1)
         weights = np.where(written, self._checked, 0.0)
         return weights / (weights.sum() or 1.0)
@@ -68,14 +75,14 @@ class Matching:
 
 @dataclass(frozen=True, eq=False)
 class Matches:
-    """The rows that fit a query best, the best first, and why.
+    """The rows that match a query best, best first, with the parts of their scores.
 
     Attributes:
         rows: int64 (found,).
         scores: float64 (found,), above 0, at most 1.
-        shares: float64 (5,), weight of each modality in the scores.
-        similarities: float64 (found, 5), of what was written to what the row has; 0 where nothing was written. A score
-            is the sum of the products of shares and similarities.
+        shares: float64 (M,), share of each modality in the scores.
+        similarities: float64 (found, M), similarity of the written codes to those of the row; 0 for modalities that
+            were not written. A score is the sum of the products of shares and similarities.
     """
 
     rows: RowIndices
@@ -85,24 +92,32 @@ class Matches:
 
 
 class TokenIndex:
-    """Finds the rows of a code matrix that fit a query best.
+    """Index of a code matrix that finds the rows that match a query best.
 
-    An exact query reads the lists of the rows that have its codes, the modality of the largest weight first, and stops
-    when no row outside of them can score enough. A graded one reads the lists of that modality in order of similarity,
-    and stops likewise. Both give what scoring every row would give.
+    An exact query reads the posting lists of its codes, the modality of the largest weight first, and stops when no
+    other row can score enough. A graded query reads the lists of that modality in order of similarity, and stops in the
+    same way. Both return the same rows and scores as an exhaustive search.
 
-    It never changes, so threads may share it. It takes 30 bytes a row.
+    The index is immutable, so threads may share it. It takes 30 bytes per row.
+
+    Example:
+        >>> import numpy as np
+        >>> index = TokenIndex(np.array([[3, 1, 0, -1, 7], [3, 2, 0, 5, 8], [4, 1, 0, 5, 7]], np.int16))
+        >>> query = np.array([3, -2, -2, -2, 7], np.int16)  # playlist 3 and audio 7
+        >>> matches = index.match(query, k=2)
+        >>> matches.rows.tolist(), matches.scores.round(2).tolist()
+        ([0, 1], [1.0, 0.96])
     """
 
     def __init__(self, codes: CodeMatrix, similarities: Sequence[CodeSimilarity] = ()) -> None:
         """Index a code matrix.
 
         Args:
-            codes: int16 (n, 5), -1 for none, in the order in which rows win ties.
-            similarities: of each modality's codes, in token order; without them there is no graded mode.
+            codes: int16 (n, M), -1 for none; of tied rows the first wins.
+            similarities: one per modality in token order; required for graded mode.
 
         Raises:
-            ValueError: this is no code matrix, or it has codes that ``similarities`` do not know.
+            ValueError: ``codes`` is not a code matrix, or has codes without a similarity.
         """
         check_codes(codes)
         _check_similarities(codes, similarities)
@@ -115,30 +130,32 @@ class TokenIndex:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the codes and lists."""
+        """Bytes of the codes and posting lists."""
         return self._columns.nbytes + self._postings.nbytes
 
     def codes(self, rows: RowIndices) -> CodeMatrix:
-        """Code matrix of some rows."""
+        """Return the code matrix of some rows."""
         return np.ascontiguousarray(self._columns[:, rows].T)
 
-    def match(self, query: Query, k: int = 100, how: Matching | None = None, allowed: Mask | None = None) -> Matches:
-        """Find the ``k`` rows that fit a query best; fewer where fewer score above 0.
+    def match(
+        self, query: Query, k: int = 100, matching: Matching | None = None, allowed: Mask | None = None
+    ) -> Matches:
+        """Find the ``k`` rows that match a query best; fewer if fewer score above 0.
 
         Args:
-            query: int16 (5,), see :data:`Query`.
-            k: rows to find, at least 1.
-            how: exact, with the usual weights, where it is None.
-            allowed: bool (n,), the rows that may be found; all where it is None.
+            query: int16 (M,), see :data:`~tracktokens.codebooks.numerics.arrays.Query`.
+            k: number of rows, at least 1.
+            matching: options; by default exact mode with the default weights.
+            allowed: bool (n,), rows that may be found; all by default.
 
         Raises:
-            ValueError: shapes do not fit, or there is no graded mode here.
+            ValueError: shapes do not match, or graded mode lacks similarities.
         """
-        how = how or Matching()
-        self._check_call(query, k, how, allowed)
-        shares = how.shares(query)
+        matching = matching or Matching()
+        self._check_call(query, k, matching, allowed)
+        shares = matching.shares(query)
         best = BestRows(k)
-        if how.graded:
+        if matching.graded:
             tables = self._tables(query, shares)
             search_graded(self._columns, self._postings, tables, shares, best, allowed)
             similarities = self._graded(best.rows, tables)
@@ -151,14 +168,14 @@ class TokenIndex:
         self,
         queries: CodeMatrix,
         k: int = 100,
-        how: Matching | None = None,
+        matching: Matching | None = None,
         allowed: Mask | None = None,
     ) -> list[Matches]:
-        """Match queries int16 (q, 5) one after the other; see :meth:`match`."""
-        return [self.match(query, k, how, allowed) for query in queries]
+        """Match queries int16 (q, M) one after the other; see :meth:`match`."""
+        return [self.match(query, k, matching, allowed) for query in queries]
 
     def _tables(self, query: Query, shares: Scores) -> list[Scores]:
-        """For each modality the similarity of every code to what was written, by code; none comes last, at -1."""
+        """Compute, per modality, the similarity of every code to the written one; that of ``none`` is last, at -1."""
         written = zip(self._similarities, query.tolist(), shares.tolist(), strict=True)
         return [similarity.to(code if share else WILDCARD) for similarity, code, share in written]
 
@@ -166,20 +183,24 @@ class TokenIndex:
         pairs = zip(tables, self._columns[:, rows], strict=True)
         return np.stack([table[column] for table, column in pairs], axis=1)
 
-    def _check_call(self, query: Query, k: int, how: Matching, allowed: Mask | None) -> None:
+    def _check_call(self, query: Query, k: int, matching: Matching, allowed: Mask | None) -> None:
         if query.dtype != np.int16 or query.shape != (len(MODALITIES),) or query.min() < WILDCARD:
-            raise ValueError(f"a query is int16 of shape ({len(MODALITIES)},) from {WILDCARD} on, not {query!r}")
+            raise ValueError(
+                f"a query is int16 of shape ({len(MODALITIES)},) with values from {WILDCARD} on, not {query!r}"
+            )
         if k < 1:
-            raise ValueError(f"{k} rows cannot be found: at least 1")
+            raise ValueError(f"k is {k}: it must be at least 1")
         if allowed is not None and (allowed.dtype != np.bool_ or allowed.shape != (len(self),)):
-            raise ValueError(f"allowed rows are bool of shape ({len(self)},), not {allowed.dtype} of {allowed.shape}")
-        if how.graded and not self._similarities:
-            raise ValueError("graded mode needs the similarities of the codes")
+            raise ValueError(
+                f"allowed rows are bool of shape ({len(self)},), not {allowed.dtype} of shape {allowed.shape}"
+            )
+        if matching.graded and not self._similarities:
+            raise ValueError("graded mode needs similarities: build the index with them")
 
 
 def _check_similarities(codes: CodeMatrix, similarities: Sequence[CodeSimilarity]) -> None:
     if similarities and len(similarities) != len(MODALITIES):
-        raise ValueError(f"similarities of {len(MODALITIES)} modalities are needed, not of {len(similarities)}")
+        raise ValueError(f"similarities for {len(MODALITIES)} modalities are needed, not for {len(similarities)}")
     for modality, similarity, column in zip(MODALITIES, similarities, codes.T, strict=False):
         if len(column) and column.max() >= similarity.size:
-            raise ValueError(f"{modality} code {column.max()} has no centroid: there are {similarity.size}")
+            raise ValueError(f"{modality} code {column.max()} has no centroid: the codebook has {similarity.size}")

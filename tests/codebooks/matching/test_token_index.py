@@ -48,7 +48,7 @@ def test_the_score_of_a_track_with_all_tokens_is_never_above_1():
     for graded in (False, True):
         for _ in range(50):
             how = Matching(tuple(draw.random(5)), graded=graded)
-            assert 1 - 1e-12 < index.match(written(0, 1, 2, 3, 0), how=how).scores[0] <= 1
+            assert 1 - 1e-12 < index.match(written(0, 1, 2, 3, 0), matching=how).scores[0] <= 1
 
 
 def test_a_track_scores_the_weights_of_its_equal_codes_over_those_that_were_written():
@@ -86,18 +86,18 @@ def test_a_written_none_asks_for_tracks_without_the_modality_unless_it_is_no_tok
     query = written(1, NOTHING, NOTHING, -1, NOTHING)
     assert index.match(query).rows.tolist() == [1, 0]
     assert index.match(query).scores.tolist() == pytest.approx([1, 25 / 26])
-    other = index.match(query, how=Matching(none_is_a_token=False))
+    other = index.match(query, matching=Matching(none_is_a_token=False))
     assert (other.rows.tolist(), other.scores.tolist()) == ([0, 1], [1, 1])
 
 
 def test_nothing_is_found_by_tokens_that_no_track_has():
     index = TokenIndex(table([1, 2, 3, 4, 5]))
     assert index.match(written(30_000, 7, NOTHING, -1, NOTHING)).rows.tolist() == []
-    assert index.match(written(1, -2, -2, -2, -2), how=Matching((0, 1, 1, 1, 1))).rows.tolist() == []
-    assert index.match(written(-1, -2, -2, -2, -2), how=Matching(none_is_a_token=False)).rows.tolist() == []
+    assert index.match(written(1, -2, -2, -2, -2), matching=Matching((0, 1, 1, 1, 1))).rows.tolist() == []
+    assert index.match(written(-1, -2, -2, -2, -2), matching=Matching(none_is_a_token=False)).rows.tolist() == []
     empty = TokenIndex(np.zeros((0, 5), np.int16), [CodeSimilarity(np.zeros((2, 1), np.float32))] * 5)
     assert empty.match(written(1, 2, 3, 4, 5)).rows.tolist() == []
-    assert empty.match(written(1, 2, 3, 4, 5), how=Matching(graded=True)).rows.tolist() == []
+    assert empty.match(written(1, 2, 3, 4, 5), matching=Matching(graded=True)).rows.tolist() == []
 
 
 CENTROIDS = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
@@ -136,7 +136,7 @@ def test_codes_without_any_distance_are_similar_to_themselves(centroids):
 
 def test_in_graded_mode_a_near_code_counts_by_its_similarity():
     index = TokenIndex(table([1, -1, -1, -1, 3], [3, -1, -1, -1, 0], [0, 0, 0, 0, 2]), [CodeSimilarity(CENTROIDS)] * 5)
-    found = index.match(written(0, NOTHING, NOTHING, NOTHING, 0), how=Matching((3, 1, 1, 1, 1), graded=True))
+    found = index.match(written(0, NOTHING, NOTHING, NOTHING, 0), matching=Matching((3, 1, 1, 1, 1), graded=True))
     assert found.rows.tolist() == [2, 1, 0]
     assert found.scores.tolist() == pytest.approx([(3 + 1 / 4) / 4, 1 / 4, 3 / 16])
     np.testing.assert_allclose(found.similarities[:, [0, 4]], [[1, 0.25], [0, 1], [0.25, 0]], atol=1e-7)
@@ -238,7 +238,7 @@ def test_a_wrong_call_is_refused():
     with pytest.raises(ValueError, match="allowed rows"):
         index.match(written(1, 2, 3, 4, 5), allowed=np.ones(2, bool))
     with pytest.raises(ValueError, match="graded mode needs"):
-        index.match(written(1, 2, 3, 4, 5), how=Matching(graded=True))
+        index.match(written(1, 2, 3, 4, 5), matching=Matching(graded=True))
     with pytest.raises(ValueError, match="5 weights"):
         Matching((1, 2))
     with pytest.raises(ValueError, match="audio code 5 has no centroid"):
