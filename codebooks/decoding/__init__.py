@@ -1,1 +1,1 @@
-"""Constrained generation: only tuples of tracks that exist."""
+"""Constrained generation: only the token tuples of existing tracks."""

@@ -1,18 +1,18 @@
-"""Keep a language model inside the catalog: a logits processor for Hugging Face ``generate``.
+"""Logits processor for Hugging Face ``generate`` that restricts a language model to the tracks of a catalog.
 
     constraint = CatalogConstraint(TupleTrie(codes), tokenizer.get_vocab(), codebook_size)
     model.generate(**inputs, logits_processor=[constraint])
 
-After ``<|track|>`` it admits the five tokens of a tuple that exists, one after the other, ``none`` among them, and then
-``<|/track|>``. This holds for greedy search, sampling and beams, anywhere in a chat and for every row of a batch on
-its own: all that it knows of a row is what stands since its last ``<|track|>``.
+After ``<|track|>`` it admits the tokens of an existing tuple one by one, ``none`` tokens included, and then
+``<|/track|>``. This works with greedy search, sampling and beam search, anywhere in a chat. Each row of a batch is
+handled on its own, from the tokens since its last ``<|track|>``.
 
-Outside of a track the model writes what it likes, but for code tokens and ``<|/track|>``: a tuple without marks around
-it would be one that nobody checked. ``codes_outside=True`` allows them, for a model that learned tuples without marks.
+Outside of tracks the model writes freely, except for code tokens and ``<|/track|>``: a tuple without enclosing tokens
+would not be checked. ``codes_outside=True`` allows them, for a model that was trained on tuples without these tokens.
 
-Where nothing can follow, since the prompt has begun a track that does not exist or every track is excluded, the track
-is closed at once. What the prompt has after ``<|track|>`` that are no code tokens in their order is text, and no track.
-A limit of new tokens can cut a track short.
+If no token can follow, because the prompt began a track that does not exist or every track is excluded, the track is
+closed at once. A ``<|track|>`` in the prompt that is not followed by code tokens in token order is plain text. A limit
+of new tokens can cut a track short.
 """
 
 from collections.abc import Iterable, Mapping
@@ -31,56 +31,85 @@ if TYPE_CHECKING:
     import torch
 
 LENGTH = len(MODALITIES)
+"""Code tokens of a track."""
+
 WINDOW = LENGTH + 1
-"""Tokens that tell whether a row is in a track: ``<|track|>`` and the codes since."""
+"""Last tokens that decide whether a row is in a track: ``<|track|>`` and its codes."""
 
 
 class TokenIds:
-    """The ids that a tokenizer gives to the vocabulary's tokens; they need not be in a row.
+    """Ids of the vocabulary's tokens in a tokenizer; they need not be consecutive.
 
     Attributes:
         start: id of ``<|track|>``.
         end: id of ``<|/track|>``.
-        codes: int64 (5, codes + 1), the id of each code, and last of each row, at -1, that of ``none``.
+        codes: int64 (M, codes + 1), the id of each code; that of ``none`` is last in each row, at -1.
+
+    Example:
+        >>> import numpy as np
+        >>> from tracktokens.codebooks.tokens.vocabulary import added_tokens_json
+        >>> ids = TokenIds(added_tokens_json(2, first_id=100), 2)
+        >>> ids.start, ids.codes[0].tolist()
+        (115, [100, 101, 110])
+        >>> ids.read(np.array([101, 112])) is None  # a metadata token in second place
+        True
+        >>> ids.read(np.array([101, 111])).tolist()
+        [1, -1]
     """
 
-    def __init__(self, tokens_to_ids: Mapping[str, int], size: int) -> None:
-        """Look the tokens up: in ``tokens_to_ids.json``, or what ``tokenizer.get_vocab()`` returns.
+    def __init__(self, tokens_to_ids: Mapping[str, int], codebook_size: int) -> None:
+        """Look up the tokens.
+
+        Args:
+            tokens_to_ids: contents of ``tokens_to_ids.json``, or result of ``tokenizer.get_vocab()``.
+            codebook_size: codes per modality.
 
         Raises:
-            UsageError: a token has no id, or two have the same.
+            UsageError: a token has no id, or two tokens have the same id.
         """
-        names = [entry.token for entry in vocabulary(size)]
+        names = [entry.token for entry in vocabulary(codebook_size)]
         if missing := [name for name in names if name not in tokens_to_ids]:
             raise UsageError(
                 f"{len(missing)} of {len(names)} tokens have no id, the first is {missing[0]}: "
                 "add the release's vocabulary to the tokenizer"
             )
         if len({tokens_to_ids[name] for name in names}) < len(names):
-            raise UsageError("some of the vocabulary's tokens have the same id: add each to the tokenizer as one token")
+            raise UsageError(
+                "some of the vocabulary's tokens have the same id: add each of them to the tokenizer as one token"
+            )
         self.start, self.end = tokens_to_ids[TRACK_START], tokens_to_ids[TRACK_END]
-        tokens = {m: [token(m, code) for code in range(size)] + [token(m, None)] for m in MODALITIES}
+        tokens = {m: [token(m, code) for code in range(codebook_size)] + [token(m, None)] for m in MODALITIES}
         self.codes: Ids = np.array([[tokens_to_ids[name] for name in row] for row in tokens.values()], np.int64)
-        by_place = [*range(size), NONE]
-        self._codes_by_id = [dict(zip(row, by_place, strict=True)) for row in self.codes.tolist()]
+        code_values = [*range(codebook_size), NONE]
+        self._codes_by_id = [dict(zip(row, code_values, strict=True)) for row in self.codes.tolist()]
 
     def read(self, ids: Ids) -> CodeTuple | None:
-        """Turn the ids of up to five tokens into codes, -1 for none; None where they are not codes in token order."""
-        codes = [known.get(found) for known, found in zip(self._codes_by_id, ids.tolist(), strict=False)]
+        """Convert the ids of up to M tokens to codes, -1 for none; None if they are not codes in token order."""
+        codes = [by_id.get(token_id) for by_id, token_id in zip(self._codes_by_id, ids.tolist(), strict=False)]
         return None if None in codes else np.array(codes, np.int16)
 
 
 class CatalogConstraint:
-    """Admits only the token tuples of a catalog. Give it to ``generate`` as a logits processor.
+    """Logits processor that admits only the token tuples of a catalog. Pass it to ``generate``.
 
-    It has no state of its own, so calls may share it. For a part of the catalog, give it a tree of that part.
+    It is stateless, so calls may share it. For a part of the catalog, pass a trie of that part.
+
+    Example:
+        >>> import numpy as np
+        >>> from tracktokens.codebooks.tokens.vocabulary import added_tokens_json
+        >>> ids = added_tokens_json(2, first_id=100)  # playlist_0 is 100, playlist_1 is 101, <|track|> is 115
+        >>> constraint = CatalogConstraint(TupleTrie(np.array([[1, 0, 0, 0, -1]], np.int16)), ids, 2)
+        >>> constraint.admitted(np.array([7, 115])).tolist()
+        [101]
+        >>> constraint.admitted(np.array([7])) is None
+        True
     """
 
     def __init__(
         self,
-        tree: TupleTrie,
+        trie: TupleTrie,
         tokens_to_ids: Mapping[str, int],
-        size: int,
+        codebook_size: int,
         *,
         exclude: CodeMatrix | None = None,
         repeats: bool = True,
@@ -89,32 +118,32 @@ class CatalogConstraint:
         """Prepare the constraint.
 
         Args:
-            tree: the tuples that may be written.
-            tokens_to_ids: id of each token of the vocabulary; other tokens in it do not matter.
-            size: codes of the vocabulary a modality.
-            exclude: int16 (n, 5), tuples that are not written: of tracks that were recommended before, say. Other
-                tracks that have the same tuple are excluded too.
-            repeats: whether a tuple may be written again that stands in the same row already, prompt included.
-            codes_outside: whether code tokens may stand outside of tracks.
+            trie: tuples that may be written.
+            tokens_to_ids: id of each token of the vocabulary; other tokens are ignored.
+            codebook_size: codes per modality.
+            exclude: int16 (n, M), tuples that may not be written, for example of tracks that were already recommended.
+                Other tracks with the same tuple are excluded too.
+            repeats: whether a tuple may be written again in the same row, prompt included.
+            codes_outside: whether code tokens may be written outside of tracks.
 
         Raises:
-            UsageError: the tree is empty, or a token has no id, or not one of its own.
+            UsageError: the trie is empty, a token has no id, or two tokens have the same id.
         """
-        if not len(tree):
-            raise UsageError("there are no tracks to admit")
-        self._tree = tree
-        self._ids = TokenIds(tokens_to_ids, size)
-        self._excluded = np.zeros(0, np.int64) if exclude is None else tree.numbers(exclude)
+        if not len(trie):
+            raise UsageError("the trie has no tracks to admit: build it from a catalog with tracks")
+        self._trie = trie
+        self._ids = TokenIds(tokens_to_ids, codebook_size)
+        self._excluded = np.zeros(0, np.int64) if exclude is None else trie.numbers(exclude)
         self._repeats = repeats
         outside = np.append(self._ids.codes.ravel(), self._ids.end)
         self._outside = np.zeros(0, np.int64) if codes_outside else outside
 
     def __call__(self, input_ids: "torch.LongTensor", scores: "torch.FloatTensor") -> "torch.Tensor":
-        """Set to -inf what may not come next.
+        """Set the scores of tokens that may not come next to -inf, in a copy.
 
         Args:
-            input_ids: int64 (rows, length), what stands so far.
-            scores: (rows, vocabulary), of the next token; left as they are.
+            input_ids: int64 (rows, length), tokens so far.
+            scores: (rows, vocabulary), scores of the next token; not modified.
         """
         import torch
 
@@ -125,41 +154,41 @@ class CatalogConstraint:
         if len(inside) < len(admitted):
             self._forbid_outside(kept, [row for row, ids in enumerate(admitted) if ids is None])
             kept[inside] = -torch.inf
-        rows = np.repeat(inside, [len(ids) for ids in _given(admitted)])
+        rows = np.repeat(inside, [len(ids) for ids in _not_none(admitted)])
         if len(rows):
-            columns = np.concatenate(list(_given(admitted)))
-            places = torch.from_numpy(np.stack([rows, columns])).to(scores.device)
-            kept[places[0], places[1]] = scores[places[0], places[1]]
+            columns = np.concatenate(list(_not_none(admitted)))
+            indices = torch.from_numpy(np.stack([rows, columns])).to(scores.device)
+            kept[indices[0], indices[1]] = scores[indices[0], indices[1]]
         return kept
 
     def admitted(self, ids: Ids) -> Ids | None:
-        """Ids of the tokens that may come after some, int64; None where this is no place inside of a track.
+        """Return the ids of the tokens that may follow, int64; None outside of a track.
 
         Args:
-            ids: int64 (length,): all of the row where repeats are not allowed, else at least its last six.
+            ids: int64 (length,), tokens so far: all of them if repeats are not allowed, else at least the last six.
         """
         prefix = self._prefix(ids)
         if prefix is None:
             return None
-        node = self._tree.find(prefix) if len(prefix) < LENGTH else None
+        node = self._trie.find(prefix) if len(prefix) < LENGTH else None
         if node is None:
             return np.array([self._ids.end])
-        codes = self._tree.next_codes(node, self._excluded if self._repeats else self._excluded_for(ids))
+        codes = self._trie.next_codes(node, self._excluded if self._repeats else self._excluded_for(ids))
         return self._ids.codes[len(prefix), codes] if len(codes) else np.array([self._ids.end])
 
     def _prefix(self, ids: Ids) -> CodeTuple | None:
-        """Codes of the track that is being written, or None outside of one."""
+        """Return the codes of the unfinished track, or None outside of a track."""
         begins = np.flatnonzero(ids[-WINDOW:] == self._ids.start)
         return self._ids.read(ids[-WINDOW:][begins[-1] + 1 :]) if len(begins) else None
 
     def _excluded_for(self, ids: Ids) -> RowIndices:
-        """Numbers of the tuples that are excluded, or stand in the row."""
+        """Return the numbers of the tuples that are excluded or were written in the row."""
         begins = np.flatnonzero(ids[: max(len(ids) - LENGTH, 0)] == self._ids.start)
         read = (self._ids.read(ids[begin + 1 : begin + WINDOW]) for begin in begins)
         written = [codes for codes in read if codes is not None]
         if not written:
             return self._excluded
-        numbers = self._tree.numbers(np.array(written))
+        numbers = self._trie.numbers(np.array(written))
         return np.union1d(self._excluded, numbers) if len(self._excluded) else numbers
 
     def _forbid_outside(self, kept: "torch.Tensor", rows: list[int]) -> None:
@@ -170,5 +199,5 @@ class CatalogConstraint:
             kept[torch.tensor(rows, device=kept.device)[:, None], columns] = -torch.inf
 
 
-def _given(admitted: Iterable[Ids | None]) -> Iterable[Ids]:
+def _not_none(admitted: Iterable[Ids | None]) -> Iterable[Ids]:
     return (ids for ids in admitted if ids is not None)

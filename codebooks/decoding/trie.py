@@ -1,9 +1,8 @@
-"""The token tuples of a catalog as a tree of prefixes in arrays: which codes may follow what was written.
+"""Trie of the token tuples of a catalog, in arrays: it lists the codes that may follow a prefix.
 
-Layout: tuples that differ are sorted, and numbered so. At depth d a node is a prefix of d + 1 codes that some tuple
-has. Nodes of a depth stand in order of their prefix; each has its last code (int16) and its first tuple (int32). The
-tuples of a node end where those of the next begin, and its children are the nodes of the next depth that begin within
-them.
+Layout: distinct tuples are sorted and numbered in this order. A node at depth d is a prefix of d + 1 codes of some
+tuple. The nodes of a depth are sorted by prefix; each has its last code (int16) and its first tuple (int32). The tuples
+of a node end where those of the next node begin. Its children are the nodes of the next depth that begin within them.
 """
 
 from collections.abc import Iterable
@@ -18,7 +17,13 @@ from tracktokens.codebooks.tokens.code_matrix import check_codes, equal_rows
 
 @dataclass(frozen=True)
 class Node:
-    """A prefix that exists: how many codes it has, and its tuples, from ``first`` to before ``last``."""
+    """An existing prefix.
+
+    Attributes:
+        depth: number of its codes.
+        first: its first tuple.
+        last: the tuple after its last one.
+    """
 
     depth: int
     first: int
@@ -32,27 +37,38 @@ class _Depth:
 
 
 class TupleTrie:
-    """The tuples of a code matrix, asked prefix by prefix. It never changes, so threads may share it."""
+    """Prefix tree of the tuples of a code matrix. It is immutable, so threads may share it.
+
+    Example:
+        >>> import numpy as np
+        >>> trie = TupleTrie(np.array([[1, 2, 3, 4, 5], [1, 2, 7, -1, 0], [6, 2, 3, 4, 5]], np.int16))
+        >>> len(trie), trie.next_codes(trie.root).tolist()
+        (3, [1, 6])
+        >>> trie.next_codes(trie.find([1, 2])).tolist()
+        [3, 7]
+        >>> trie.find([2]) is None
+        True
+    """
 
     def __init__(self, codes: CodeMatrix) -> None:
-        """Sort the tuples of int16 (n, 5), -1 for none; a tuple may come more than once.
+        """Sort the tuples of int16 (n, M), -1 for none; a tuple may occur more than once.
 
         Raises:
-            ValueError: this is no code matrix.
+            ValueError: ``codes`` is not a code matrix.
         """
         check_codes(codes)
-        sets = equal_rows(codes)
-        self._size = len(sets.sizes)
+        groups = equal_rows(codes)
+        self._size = len(groups.sizes)
         self._depths: list[_Depth] = []
         begins = np.zeros(self._size, bool)
         begins[:1] = True
-        for column in codes[sets.first_rows].T:
+        for column in codes[groups.first_rows].T:
             begins[1:] |= column[1:] != column[:-1]
             starts = np.flatnonzero(begins)
             self._depths.append(_Depth(column[starts], starts.astype(np.int32)))
 
     def __len__(self) -> int:
-        """Number of tuples that differ."""
+        """Number of distinct tuples."""
         return self._size
 
     @property
@@ -66,16 +82,16 @@ class TupleTrie:
         return Node(0, 0, self._size)
 
     def child(self, node: Node, code: int) -> Node | None:
-        """The prefix with one more code, or None where no tuple has it."""
+        """Return the prefix with one more code, or None if no tuple has it."""
         begin, end = self._children(node)
         depth = self._depths[node.depth]
-        place = begin + int(np.searchsorted(depth.codes[begin:end], np.int16(code)))
-        if place == end or depth.codes[place] != code:
+        index = begin + int(np.searchsorted(depth.codes[begin:end], np.int16(code)))
+        if index == end or depth.codes[index] != code:
             return None
-        return Node(node.depth + 1, int(depth.starts[place]), self._end(node.depth, place))
+        return Node(node.depth + 1, int(depth.starts[index]), self._end(node.depth, index))
 
     def find(self, prefix: Iterable[int]) -> Node | None:
-        """The node of a prefix of up to five codes, or None where no tuple begins so."""
+        """Return the node of a prefix of up to M codes, or None if no tuple has it."""
         node: Node | None = self.root
         for code in prefix:
             if node is None:
@@ -84,11 +100,11 @@ class TupleTrie:
         return node
 
     def next_codes(self, node: Node, excluded: RowIndices | None = None) -> Codes:
-        """Codes that may follow a prefix, in rising order.
+        """List the codes that may follow a prefix, in ascending order.
 
         Args:
-            node: a prefix of fewer than five codes.
-            excluded: numbers of tuples that do not count, int64, rising; see :meth:`numbers`.
+            node: a prefix of fewer than M codes.
+            excluded: numbers of tuples to skip, int64, ascending; see :meth:`numbers`.
         """
         begin, end = self._children(node)
         depth = self._depths[node.depth]
@@ -96,20 +112,20 @@ class TupleTrie:
         if excluded is None or not len(excluded):
             return codes
         bounds = np.append(depth.starts[begin:end], node.last)
-        left = np.diff(bounds) - np.diff(np.searchsorted(excluded, bounds))
-        kept: Codes = codes[left > 0]
+        remaining = np.diff(bounds) - np.diff(np.searchsorted(excluded, bounds))
+        kept: Codes = codes[remaining > 0]
         return kept
 
     def numbers(self, codes: CodeMatrix) -> RowIndices:
-        """Numbers of the tuples of int16 (n, 5) that are here, int64, rising, each once."""
+        """Return the numbers of those tuples of int16 (n, M) that the trie has: int64, ascending, distinct."""
         nodes = [self.find(row) for row in codes.tolist()]
         return np.array(sorted({node.first for node in nodes if node is not None}), np.int64)
 
     def _children(self, node: Node) -> tuple[int, int]:
-        bounds = np.array([node.first, node.last], np.int32)  # of the same type, or NumPy would copy all starts
+        bounds = np.array([node.first, node.last], np.int32)  # the dtype of the starts, or NumPy would copy all of them
         begin, end = np.searchsorted(self._depths[node.depth].starts, bounds)
         return int(begin), int(end)
 
-    def _end(self, depth: int, place: int) -> int:
+    def _end(self, depth: int, index: int) -> int:
         starts = self._depths[depth].starts
-        return int(starts[place + 1]) if place + 1 < len(starts) else self._size
+        return int(starts[index + 1]) if index + 1 < len(starts) else self._size
