@@ -1,1 +1,1 @@
-"""Keeping code numbers and vector spaces across trainings."""
+"""Continuity of code numbers and vector spaces across trainings."""

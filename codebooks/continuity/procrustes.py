@@ -1,12 +1,13 @@
-"""Turn new playlist vectors into the space of the old ones: orthogonal Procrustes (Schönemann, Psychometrika 1966).
+"""Rotation of new playlist vectors into the space of the old ones.
 
-Word2vec learns its space anew each time, turned at will, while the distances in it stay much the same. The rotation
-that brings the common tracks' new vectors nearest to their old ones makes the two comparable.
+Source: P. H. Schönemann, "A generalized solution of the orthogonal Procrustes problem", Psychometrika 1966. Each
+training of word2vec learns a space with an arbitrary orientation, while the distances in it stay about the same. The
+rotation that brings the new vectors of common tracks nearest to their old ones makes the two spaces comparable.
 
 Vectors are scaled to unit length, as the codebook does, and not centred: codebooks compare directions from the origin,
-and moving the origin would change them. The rotation may mirror. It keeps all distances and angles, so turned vectors
-are as good as they were. Unit length also bounds what a track can do whose company has changed: it pulls no harder than
-any other.
+and moving the origin would change them. The rotation may include a reflection. It keeps all distances and angles, so
+the quality of the vectors does not change. Unit length also bounds the influence of a track whose neighbours have
+changed.
 """
 
 from dataclasses import dataclass
@@ -17,20 +18,19 @@ from tracktokens.codebooks.codebook import Preprocessing
 from tracktokens.codebooks.numerics.arrays import Floats, Vectors, Weights
 
 UNDETERMINED_BELOW = 1e-9
-"""Singular values below this part of the largest are rounding: common tracks say nothing of such directions."""
+"""Singular values below this fraction of the largest are rounding errors: their directions are not determined."""
 
 
 @dataclass(frozen=True, eq=False)
 class Rotation:
-    """How new vectors become old ones.
+    """Rotation from the new space to the old space.
 
     Attributes:
-        matrix: float32 (dim, dim), orthogonal: row vectors are multiplied by it from the right.
-        tracks: common tracks that it was learned from.
-        determined: directions that the common tracks determine, at most dim. Others are turned at will.
-        cosine: weighted mean cosine of a common track's old vector and its new one, once turned; None where no track
-            has both.
-        cosine_without: the same without turning.
+        matrix: float32 (dim, dim), orthogonal, right factor of row vectors.
+        tracks: common tracks that it was computed from.
+        determined: directions that the common tracks determine, at most dim. The others are arbitrary.
+        cosine: weighted mean cosine of the old vectors and the rotated new vectors of common tracks; None without any.
+        cosine_without: the same without the rotation.
     """
 
     matrix: Floats
@@ -40,21 +40,23 @@ class Rotation:
     cosine_without: float | None
 
     def apply(self, vectors: Vectors) -> Floats:
-        """Turn float16 or float32 vectors of shape (n, dim), float32 (n, dim). Lengths stay.
+        """Rotate float16 or float32 vectors of shape (n, dim): float32 (n, dim). Lengths do not change.
 
         Raises:
-            ValueError: the vectors have another dimension.
+            ValueError: the vectors have different dimensions.
         """
         if vectors.ndim != 2 or vectors.shape[1] != len(self.matrix):
-            raise ValueError(f"vectors of shape {vectors.shape} do not fit a rotation of {len(self.matrix)} dimensions")
-        # In float64: how a matrix product rounds depends on the shape of the batch, and this rounding is cut off again.
+            raise ValueError(
+                f"vectors of shape {vectors.shape} do not match a rotation of {len(self.matrix)} dimensions"
+            )
+        # In float64: the rounding of a matrix product depends on the shape of the batch, and float32 cuts it off.
         return (vectors.astype(np.float64) @ self.matrix.astype(np.float64)).astype(np.float32)
 
 
 class RotationAccumulator:
-    """Gathers the common tracks' vectors of :func:`rotation` in parts; holds one float64 matrix (dim, dim).
+    """Accumulator of common tracks for :func:`rotation`. It holds one float64 matrix (dim, dim).
 
-    Its sums are rounded: merge parts in a fixed order for a matrix that is the same to the last bit.
+    Sums are rounded: merge parts in a fixed order to get the same matrix to the last bit.
     """
 
     def __init__(self, dim: int) -> None:
@@ -65,31 +67,31 @@ class RotationAccumulator:
     def update(self, new: Vectors, old: Vectors, weights: Weights | None = None) -> None:
         """Add n common tracks: new and old vectors, float16 or float32 (n, dim), and their weights, float64 (n,).
 
-        A track with a zero vector has no direction and is left out.
+        A track with a zero vector has no direction and is skipped.
 
         Raises:
             ValueError: shapes differ, or a weight is negative or not finite.
             InvalidDataError: a vector is not finite.
         """
         _check_vectors(new, old, self._moment.shape[0])
-        each = np.ones(len(new)) if weights is None else weights
-        if each.shape != (len(new),) or not np.isfinite(each).all() or each.min(initial=0) < 0:
-            raise ValueError(f"{len(new)} weights are needed, finite and not negative")
+        weights = np.ones(len(new)) if weights is None else weights
+        if weights.shape != (len(new),) or not np.isfinite(weights).all() or weights.min(initial=0) < 0:
+            raise ValueError(f"{len(new)} weights are needed, all finite and not negative")
         unit = Preprocessing(unit_length=True)
-        after, before = unit.apply(new), unit.apply(old)
-        each = np.where(after.any(axis=1) & before.any(axis=1), each, 0.0)
-        self._moment += after.astype(np.float64).T @ (each[:, np.newaxis] * before)
-        self._weight += float(each.sum())
-        self._tracks += int(np.count_nonzero(each))
+        new_units, old_units = unit.apply(new), unit.apply(old)
+        weights = np.where(new_units.any(axis=1) & old_units.any(axis=1), weights, 0.0)
+        self._moment += new_units.astype(np.float64).T @ (weights[:, np.newaxis] * old_units)
+        self._weight += float(weights.sum())
+        self._tracks += int(np.count_nonzero(weights))
 
     def merge(self, other: "RotationAccumulator") -> None:
-        """Add what another accumulator was given."""
+        """Add the tracks of another accumulator."""
         self._moment += other._moment
         self._weight += other._weight
         self._tracks += other._tracks
 
     def finalize(self) -> Rotation:
-        """Find the rotation; without common tracks it leaves everything as it is."""
+        """Compute the rotation; the identity without common tracks."""
         left, values, right = np.linalg.svd(self._moment)
         known = self._weight > 0
         return Rotation(
@@ -102,27 +104,34 @@ class RotationAccumulator:
 
 
 def rotation(new: Vectors, old: Vectors, weights: Weights | None = None) -> Rotation:
-    """Find the rotation that brings the unit vectors of common tracks nearest to what they were.
+    """Find the rotation that brings the new unit vectors of common tracks nearest to the old ones.
 
-    It minimises the weighted sum of squared distances between turned new and old vectors.
+    It minimises the weighted sum of squared distances between rotated new vectors and old vectors.
+
+    Example:
+        >>> import numpy as np
+        >>> new, old = np.array([[0, 1], [1, 0]], np.float32), np.array([[1, 0], [0, -1]], np.float32)
+        >>> turn = rotation(new, old)
+        >>> np.allclose(turn.apply(new), old), round(turn.cosine, 6), round(turn.cosine_without, 6)
+        (True, 1.0, 0.0)
 
     Args:
-        new: float16 or float32 (n, dim), a row a track.
+        new: float16 or float32 (n, dim), one row per track.
         old: float16 or float32 (n, dim), the same tracks in the same order.
-        weights: float64 (n,), not negative; by default 1.
+        weights: float64 (n,), not negative; 1 by default.
 
     Raises:
-        ValueError: shapes differ; vectors of different dimensions cannot be brought together by a rotation.
+        ValueError: shapes differ; a rotation cannot align vectors of different dimensions.
         InvalidDataError: a vector is not finite.
     """
-    gathered = RotationAccumulator(new.shape[-1])
-    gathered.update(new, old, weights)
-    return gathered.finalize()
+    accumulator = RotationAccumulator(new.shape[-1])
+    accumulator.update(new, old, weights)
+    return accumulator.finalize()
 
 
 def _check_vectors(new: Vectors, old: Vectors, dim: int) -> None:
     if new.ndim != 2 or new.shape != old.shape or new.shape[1] != dim:
         raise ValueError(
-            f"new vectors of shape {new.shape} and old ones of shape {old.shape} are not the same tracks in the same "
-            f"{dim} dimensions: a rotation cannot bring them together"
+            f"new vectors of shape {new.shape} and old vectors of shape {old.shape} do not hold the same tracks in the "
+            f"same {dim} dimensions: a rotation cannot align them"
         )

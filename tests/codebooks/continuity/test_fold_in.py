@@ -127,7 +127,7 @@ def test_without_any_known_track_nothing_is_folded() -> None:
 
 @pytest.mark.parametrize("offsets", [[], [0, 2], [1, 3], [0, 3, 2, 3]])
 def test_offsets_that_do_not_part_the_entries_are_refused(offsets: list[int]) -> None:
-    with pytest.raises(ValueError, match="do not part 3 entries"):
+    with pytest.raises(ValueError, match="do not divide 3 entries"):
         neighbour_sums(np.array(offsets), np.zeros(3, np.int64), np.array([0]), AXES[:1], 5)
 
 

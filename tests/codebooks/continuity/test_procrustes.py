@@ -109,7 +109,7 @@ def test_without_directions_in_common_nothing_is_turned(tracks):
 
 @pytest.mark.parametrize(("new", "old"), [((3, 4), (3, 5)), ((3, 4), (2, 4)), ((4,), (4,))])
 def test_vectors_that_are_not_the_same_tracks_in_the_same_dimensions_are_refused(new, old):
-    with pytest.raises(ValueError, match="cannot bring them together"):
+    with pytest.raises(ValueError, match="cannot align them"):
         rotation(np.ones(new, np.float32), np.ones(old, np.float32))
 
 
