@@ -1,1 +1,1 @@
-"""Learning centroids: preprocessing, sampling, k-means."""
+"""Training of codebooks: preprocessing, sampling, k-means."""

@@ -1,4 +1,4 @@
-"""Learn a codebook from vectors: preprocessing, weighted k-means on the distinct points, and codes by falling size."""
+"""Train a codebook: preprocessing, weighted k-means on the distinct points, and codes by descending cluster size."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,26 +9,26 @@ import numpy as np
 from tracktokens.codebooks.assign import Assignment
 from tracktokens.codebooks.codebook import Codebook, Preprocessing
 from tracktokens.codebooks.numerics.arrays import Counts, Floats, Vectors
-from tracktokens.codebooks.training.kmeans import Trained, learn_centroids
+from tracktokens.codebooks.training.kmeans import Clustering, learn_centroids
 from tracktokens.codebooks.training.points import Points, training_points
 from tracktokens.codebooks.training.whitening import learn_whitening
 
 
 @dataclass(frozen=True)
 class TrainingMetrics:
-    """How a training went.
+    """Metrics of a training.
 
     Attributes:
         vectors: rows of the input.
-        distinct_vectors: rows that differ after preprocessing and rounding to float16.
-        learned_centroids: centroids of the codebook. Each is nearest to at least one vector, unless more were given to
-            start from than there are distinct vectors.
-        iterations: k-means iterations, on samples of growing size and at last on all vectors.
-        moved_centroids: times that a centroid was moved to where it gains more, or from where it had no vector.
+        distinct_vectors: rows that are distinct after preprocessing and rounding to float16.
+        learned_centroids: centroids of the codebook. Each is nearest to at least one vector, unless ``start`` has more
+            rows than there are distinct vectors.
+        iterations: k-means iterations, on samples of growing size and finally on all vectors.
+        moved_centroids: number of moves of a centroid into another cluster, or away from where it had no vector.
         inertia: mean squared distance of a vector to its centroid, in preprocessed space.
-        variance: mean squared distance of a vector to the mean of all.
-        explained_variance: 1 - inertia / variance, 1 where all vectors are equal or there are none.
-        largest_cluster: vectors of the commonest code.
+        variance: mean squared distance of a vector to the mean of all vectors.
+        explained_variance: 1 - inertia / variance; 1 if all vectors are equal or there are none.
+        largest_cluster: vectors of the most frequent code.
         smallest_cluster: vectors of the rarest code.
     """
 
@@ -46,7 +46,7 @@ class TrainingMetrics:
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """A codebook and how its training went."""
+    """A codebook and the metrics of its training."""
 
     codebook: Codebook
     metrics: TrainingMetrics
@@ -64,31 +64,41 @@ def fit_codebook(
     start: Floats | None = None,
     threads: int | None = None,
 ) -> Fit:
-    """Learn min(``reserved``, distinct vectors) centroids from float16 or float32 vectors of shape (n, dim).
+    """Learn min(``codebook_size``, distinct vectors) centroids from float16 or float32 vectors of shape (n, dim).
 
-    The codebook depends on the set of vectors with their multiplicities, on ``seed``, ``preprocessing`` and ``start``;
-    not on the order of rows or the number of threads. Codes are numbered by falling cluster size: code 0 is the
-    commonest. With ``start``, code i is what became of its row i.
+    The codebook depends on the vectors with their multiplicities, on ``seed``, ``preprocessing`` and ``start``, but not
+    on the order of rows or the number of threads. Codes are numbered by descending cluster size: code 0 is the most
+    frequent. With ``start``, code i continues row i of it.
 
-    Millions of vectors may be given. Besides the input, this takes a float16 copy of the distinct points, 100 bytes a
-    vector, 16 MiB a thread, and at most 320 MiB for merging cells.
+    The input may have millions of vectors. Besides the input, this takes a float16 copy of the distinct points, 100
+    bytes per vector, 16 MiB per thread, and at most 320 MiB for merging cells.
+
+    Example:
+        >>> import numpy as np
+        >>> vectors = np.array([[1, 0], [0, 1], [2, 0]], np.float32)
+        >>> fit = fit_codebook(vectors, modality="audio", encoder_id="encoder", codebook_size=4)
+        >>> fit.codebook.centroids.tolist()  # unit vectors, the most frequent first
+        [[1.0, 0.0], [0.0, 1.0]]
+        >>> fit.metrics.largest_cluster, fit.metrics.inertia
+        (2, 0.0)
 
     Args:
-        vectors: training vectors; none at all give a codebook without centroids, or with those of ``start``.
+        vectors: training vectors; without any the codebook has the centroids of ``start``, or none.
         modality: one of ``schemas.modalities.MODALITIES``.
-        encoder_id: the encoder that made the vectors.
-        codebook_size: codes that the vocabulary sets aside.
+        encoder_id: encoder that made the vectors.
+        codebook_size: codes of the modality in the vocabulary.
         seed: chooses the vectors that k-means begins with, 0 or more.
-        standardize: learn a whitening (``whitening``), for features of different units, in place of scaling vectors to
+        standardize: learn a whitening (``whitening``), for features with different units, instead of scaling vectors to
             unit length.
-        preprocessing: one to use in place of either, such as an earlier codebook's, to stay in its space.
-        start: float32 (at most reserved, components), centroids to go on from, in preprocessed space. A row that no
-            vector is nearest to is put elsewhere; where there are too few distinct vectors for that, it stays.
-        threads: CPU threads; by default as many as faiss takes.
+        preprocessing: preprocessing to use instead of either, such as that of an earlier codebook, to stay in its
+            space.
+        start: float32 (at most ``codebook_size``, components), centroids to continue from, in preprocessed space. A row
+            that is nearest to no vector is moved; if there are too few distinct vectors, it stays.
+        threads: CPU threads; by default those of faiss.
 
     Raises:
-        ValueError: an argument is out of range, or arguments do not fit each other.
-        InvalidDataError: a vector is not finite, or a preprocessed value too large for float16.
+        ValueError: an argument is out of range, or arguments contradict each other.
+        InvalidDataError: a vector is not finite, or a preprocessed value is too large for float16.
     """
     _check_arguments(vectors, seed, standardize, preprocessing, start)
     with _faiss_threads(threads):
@@ -99,61 +109,60 @@ def fit_codebook(
             start = np.zeros((0, components), np.float32)
         if start.shape[1:] != (components,):
             raise ValueError(
-                f"start has the shape {start.shape}, and preprocessed vectors have {components} dimensions"
+                f"start has the shape {start.shape}, but preprocessed vectors have {components} dimensions"
             )
-        before = Codebook(
-            modality, encoder_id, preprocessing, start, codebook_size
-        )  # refuses what does not fit, in time
+        # Checks the arguments before the work begins.
+        initial = Codebook(modality, encoder_id, preprocessing, start, codebook_size)
         points = training_points(vectors, preprocessing, seed)
-        trained = _train(points, before)
-        return Fit(replace(before, centroids=trained.centroids), _measure(points, trained))
+        clustering = _train(points, initial)
+        return Fit(replace(initial, centroids=clustering.centroids), _measure(points, clustering))
 
 
 def _check_arguments(
     vectors: Vectors, seed: int, standardize: bool, preprocessing: Preprocessing | None, start: Floats | None
 ) -> None:
     if vectors.ndim != 2 or vectors.shape[1] == 0:
-        raise ValueError(f"vectors of shape (n, dim) are needed, not {vectors.shape}")
+        raise ValueError(f"vectors must have the shape (n, dim), not {vectors.shape}")
     if seed < 0:
-        raise ValueError(f"seed {seed} is not 0 or more")
+        raise ValueError(f"seed {seed} is negative: it must be 0 or more")
     if standardize and preprocessing is not None:
-        raise ValueError("a preprocessing is given and to be learned (standardize): leave one of them out")
+        raise ValueError("standardize learns a preprocessing: pass either standardize or preprocessing")
     if standardize and start is not None:
-        raise ValueError("centroids to start from need the preprocessing that they were learned with")
+        raise ValueError("start needs the preprocessing of its centroids: pass preprocessing instead of standardize")
 
 
-def _train(points: Points, before: Codebook) -> Trained:
-    size = max(before.num_centroids, min(before.codebook_size, len(points)))
+def _train(points: Points, initial: Codebook) -> Clustering:
+    size = max(initial.num_centroids, min(initial.codebook_size, len(points)))
     if len(points) == 0:
-        return Trained(before.centroids, Assignment.concatenate([]), iterations=0, moved=0)
-    if before.num_centroids:
-        return learn_centroids(points, size, before.centroids)
-    return _by_size(learn_centroids(points, size), points)
+        return Clustering(initial.centroids, Assignment.concatenate([]), iterations=0, moved=0)
+    if initial.num_centroids:
+        return learn_centroids(points, size, initial.centroids)
+    return _sort_by_size(learn_centroids(points, size), points)
 
 
-def _by_size(trained: Trained, points: Points) -> Trained:
-    """Number codes by falling cluster size."""
-    order = np.argsort(-_sizes(points, trained), kind="stable")
-    codes = np.argsort(order).astype(np.int16)[trained.nearest.codes]
-    return replace(trained, centroids=trained.centroids[order], nearest=replace(trained.nearest, codes=codes))
+def _sort_by_size(clustering: Clustering, points: Points) -> Clustering:
+    """Number codes by descending cluster size."""
+    order = np.argsort(-_sizes(points, clustering), kind="stable")
+    codes = np.argsort(order).astype(np.int16)[clustering.nearest.codes]
+    return replace(clustering, centroids=clustering.centroids[order], nearest=replace(clustering.nearest, codes=codes))
 
 
-def _sizes(points: Points, trained: Trained) -> Counts:
-    """Training vectors of each code."""
-    sizes = np.bincount(trained.nearest.codes, weights=points.counts, minlength=len(trained.centroids))
+def _sizes(points: Points, clustering: Clustering) -> Counts:
+    """Count the training vectors of each code."""
+    sizes = np.bincount(clustering.nearest.codes, weights=points.counts, minlength=len(clustering.centroids))
     return sizes.astype(np.int64)
 
 
-def _measure(points: Points, trained: Trained) -> TrainingMetrics:
-    distances, sizes = trained.nearest.distances.astype(np.float64), _sizes(points, trained)
+def _measure(points: Points, clustering: Clustering) -> TrainingMetrics:
+    distances, sizes = clustering.nearest.distances.astype(np.float64), _sizes(points, clustering)
     inertia = float(np.average(distances, weights=points.counts)) if len(points) else 0.0
     variance = points.variance()
     return TrainingMetrics(
         vectors=int(points.counts.sum()),
         distinct_vectors=len(points),
-        learned_centroids=len(trained.centroids),
-        iterations=trained.iterations,
-        moved_centroids=trained.moved,
+        learned_centroids=len(clustering.centroids),
+        iterations=clustering.iterations,
+        moved_centroids=clustering.moved,
         inertia=inertia,
         variance=variance,
         explained_variance=1.0 - inertia / variance if variance > 0 else 1.0,
@@ -164,12 +173,12 @@ def _measure(points: Points, trained: Trained) -> TrainingMetrics:
 
 @contextmanager
 def _faiss_threads(threads: int | None) -> Iterator[None]:
-    """Run faiss on a number of threads, and give back the number it had."""
+    """Set faiss's number of threads, and restore it on exit."""
     import faiss
 
-    before = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(threads or before)
+    previous = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(threads or previous)
     try:
         yield
     finally:
-        faiss.omp_set_num_threads(before)
+        faiss.omp_set_num_threads(previous)

@@ -1,14 +1,14 @@
-"""K-means for many points and many centroids, in few passes over them.
+"""K-means for many points and many centroids, in few passes over the points.
 
-Lloyd's iterations polish a solution and do not find one: which parts of the data have a centroid is decided before, and
-stays. Here it is decided by merging and splitting.
+Lloyd's iterations refine a solution but do not find one: the initial centroids decide which parts of the data have a
+centroid. Here merging and splitting decide it.
 
-1. Four times as many cells as centroids are learned from small samples, and merged by Ward's method until as many are
-   left as wanted (``ward``). It sees all pairs, so that centroids are where they gain most.
-2. Lloyd's iterations run on a sample that doubles until it is all points. With each, centroids whose points would
-   lose little with their second nearest are moved: they take one half of a cluster whose split gains more.
+1. Four times as many cells as centroids are learned from small samples, and merged by Ward's method to the wanted
+   number (``ward``). The method considers all pairs, so centroids go where they gain most.
+2. Lloyd's iterations run on a sample that doubles until it holds all points. In each iteration, low-utility centroids,
+   whose points would lose little with their second nearest centroid, move into clusters that gain more from a split.
 
-The order of points decides which are sampled; there is no other chance in it. Sums are taken in the order of points and
+The order of the points decides the samples; nothing else is random. Sums are computed in the order of the points, and
 distances from differences, so the result does not depend on the number of threads.
 """
 
@@ -25,38 +25,40 @@ from tracktokens.codebooks.training.points import Points
 from tracktokens.codebooks.training.ward import merge_clusters
 
 CELLS_PER_CENTROID = 4
+"""Cells that are merged, per centroid."""
 
 MIN_CELLS = 1024
-"""Cells that there are for few centroids too, if there are as many points: rare clusters need one of their own."""
+"""Least number of cells, if there are as many points: rare clusters need a cell of their own."""
 
 MAX_CELLS = 8192
-"""Most cells that are merged, as that takes 4 bytes times their square, 256 MiB. With more centroids none are."""
+"""Largest number of cells: merging takes 4 bytes times their square, 256 MiB. With more centroids none
+are merged."""
 
 POINTS_PER_CELL = (2, 4, 8)
-"""Sizes of the samples of one iteration each that cells are learned from."""
+"""Sizes of the samples that cells are learned from, one iteration each, per cell."""
 
 POINTS_PER_CENTROID = 64
-"""Size of the first sample that centroids are refined on."""
+"""Size of the first sample that centroids are refined on, per centroid."""
 
 REFINED_POINTS = 100
-"""Points per centroid that go through the iterations on a sample: a small one is gone through several times."""
+"""Points per centroid that the iterations on a sample process: a small sample takes several iterations."""
 
 QUICK_POINTS = 1 << 15
-"""The least number of points that go through the iterations on a sample, however few the centroids are."""
+"""Least number of points that the iterations on a sample process, also for few centroids."""
 
 MAX_ITERATIONS = 20
-"""Most iterations on one sample, which few points would come to."""
+"""Largest number of iterations on one sample."""
 
 
 @dataclass(frozen=True, eq=False)
-class Trained:
-    """What k-means came to.
+class Clustering:
+    """Result of k-means.
 
     Attributes:
         centroids: float32 (k, dim).
         nearest: the centroid of each point.
-        iterations: Lloyd's iterations with that many centroids, on samples and on all points.
-        moved: times that a centroid was moved to where it gains more.
+        iterations: Lloyd's iterations with k centroids, on samples and on all points.
+        moved: number of moves of a centroid into another cluster.
     """
 
     centroids: Floats
@@ -65,66 +67,67 @@ class Trained:
     moved: int
 
 
-def learn_centroids(points: Points, size: int, start: Floats | None = None) -> Trained:
-    """Learn centroids of training points, none of them without a point where there are enough.
+def learn_centroids(points: Points, size: int, start: Floats | None = None) -> Clustering:
+    """Learn centroids of training points. Every centroid has a point, if there are enough points.
 
-    Besides the points it takes 60 bytes for each, and what :data:`MAX_CELLS` says.
+    It takes 60 bytes per point besides the points, and the memory of :data:`MAX_CELLS`.
 
     Args:
         points: at least one.
-        size: from 1 to the number of points; more only where ``start`` has as many.
-        start: float32 (at most size, components), centroids to begin from. Row i of the result is what became of row i:
-            it is moved elsewhere only where it has no point. Rows that are left over are halves of split clusters.
+        size: from 1 to the number of points; more only if ``start`` has as many rows.
+        start: float32 (at most size, components), initial centroids. Row i of the result continues row i of ``start``:
+            it moves to another cluster only if it has no point. The other rows come from split clusters.
     """
     centroids = _merged_cells(points, size) if start is None else _extended(points, start, size)
-    settled = 0 if start is None else len(start)
+    fixed = 0 if start is None else len(start)
     iterations = moved = 0
     for rows, most in _schedule(len(points), size):
         sample, codes = points.first(rows), np.full(rows, -1, np.int16)
-        for left in reversed(range(most)):
+        for remaining in reversed(range(most)):
             nearest = nearest_centroids(centroids, sample.values)
-            # The last means of all are not followed by splits, which would leave halves that are nobody's means.
-            clusters = describe_clusters(sample, nearest.codes, centroids, splits=left > 0 or rows < len(points))
-            centroids, moves = move_centroids(clusters, _losses(sample, nearest, size, settled))
+            # No splits after the last iteration: their parts would not be the means of any cluster.
+            clusters = describe_clusters(sample, nearest.codes, centroids, splits=remaining > 0 or rows < len(points))
+            centroids, moves = move_centroids(clusters, _losses(sample, nearest, size, fixed))
             iterations, moved = iterations + 1, moved + moves
             if moves == 0 and np.array_equal(nearest.codes, codes):
                 break
             codes = nearest.codes
     centroids, nearest, filled = fill_empty_clusters(points, centroids)
-    return Trained(centroids, nearest, iterations, moved + filled)
+    return Clustering(centroids, nearest, iterations, moved + filled)
 
 
 def move_centroids(clusters: Clusters, losses: Weights) -> tuple[Floats, int]:
-    """Move the centroids that are missed least to the clusters that gain most by a split, while that gains more.
+    """Move low-utility centroids into the clusters that gain most from a split, while the gain exceeds the loss.
 
-    The utility of a centroid is what B. Fritzke calls so, "Breathing k-means" (arXiv 2006.15666, 2020).
+    Utility is defined as by B. Fritzke, "Breathing k-means" (arXiv 2006.15666, 2020).
 
     Args:
-        clusters: with their splits.
-        losses: float64 (k,), by how much the sum of squared distances grows when the points of a cluster go to their
-            second nearest centroid.
+        clusters: statistics with splits.
+        losses: float64 (k,), increase of the sum of squared distances when the points of a cluster are assigned to
+            their second nearest centroid.
 
     Returns:
-        The clusters' means, but halves of a split cluster for what was moved; and how many were moved.
+        The means of the clusters, with the means of the parts for moved centroids and split clusters; and the number of
+        moves.
     """
-    givers, takers = np.argsort(losses, kind="stable"), np.argsort(-clusters.gains, kind="stable")
-    pays = clusters.gains[takers] > losses[givers]
-    givers, takers = givers[pays], takers[pays]
-    apart = ~np.isin(givers, takers) & ~np.isin(takers, givers)
-    givers, takers = givers[apart], takers[apart]
+    moving, split = np.argsort(losses, kind="stable"), np.argsort(-clusters.gains, kind="stable")
+    worthwhile = clusters.gains[split] > losses[moving]
+    moving, split = moving[worthwhile], split[worthwhile]
+    disjoint = ~np.isin(moving, split) & ~np.isin(split, moving)
+    moving, split = moving[disjoint], split[disjoint]
     centroids = clusters.means.copy()
-    centroids[takers], centroids[givers] = clusters.halves[:, takers]
-    return centroids, len(givers)
+    centroids[split], centroids[moving] = clusters.split_means[:, split]
+    return centroids, len(moving)
 
 
 def fill_empty_clusters(points: Points, centroids: Floats) -> tuple[Floats, Assignment, int]:
-    """Move centroids that no point is nearest to onto points that are farthest from theirs, until all have one.
+    """Move centroids without points onto the points that are farthest from their centroids, until all have a point.
 
-    A centroid that is moved keeps its point, as no other is as near. So this ends: with no centroid without a point,
-    or with every point on a centroid.
+    A moved centroid keeps its point, because no other centroid is as near. So the loop ends: every centroid has a
+    point, or every point is on a centroid.
 
     Returns:
-        The centroids, which is the nearest to each point, and how many moves were made.
+        The centroids, the nearest centroid of each point, and the number of moves.
     """
     centroids, moved = centroids.copy(), 0
     while True:
@@ -152,22 +155,22 @@ def _merged_cells(points: Points, size: int) -> Floats:
 
 
 def _extended(points: Points, start: Floats, size: int) -> Floats:
-    """Add centroids until there are ``size``: halves of the clusters that gain most by a split."""
+    """Add centroids until there are ``size``, by splitting the clusters that gain most."""
     sample, centroids = points.first(POINTS_PER_CENTROID * size), start
     while len(centroids) < size:
         clusters = describe_clusters(sample, nearest_centroids(centroids, sample.values).codes, centroids, splits=True)
         most = np.argsort(-clusters.gains, kind="stable")[: min(size - len(centroids), len(centroids) // 2 + 1)]
         most = most[clusters.gains[most] > 0]
-        if len(most) == 0:  # every point of the sample is a centroid: copies of one are empty, and will be filled
+        if len(most) == 0:  # every point of the sample is a centroid: copies of one are empty, and are filled later
             return np.concatenate([centroids, np.repeat(centroids[:1], size - len(centroids), axis=0)])
         centroids = clusters.means
-        centroids[most], added = clusters.halves[:, most]
+        centroids[most], added = clusters.split_means[:, most]
         centroids = np.concatenate([centroids, added])
     return centroids
 
 
 def _schedule(points: int, size: int) -> Iterator[tuple[int, int]]:
-    """Rows of each sample, the last of which are all, and how many iterations to run on it."""
+    """Yield the size of each sample, up to all points, and the number of iterations on it."""
     rows = POINTS_PER_CENTROID * size
     while True:
         rows = min(rows, points)
@@ -177,17 +180,17 @@ def _schedule(points: int, size: int) -> Iterator[tuple[int, int]]:
         rows *= 2
 
 
-def _losses(points: Points, nearest: Assignment, size: int, settled: int) -> Weights:
-    """By how much the sum of squared distances grows when points go to their second nearest centroid, by code.
+def _losses(points: Points, nearest: Assignment, size: int, fixed: int) -> Weights:
+    """Compute, by code, the increase of the sum of squared distances when points move to their second nearest centroid.
 
-    The first ``settled`` centroids stay where they are if they have a point.
+    The first ``fixed`` centroids do not move if they have a point.
     """
     losses = _weights(nearest.margins * points.counts, nearest.codes, size)
     used = _weights(points.counts, nearest.codes, size) > 0
-    losses[:settled][used[:settled]] = np.inf
+    losses[:fixed][used[:fixed]] = np.inf
     return losses
 
 
 def _weights(values: npt.NDArray[np.generic], codes: Codes, size: int) -> Weights:
-    """Sum of the points' values, by code."""
+    """Sum the points' values by code."""
     return np.bincount(codes, weights=values.astype(np.float64), minlength=size).astype(np.float64)

@@ -1,7 +1,7 @@
-"""Training points: distinct rows with how often each occurs, in an order that depends on their values and a seed alone.
+"""Training points: distinct rows and their counts, in an order that depends only on their values and a seed.
 
-The order is that of a 128-bit hash of a row's values, so rows are equal where their hashes are, the first rows are a
-random sample of all, and the same ones however the input was ordered.
+The order is that of a 128-bit hash of a row's values. Rows with equal hashes are equal, and the first rows are a random
+sample of all rows, the same for any order of the input.
 """
 
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ from tracktokens.codebooks.numerics.hashing import mix64
 from tracktokens.schemas.errors import InvalidDataError
 
 BLOCK_ROWS = 1024
+"""Rows per block of work."""
 
 MINUS_ZERO = 0x8000
 """Bits of float16's -0.0, which is equal to 0.0."""
@@ -25,9 +26,9 @@ class Points:
     """Distinct training points, in order of their hash.
 
     Attributes:
-        values: float16 (n, components), preprocessed, no two rows equal. That is the precision in which vectors are
-            stored: points are either the same or apart by more than rounding.
-        counts: int64 (n,), how many training vectors a row stands for.
+        values: float16 (n, components), preprocessed, all rows distinct. Vectors are stored in this precision: points
+            are either equal or further apart than rounding errors.
+        counts: int64 (n,), number of training vectors per point.
     """
 
     values: HalfVectors
@@ -37,14 +38,14 @@ class Points:
         return len(self.values)
 
     def first(self, rows: int) -> "Points":
-        """The first rows: a random sample."""
+        """Return the first rows: a random sample."""
         return Points(self.values[:rows], self.counts[:rows])
 
     def variance(self) -> float:
-        """Mean squared distance of a training vector to the mean of all; 0 where there are none."""
+        """Compute the mean squared distance of the training vectors to their mean; 0 without vectors."""
         if len(self) < 2:
             return 0.0
-        origin = self.values[0].astype(np.float32)  # near by: small differences of large numbers are avoided
+        origin = self.values[0].astype(np.float32)  # near the points: avoids small differences of large numbers
 
         def sums(block: slice) -> Doubles:
             values, weights = self.values[block] - origin, self.counts[block].astype(np.float32)
@@ -58,13 +59,19 @@ class Points:
 def training_points(vectors: Vectors, preprocessing: Preprocessing, seed: int, most: int | None = None) -> Points:
     """Preprocess vectors of shape (n, dim), round them to float16 and merge equal rows.
 
-    Takes 2 bytes a value of the points, 60 bytes a vector, and a block a thread.
+    Takes 2 bytes per value of the points, 60 bytes per vector, and one block per thread.
+
+    Example:
+        >>> import numpy as np
+        >>> points = training_points(np.array([[3, 4], [6, 8], [0, 1]], np.float32), Preprocessing(unit_length=True), 0)
+        >>> sorted(zip(points.counts.tolist(), points.values.round(1).tolist()))
+        [(1, [0.0, 1.0]), (2, [0.60009765625, 0.7998046875])]
 
     Args:
         vectors: float16 or float32.
-        preprocessing: applied to them.
-        seed: of the points' order, 0 or more.
-        most: how many points are returned: a random sample where there are more; None returns all.
+        preprocessing: applied to the vectors.
+        seed: seed of the points' order, 0 or more.
+        most: largest number of points to return, a random sample; None returns all.
 
     Raises:
         InvalidDataError: a vector is not finite, or a value is too large for float16.
@@ -80,7 +87,7 @@ def training_points(vectors: Vectors, preprocessing: Preprocessing, seed: int, m
 
 
 def distinct_rows(vectors: Vectors, preprocessing: Preprocessing, seed: int) -> tuple[RowIndices, Counts]:
-    """Row numbers of vectors that become distinct points, in order of the points' hash, and how often each occurs."""
+    """Return the rows of vectors with distinct points, in order of the points' hash, and the count of each point."""
     if len(vectors) == 0:
         return np.zeros(0, np.intp), np.zeros(0, np.int64)
     parts = map_blocks(lambda block: _hash(_rounded(vectors[block], preprocessing), seed), len(vectors), BLOCK_ROWS)
@@ -96,13 +103,15 @@ def _rounded(vectors: Vectors, preprocessing: Preprocessing) -> HalfVectors:
         with np.errstate(over="raise"):
             return preprocessing.apply(vectors).astype(np.float16)
     except FloatingPointError as error:
-        raise InvalidDataError(f"a preprocessed value is larger than {np.finfo(np.float16).max}") from error
+        raise InvalidDataError(
+            f"a preprocessed value is larger than {np.finfo(np.float16).max}, the limit of float16"
+        ) from error
 
 
 def _hash(points: HalfVectors, seed: int) -> Words:
-    """Two 64-bit hashes a row, uint64 (n, 2): sums of the values' bits by random multipliers (Carter and Wegman, 1979).
+    """Hash each row to uint64 (n, 2): sums of the values' bits by random multipliers (Carter and Wegman, 1979), mixed.
 
-    Rows that differ have the same two by a chance of 2^-98.
+    Two different rows collide with a probability of 2^-98.
     """
     multipliers = np.random.default_rng(seed).integers(0, 1 << 64, (2, points.shape[1]), np.uint64)
     bits = points.view(np.uint16).astype(np.uint64)

@@ -1,8 +1,8 @@
-"""Merge many small clusters into fewer, each time the two whose merging costs least.
+"""Merge many small clusters into fewer: repeatedly the two clusters with the lowest cost of merging.
 
 The pairwise nearest neighbour method of W. H. Equitz, "A new vector quantization clustering algorithm", IEEE Trans.
 ASSP 37 (1989), with the cost of J. H. Ward, "Hierarchical grouping to optimize an objective function", JASA 58 (1963):
-the sum of squared distances grows by ab / (a + b) |x - y|^2 when clusters of weights a and b at x and y become one.
+merging clusters of weights a and b at x and y increases the sum of squared distances by ab / (a + b) |x - y|^2.
 """
 
 import numpy as np
@@ -12,29 +12,35 @@ from tracktokens.codebooks.numerics.blocks import map_blocks
 from tracktokens.codebooks.numerics.centroid_products import CentroidProducts
 
 BLOCK_ROWS = 256
+"""Clusters per block of the table of costs."""
 
 
 def merge_clusters(centroids: Floats, weights: Weights, size: int) -> Floats:
-    """Merge clusters until ``size`` are left: float32 (size, dim), in order of each one's first part.
+    """Merge clusters until ``size`` are left: float32 (size, dim), in order of each cluster's first part.
 
     Takes 4 bytes times the square of the number of clusters.
 
+    Example:
+        >>> import numpy as np
+        >>> merge_clusters(np.array([[0], [10], [1]], np.float32), np.array([1.0, 1.0, 3.0]), 2).tolist()
+        [[0.75], [10.0]]
+
     Args:
         centroids: float32 (n, dim).
-        weights: float64 (n,), how many points a cluster has; more than 0.
+        weights: float64 (n,), number of points per cluster; above 0.
         size: from 1 to n.
     """
     into = _merges(_costs(centroids, weights), weights.astype(np.float32), len(centroids) - size)
     sums = np.zeros(centroids.shape)
     np.add.at(sums, into, centroids * weights[:, np.newaxis])
     totals = np.bincount(into, weights=weights, minlength=len(centroids))
-    left = np.unique(into)
-    merged: Floats = (sums[left] / totals[left, np.newaxis]).astype(np.float32)
+    remaining = np.unique(into)
+    merged: Floats = (sums[remaining] / totals[remaining, np.newaxis]).astype(np.float32)
     return merged
 
 
 def _costs(centroids: Floats, weights: Weights) -> Floats:
-    """Cost of merging each two clusters, float32 (n, n); infinite on the diagonal."""
+    """Compute the cost of merging each pair of clusters, float32 (n, n); infinite on the diagonal."""
     products = CentroidProducts(centroids)
     costs = np.empty((len(centroids), len(centroids)), np.float32)
     masses = weights.astype(np.float32)
@@ -52,9 +58,10 @@ def _costs(centroids: Floats, weights: Weights) -> Floats:
 
 
 def _merges(costs: Floats, masses: Floats, count: int) -> RowIndices:
-    """Merge ``count`` times: for each cluster the number of the one that it is in at last.
+    """Merge ``count`` times, and return for each cluster the number of the cluster that it ends up in.
 
-    A merged cluster is never nearer to others than its parts were, so only those whose nearest was a part look again.
+    A merged cluster is never nearer to others than its parts were. So only clusters whose nearest cluster was a part
+    search again.
     """
     into = np.arange(len(costs))
     nearest = costs.argmin(axis=1)
@@ -77,7 +84,7 @@ def _merges(costs: Floats, masses: Floats, count: int) -> RowIndices:
 
 
 def _merged_costs(costs: Floats, masses: Floats, kept: int, lost: int) -> Floats:
-    """Costs of merging each cluster with the union of two (Lance and Williams, 1967)."""
+    """Compute the costs of merging each cluster with the union of two (Lance and Williams, 1967)."""
     merged: Floats = (masses[kept] + masses) * costs[kept]
     merged += (masses[lost] + masses) * costs[lost]
     merged -= masses * costs[kept, lost]

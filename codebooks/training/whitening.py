@@ -1,4 +1,4 @@
-"""Learn the preprocessing of features that have different units: standardisation and shrunken PCA whitening."""
+"""Learn the preprocessing of features with different units: standardisation and shrunken PCA whitening."""
 
 import numpy as np
 
@@ -8,38 +8,37 @@ from tracktokens.codebooks.numerics.blocks import map_blocks
 from tracktokens.codebooks.training.points import BLOCK_ROWS, Points, training_points
 
 CONSTANT_BELOW = 1e-6
-"""A dimension whose standard deviation is below this part of its mean's size is constant up to float32 rounding."""
+"""A dimension is constant, up to float32 rounding, if its standard deviation is below this fraction of its |mean|."""
 
 NEGLIGIBLE = 0.1
-"""A principal direction with at most this variance, in units of one standardised feature's, is left out."""
+"""Principal directions with at most this variance are dropped. The unit is the variance of a standardised feature."""
 
 SHRINKAGE = 10.0
-"""Variance that is added to that of every direction before it is divided by, in units of one standardised feature's.
+"""Variance that is added to that of every direction before dividing by it. The unit is as above.
 
-Full whitening (0) makes the noise of weak directions as large as what tracks differ in. Measured as normalised mutual
-information: of 16 codes and of 32 codes with the genre of the demo's 190 recordings, of 32 codes with the recording of
-245 windows of 23 real ones:
+Full whitening (0) makes the noise of weak directions as large as the differences between tracks. Measured as normalised
+mutual information: of 16 and of 32 codes with the genre of the demo's 190 recordings, and of 32 codes with the
+recording, over 245 windows of 23 real recordings:
 
     standardised alone                         0.86  0.74  0.94
     full whitening of what is not negligible   0.76  0.69  0.89
     full whitening of 95 % of the variance     0.76  0.73  0.93
     this shrinkage                             0.86  0.75  0.95
 
-It still takes weight from directions that are strong because many descriptors say the same: the first deviates 3.9
-times as far as the tenth before it, and 2.1 times after.
+It still reduces the weight of directions that are strong because many descriptors are correlated: the standard
+deviation of the first direction is 3.9 times that of the tenth before whitening, and 2.1 times after.
 """
 
 SAMPLE_ROWS = 1 << 16
-"""Distinct vectors that statistics are taken from: a random sample where there are more."""
+"""Largest number of distinct vectors for statistics; a random sample if there are more."""
 
 
 def learn_whitening(vectors: Vectors, seed: int) -> Preprocessing:
-    """Learn to bring the dimensions of vectors (n, dim) to mean 0 and variance 1, and to whiten them then.
+    """Learn to scale the dimensions of vectors (n, dim) to mean 0 and variance 1, and to whiten the result.
 
     A direction of variance v is divided by the square root of v + :data:`SHRINKAGE`, as J. H. Friedman, "Regularized
-    discriminant analysis", JASA 84 (1989), shrinks variances. Negligible directions are left out, so that points have
-    fewer dimensions than vectors. A dimension that is constant in training gets scale 0: nothing says what a deviation
-    in it is worth.
+    discriminant analysis", JASA 84 (1989), shrinks variances. Negligible directions are dropped, so points can have
+    fewer dimensions than vectors. A dimension that is constant in training gets scale 0: its scale is unknown.
 
     Raises:
         InvalidDataError: a vector is not finite.
@@ -74,9 +73,9 @@ def _mean(points: Points) -> Doubles:
 
 def _covariance(points: Points, mean: Doubles) -> Doubles:
     def weighted_products(block: slice) -> Doubles:
-        apart = points.values[block] - mean
+        centred = points.values[block] - mean
         # Not a matrix product by BLAS: its order of addition may depend on the number of threads.
-        products: Doubles = np.einsum("ij,ik->jk", apart * points.counts[block, np.newaxis], apart)
+        products: Doubles = np.einsum("ij,ik->jk", centred * points.counts[block, np.newaxis], centred)
         return products
 
     total: Doubles = np.sum(map_blocks(weighted_products, len(points), BLOCK_ROWS), axis=0) / points.counts.sum()
@@ -84,7 +83,7 @@ def _covariance(points: Points, mean: Doubles) -> Doubles:
 
 
 def _projection(correlation: Doubles) -> Doubles:
-    """A column for each principal direction that is not negligible, strongest first, its largest value positive."""
+    """Return one column per principal direction that is not negligible, strongest first, its largest value positive."""
     variances, directions = np.linalg.eigh(correlation)
     kept = np.flatnonzero(variances > NEGLIGIBLE)[::-1]
     directions = directions[:, kept]

@@ -180,10 +180,10 @@ def test_without_vectors_the_start_stays():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"start": np.eye(5, dtype=np.float32)}, r"shape \(5, 5\), and preprocessed vectors have 4"),
+        ({"start": np.eye(5, dtype=np.float32)}, r"shape \(5, 5\), but preprocessed vectors have 4"),
         ({"start": np.ones((3, 4), np.float32)}, "3 centroids do not fit into a codebook size of 2"),
-        ({"start": np.eye(4, dtype=np.float32)[:2], "standardize": True}, "need the preprocessing"),
-        ({"preprocessing": Preprocessing(True), "standardize": True}, "leave one of them out"),
+        ({"start": np.eye(4, dtype=np.float32)[:2], "standardize": True}, "needs the preprocessing"),
+        ({"preprocessing": Preprocessing(True), "standardize": True}, "pass either standardize or preprocessing"),
         ({"preprocessing": Preprocessing(True, projection=np.ones((3, 1), np.float32))}, "3 dimensions, not 4"),
     ],
 )
