@@ -1,1 +1,1 @@
-"""Metrics of codebooks, token tables, and their change over time."""
+"""Metrics of codebooks and token tables, and of their change over time."""

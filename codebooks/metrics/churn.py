@@ -1,4 +1,4 @@
-"""What changes for a language model between two token tables: which tracks' tokens, which codes, and how much."""
+"""Churn between two token tables: the tracks whose tokens changed, the codes in use, and moved centroids."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,33 +17,33 @@ from tracktokens.codebooks.tokens.code_matrix import NONE, check_codes
 from tracktokens.schemas.modalities import MODALITIES
 
 WORST_TRACKS = 100
-"""Worst affected tracks that are listed."""
+"""Number of most affected tracks that are listed."""
 
 MOVED_CODES = 20
-"""Codes that are listed because their centroid moved furthest."""
+"""Number of codes that are listed because their centroid moved furthest."""
 
 _WORST = pa.schema(
     [("track_id", pa.string()), ("changes", pa.int8()), ("popularity", pa.float64()), ("which", pa.int64())]
 )
-"""Worst affected tracks: how many tokens changed, and which, a bit a modality."""
+"""Most affected tracks: number of changed tokens, and a mask of them with one bit per modality."""
 
 _KINDS = ("changed", "gained", "lost", "same")
-"""What can become of a token; none that stays none is not counted."""
+"""Changes of a token. A ``none`` that stays ``none`` is not counted."""
 
 
 @dataclass(frozen=True)
 class ModalityChurn:
-    """What changed in the tokens of one modality, over the tracks of both tables.
+    """Churn of one modality, over the tracks of both tables.
 
     Attributes:
-        changed: tracks with a code before and another now.
-        gained: tracks with none before and a code now.
-        lost: tracks with a code before and none now.
-        churn: share of all tracks whose token is another, in one of these three ways; None without tracks.
-        churn_by_popularity: the same with tracks weighted by popularity; None where that is not known.
-        recoded: share that ``changed`` is of the tracks that have a code both times; None without such tracks.
-        codes_gone: codes that some of the tracks had and none has now.
-        codes_new: codes that none of the tracks had and some have now.
+        changed: tracks with different codes in the old and the new table.
+        gained: tracks without a code in the old table, with one in the new table.
+        lost: tracks with a code in the old table, without one in the new table.
+        churn: share of all tracks whose token changed in one of these three ways; None without tracks.
+        churn_by_popularity: the same with tracks weighted by popularity; None if popularity is not known.
+        recoded: share of ``changed`` among the tracks with a code in both tables; None without such tracks.
+        codes_gone: codes that only the old table uses for these tracks.
+        codes_new: codes that only the new table uses for these tracks.
     """
 
     changed: int
@@ -58,7 +58,7 @@ class ModalityChurn:
 
 @dataclass(frozen=True)
 class AffectedTrack:
-    """A track whose tokens changed. ``popularity`` is None where it is not known."""
+    """A track whose tokens changed. ``popularity`` is None if it is not known."""
 
     track_id: str
     modalities: tuple[str, ...]
@@ -67,16 +67,16 @@ class AffectedTrack:
 
 @dataclass(frozen=True)
 class Churn:
-    """What changed between two token tables, over the tracks of both.
+    """Churn between two token tables, over the tracks of both.
 
     Attributes:
-        tracks: tracks of both tables.
-        changed_tracks: tracks of which any token is another.
+        tracks: tracks that are in both tables.
+        changed_tracks: tracks with at least one changed token.
         churn: their share; None without tracks.
-        churn_by_popularity: the same with tracks weighted by popularity; None where that is not known.
-        tracks_by_changes: tracks with 0, 1, ... 5 other tokens.
-        modalities: what changed in each, in token order.
-        worst: the most affected tracks: most tokens changed first, then the most popular, then by id.
+        churn_by_popularity: the same with tracks weighted by popularity; None if popularity is not known.
+        tracks_by_changes: number of tracks with 0, 1, ... M changed tokens.
+        modalities: churn of each modality, in token order.
+        worst: the most affected tracks, by number of changed tokens, then by popularity, then by id.
     """
 
     tracks: int
@@ -90,13 +90,13 @@ class Churn:
 
 @dataclass(frozen=True)
 class CodeMove:
-    """How far the centroid of a code moved.
+    """Move of the centroid of a code.
 
     Attributes:
         code: the code.
         distance: squared L2 distance of its new centroid to its old one, in the old codebook's space.
-        nearest: the old code whose centroid is nearest to the new one; another than ``code`` where the token now stands
-            for what another token stood for.
+        nearest: old code whose centroid is nearest to the new one. It differs from ``code`` if the token has taken over
+            the meaning of another token.
     """
 
     code: int
@@ -105,10 +105,25 @@ class CodeMove:
 
 
 class ChurnAccumulator:
-    """Gathers :class:`Churn` from parts of two token tables, each track once."""
+    """Accumulator of :class:`Churn` over parts of two token tables. Each track is added once.
+
+    Example:
+        >>> import numpy as np
+        >>> old, new = np.array([[1, 2, 3, -1, 5], [0, 0, 0, 0, 0]], np.int16), np.zeros((2, 5), np.int16)
+        >>> accumulator = ChurnAccumulator(codebook_size=8)
+        >>> accumulator.update(pa.array(["t1", "t2"]), old, new)
+        >>> churn = accumulator.finalize()
+        >>> churn.churn, churn.modalities["lyrics"].gained, churn.modalities["audio"].codes_gone
+        (0.5, 1, (5,))
+    """
 
     def __init__(self, codebook_size: int, worst: int = WORST_TRACKS) -> None:
-        """Start with nothing; ``reserved`` codes a modality in either table, ``worst`` tracks to list."""
+        """Start empty.
+
+        Args:
+            codebook_size: codes per modality, the same in both tables.
+            worst: number of most affected tracks to list.
+        """
         modalities = len(MODALITIES)
         self._by_changes = np.zeros(modalities + 1, np.int64)
         self._kinds = np.zeros((len(_KINDS), modalities), np.int64)
@@ -125,18 +140,18 @@ class ChurnAccumulator:
         """Add n tracks of both tables.
 
         Args:
-            track_ids: their ids.
-            old: int16 (n, 5), their codes before, -1 for none.
-            new: int16 (n, 5), their codes now.
+            track_ids: ids of the tracks.
+            old: int16 (n, M), codes in the old table, -1 for none.
+            new: int16 (n, M), codes in the new table.
             popularity: float64 (n,), not negative; in every update or in none.
 
         Raises:
-            ValueError: these are no code matrices of these tracks, a code is not reserved, or a popularity is negative
-                or not finite.
+            ValueError: the matrices do not match the tracks, a code is not below the codebook size, or a popularity is
+                negative or not finite.
         """
         self._check(track_ids, old, new)
-        other = old != new
-        changes = np.count_nonzero(other, axis=1)
+        changed = old != new
+        changes = np.count_nonzero(changed, axis=1)
         self._by_changes += np.bincount(changes, minlength=len(self._by_changes))
         self._kinds += _kinds(old, new)
         for number in range(len(MODALITIES)):
@@ -144,12 +159,12 @@ class ChurnAccumulator:
             self._new_tracks[number] += self._code_tracks(new[:, number])
         if popularity is not None:
             self._any.add(changes > 0, popularity)
-            for mean, column in zip(self._popular, other.T, strict=True):
+            for mean, column in zip(self._popular, changed.T, strict=True):
                 mean.add(column, popularity)
-        self._keep_worst(_affected(track_ids, other, changes, popularity))
+        self._keep_worst(_affected(track_ids, changed, changes, popularity))
 
     def merge(self, other: "ChurnAccumulator") -> None:
-        """Add what another accumulator was given: other tracks."""
+        """Add another accumulator, which has seen other tracks."""
         self._by_changes += other._by_changes
         self._kinds += other._kinds
         self._old_tracks += other._old_tracks
@@ -160,7 +175,7 @@ class ChurnAccumulator:
         self._keep_worst(other._worst)
 
     def finalize(self) -> Churn:
-        """Sum up everything that was added."""
+        """Compute the churn over all tracks."""
         tracks = int(self._by_changes.sum())
         changed = tracks - int(self._by_changes[0])
         return Churn(
@@ -177,20 +192,22 @@ class ChurnAccumulator:
         check_codes(old)
         check_codes(new)
         if not len(track_ids) == len(old) == len(new):
-            raise ValueError(f"{len(track_ids)} ids, {len(old)} old and {len(new)} new rows are not the same tracks")
+            raise ValueError(
+                f"{len(track_ids)} ids, {len(old)} old and {len(new)} new rows: pass one of each per track"
+            )
         codebook_size = self._old_tracks.shape[1]
         if len(old) and (highest := max(old.max(), new.max())) >= codebook_size:
-            raise ValueError(f"code {highest} is not among the {codebook_size} reserved codes")
+            raise ValueError(f"code {highest} is out of range: the codebook size is {codebook_size}")
 
     def _code_tracks(self, column: Codes) -> Counts:
         return np.bincount(column[column != NONE], minlength=self._old_tracks.shape[1])
 
-    def _keep_worst(self, found: pa.Table) -> None:
-        self._worst = _first_worst(pa.concat_tables([self._worst, found]), self._wanted)
+    def _keep_worst(self, tracks: pa.Table) -> None:
+        self._worst = _most_affected(pa.concat_tables([self._worst, tracks]), self._wanted)
 
     def _modality(self, number: int, tracks: int) -> ModalityChurn:
         changed, gained, lost, same = self._kinds[:, number].tolist()
-        before, now = self._old_tracks[number] > 0, self._new_tracks[number] > 0
+        old_used, new_used = self._old_tracks[number] > 0, self._new_tracks[number] > 0
         return ModalityChurn(
             changed=changed,
             gained=gained,
@@ -198,20 +215,20 @@ class ChurnAccumulator:
             churn=_share(changed + gained + lost, tracks),
             churn_by_popularity=self._popular[number].value(),
             recoded=_share(changed, changed + same),
-            codes_gone=tuple(np.flatnonzero(before & ~now).tolist()),
-            codes_new=tuple(np.flatnonzero(now & ~before).tolist()),
+            codes_gone=tuple(np.flatnonzero(old_used & ~new_used).tolist()),
+            codes_new=tuple(np.flatnonzero(new_used & ~old_used).tolist()),
         )
 
     def _worst_tracks(self) -> tuple[AffectedTrack, ...]:
         weighted = self._any.value() is not None
         return tuple(
-            AffectedTrack(row["track_id"], _named(row["which"]), row["popularity"] if weighted else None)
+            AffectedTrack(row["track_id"], _modality_names(row["which"]), row["popularity"] if weighted else None)
             for row in self._worst.to_pylist()
         )
 
 
 def moved_codes(old: Codebook, new: Codebook, most: int = MOVED_CODES) -> tuple[CodeMove, ...] | None:
-    """List the codes of both codebooks whose centroid moved furthest; None where they are not in one space.
+    """List the codes of both codebooks whose centroid moved furthest; None if the codebooks do not share a space.
 
     Codes whose centroid did not move are not listed.
     """
@@ -230,9 +247,9 @@ def moved_codes(old: Codebook, new: Codebook, most: int = MOVED_CODES) -> tuple[
 
 
 def _kinds(old: CodeMatrix, new: CodeMatrix) -> Integers:
-    """Count tracks by ``_KINDS`` and modality, int64 (4, 5)."""
-    before, now, equal = old != NONE, new != NONE, old == new
-    kinds = (before & now & ~equal, now & ~before, before & ~now, before & equal)
+    """Count tracks by ``_KINDS`` and modality, int64 (4, M)."""
+    had, has, equal = old != NONE, new != NONE, old == new
+    kinds = (had & has & ~equal, has & ~had, had & ~has, had & equal)
     return np.stack([np.count_nonzero(kind, axis=0) for kind in kinds])
 
 
@@ -242,25 +259,25 @@ def _share(part: int, whole: int) -> float | None:
 
 def _affected(
     track_ids: pa.StringArray,
-    other: Mask,
+    changed: Mask,
     changes: Counts,
     popularity: Weights | None,
 ) -> pa.Table:
-    """The tracks with another token, as rows of ``_WORST``."""
+    """Return the tracks with a changed token, as rows of ``_WORST``. ``changed`` is bool (n, M)."""
     rows = np.flatnonzero(changes)
     weights = np.zeros(len(rows)) if popularity is None else popularity[rows]
-    which = other[rows] @ (1 << np.arange(other.shape[1]))
+    which = changed[rows] @ (1 << np.arange(changed.shape[1]))
     numbers = [pa.array(column) for column in (changes[rows].astype(np.int8), weights, which.astype(np.int64))]
     return pa.table([track_ids.take(pa.array(rows)), *numbers], schema=_WORST)
 
 
-def _first_worst(tracks: pa.Table, most: int) -> pa.Table:
-    """The worst tracks in order. Ids differ, so that the order does not depend on how the rows came."""
+def _most_affected(tracks: pa.Table, most: int) -> pa.Table:
+    """Return the most affected tracks in order. Ids are unique, so the result does not depend on the order of rows."""
     order = [("changes", "descending"), ("popularity", "descending"), ("track_id", "ascending")]
     if not min(most, tracks.num_rows):
         return tracks.slice(0, 0)  # Arrow cannot select nothing
     return tracks.take(pc.select_k_unstable(tracks, min(most, tracks.num_rows), order))
 
 
-def _named(which: int) -> tuple[str, ...]:
+def _modality_names(which: int) -> tuple[str, ...]:
     return tuple(modality for number, modality in enumerate(MODALITIES) if which >> number & 1)

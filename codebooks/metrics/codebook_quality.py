@@ -1,6 +1,6 @@
-"""How good one codebook is: how near its centroids are, how evenly its codes are used, how sure a code is.
+"""Quality of one codebook: distances to its centroids, evenness of the use of its codes, and margins of the codes.
 
-Codes lie in buckets. An accumulator takes them part by part; several are merged, with the same result in any order.
+Codes are stored in buckets. Accumulators process them in parts and are merged, with the same result in any order.
 """
 
 from dataclasses import dataclass
@@ -12,20 +12,20 @@ from tracktokens.codebooks.numerics.arrays import Codes, Counts, Floats, Integer
 from tracktokens.codebooks.numerics.weighted_mean import WeightedMean
 
 MARGIN_BINS = 1000
-"""Bins of the histogram of relative margins, which lie between 0 and 1. Quantiles are this exact."""
+"""Bins of the histogram of relative margins, which range from 0 to 1. Quantiles have this resolution."""
 
 DISTANCE_BITS = 12
-"""Leading bits of a distance's float32 form that number its bin: the exponent, and 4 bits after it. Bins are 3 to 6 %
-wide, whatever the scale of the distances."""
+"""Leading bits of a float32 distance that number its bin: the exponent, and 4 bits of the mantissa. Bins are 3 to 6 %
+wide for distances of any scale."""
 
 
 @dataclass(frozen=True)
 class MarginQuantiles:
-    """Quantiles over tracks of the relative margin, to a thousandth: 5 % of the tracks lie below ``p05``.
+    """Quantiles of the relative margin over tracks, to a thousandth: 5 % of the tracks are below ``p05``.
 
-    The relative margin is the margin divided by the squared distance to the second nearest centroid: 0 where a vector
-    is as near to the second as to the first, 1 where it lies on the first. A vector with a small one may get the second
-    code when little changes.
+    The relative margin is the margin divided by the squared distance to the second nearest centroid: 0 if a vector is
+    as near to the second centroid as to the first, 1 if it is on the first. A small change can give a vector with a
+    small margin the second code.
     """
 
     p05: float
@@ -37,7 +37,7 @@ class MarginQuantiles:
 
 @dataclass(frozen=True)
 class DistanceQuantiles:
-    """Quantiles over tracks of the squared distance to the centroid, rounded down by up to 6 %."""
+    """Quantiles of the squared distance to the centroid over tracks, rounded down by up to 6 %."""
 
     p50: float
     p95: float
@@ -46,20 +46,20 @@ class DistanceQuantiles:
 
 @dataclass(frozen=True)
 class CodebookQuality:
-    """How well a codebook serves the tracks of a catalog.
+    """Quality of a codebook for the tracks of a catalog.
 
     Attributes:
         tracks: tracks that have a code.
-        inputs: distinct inputs behind them; equal inputs share one code.
+        inputs: distinct inputs of these tracks; equal inputs share one code.
         centroids: centroids of the codebook.
         inertia: mean squared distance of a track's vector to its centroid, in preprocessed space; None without tracks.
-        explained_variance: 1 - inertia / total variance; None without tracks, or where that variance is not known.
-        perplexity: 2 to the entropy of the codes in bits: how many equally common codes would tell as much; 0 without
-            tracks.
+        explained_variance: 1 - inertia / total variance; None without tracks, or if that variance is not known.
+        perplexity: 2 to the entropy of the codes in bits: the number of equally frequent codes with the same entropy; 0
+            without tracks.
         dead_codes: centroids that are nearest to no track.
-        largest_code_share: share of the tracks that have the commonest code; None without tracks.
-        relative_margins: how sure codes are; None where the codebook has one centroid, or without tracks.
-        distances: how far tracks are from their centroids; None without tracks.
+        largest_code_share: share of the tracks with the most frequent code; None without tracks.
+        relative_margins: quantiles of relative margins; None if the codebook has one centroid, or without tracks.
+        distances: quantiles of squared distances to the centroids; None without tracks.
     """
 
     tracks: int
@@ -75,9 +75,18 @@ class CodebookQuality:
 
 
 class CodebookQualityAccumulator:
-    """Gathers what :class:`CodebookQuality` needs from the codes of one modality.
+    """Accumulator of :class:`CodebookQuality` over the codes of one modality.
 
-    It holds 8 bytes a centroid and some 45 kB. Weights are whole numbers, so that sums are exact.
+    It holds 8 bytes per centroid and about 45 kB. Weights are integers, so that sums are exact.
+
+    Example:
+        >>> import numpy as np
+        >>> accumulator = CodebookQualityAccumulator(centroids=3)
+        >>> codes, distances, margins = np.array([0, 0, 1], np.int16), np.ones(3, np.float32), np.ones(3, np.float32)
+        >>> accumulator.update(codes, distances, margins)
+        >>> quality = accumulator.finalize(variance=4.0)
+        >>> quality.inertia, quality.explained_variance, quality.dead_codes
+        (1.0, 0.75, 1)
     """
 
     def __init__(self, centroids: int) -> None:
@@ -89,7 +98,7 @@ class CodebookQualityAccumulator:
 
     @property
     def counts(self) -> Counts:
-        """Tracks of each code, int64 (centroids,)."""
+        """Number of tracks of each code, int64 (centroids,)."""
         return self._counts
 
     def update(
@@ -99,14 +108,14 @@ class CodebookQualityAccumulator:
         margins: Floats,
         weights: Counts | None = None,
     ) -> None:
-        """Add n inputs as ``codebooks.assign`` measured them.
+        """Add n inputs with the results of ``codebooks.assign``.
 
         Args:
             codes: int16 (n,), each a row number of the centroids.
             distances: float32 (n,), squared L2 distances to the centroids.
-            margins: float32 (n,), squared distances to the second nearest centroids minus these; NaN where there is
-                one centroid.
-            weights: int64 (n,), how many tracks share each input; by default one.
+            margins: float32 (n,), squared distances to the second nearest centroids minus ``distances``; NaN if there
+                is one centroid.
+            weights: int64 (n,), tracks that share each input; 1 by default.
 
         Raises:
             ValueError: shapes differ, or a code has no centroid.
@@ -118,16 +127,16 @@ class CodebookQualityAccumulator:
         if len(codes) and not 0 <= codes.min() <= codes.max() < len(self._counts):
             raise ValueError(f"codes from {codes.min()} to {codes.max()} do not fit {len(self._counts)} centroids")
         self._inputs += len(codes)
-        self._counts += _counted(codes, tracks, len(self._counts))
+        self._counts += _weighted_counts(codes, tracks, len(self._counts))
         self._distance.add(distances, tracks)
         self._margins += _margin_histogram(distances, margins, tracks)
-        self._distances += _counted(_distance_bins(distances), tracks, len(self._distances))
+        self._distances += _weighted_counts(_distance_bins(distances), tracks, len(self._distances))
 
     def merge(self, other: "CodebookQualityAccumulator") -> None:
-        """Add what another accumulator was given, of the same codebook.
+        """Add another accumulator of the same codebook.
 
         Raises:
-            ValueError: it is of another number of centroids.
+            ValueError: the numbers of centroids differ.
         """
         if len(other._counts) != len(self._counts):
             raise ValueError(f"one codebook has {len(self._counts)} centroids, the other {len(other._counts)}")
@@ -137,23 +146,23 @@ class CodebookQualityAccumulator:
         self._margins += other._margins
         self._distances += other._distances
 
-    def share_beyond(self, distance: float) -> float | None:
-        """Share of the tracks that are further from their centroids than a squared distance; None without tracks.
+    def share_beyond_distance(self, distance: float) -> float | None:
+        """Return the share of the tracks beyond a squared distance from their centroids; None without tracks.
 
-        Tracks in the bin of that distance do not count.
+        Tracks in the bin of that distance are not beyond it.
         """
-        place = int(_distance_bins(np.array([distance], np.float32))[0])
-        return _share(self._distances[place + 1 :], self._distances)
+        distance_bin = int(_distance_bins(np.array([distance], np.float32))[0])
+        return _share(self._distances[distance_bin + 1 :], self._distances)
 
-    def share_less_sure(self, relative_margin: float) -> float | None:
-        """Share of the tracks whose relative margin is below one, to a thousandth; None without margins."""
+    def share_below_margin(self, relative_margin: float) -> float | None:
+        """Return the share of the tracks below a relative margin, to a thousandth; None without margins."""
         return _share(self._margins[: int(relative_margin * MARGIN_BINS)], self._margins)
 
     def finalize(self, variance: float | None = None) -> CodebookQuality:
-        """Measure the codebook on everything that was added.
+        """Compute the quality over all inputs.
 
         Args:
-            variance: mean squared distance of a preprocessed vector to the mean of all.
+            variance: mean squared distance of a preprocessed vector to the mean of all vectors.
         """
         tracks = int(self._counts.sum())
         inertia = self._distance.value()
@@ -172,7 +181,13 @@ class CodebookQualityAccumulator:
 
 
 def perplexity(counts: Counts) -> float:
-    """2 to the entropy in bits of codes that occur so often; 0.0 where none occurs."""
+    """Compute the perplexity of codes with these counts: 2 to the entropy in bits; 0.0 if all counts are 0.
+
+    Example:
+        >>> import numpy as np
+        >>> perplexity(np.array([5, 5, 0, 5, 5]))
+        4.0
+    """
     total = int(counts.sum())
     if total == 0:
         return 0.0
@@ -186,8 +201,8 @@ def _explained_variance(inertia: float | None, variance: float | None) -> float 
     return 1.0 - inertia / variance if variance > 0 else 1.0
 
 
-def _counted(numbers: npt.NDArray[np.integer], weights: Counts, size: int) -> Counts:  # type: ignore[type-arg]
-    # bincount adds up floats, which are exact for whole numbers below 2**53
+def _weighted_counts(numbers: npt.NDArray[np.integer], weights: Counts, size: int) -> Counts:  # type: ignore[type-arg]
+    # bincount adds floats, which are exact for integers below 2**53
     return np.bincount(numbers, weights=weights, minlength=size).astype(np.int64)
 
 
@@ -197,20 +212,20 @@ def _margin_histogram(distances: Floats, margins: Floats, tracks: Counts) -> Cou
     second = margin + distances[known]
     relative = np.divide(margin, second, out=np.zeros_like(second), where=second > 0)
     bins = np.minimum((relative * MARGIN_BINS).astype(np.int64), MARGIN_BINS - 1)
-    return _counted(bins, tracks[known], MARGIN_BINS)
+    return _weighted_counts(bins, tracks[known], MARGIN_BINS)
 
 
 def _distance_bins(distances: Floats) -> Integers:
-    """Bins in order of distance: the bits of a positive float are in the order of its value."""
+    """Return the bin of each distance, in order of distance: the bits of positive floats sort like their values."""
     bits = np.maximum(distances, 0).astype(np.float32).view(np.uint32)
     return (bits >> np.uint32(31 - DISTANCE_BITS)).astype(np.int64)
 
 
 def _distance_quantiles(histogram: Counts) -> DistanceQuantiles:
-    """Read off the lower end of the bin in which each quantile lies."""
+    """Return the lower end of the bin of each quantile."""
     cumulative = np.cumsum(histogram)
-    places = np.searchsorted(cumulative, np.array([0.5, 0.95, 0.99]) * cumulative[-1])
-    values = (places.astype(np.uint32) << np.uint32(31 - DISTANCE_BITS)).view(np.float32)
+    bins = np.searchsorted(cumulative, np.array([0.5, 0.95, 0.99]) * cumulative[-1])
+    values = (bins.astype(np.uint32) << np.uint32(31 - DISTANCE_BITS)).view(np.float32)
     return DistanceQuantiles(*values.tolist())
 
 
@@ -224,9 +239,9 @@ def _quantiles(histogram: Counts) -> MarginQuantiles:
 
 
 def _quantile(histogram: Counts, share: float) -> float:
-    """Value below which a share lies, as if what is in a bin were spread evenly over it."""
+    """Return the value that a share is below, as if the contents of a bin were spread evenly over it."""
     cumulative = np.cumsum(histogram)
     wanted = share * int(cumulative[-1])
-    place = int(np.searchsorted(cumulative, wanted))
-    missing = wanted - (int(cumulative[place]) - int(histogram[place]))
-    return (place + missing / int(histogram[place])) / len(histogram)
+    index = int(np.searchsorted(cumulative, wanted))
+    missing = wanted - (int(cumulative[index]) - int(histogram[index]))
+    return (index + missing / int(histogram[index])) / len(histogram)

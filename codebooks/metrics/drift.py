@@ -1,74 +1,104 @@
-"""How far a catalog has moved away from the codebooks that divide it, modality by modality.
+"""Drift of a catalog away from the codebooks that quantize it, per modality.
 
-What tracks looked like when a bundle was first published is kept (:class:`CodeUsage`); each refresh compares with it.
+A bundle's first release is the usage baseline (:class:`CodeUsage`); each later release is compared with it. The records
+have ``to_json`` and ``from_json``, because the keys of the stored JSON differ from the attributes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from tracktokens.codebooks.metrics.codebook_quality import CodebookQuality, CodebookQualityAccumulator
 from tracktokens.codebooks.numerics.arrays import Counts, Doubles
 
-FEWEST_NEW = 100
-"""New tracks of a modality below which nothing is said of how well they fit."""
+MIN_NEW_TRACKS = 100
+"""New tracks of a modality that are needed to measure their fit."""
 
-FEWEST_TRACKS_A_CODE = 4
-"""Tracks a code below which distances say nothing: where most have a centroid of their own, any new one lies apart."""
+MIN_TRACKS_PER_CODE = 4
+"""Tracks per code that are needed to compare distances: if most tracks have their own centroid, any new one is far."""
 
 HALF_A_TRACK = 0.5
-"""Added to each code's count before shares are compared, so that a code that was unused can be compared too."""
+"""Count that is added to each code before shares are compared, so that unused codes can be compared too."""
 
 
 @dataclass(frozen=True)
 class CodeUsage:
-    """How a catalog used the codes of a modality at one time.
+    """Use of a modality's codes by a catalog.
 
     Attributes:
         tracks: tracks that have a code.
         coverage: their share of all tracks.
         counts: tracks of each code, in order of code.
-        far: squared distance to the centroid beyond which 5 % of the tracks lie; None without tracks.
-        unsure: relative margin below which 5 % of the tracks lie; None where the codebook has one centroid.
+        p95_distance: squared distance to the centroid that 5 % of the tracks exceed; None without tracks.
+        p05_margin: relative margin that 5 % of the tracks are below; None if the codebook has one centroid.
     """
 
     tracks: int
     coverage: float
     counts: Sequence[int]
-    far: float | None
-    unsure: float | None
+    p95_distance: float | None
+    p05_margin: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields under the keys of ``use.json``."""
+        return {
+            "tracks": self.tracks,
+            "coverage": self.coverage,
+            "counts": list(self.counts),
+            "far": self.p95_distance,
+            "unsure": self.p05_margin,
+        }
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> "CodeUsage":
+        """Read what :meth:`to_json` returned."""
+        return cls(fields["tracks"], fields["coverage"], fields["counts"], fields["far"], fields["unsure"])
 
 
 @dataclass(frozen=True)
 class NewTrackFit:
-    """How well the codes fit tracks whose input the release before did not have.
+    """Fit of the codes to tracks whose input the previous release did not have.
 
     Attributes:
-        tracks: how many they are.
-        far_share: their share that lies further from its centroid than 95 % of the tracks did then: 5 % where nothing
-            changed. None where there are too few of them, or too few tracks a code.
-        unsure_share: their share that is less sure of its code than 95 % of the tracks were then. None likewise.
+        tracks: number of new tracks.
+        beyond_p95_distance_share: share of the new tracks beyond the baseline's ``p95_distance``; about 5 % without
+            drift. None if there are too few new tracks, or the baseline has too few tracks per code.
+        below_p05_margin_share: share of the new tracks below the baseline's ``p05_margin``; None for the same reasons.
     """
 
     tracks: int
-    far_share: float | None
-    unsure_share: float | None
+    beyond_p95_distance_share: float | None
+    below_p05_margin_share: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields under the keys of ``metrics.json``."""
+        return {
+            "tracks": self.tracks,
+            "far_share": self.beyond_p95_distance_share,
+            "unsure_share": self.below_p05_margin_share,
+        }
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> "NewTrackFit":
+        """Read what :meth:`to_json` returned."""
+        return cls(fields["tracks"], fields["far_share"], fields["unsure_share"])
 
 
 @dataclass(frozen=True)
 class Drift:
-    """How far one modality has moved.
+    """Drift of one modality.
 
     Attributes:
-        new: how well new tracks fit.
-        stability_index: population stability index of the codes then and now, the sum over codes of
-            (now - then) ln(now / then): below 0.1 is usually called stable, above 0.2 a shift.
-        grown_code: code whose share grew most; None without tracks.
-        grown_from: its share then.
-        grown_to: its share now.
-        coverage_then: share of all tracks that had a code.
-        coverage_now: share of all tracks that have one.
+        new: fit of new tracks.
+        stability_index: population stability index of the codes, the sum over codes of
+            (current - baseline) ln(current / baseline): below 0.1 is usually called stable, above 0.2 a shift.
+        grown_code: code whose share grew most; None without codes.
+        grown_from: its share in the baseline.
+        grown_to: its current share.
+        baseline_coverage: share of all tracks that had a code in the baseline.
+        current_coverage: share of all tracks that have a code now.
     """
 
     new: NewTrackFit
@@ -76,34 +106,46 @@ class Drift:
     grown_code: int | None
     grown_from: float
     grown_to: float
-    coverage_then: float
-    coverage_now: float
+    baseline_coverage: float
+    current_coverage: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields under the keys of ``metrics.json``."""
+        return {
+            "new": self.new.to_json(),
+            "stability_index": self.stability_index,
+            "grown_code": self.grown_code,
+            "grown_from": self.grown_from,
+            "grown_to": self.grown_to,
+            "coverage_then": self.baseline_coverage,
+            "coverage_now": self.current_coverage,
+        }
 
 
 @dataclass(frozen=True)
 class DriftLimits:
-    """What is no longer taken for granted.
+    """Limits past which drift is reported.
 
     Attributes:
-        far_share: largest ``far_share``.
-        unsure_share: largest ``unsure_share``.
-        stability_index: largest ``stability_index``.
-        coverage_loss: largest fall of the coverage.
-        unknown_growth: largest rise of the share of playlist entries that name no track of the catalog.
+        beyond_p95_distance_share: largest share of new tracks beyond the baseline's ``p95_distance``.
+        below_p05_margin_share: largest share of new tracks below the baseline's ``p05_margin``.
+        stability_index: largest population stability index.
+        coverage_loss: largest decrease of the coverage.
+        unknown_growth: largest increase of the share of playlist entries that name no track of the catalog.
     """
 
-    far_share: float = 0.2
-    unsure_share: float = 0.2
+    beyond_p95_distance_share: float = 0.2
+    below_p05_margin_share: float = 0.2
     stability_index: float = 0.2
     coverage_loss: float = 0.05
     unknown_growth: float = 0.1
 
 
 def code_usage(quality: CodebookQuality, counts: Counts, rows: int) -> CodeUsage:
-    """Keep what later catalogs are compared with.
+    """Summarize the use of a modality's codes for later comparison.
 
     Args:
-        quality: of the codes that the catalog's tracks have.
+        quality: quality of the codebook for the catalog's tracks.
         counts: int64 (centroids,), tracks of each code.
         rows: all tracks of the catalog.
     """
@@ -111,74 +153,93 @@ def code_usage(quality: CodebookQuality, counts: Counts, rows: int) -> CodeUsage
         tracks=quality.tracks,
         coverage=quality.tracks / rows if rows else 0.0,
         counts=counts.tolist(),
-        far=None if quality.distances is None else quality.distances.p95,
-        unsure=None if quality.relative_margins is None else quality.relative_margins.p05,
+        p95_distance=None if quality.distances is None else quality.distances.p95,
+        p05_margin=None if quality.relative_margins is None else quality.relative_margins.p05,
     )
 
 
-def new_track_fit(new: CodebookQualityAccumulator, then: CodeUsage) -> NewTrackFit:
-    """Compare the codes of new inputs with those that there were when the bundle was first published."""
+def new_track_fit(new: CodebookQualityAccumulator, baseline: CodeUsage) -> NewTrackFit:
+    """Compare the codes of new inputs with the usage baseline of the bundle."""
     tracks = int(new.counts.sum())
-    telling = tracks >= FEWEST_NEW and then.tracks >= FEWEST_TRACKS_A_CODE * len(then.counts)
+    enough = tracks >= MIN_NEW_TRACKS and baseline.tracks >= MIN_TRACKS_PER_CODE * len(baseline.counts)
+    distance, margin = (baseline.p95_distance, baseline.p05_margin) if enough else (None, None)
     return NewTrackFit(
         tracks=tracks,
-        far_share=new.share_beyond(then.far) if telling and then.far is not None else None,
-        unsure_share=new.share_less_sure(then.unsure) if telling and then.unsure is not None else None,
+        beyond_p95_distance_share=None if distance is None else new.share_beyond_distance(distance),
+        below_p05_margin_share=None if margin is None else new.share_below_margin(margin),
     )
 
 
-def drift(then: CodeUsage, now: CodeUsage, new: NewTrackFit) -> Drift:
-    """Compare the use of a modality's codes with what it was.
+def drift(baseline: CodeUsage, current: CodeUsage, new: NewTrackFit) -> Drift:
+    """Compare the use of a modality's codes with its baseline.
+
+    Example:
+        >>> baseline, current = (CodeUsage(100, 1.0, counts, None, None) for counts in ([50, 50], [20, 80]))
+        >>> change = drift(baseline, current, NewTrackFit(0, None, None))
+        >>> change.grown_code, change.grown_from, change.grown_to, round(change.stability_index, 2)
+        (1, 0.5, 0.8, 0.41)
 
     Args:
-        then: use of the codes when the bundle was first published.
-        now: use of the codes now, of the same codebook.
-        new: how well the new ones among them fit.
+        baseline: use of the codes by the bundle's first release.
+        current: current use of the codes of the same codebook.
+        new: fit of the new tracks.
 
     Raises:
-        ValueError: the two are of codebooks of different sizes.
+        ValueError: the two belong to codebooks of different sizes.
     """
-    if len(then.counts) != len(now.counts):
-        raise ValueError(f"{len(then.counts)} codes then and {len(now.counts)} now: not the same codebook")
-    before, after = _shares(then.counts), _shares(now.counts)
-    grown = int(np.argmax(after - before)) if len(before) else None
+    if len(baseline.counts) != len(current.counts):
+        raise ValueError(
+            f"the baseline has {len(baseline.counts)} codes, the current use {len(current.counts)}: different codebooks"
+        )
+    old, now = _shares(baseline.counts), _shares(current.counts)
+    grown = int(np.argmax(now - old)) if len(old) else None
     return Drift(
         new=new,
-        stability_index=stability_index(np.array(then.counts, np.int64), np.array(now.counts, np.int64)),
+        stability_index=stability_index(np.array(baseline.counts, np.int64), np.array(current.counts, np.int64)),
         grown_code=grown,
-        grown_from=0.0 if grown is None else float(before[grown]),
-        grown_to=0.0 if grown is None else float(after[grown]),
-        coverage_then=then.coverage,
-        coverage_now=now.coverage,
+        grown_from=0.0 if grown is None else float(old[grown]),
+        grown_to=0.0 if grown is None else float(now[grown]),
+        baseline_coverage=baseline.coverage,
+        current_coverage=current.coverage,
     )
 
 
-def stability_index(then: Counts, now: Counts) -> float:
-    """Population stability index of two int64 (codes,) counts; 0.0 where one of them has none.
+def stability_index(baseline: Counts, current: Counts) -> float:
+    """Compute the population stability index of two int64 (codes,) counts; 0.0 if one of them is all 0.
 
-    The symmetrised Kullback-Leibler divergence (Jeffreys, 1946) of the shares, half a track added to each code.
+    It is the symmetrised Kullback-Leibler divergence (Jeffreys, 1946) of the shares, with half a track added per code.
+
+    Example:
+        >>> import numpy as np
+        >>> round(stability_index(np.array([0, 1]), np.array([1, 0])), 4)  # shares 1/4, 3/4 and 3/4, 1/4
+        1.0986
     """
-    if not then.sum() or not now.sum():
+    if not baseline.sum() or not current.sum():
         return 0.0
-    before, after = ((counts + HALF_A_TRACK) / (counts.sum() + HALF_A_TRACK * len(counts)) for counts in (then, now))
-    return float(((after - before) * np.log(after / before)).sum())
+    old, now = ((counts + HALF_A_TRACK) / (counts.sum() + HALF_A_TRACK * len(counts)) for counts in (baseline, current))
+    return float(((now - old) * np.log(now / old)).sum())
 
 
-def excesses(found: Drift, limits: DriftLimits) -> list[str]:
-    """Say what is past its limit, each as the end of a sentence that begins with the modality."""
-    said, new = [], found.new
-    if new.far_share is not None and new.far_share > limits.far_share:
-        said.append(f"{new.far_share:.0%} of {new.tracks} new tracks lie as far out as 5 % did at first")
-    if new.unsure_share is not None and new.unsure_share > limits.unsure_share:
-        said.append(f"{new.unsure_share:.0%} of {new.tracks} new tracks are as unsure as 5 % were at first")
-    if found.stability_index > limits.stability_index:
-        said.append(
-            f"codes are used otherwise (stability index {found.stability_index:.2f}; code {found.grown_code} grew from "
-            f"{found.grown_from:.2%} to {found.grown_to:.2%})"
+def exceeded_limits(change: Drift, limits: DriftLimits) -> list[str]:
+    """Describe each limit that is exceeded, to follow the name of the modality and a colon."""
+    messages, new = [], change.new
+    distant, uncertain = new.beyond_p95_distance_share, new.below_p05_margin_share
+    if distant is not None and distant > limits.beyond_p95_distance_share:
+        messages.append(
+            f"{distant:.0%} of {new.tracks} new tracks are farther from their centroid than 95 % of the baseline"
         )
-    if found.coverage_then - found.coverage_now > limits.coverage_loss:
-        said.append(f"{found.coverage_now:.1%} of the tracks have a code, {found.coverage_then:.1%} had one")
-    return said
+    if uncertain is not None and uncertain > limits.below_p05_margin_share:
+        messages.append(f"{uncertain:.0%} of {new.tracks} new tracks have a smaller margin than 95 % of the baseline")
+    if change.stability_index > limits.stability_index:
+        messages.append(
+            f"codes are used differently (stability index {change.stability_index:.2f}; code {change.grown_code} grew "
+            f"from {change.grown_from:.2%} to {change.grown_to:.2%})"
+        )
+    if change.baseline_coverage - change.current_coverage > limits.coverage_loss:
+        messages.append(
+            f"{change.current_coverage:.1%} of the tracks have a code, {change.baseline_coverage:.1%} in the baseline"
+        )
+    return messages
 
 
 def _shares(counts: Sequence[int]) -> Doubles:

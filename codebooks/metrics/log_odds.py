@@ -1,8 +1,8 @@
-"""Which terms tell one group of tracks from all others: log-odds ratios with an informative Dirichlet prior.
+"""Distinctive terms of a group of tracks: log-odds ratios with an informative Dirichlet prior.
 
-Source: Monroe, Colaresi and Quinn, "Fightin' Words", Political Analysis 2008, equations 15 to 22. The prior draws the
-odds of a term in both sides towards its odds in the whole catalog, so that a term of two tracks does not lead the list,
-and the ratio is divided by its deviation.
+Source: Monroe, Colaresi and Quinn, "Fightin' Words", Political Analysis 2008, equations 15 to 22. The prior pulls the
+odds of a term, inside and outside of the group, towards its odds in the whole catalog, so that a term of two tracks
+does not lead the list. The ratio is divided by its standard deviation.
 """
 
 import numpy as np
@@ -10,21 +10,26 @@ import numpy as np
 from tracktokens.codebooks.numerics.arrays import Counts, Doubles, Scores
 
 PRIOR_TERMS = 100.0
-"""Weight of the prior: as if each side had been seen with so many terms more, spread as in the whole catalog."""
+"""Weight of the prior: number of terms, distributed as in the whole catalog, that are added to each side."""
 
 
 def distinctiveness(inside: Counts, everywhere: Counts) -> Scores:
-    """Score how much more common terms are inside a group than outside.
+    """Score how much more frequent terms are inside a group than outside.
+
+    Example:
+        >>> import numpy as np
+        >>> distinctiveness(np.array([9, 1]), np.array([10, 10])).round(1).tolist()
+        [1.5, -1.5]
 
     Args:
-        inside: int64 (terms,), tracks of the group that have each term.
-        everywhere: int64 (terms,), tracks of the whole catalog, the group among them, that have each term; above 0.
+        inside: int64 (terms,), tracks of the group with each term.
+        everywhere: int64 (terms,), tracks of the whole catalog, group included, with each term; above 0.
 
     Returns:
-        float64 (terms,), standard deviations of the log-odds ratio above 0; negative for terms that are rarer inside.
+        float64 (terms,), log-odds ratio in standard deviations; negative for terms that are rarer inside.
 
     Raises:
-        ValueError: shapes differ, or a term is more often inside than everywhere.
+        ValueError: shapes differ, or a term is more frequent inside than everywhere.
     """
     if inside.shape != everywhere.shape:
         raise ValueError(f"counts of shapes {inside.shape} and {everywhere.shape} are not of the same terms")
@@ -39,4 +44,4 @@ def distinctiveness(inside: Counts, everywhere: Counts) -> Scores:
 
 def _log_odds(counts: Doubles) -> Scores:
     rest = counts.sum() - counts
-    return np.log(counts / np.where(rest > 0, rest, 1))  # type: ignore[no-any-return]  # one term alone has no rest
+    return np.log(counts / np.where(rest > 0, rest, 1))  # type: ignore[no-any-return]  # a single term has no rest

@@ -1,4 +1,4 @@
-"""How well a token table tells tracks apart: which tracks have tokens of their own, and who shares with whom."""
+"""Uniqueness of the tuples in a token table: tracks with a tuple of their own, and tracks that share one."""
 
 from dataclasses import dataclass
 
@@ -8,31 +8,31 @@ from tracktokens.codebooks.numerics.arrays import CodeMatrix, Mask, Words
 from tracktokens.codebooks.tokens.code_matrix import NONE, TupleGroups, check_codes, equal_rows
 
 UNKNOWN_SONG = 0
-"""Identity of a track whose title and artist are not known: no other track is the same song."""
+"""Song of a track without a known title and artist: it is the same song as no other track."""
 
 Tuple = tuple[int, ...]
+"""Codes of a tuple in token order, -1 for none."""
 
 
 @dataclass(frozen=True)
 class TokenTableQuality:
-    """How well the token tuples of a catalog tell its tracks apart.
+    """Uniqueness of the token tuples of a catalog.
 
-    Every track is in one of three groups: its tokens are its own, or it shares them with other ids of the same song
-    alone (expected: the same song under several ids), or it shares them with another song (a collision).
+    Each track is in one of three groups: its tuple is unique, or it shares the tuple only with other ids of the same
+    song (expected), or it shares the tuple with another song (a collision).
 
     Attributes:
         tracks: tracks in the table.
-        distinct_tuples: different token tuples.
-        uniquely_identified_tracks: tracks whose tuple no other track has.
+        distinct_tuples: distinct token tuples.
+        uniquely_identified_tracks: tracks with a unique tuple.
         uniquely_identified_track_rate: their share; None without tracks.
-        same_song_tracks: tracks that share their tuple, and every track with it is the same song.
-        colliding_tracks: tracks whose tuple another song has too.
+        same_song_tracks: tracks with a shared tuple, if all tracks that share it are the same song.
+        colliding_tracks: tracks that share their tuple with another song.
         collision_rate: their share; None without tracks.
-        unknown_song_tracks: tracks whose title and artist are not known; each counts as a song of its own.
-        tokenless_tracks: tracks whose five tokens are all none; they are in the three groups like all others.
-        largest_set_tracks: most tracks with the same tuple.
-        largest_set_tuple: that tuple, five codes with -1 for none; of equally common ones the first in order; None
-            without tracks.
+        unknown_song_tracks: tracks without a known title and artist; each counts as a song of its own.
+        tokenless_tracks: tracks whose tokens are all ``none``; they also count in one of the three groups.
+        largest_set_tracks: largest number of tracks with the same tuple.
+        largest_set_tuple: that tuple, -1 for none; the first in order of equally frequent ones; None without tracks.
     """
 
     tracks: int
@@ -49,9 +49,18 @@ class TokenTableQuality:
 
 
 class TokenTableAccumulator:
-    """Gathers :class:`TokenTableQuality` from parts of a table.
+    """Accumulator of :class:`TokenTableQuality` over parts of a table.
 
-    All tracks with the same tuple must be in the same update: divide the table with ``token_tuples.tuple_buckets``.
+    All tracks with the same tuple must be in the same update: divide the table with ``code_matrix.tuple_buckets``.
+
+    Example:
+        >>> import numpy as np
+        >>> codes = np.array([[1, 2, 3, 4, 5], [1, 2, 3, 4, 5], [0, 0, 0, 0, 0]], np.int16)
+        >>> accumulator = TokenTableAccumulator()
+        >>> accumulator.update(codes, songs=np.array([7, 8, 9], np.uint64))
+        >>> quality = accumulator.finalize()
+        >>> quality.uniquely_identified_tracks, quality.colliding_tracks
+        (1, 2)
     """
 
     def __init__(self) -> None:
@@ -67,27 +76,27 @@ class TokenTableAccumulator:
         """Add a part of the table.
 
         Args:
-            codes: int16 (n, 5), -1 for none.
-            songs: uint64 (n,), a hash of each track's normalised title and artist; ``UNKNOWN_SONG`` without them.
+            codes: int16 (n, M), -1 for none.
+            songs: uint64 (n,), hash of each track's normalised title and artist; ``UNKNOWN_SONG`` without them.
 
         Raises:
-            ValueError: this is no code matrix, or the shapes differ.
+            ValueError: ``codes`` is not a code matrix, or the lengths differ.
         """
         check_codes(codes)
         if songs.shape != (len(codes),):
-            raise ValueError(f"songs of shape {songs.shape} do not fit {len(codes)} rows of codes")
-        sets = equal_rows(codes)
-        alone = sets.sizes == 1
+            raise ValueError(f"songs of shape {songs.shape} do not match {len(codes)} rows of codes")
+        groups = equal_rows(codes)
+        unique = groups.sizes == 1
         self._tracks += len(codes)
-        self._tuples += len(sets.sizes)
-        self._unique += int(np.count_nonzero(alone))
-        self._same_song += int(sets.sizes[~alone & _one_song(sets, songs)].sum())
+        self._tuples += len(groups.sizes)
+        self._unique += int(np.count_nonzero(unique))
+        self._same_song += int(groups.sizes[~unique & _one_song(groups, songs)].sum())
         self._unknown += int(np.count_nonzero(songs == UNKNOWN_SONG))
-        self._tokenless += _tokenless(sets, codes)
-        self._keep_largest(_largest(sets, codes))
+        self._tokenless += _tokenless(groups, codes)
+        self._keep_largest(_largest(groups, codes))
 
     def merge(self, other: "TokenTableAccumulator") -> None:
-        """Add what another accumulator was given: other tuples."""
+        """Add another accumulator, which has seen other tuples."""
         self._tracks += other._tracks
         self._tuples += other._tuples
         self._unique += other._unique
@@ -97,7 +106,7 @@ class TokenTableAccumulator:
         self._keep_largest(other._largest)
 
     def finalize(self) -> TokenTableQuality:
-        """Measure everything that was added."""
+        """Compute the quality of all parts."""
         colliding = self._tracks - self._unique - self._same_song
         size, codes = self._largest or (0, None)
         return TokenTableQuality(
@@ -117,26 +126,26 @@ class TokenTableAccumulator:
     def _rate(self, tracks: int) -> float | None:
         return tracks / self._tracks if self._tracks else None
 
-    def _keep_largest(self, found: tuple[int, Tuple] | None) -> None:
-        candidates = [one for one in (self._largest, found) if one is not None]
-        self._largest = min(candidates, key=lambda one: (-one[0], one[1]), default=None)
+    def _keep_largest(self, other: tuple[int, Tuple] | None) -> None:
+        candidates = [group for group in (self._largest, other) if group is not None]
+        self._largest = min(candidates, key=lambda group: (-group[0], group[1]), default=None)
 
 
-def _one_song(sets: TupleGroups, songs: Words) -> Mask:
-    """Whether all tracks of a set are known to be the same song."""
-    other = (songs == UNKNOWN_SONG) | (songs != songs[sets.first_rows][sets.numbers])
-    one_song = np.ones(len(sets.sizes), bool)
-    one_song[sets.numbers[other]] = False
+def _one_song(groups: TupleGroups, songs: Words) -> Mask:
+    """Select the groups whose tracks are all known to be the same song."""
+    other = (songs == UNKNOWN_SONG) | (songs != songs[groups.first_rows][groups.numbers])
+    one_song = np.ones(len(groups.sizes), bool)
+    one_song[groups.numbers[other]] = False
     return one_song
 
 
-def _tokenless(sets: TupleGroups, codes: CodeMatrix) -> int:
-    """Size of the set whose codes are all none: the first in order, if there is one."""
-    return int(sets.sizes[(codes[sets.first_rows[:1]] == NONE).all(axis=1).nonzero()].sum())
+def _tokenless(groups: TupleGroups, codes: CodeMatrix) -> int:
+    """Return the size of the group whose codes are all none: the first in order, if it exists."""
+    return int(groups.sizes[(codes[groups.first_rows[:1]] == NONE).all(axis=1).nonzero()].sum())
 
 
-def _largest(sets: TupleGroups, codes: CodeMatrix) -> tuple[int, Tuple] | None:
-    if not len(sets.sizes):
+def _largest(groups: TupleGroups, codes: CodeMatrix) -> tuple[int, Tuple] | None:
+    if not len(groups.sizes):
         return None
-    place = int(sets.sizes.argmax())  # the first of equally large ones, and sets are in order
-    return int(sets.sizes[place]), tuple(codes[sets.first_rows[place]].tolist())
+    group = int(groups.sizes.argmax())  # the first of equally large groups, which are in order
+    return int(groups.sizes[group]), tuple(codes[groups.first_rows[group]].tolist())

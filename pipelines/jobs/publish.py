@@ -220,7 +220,9 @@ class PublishJob:
         if draft.baseline is None:
             return None
         fits = files.read_json(files.join(draft.measures, FIT_FILE))
-        report = drift_report(draft.baseline, usage, {m: NewTrackFit(**fit) for m, fit in fits.items()}, self.limits)
+        report = drift_report(
+            draft.baseline, usage, {m: NewTrackFit.from_json(fit) for m, fit in fits.items()}, self.limits
+        )
         DriftGate(self.fail_on_drift).check(report)
         return report
 

@@ -1,13 +1,21 @@
 """Drift of a catalog: the usage baseline of a bundle, and the comparison of a later catalog with it."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from tracktokens.codebooks.metrics.codebook_quality import CodebookQuality, DistanceQuantiles, MarginQuantiles
-from tracktokens.codebooks.metrics.drift import CodeUsage, Drift, DriftLimits, NewTrackFit, code_usage, drift, excesses
+from tracktokens.codebooks.metrics.drift import (
+    CodeUsage,
+    Drift,
+    DriftLimits,
+    NewTrackFit,
+    code_usage,
+    drift,
+    exceeded_limits,
+)
 from tracktokens.schemas.manifests.bundle import BundleManifest, UsageBaseline
 from tracktokens.schemas.manifests.catalog import PlaylistsManifest
 from tracktokens.transforms.store import files
@@ -52,7 +60,7 @@ class DriftReport:
         """Return the report under the keys of ``metrics.json``."""
         return {
             "since": self.since,
-            "modalities": {modality: asdict(moved) for modality, moved in self.modalities.items()},
+            "modalities": {modality: moved.to_json() for modality, moved in self.modalities.items()},
             "unknown_entries_then": self.unknown_entries_baseline,
             "unknown_entries_now": self.unknown_entries_current,
             "warnings": self.warnings,
@@ -73,14 +81,14 @@ def usage_baseline(store: Store, bundle: BundleManifest) -> UsageBaseline | None
 
 def write_usage_baseline(store: Store, bundle: BundleManifest, release_id: str, current: CatalogUsage) -> None:
     """Write the usage baseline of a bundle, measured on its first release."""
-    modalities = {m: asdict(_inherited(store, bundle, m) or usage) for m, usage in current.modalities.items()}
+    modalities = {m: (_inherited(store, bundle, m) or usage).to_json() for m, usage in current.modalities.items()}
     baseline = UsageBaseline(release_id, modalities, current.unknown_entries)
     files.write_bytes(_path(store, bundle.bundle_id), baseline.to_json().encode())
 
 
 def modality_usages(baseline: UsageBaseline) -> dict[str, CodeUsage]:
     """Parse the use of each modality's codes out of a baseline."""
-    return {modality: CodeUsage(**fields) for modality, fields in baseline.modalities.items()}
+    return {modality: CodeUsage.from_json(fields) for modality, fields in baseline.modalities.items()}
 
 
 def catalog_usage(
@@ -118,7 +126,7 @@ def drift_report(
         for modality, usage in current.modalities.items()
         if modality in usages
     }
-    warnings = [f"{modality}: {text}" for modality, change in moved.items() for text in excesses(change, limits)]
+    warnings = [f"{modality}: {text}" for modality, change in moved.items() for text in exceeded_limits(change, limits)]
     old, new = baseline.unknown_entries, current.unknown_entries
     if old is not None and new is not None and new - old > limits.unknown_growth:
         warnings.append(f"playlists: {new:.0%} of the entries name no known track, {old:.0%} in the baseline")

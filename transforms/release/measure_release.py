@@ -235,7 +235,7 @@ class WriteNewTrackFit(beam.PTransform):
 
     def _write(self, measured: Mapping[str, CodebookQualityAccumulator]) -> None:
         fits = {m: new_track_fit(part, self.baselines[m]) for m, part in measured.items() if m in self.baselines}
-        files.write_json(self.path, {modality: asdict(fit) for modality, fit in fits.items()})
+        files.write_json(self.path, {modality: fit.to_json() for modality, fit in fits.items()})
 
 
 @dataclass(eq=False)

@@ -121,7 +121,7 @@ def test_tables_of_other_tracks_and_codes_that_are_not_reserved_are_refused():
         measured([[1] * 5] * 2, [[1] * 5])
     with pytest.raises(ValueError, match="1 ids"):
         measured([[1] * 5] * 2, [[1] * 5] * 2, ids=["a"])
-    with pytest.raises(ValueError, match="code 8 is not among the 8"):
+    with pytest.raises(ValueError, match="code 8 is out of range: the codebook size is 8"):
         measured([[1] * 5], [[1, 1, 8, 1, 1]])
     with pytest.raises(ValueError, match="negative"):
         measured([[1] * 5], [[1] * 5], popularity=[-1])

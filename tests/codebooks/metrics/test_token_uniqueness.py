@@ -94,5 +94,5 @@ def test_an_empty_table_has_no_rates_and_is_json_all_the_same():
 
 
 def test_songs_of_other_tracks_are_refused():
-    with pytest.raises(ValueError, match="do not fit 1 rows"):
+    with pytest.raises(ValueError, match="do not match 1 rows"):
         measured([[1] * 5], [1, 2])
