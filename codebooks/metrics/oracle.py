@@ -1,17 +1,17 @@
-"""How well a perfect language model could recommend with a token table: the upper bound that its tokens set.
+"""Upper bound of recommendation with a token table: the ranks that a perfect language model could reach.
 
-The model names a track by writing the track's own five tokens. The catalog is then ranked in exact mode: a track scores
-the sum of the weights of the modalities whose codes are equal, divided by the sum of all weights that count. Nothing
-scores more than the wanted track, which scores 1, so its rank depends on nothing but how many tracks score 1 too. They
-come in random order.
+The model names a track by writing all tokens of the track. The catalog is then ranked in exact mode: a track scores the
+sum of the weights of the modalities with equal codes, divided by the sum of all weights that count. The wanted track
+scores 1, and no track scores more. So its rank depends only on the number of tracks that also score 1, which are in
+random order.
 
-Of the weights it only matters which are 0: those modalities do not tell tracks apart. Renormalising weights over the
-modalities that the written tokens have is division by one number for a whole ranking, and does not change it.
+Of the weights it only matters which are 0: those modalities do not distinguish tracks. Renormalising weights over the
+written modalities divides the scores of a ranking by one number, and does not change it.
 
-``none``. The model also writes ``<|lyrics_none|>`` for a track without lyrics, and what is written can be matched. So
-``none`` is a token like all others here: it is equal to ``none`` and to nothing else. A matcher may instead leave what
-is ``none`` in the written tokens out of the score; then a track with few modalities also ties with all tracks that have
-its codes and more besides. ``none_is_a_token=False`` gives that matcher's bound, which is lower.
+``none``. The model also writes ``<|lyrics_none|>`` for a track without lyrics, and written tokens can be matched. So
+``none`` is a token like all others here: it is equal to ``none`` and to nothing else. A matcher may instead leave
+written ``none`` tokens out of the score. Then a track with few modalities also ties with all tracks that have its codes
+and others besides. ``none_is_a_token=False`` computes the bound of that matcher, which is lower.
 """
 
 from collections.abc import Sequence
@@ -27,12 +27,12 @@ from tracktokens.codebooks.tokens.code_matrix import NONE, check_codes, equal_ro
 
 @dataclass(frozen=True)
 class ExpectedRanks:
-    """How high the wanted track is expected to rank, as means over tracks; None without tracks.
+    """Expected rank of the wanted track, as means over tracks; None without tracks.
 
     Attributes:
         mrr: mean of 1 / rank.
-        hit_at_1: probability that it is first.
-        hit_at_10: probability that it is among the first ten.
+        hit_at_1: probability that the track is first.
+        hit_at_10: probability that the track is among the first ten.
     """
 
     mrr: float | None
@@ -42,12 +42,12 @@ class ExpectedRanks:
 
 @dataclass(frozen=True)
 class Oracle:
-    """What a perfect language model could reach.
+    """Upper bound for a perfect language model.
 
     Attributes:
-        tracks: tracks that were wanted, each once.
-        every_track: means in which every track counts the same.
-        by_popularity: means in which a track counts as much as it is popular; all None where that is not known.
+        tracks: wanted tracks, each once.
+        every_track: means with equal weights.
+        by_popularity: means weighted by popularity; all None if popularity is not known.
     """
 
     tracks: int
@@ -56,7 +56,7 @@ class Oracle:
 
 
 class OracleAccumulator:
-    """Gathers :class:`Oracle` from the tie sizes of tracks."""
+    """Accumulator of :class:`Oracle` over the tie sizes of tracks."""
 
     def __init__(self) -> None:
         self._tracks = 0
@@ -67,7 +67,7 @@ class OracleAccumulator:
         """Add tracks.
 
         Args:
-            ties: int64 (n,), tracks that tie with each, itself included; see :func:`tie_sizes`.
+            ties: int64 (n,), number of tracks that tie with each track, itself included; see :func:`tie_sizes`.
             popularity: float64 (n,), not negative; in every update or in none.
 
         Raises:
@@ -79,13 +79,13 @@ class OracleAccumulator:
             self._by_popularity.add(ties, popularity)
 
     def merge(self, other: "OracleAccumulator") -> None:
-        """Add what another accumulator was given."""
+        """Add the tracks of another accumulator."""
         self._tracks += other._tracks
         self._every_track.merge(other._every_track)
         self._by_popularity.merge(other._by_popularity)
 
     def finalize(self) -> Oracle:
-        """Take the means over everything that was added."""
+        """Compute the means over all tracks."""
         return Oracle(self._tracks, self._every_track.value(), self._by_popularity.value())
 
 
@@ -111,51 +111,64 @@ class _RankMeans:
 def tie_sizes(
     codes: CodeMatrix, weights: Sequence[float] = MATCHING_WEIGHTS, *, none_is_a_token: bool = True
 ) -> Counts:
-    """Count for each track how many tracks score as much as itself when its own tokens are written, itself included.
+    """Count, for each track, the tracks that also score 1 when its tokens are written, itself included.
 
-    A part of the table may stand for all of it if no tracks of other parts tie with its own: with
-    ``token_tuples.tuple_buckets`` where ``none`` is a token and no weight is 0. Otherwise the whole table is needed.
+    A part of the table is enough if no tracks of other parts tie with its tracks. Buckets by
+    ``code_matrix.tuple_buckets`` have this property if ``none`` is a token and no weight is 0. In all other cases pass
+    the whole table.
+
+    Example:
+        >>> import numpy as np
+        >>> codes = np.array([[1, 2, 3, 4, 5], [1, 2, 3, 4, 5], [1, 2, 3, 4, -1]], np.int16)
+        >>> tie_sizes(codes).tolist(), tie_sizes(codes, none_is_a_token=False).tolist()
+        ([2, 2, 1], [2, 2, 3])
 
     Args:
-        codes: int16 (n, 5), -1 for none.
-        weights: of the five modalities, not negative, one at least positive.
-        none_is_a_token: whether ``none`` equals ``none``, or what is ``none`` in the written tokens is left out.
+        codes: int16 (n, M), -1 for none.
+        weights: one per modality in token order, none negative and at least one positive.
+        none_is_a_token: whether ``none`` equals ``none``; if not, written ``none`` tokens are left out of the score.
 
     Returns:
         int64 (n,).
 
     Raises:
-        ValueError: this is no code matrix, or these are no weights.
+        ValueError: ``codes`` is not a code matrix, or the weights are invalid.
     """
     check_codes(codes)
     counted = codes[:, checked_weights(weights) > 0]
     if not none_is_a_token:
         return _ties_without_none(counted)
-    sets = equal_rows(counted)
-    return sets.sizes[sets.numbers]
+    groups = equal_rows(counted)
+    return groups.sizes[groups.numbers]
 
 
 def expected_reciprocal_rank(ties: Counts) -> Doubles:
-    """Mean of 1 / rank over the places among the first ``ties``: H(ties) / ties, with the harmonic number H."""
+    """Compute the mean of 1 / rank over the ranks 1 to ``ties``: H(ties) / ties, with the harmonic number H.
+
+    Example:
+        >>> import numpy as np
+        >>> expected_reciprocal_rank(np.array([1, 2])).round(6).tolist()
+        [1.0, 0.75]
+    """
     from scipy.special import digamma
 
     return (digamma(ties + 1.0) + np.euler_gamma) / ties  # type: ignore[no-any-return]
 
 
 def expected_hit(ties: Counts, k: int) -> Doubles:
-    """Share of the places among the first ``ties`` that are among the first ``k``."""
+    """Compute the share of the ranks 1 to ``ties`` that are at most ``k``."""
     return np.minimum(k / ties, 1.0)
 
 
 def _ties_without_none(codes: CodeMatrix) -> Counts:
-    """Count ties for the tracks of one pattern of modalities after the other; there are at most 32 patterns."""
+    """Count ties separately for each pattern of present modalities; there are at most 2**M patterns."""
     patterns = (codes != NONE) @ (1 << np.arange(codes.shape[1]))
     ties = np.zeros(len(codes), np.int64)
     for pattern in np.unique(patterns):
-        # Only tracks that have all these modalities can equal the written tokens in all of them.
+        # Only tracks with all these modalities can equal the written tokens in all of them.
         rows = np.flatnonzero(patterns & pattern == pattern)
         columns = np.flatnonzero(pattern >> np.arange(codes.shape[1]) & 1)
-        sets = equal_rows(codes[np.ix_(rows, columns)])
+        groups = equal_rows(codes[np.ix_(rows, columns)])
         own = patterns[rows] == pattern
-        ties[rows[own]] = sets.sizes[sets.numbers[own]]
+        ties[rows[own]] = groups.sizes[groups.numbers[own]]
     return ties

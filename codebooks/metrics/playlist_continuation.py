@@ -1,7 +1,7 @@
-"""How well the rest of a playlist is found again from its first tracks, by whatever scores all tracks of a catalog.
+"""Continuation of playlists: how high scorers rank the rest of a playlist, given its first tracks.
 
-No language model is asked: what is measured is what tokens say of the company that tracks keep. Tracks are rows of a
-catalog, in the order in which they win ties: of two with the same score the lower row comes first.
+No language model is involved: the metric measures how well tokens represent which tracks are played together. Tracks
+are rows of a catalog; of two tracks with the same score the lower row comes first.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,24 +15,25 @@ from tracktokens.codebooks.tokens.code_matrix import NONE
 from tracktokens.schemas.modalities import MODALITIES
 
 NDCG_DEPTH = 20
+"""Ranks that NDCG includes."""
 
 STEPS = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)
-"""What a weight is multiplied by when better ones are sought; a weight of 0 becomes one of these."""
+"""Factors of a weight that the search for better weights tries; a weight of 0 is replaced by them."""
 
 SWEEPS = 4
-"""Times that every weight is tried, unless nothing gets better before."""
+"""Largest number of passes over the weights; the search stops when a pass brings no improvement."""
 
 FIT_ROWS = 50_000
-"""Rows among which targets are ranked while weights are fitted: all of a small catalog, a sample of a large one."""
+"""Rows among which targets are ranked while fitting weights: a sample of a larger catalog."""
 
 
 @dataclass(frozen=True, eq=False)
 class Continuation:
-    """A playlist that is to be continued.
+    """A playlist to continue.
 
     Attributes:
-        seeds: rows of the tracks that are known, each once.
-        targets: rows of the tracks that are to be found, each once, none of them a seed; at least one.
+        seeds: distinct rows of the known tracks.
+        targets: distinct rows of the tracks to find, at least one, none of them a seed.
     """
 
     seeds: RowIndices
@@ -41,15 +42,15 @@ class Continuation:
 
 @dataclass(frozen=True)
 class ContinuationQuality:
-    """How well playlists were continued; means over playlists.
+    """Quality of continuations, as means over playlists.
 
     Attributes:
-        playlists: how many there were.
-        mrr: reciprocal of the rank of the first track found.
-        hit_at_1: share of playlists of which one track is ranked first.
-        hit_at_10: the same within the first ten.
-        hit_at_100: the same within the first hundred.
-        ndcg_at_20: discounted cumulative gain of the first twenty over that of the best ranking.
+        playlists: number of playlists.
+        mrr: reciprocal rank of the best ranked target.
+        hit_at_1: share of playlists with a target on the first rank.
+        hit_at_10: share of playlists with a target among the first ten.
+        hit_at_100: share of playlists with a target among the first hundred.
+        ndcg_at_20: discounted cumulative gain of the first twenty, divided by that of the best ranking.
     """
 
     playlists: int
@@ -61,7 +62,7 @@ class ContinuationQuality:
 
 
 class Scorer(Protocol):
-    """Gives every row a score: the higher, the better it continues the seeds."""
+    """Scores every row: the higher, the better it continues the seeds."""
 
     def scores(self, seeds: RowIndices) -> Scores:
         """Score all rows, float64 (n,)."""
@@ -69,13 +70,13 @@ class Scorer(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class TokenScorer:
-    """Scores by equal tokens: the weighted mean over the modalities of the share of seeds that have a row's code.
+    """Scores by equal tokens: the weighted sum over the modalities of the share of seeds with the row's code.
 
-    A seed without a modality says nothing in it, and neither does a row.
+    Seeds and rows that lack a modality do not count in it.
 
     Attributes:
-        codes: int16 (n, 5), -1 for none.
-        weights: of the modalities, in token order.
+        codes: int16 (n, M), -1 for none.
+        weights: one per modality in token order.
     """
 
     codes: CodeMatrix
@@ -92,8 +93,8 @@ class VectorScorer:
     """Scores by full vectors: the weighted sum over the modalities of a row's mean cosine to the seeds.
 
     Attributes:
-        vectors: modality to float16 or float32 (n, dim) of unit length, zero where a row has none.
-        weights: modality to its weight.
+        vectors: modality to float32 (n, dim) of unit length; zero for rows without the modality.
+        weights: modality to weight.
     """
 
     vectors: Mapping[str, Floats]
@@ -119,16 +120,22 @@ class FixedScorer:
     values: Scores
 
     def scores(self, seeds: RowIndices) -> Scores:
-        """Give the same to all."""
+        """Return the fixed scores."""
         return self.values
 
 
 def token_parts(codes: CodeMatrix, seeds: CodeMatrix) -> Doubles:
-    """Share of the seeds that have each row's code, by modality: float64 (n, 5); 0 where a row has none.
+    """Compute the share of the seeds with each row's code, per modality: float64 (n, M); 0 if the row has none.
+
+    Example:
+        >>> import numpy as np
+        >>> seeds = np.array([[1, 2, -1, -1, -1], [1, 3, -1, -1, -1]], np.int16)
+        >>> token_parts(np.array([[1, 2, 0, -1, -1]], np.int16), seeds).tolist()
+        [[1.0, 0.5, 0.0, 0.0, 0.0]]
 
     Args:
-        codes: int16 (n, 5), -1 for none.
-        seeds: int16 (seeds, 5).
+        codes: int16 (n, M), -1 for none.
+        seeds: int16 (seeds, M).
     """
     parts = np.zeros(codes.shape)
     for number in range(codes.shape[1]):
@@ -136,7 +143,7 @@ def token_parts(codes: CodeMatrix, seeds: CodeMatrix) -> Doubles:
         if not len(known):
             continue
         column = codes[:, number].astype(np.int64)
-        # The last place stands for none: -1 is its index.
+        # The last entry is for none, whose index is -1.
         shares = np.bincount(known, minlength=int(max(column.max(initial=0), known.max())) + 2) / len(known)
         shares[-1] = 0
         parts[:, number] = shares[column]
@@ -144,28 +151,34 @@ def token_parts(codes: CodeMatrix, seeds: CodeMatrix) -> Doubles:
 
 
 def measure(scorer: Scorer, continuations: Iterable[Continuation]) -> ContinuationQuality:
-    """Continue playlists, and measure how well."""
+    """Measure a scorer on playlists."""
     ranks, gains = [], []
     for playlist in continuations:
         scores = scorer.scores(playlist.seeds).copy()
         scores[playlist.seeds] = -np.inf
         ranks.append(first_rank(scores, playlist.targets))
         gains.append(_ndcg(scores, playlist.targets))
-    found = np.array(ranks, np.float64)
+    best_ranks = np.array(ranks, np.float64)
     if not ranks:
         return ContinuationQuality(0, 0.0, 0.0, 0.0, 0.0, 0.0)
     return ContinuationQuality(
-        playlists=len(found),
-        mrr=float((1 / found).mean()),
-        hit_at_1=float((found <= 1).mean()),
-        hit_at_10=float((found <= 10).mean()),
-        hit_at_100=float((found <= 100).mean()),
+        playlists=len(best_ranks),
+        mrr=float((1 / best_ranks).mean()),
+        hit_at_1=float((best_ranks <= 1).mean()),
+        hit_at_10=float((best_ranks <= 10).mean()),
+        hit_at_100=float((best_ranks <= 100).mean()),
         ndcg_at_20=float(np.mean(gains)),
     )
 
 
 def first_rank(scores: Scores, targets: RowIndices) -> int:
-    """Rank, from 1, of the target that is ranked highest."""
+    """Return the rank, from 1, of the best ranked target.
+
+    Example:
+        >>> import numpy as np
+        >>> first_rank(np.array([0.1, 0.9, 0.5, 0.5]), np.array([0, 3]))
+        3
+    """
     best = targets[np.lexsort((targets, -scores[targets]))[0]]
     ties = np.flatnonzero(scores == scores[best])
     return 1 + int(np.count_nonzero(scores > scores[best])) + int(np.searchsorted(ties, best))
@@ -174,45 +187,45 @@ def first_rank(scores: Scores, targets: RowIndices) -> int:
 def fit_weights(
     codes: CodeMatrix, continuations: Sequence[Continuation], start: Sequence[float], seed: int = 0
 ) -> list[float]:
-    """Find weights that continue playlists with the highest MRR, by trying one weight after the other.
+    """Search weights that continue playlists with the highest MRR, by coordinate ascent.
 
-    It begins from those given, from equal ones, and from each modality alone, and takes what comes out best.
+    It starts from ``start``, from equal weights, and from each modality alone, and returns the best result.
 
     Args:
-        codes: int16 (n, 5), -1 for none.
-        continuations: playlists to learn from; measure on others.
-        start: weights to begin from, in token order, one at least positive.
-        seed: chooses the rows among which targets are ranked, where there are too many.
+        codes: int16 (n, M), -1 for none.
+        continuations: playlists to fit on; measure on other playlists.
+        start: initial weights in token order, at least one positive.
+        seed: chooses the sample of rows among which targets are ranked.
 
     Returns:
         Weights in token order, the largest 1.
     """
     sampled = [_sampled(codes, playlist, seed) for playlist in continuations]
     starts = [np.asarray(start, np.float64), np.ones(len(start)), *np.eye(len(start))]
-    found = [_climb(sampled, weights / weights.max()) for weights in starts]
-    weights = max(found, key=lambda reached: reached[1])[0]
-    chosen: list[float] = (weights / weights.max()).tolist()
-    return chosen
+    results = [_climb(sampled, weights / weights.max()) for weights in starts]
+    weights = max(results, key=lambda result: result[1])[0]
+    best: list[float] = (weights / weights.max()).tolist()
+    return best
 
 
 def _climb(sampled: Sequence["_Sampled"], weights: Scores) -> tuple[Scores, float]:
-    """Change one weight after the other while the MRR grows: the weights, and the MRR."""
+    """Change one weight at a time while the MRR grows, and return the weights and the MRR."""
     best = _mrr(sampled, weights)
     for _ in range(SWEEPS):
-        before = best
+        previous = best
         for number in range(len(weights)):
             for value in [step * (weights[number] or 1.0) for step in STEPS]:
                 tried = weights.copy()
                 tried[number] = value
-                if tried.any() and (found := _mrr(sampled, tried)) > best:
-                    best, weights = found, tried
-        if best <= before:
+                if tried.any() and (reached := _mrr(sampled, tried)) > best:
+                    best, weights = reached, tried
+        if best <= previous:
             break
     return weights, best
 
 
 def by_modality(weights: Sequence[float]) -> dict[str, float]:
-    """Weights by the name of their modality."""
+    """Map the names of the modalities to their weights."""
     return dict(zip(MODALITIES, weights, strict=True))
 
 
@@ -228,7 +241,7 @@ def _ndcg(scores: Scores, targets: RowIndices) -> float:
 
 @dataclass(frozen=True, eq=False)
 class _Sampled:
-    """What a playlist's tokens say of some rows: shares by modality, and which of the rows are targets."""
+    """Sample of rows for one playlist: shares of equal tokens, float32 (rows, M), and the indices of the targets."""
 
     parts: Floats
     targets: RowIndices

@@ -141,7 +141,7 @@ def test_tracks_that_do_not_fit_the_codebook_are_refused():
     with pytest.raises(ValueError, match="audio codebook of 2 dimensions"):
         NeighbourRecallAccumulator(codebook, ids, vectors[:, :1], codes)
     gathered = NeighbourRecallAccumulator(codebook, ids, vectors, codes)
-    with pytest.raises(ValueError, match="do not fit each other"):
+    with pytest.raises(ValueError, match="do not match each other"):
         gathered.update(ids, vectors, codes[:1])
     with pytest.raises(ValueError, match="do not fit 2 centroids"):
         gathered.update(ids, vectors, codes + np.int16(2))
