@@ -157,7 +157,7 @@ class TokenIndex:
         best = BestRows(k)
         if matching.graded:
             tables = self._tables(query, shares)
-            search_graded(self._columns, self._postings, tables, shares, best, allowed)
+            search_graded(self._columns, self._postings, similarities=tables, shares=shares, best=best, allowed=allowed)
             similarities = self._graded(best.rows, tables)
         else:
             self._postings.search(query, shares, best, allowed)

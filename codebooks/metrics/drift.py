@@ -191,14 +191,14 @@ def drift(baseline: CodeUsage, current: CodeUsage, new: NewTrackFit) -> Drift:
         raise ValueError(
             f"the baseline has {len(baseline.counts)} codes, the current use {len(current.counts)}: different codebooks"
         )
-    old, now = _shares(baseline.counts), _shares(current.counts)
-    grown = int(np.argmax(now - old)) if len(old) else None
+    old_shares, new_shares = _shares(baseline.counts), _shares(current.counts)
+    grown = int(np.argmax(new_shares - old_shares)) if len(old_shares) else None
     return Drift(
         new=new,
         stability_index=stability_index(np.array(baseline.counts, np.int64), np.array(current.counts, np.int64)),
         grown_code=grown,
-        grown_from=0.0 if grown is None else float(old[grown]),
-        grown_to=0.0 if grown is None else float(now[grown]),
+        grown_from=0.0 if grown is None else float(old_shares[grown]),
+        grown_to=0.0 if grown is None else float(new_shares[grown]),
         baseline_coverage=baseline.coverage,
         current_coverage=current.coverage,
     )
@@ -216,8 +216,10 @@ def stability_index(baseline: Counts, current: Counts) -> float:
     """
     if not baseline.sum() or not current.sum():
         return 0.0
-    old, now = ((counts + HALF_A_TRACK) / (counts.sum() + HALF_A_TRACK * len(counts)) for counts in (baseline, current))
-    return float(((now - old) * np.log(now / old)).sum())
+    old_shares, new_shares = (
+        (counts + HALF_A_TRACK) / (counts.sum() + HALF_A_TRACK * len(counts)) for counts in (baseline, current)
+    )
+    return float(((new_shares - old_shares) * np.log(new_shares / old_shares)).sum())
 
 
 def exceeded_limits(change: Drift, limits: DriftLimits) -> list[str]:

@@ -160,7 +160,7 @@ def measure(scorer: Scorer, continuations: Iterable[Continuation]) -> Continuati
         gains.append(_ndcg(scores, playlist.targets))
     best_ranks = np.array(ranks, np.float64)
     if not ranks:
-        return ContinuationQuality(0, 0.0, 0.0, 0.0, 0.0, 0.0)
+        return ContinuationQuality(playlists=0, mrr=0.0, hit_at_1=0.0, hit_at_10=0.0, hit_at_100=0.0, ndcg_at_20=0.0)
     return ContinuationQuality(
         playlists=len(best_ranks),
         mrr=float((1 / best_ranks).mean()),

@@ -39,7 +39,7 @@ CodeTuple: TypeAlias = npt.NDArray[np.int16]
 """int16 (M,): the codes of one track in token order, -1 for none. A prefix of a tuple is shorter."""
 
 Query: TypeAlias = npt.NDArray[np.int16]
-"""int16 (M,): what was written per modality, in token order: a code, -1 for ``none``, -2 for nothing."""
+"""int16 (M,): what was written per modality, in token order: a code, -1 for ``none``, -2 if not written."""
 
 RowIndices: TypeAlias = npt.NDArray[np.int64]
 """int64 (n,): indices of rows of another array."""
