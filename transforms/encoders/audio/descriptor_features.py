@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from tracktokens.codebooks.numerics.arrays import Floats as Array
+from tracktokens.codebooks.numerics.arrays import Floats
 
 if TYPE_CHECKING:
     import scipy.sparse
@@ -90,7 +90,7 @@ _POWER_FLOOR = 1e-10
 _SILENCE = -100.0
 
 
-def describe(windows: Sequence[Array], sample_rate: int) -> Array:
+def describe(windows: Sequence[Floats], sample_rate: int) -> Floats:
     """Compute the descriptors of a recording from windows of it.
 
     Args:
@@ -105,12 +105,12 @@ def describe(windows: Sequence[Array], sample_rate: int) -> Array:
     return describe_with(filter_banks(sample_rate), windows)
 
 
-def describe_with(banks: "FilterBanks", windows: Sequence[Array]) -> Array:
+def describe_with(banks: "FilterBanks", windows: Sequence[Floats]) -> Floats:
     """Compute the descriptors like :func:`describe`, with precomputed filter banks and without importing librosa."""
     statistics = [_describe_window(window, banks) for window in windows]
     means = {name: np.mean([window[name] for window in statistics], axis=0) for name in statistics[0]}
     blocks = {**means, **_describe_rhythm(means["autocorrelation"], banks.frame_rate)}
-    vector: Array = np.concatenate([blocks[block.name] / block.scale for block in LAYOUT]).astype(np.float32)
+    vector: Floats = np.concatenate([blocks[block.name] / block.scale for block in LAYOUT]).astype(np.float32)
     return vector
 
 
@@ -130,11 +130,11 @@ class FilterBanks:
     """
 
     frame_rate: float
-    taper: Array
-    frequencies: Array
-    moments: Array
+    taper: Floats
+    frequencies: Floats
+    moments: Floats
     mel: "scipy.sparse.csr_matrix"
-    chroma: Array
+    chroma: Floats
     octaves: tuple[tuple[int, int], ...]
     tails: tuple[int, ...]
 
@@ -180,7 +180,7 @@ def _contrast_bands(sample_rate: int) -> tuple[tuple[tuple[int, int], ...], tupl
     return tuple(octaves), tuple(tails)
 
 
-def _describe_window(signal: Array, banks: FilterBanks) -> dict[str, Array]:
+def _describe_window(signal: Floats, banks: FilterBanks) -> dict[str, Floats]:
     """Compute the statistics of one window by block name, and the ``autocorrelation`` of its onset strength."""
     frames = _frames(signal)
     power = _power(frames, banks)
@@ -197,34 +197,34 @@ def _describe_window(signal: Array, banks: FilterBanks) -> dict[str, Array]:
     }
 
 
-def _frames(signal: Array) -> Array:
+def _frames(signal: Floats) -> Floats:
     """Return whole frames, shape (frames, N_FFT), as a view; a signal shorter than one frame is padded with zeros."""
     if len(signal) < N_FFT:
         signal = np.pad(signal, (0, N_FFT - len(signal)))
     return np.lib.stride_tricks.sliding_window_view(signal, N_FFT)[::HOP]
 
 
-def _power(frames: Array, banks: FilterBanks) -> Array:
+def _power(frames: Floats, banks: FilterBanks) -> Floats:
     """Power spectra, shape (frames, bins): ``abs(librosa.stft(signal, center=False)) ** 2``, transposed."""
     import scipy.fft
 
     spectra = scipy.fft.rfft(frames * banks.taper, axis=1)
-    power: Array = spectra.real**2 + spectra.imag**2
+    power: Floats = spectra.real**2 + spectra.imag**2
     return power
 
 
-def _decibels(power: Array) -> Array:
+def _decibels(power: Floats) -> Floats:
     """Convert power to dB, with a floor of 80 dB below the maximum."""
     decibels = 10 * np.log10(np.maximum(power, _POWER_FLOOR))
-    floored: Array = np.maximum(decibels, decibels.max() - 80)
+    floored: Floats = np.maximum(decibels, decibels.max() - 80)
     return floored
 
 
-def _mean_std(values: Array) -> Array:
+def _mean_std(values: Floats) -> Floats:
     return np.array([values.mean(), values.std()], np.float32)
 
 
-def _describe_timbre(mel_db: Array) -> dict[str, Array]:
+def _describe_timbre(mel_db: Floats) -> dict[str, Floats]:
     """Statistics of the cepstrum, each of shape (20,), from the mel spectrum in dB, shape (frames, N_MELS)."""
     import scipy.fft
 
@@ -233,7 +233,7 @@ def _describe_timbre(mel_db: Array) -> dict[str, Array]:
     return {"mfcc_mean": mfcc.mean(axis=0), "mfcc_std": mfcc.std(axis=0), "mfcc_delta_std": steps.std(axis=0)}
 
 
-def _describe_brightness(power: Array, banks: FilterBanks) -> dict[str, Array]:
+def _describe_brightness(power: Floats, banks: FilterBanks) -> dict[str, Floats]:
     """Shape of the spectrum, from powers of shape (frames, bins)."""
     magnitude = np.sqrt(power)
     centroid, bandwidth = centroid_bandwidth(magnitude, banks.moments)
@@ -246,13 +246,13 @@ def _describe_brightness(power: Array, banks: FilterBanks) -> dict[str, Array]:
     }
 
 
-def _octaves(kilohertz: Array) -> Array:
+def _octaves(kilohertz: Floats) -> Floats:
     """Convert kHz to a perceptual scale: octaves far above 200 Hz, linear below, and 0 for the 0 Hz of silence."""
-    octaves: Array = np.log2(1 + 5 * kilohertz)
+    octaves: Floats = np.log2(1 + 5 * kilohertz)
     return octaves
 
 
-def centroid_bandwidth(magnitude: Array, powers: Array) -> tuple[Array, Array]:
+def centroid_bandwidth(magnitude: Floats, powers: Floats) -> tuple[Floats, Floats]:
     """Mean and standard deviation of each spectrum over frequency, both of shape (frames,).
 
     Args:
@@ -266,22 +266,22 @@ def centroid_bandwidth(magnitude: Array, powers: Array) -> tuple[Array, Array]:
     return centroid, bandwidth
 
 
-def rolloff(magnitude: Array, frequencies: Array) -> Array:
+def rolloff(magnitude: Floats, frequencies: Floats) -> Floats:
     """Frequency below which each spectrum has 85 % of its magnitude, shape (frames,)."""
     cumulative = np.cumsum(magnitude, axis=1)
     bins = (cumulative < 0.85 * cumulative[:, -1:]).sum(axis=1)
-    edges: Array = frequencies[bins]
+    edges: Floats = frequencies[bins]
     return edges
 
 
-def log_flatness(power: Array) -> Array:
+def log_flatness(power: Floats) -> Floats:
     """Log10 of geometric over arithmetic mean of each spectrum, shape (frames,): 0 if flat, negative for tones."""
     floored = np.maximum(power, _POWER_FLOOR)
-    flatness: Array = np.log10(floored).mean(axis=1) - np.log10(floored.mean(axis=1))
+    flatness: Floats = np.log10(floored).mean(axis=1) - np.log10(floored.mean(axis=1))
     return flatness
 
 
-def spectral_contrast(magnitude: Array, banks: FilterBanks) -> Array:
+def spectral_contrast(magnitude: Floats, banks: FilterBanks) -> Floats:
     """Difference in dB between the loudest and the quietest 2 % of each octave band, shape (frames, 7)."""
     peaks, valleys = np.empty((2, len(magnitude), len(banks.octaves)), np.float32)
     for band, ((first, stop), tail) in enumerate(zip(banks.octaves, banks.tails, strict=True)):
@@ -291,17 +291,17 @@ def spectral_contrast(magnitude: Array, banks: FilterBanks) -> Array:
     return _decibels(peaks) - _decibels(valleys)
 
 
-def zero_crossings(signal: Array, frames: int) -> Array:
+def zero_crossings(signal: Floats, frames: int) -> Floats:
     """Share of the samples in each frame at which the sign changes, shape (frames,)."""
     negative = signal < -_POWER_FLOOR
     crossings = np.concatenate([[0], np.cumsum(negative[1:] != negative[:-1])])
     starts = np.arange(frames) * HOP
     ends = np.minimum(starts + N_FFT, len(signal)) - 1
-    shares: Array = ((crossings[ends] - crossings[starts]) / N_FFT).astype(np.float32)
+    shares: Floats = ((crossings[ends] - crossings[starts]) / N_FFT).astype(np.float32)
     return shares
 
 
-def _describe_harmony(pitch_power: Array) -> dict[str, Array]:
+def _describe_harmony(pitch_power: Floats) -> dict[str, Floats]:
     """Pitch class statistics, from powers of shape (frames, 12)."""
     chroma = pitch_power / np.maximum(pitch_power.max(axis=1, keepdims=True), _TINY)
     shares = chroma / np.maximum(chroma.sum(axis=1, keepdims=True), _TINY)
@@ -312,7 +312,7 @@ def _describe_harmony(pitch_power: Array) -> dict[str, Array]:
     }
 
 
-def _describe_level(power: Array, banks: FilterBanks) -> Array:
+def _describe_level(power: Floats, banks: FilterBanks) -> Floats:
     """Mean, standard deviation and range of the level in dB of full scale (a sine of amplitude 1 has -3 dB)."""
     mean_square = 2 * power.sum(axis=1) / (N_FFT * (banks.taper**2).sum())
     level = np.maximum(10 * np.log10(np.maximum(mean_square, _POWER_FLOOR)), _SILENCE)
@@ -320,33 +320,33 @@ def _describe_level(power: Array, banks: FilterBanks) -> Array:
     return np.array([level.mean(), level.std(), high - low], np.float32)
 
 
-def onset_strength(mel_db: Array) -> Array:
+def onset_strength(mel_db: Floats) -> Floats:
     """Mean rise in dB of the mel spectrum from frame to frame (Böck & Widmer 2013), shape (frames,), the first 0."""
     rises = np.maximum(np.diff(mel_db, axis=0), 0).mean(axis=1)
     return np.concatenate([np.zeros(1, np.float32), rises])
 
 
-def _describe_onsets(onset: Array, frame_rate: float) -> Array:
+def _describe_onsets(onset: Floats, frame_rate: float) -> Floats:
     """Mean and standard deviation of the onset strength, and peaks per second above the mean by one deviation."""
     inner = onset[1:-1]
     peaks = (inner > onset[:-2]) & (inner >= onset[2:]) & (inner > onset.mean() + onset.std())
     return np.array([onset.mean(), onset.std(), peaks.sum() * frame_rate / len(onset)], np.float32)
 
 
-def autocorrelation(onset: Array, lags: int) -> Array:
+def autocorrelation(onset: Floats, lags: int) -> Floats:
     """Correlate the onset strength with itself at ``0 .. lags - 1`` frames: 1 at lag 0; all 0 if it is constant."""
     import scipy.fft
 
     centred = onset - onset.mean()
     spectrum = scipy.fft.rfft(centred, n=2 * max(len(onset), lags))
-    correlation: Array = scipy.fft.irfft(spectrum.real**2 + spectrum.imag**2)[:lags]
+    correlation: Floats = scipy.fft.irfft(spectrum.real**2 + spectrum.imag**2)[:lags]
     if correlation[0] <= np.finfo(np.float32).eps * len(onset):
         return np.zeros(lags, np.float32)
     correlation /= correlation[0]
     return correlation
 
 
-def _describe_rhythm(correlation: Array, frame_rate: float) -> dict[str, npt.NDArray[np.float64]]:
+def _describe_rhythm(correlation: Floats, frame_rate: float) -> dict[str, npt.NDArray[np.float64]]:
     """Compute the tempo blocks from the autocorrelation by lag in frames."""
 
     def at(beats_per_minute: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
