@@ -15,18 +15,15 @@ from tracktokens.schemas.manifests.catalog import CatalogManifest
 from tracktokens.schemas.manifests.encoder import EncoderManifest
 from tracktokens.schemas.modalities import AUDIO, CONTENT_MODALITIES, MODALITIES
 from tracktokens.schemas.tables.tracks import TRACKS
-from tracktokens.transforms.catalog.find_missing import WANTED_TAG, CutBatches, FindMissing
+from tracktokens.transforms.catalog.find_missing import WANTED_TAG, CutBatches
 from tracktokens.transforms.catalog.reconcile import find_loss, reconcile_inputs, reconcile_rows
 from tracktokens.transforms.catalog.scan_catalog import ReadMissing, ScanCatalog
-from tracktokens.transforms.catalog.scan_tracks import ScanTracks
-from tracktokens.transforms.catalog.snapshot_tracks import FailureFolder, WriteSnapshotBucket
-from tracktokens.transforms.catalog.snapshot_writer import SnapshotWriter
+from tracktokens.transforms.catalog.snapshot_writer import BucketWriter, SnapshotWriter
 from tracktokens.transforms.embedding.batches import DECODING, ENCODING
 from tracktokens.transforms.embedding.encode_missing import EncodeMissing
 from tracktokens.transforms.encoders.base import Encoder
 from tracktokens.transforms.precomputed.load_vectors import LOCATIONS_TAG, AddPrecomputed
-from tracktokens.transforms.precomputed.scan_cache import ScanCache
-from tracktokens.transforms.precomputed.scan_vectors import PrecomputedEmbeddings, ScanVectors, vector_counts
+from tracktokens.transforms.precomputed.scan_vectors import PrecomputedEmbeddings, vector_counts
 from tracktokens.transforms.readers.fragments import Fragment, check_table, estimate_rows, find_fragments
 from tracktokens.transforms.release.gates import RejectRateGate, input_rows
 from tracktokens.transforms.runtime.counters import WriteCounts, read_counts
@@ -135,67 +132,32 @@ class EmbedJob:
         runner: PipelineRunner,
         pipeline: beam.Pipeline,
     ) -> None:
-        scans, precomputed = self.load_scan_cache(base), list(self.precomputed)
-        write = WriteSnapshotBucket(
-            writer=SnapshotWriter(catalog),
-            buckets=store.buckets,
-            base=base,
-            encoded=list(self.encoders),
-            precomputed=precomputed,
-            scans=scans,
-            retried=self.retried_failures(store),
-        )
-        find = FindMissing(
-            store=store,
-            writer=SnapshotWriter(catalog),
-            base=base,
-            encoders=self.encoder_ids,
-            precomputed=precomputed,
-            retry=self.retry_rejects,
-            progress=runner.progress,
-        )
-        scanned = self.scan(store, fragments, write, find, scans, runner.progress).add_to(pipeline)
+        scanned = self.scan(store, fragments, base, SnapshotWriter(catalog), runner.progress).add_to(pipeline)
         added = self._add_vectors(scanned.missing, store, catalog, fragments, runner)
         for name, rejects in scanned.rejects.items():
             rejects | f"write {name} rejects" >> WriteRejects(catalog.rejects, name)
         [*scanned.counts, *added] | "all counts" >> beam.Flatten() | "write counts" >> WriteCounts(catalog.counts)
 
-    def retried_failures(self, store: Store) -> list[FailureFolder]:
-        """List the folders of the permanent failures to encode again."""
-        if not self.retry_rejects:
-            return []
-        return [FailureFolder(m, store.all_failures(m, encoder_id)) for m, encoder_id in self.encoder_ids.items()]
-
-    def load_scan_cache(self, base: Catalog | None) -> ScanCache:
-        """Find the row groups of precomputed embeddings that were not scanned before."""
-        return ScanCache.of({modality: vectors.table for modality, vectors in self.precomputed.items()}, base)
-
     def scan(
         self,
         store: Store,
         fragments: list[Fragment],
-        write: WriteSnapshotBucket,
-        find: FindMissing,
-        scans: ScanCache,
+        base: Catalog | None,
+        writer: BucketWriter,
         progress: ProgressReporter,
     ) -> ScanCatalog:
-        """Build the part that reads the inputs and finds those that are not encoded."""
+        """Build the scan of the catalog, which also finds the inputs that are not encoded."""
         return ScanCatalog(
-            buckets=store.buckets,
+            store=store,
             fragments=fragments,
-            row_groups=list(scans.fingerprints),
-            scan_tracks=ScanTracks(
-                buckets=store.buckets,
-                audio_root=self.source.absolute_audio_root,
-                encoded=list(self.encoders),
-                progress=progress,
-            ),
-            scan_vectors=ScanVectors(
-                embeddings=self.precomputed, buckets=store.buckets, scans=scans, progress=progress
-            ),
-            write_snapshot=write,
-            find_missing=find,
+            base=base,
+            writer=writer,
+            encoded={modality: encoder.encoder_id for modality, encoder in self.encoders.items()},
+            embeddings=self.precomputed,
+            audio_root=self.source.absolute_audio_root,
+            retry_rejects=self.retry_rejects,
             is_refused=self.gate.is_exceeded,
+            progress=progress,
         )
 
     def _add_vectors(

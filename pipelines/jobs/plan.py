@@ -14,9 +14,8 @@ from tracktokens.pipelines.maintenance.bucket_jobs import working_folder
 from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.modalities import AUDIO
 from tracktokens.transforms.catalog.dry_run import CountBytes, OnlyAudio
-from tracktokens.transforms.catalog.find_missing import WANTED_TAG, FindMissing
+from tracktokens.transforms.catalog.find_missing import WANTED_TAG
 from tracktokens.transforms.catalog.scan_catalog import ReadMissing
-from tracktokens.transforms.catalog.snapshot_tracks import WriteSnapshotBucket
 from tracktokens.transforms.catalog.snapshot_writer import DryRunWriter
 from tracktokens.transforms.readers.fragments import Fragment
 from tracktokens.transforms.runtime.arrow_coder import Count, Keyed
@@ -116,27 +115,8 @@ def _build(
     path: str,
     pipeline: beam.Pipeline,
 ) -> None:
-    precomputed, base = list(embed.precomputed), previous.catalog
-    scans = embed.load_scan_cache(base)
-    write = WriteSnapshotBucket(
-        writer=DryRunWriter(),
-        buckets=store.buckets,
-        base=base,
-        encoded=list(embed.encoders),
-        precomputed=precomputed,
-        scans=scans,
-        retried=embed.retried_failures(store),
-    )
-    find = FindMissing(
-        store=store,
-        writer=DryRunWriter(),
-        base=base,
-        encoders=embed.encoder_ids,
-        precomputed=precomputed,
-        retry=embed.retry_rejects,
-        progress=runner.progress,
-    )
-    scanned = embed.scan(store, fragments, write, find, scans, runner.progress).add_to(pipeline)
+    scan = embed.scan(store, fragments, previous.catalog, DryRunWriter(), runner.progress)
+    scanned = scan.add_to(pipeline)
     counts = list(scanned.counts)
     if AUDIO in embed.encoders and (audio_root := embed.source.absolute_audio_root) is not None:
         audio = scanned.missing[WANTED_TAG] | beam.ParDo(OnlyAudio()).with_output_types(Keyed)

@@ -9,14 +9,17 @@ import pyarrow as pa
 from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.transforms.catalog.find_missing import WANTED_TAG, FindMissing, ReadInputs
 from tracktokens.transforms.catalog.scan_tracks import ScanTracks
-from tracktokens.transforms.catalog.snapshot_tracks import WriteSnapshotBucket
+from tracktokens.transforms.catalog.snapshot_tracks import FailureFolder, WriteSnapshotBucket
+from tracktokens.transforms.catalog.snapshot_writer import BucketWriter
 from tracktokens.transforms.precomputed.load_vectors import LOCATIONS_TAG
-from tracktokens.transforms.precomputed.scan_cache import RowGroup
-from tracktokens.transforms.precomputed.scan_vectors import ScanVectors
+from tracktokens.transforms.precomputed.scan_cache import ScanCache
+from tracktokens.transforms.precomputed.scan_vectors import PrecomputedEmbeddings, ScanVectors
 from tracktokens.transforms.readers.fragments import Fragment
 from tracktokens.transforms.runtime.arrow_coder import Count, EveryKey, Keyed, ModalityKeyed
 from tracktokens.transforms.runtime.counters import COUNTS_TAG, Totals
+from tracktokens.transforms.runtime.progress import ProgressReporter
 from tracktokens.transforms.runtime.rejects import REJECTS_TAG
+from tracktokens.transforms.store.layout import Catalog, Store
 
 
 @dataclass(frozen=True)
@@ -36,46 +39,54 @@ class ScanOutputs:
 
 @dataclass(frozen=True, kw_only=True)
 class ScanCatalog:
-    """Steps of a catalog scan, connected.
+    """Scan of a catalog: it writes a snapshot, diffs it against the base, and finds inputs that were never encoded.
 
     Attributes:
-        buckets: number of buckets of the store.
+        store: the store.
         fragments: fragments of the tracks table.
-        row_groups: row groups of the precomputed embeddings.
-        scan_tracks, scan_vectors, write_snapshot, find_missing: the steps.
+        base: snapshot to diff against; None makes every key new.
+        writer: destination of the snapshot.
+        encoded: modality to encoder id, for the modalities that have an encoder.
+        embeddings: modality to its precomputed embeddings.
+        audio_root: folder that audio paths are relative to, or None.
+        retry_rejects: whether permanent failures are encoded again. Transient failures of the base always are.
         is_refused: decides from the counts of rows to refuse the catalog; nothing of a refused catalog is encoded.
+        progress: receives the progress of the steps.
     """
 
-    buckets: int
+    store: Store
     fragments: Sequence[Fragment]
-    row_groups: Sequence[RowGroup]
-    scan_tracks: ScanTracks
-    scan_vectors: ScanVectors
-    write_snapshot: WriteSnapshotBucket
-    find_missing: FindMissing
+    base: Catalog | None
+    writer: BucketWriter
+    encoded: Mapping[str, str]
+    embeddings: Mapping[str, PrecomputedEmbeddings]
+    audio_root: str | None
+    retry_rejects: bool
     is_refused: Callable[[Mapping[str, int]], bool]
+    progress: ProgressReporter
 
     def add_to(self, pipeline: beam.Pipeline) -> ScanOutputs:
         """Add the steps to a pipeline."""
+        scans = ScanCache.of({modality: vectors.table for modality, vectors in self.embeddings.items()}, self.base)
         scanned = (
             pipeline
             | "fragments" >> beam.Create(self.fragments)
             | "spread fragments" >> beam.Reshuffle()  # Create puts them all on one worker
-            | "scan" >> _outputs(self.scan_tracks, Keyed)
+            | "scan" >> _outputs(self._scan_tracks(), Keyed)
         )
         vectors = (
             pipeline
-            | "row groups" >> beam.Create(self.row_groups)
+            | "row groups" >> beam.Create(list(scans.fingerprints))
             | "spread row groups" >> beam.Reshuffle()
-            | "scan vectors" >> _outputs(self.scan_vectors, Keyed)
+            | "scan vectors" >> _outputs(self._scan_vectors(scans), Keyed)
         )
         # Buckets without a current track are written too: they may have had tracks in the base.
-        every = range(self.buckets)
+        every = range(self.store.buckets)
         track_buckets = pipeline | "every track bucket" >> EveryKey(every, Keyed)
         written = (
             {"rows": scanned.main, "vectors": vectors.main, "every": track_buckets}
             | "group by track bucket" >> beam.CoGroupByKey()
-            | "write snapshot" >> _outputs(self.write_snapshot, ModalityKeyed)
+            | "write snapshot" >> _outputs(self._write_snapshot(scans), ModalityKeyed)
         )
         row_counts = [scanned[COUNTS_TAG], vectors[COUNTS_TAG], written[COUNTS_TAG]] | "row counts" >> beam.Flatten()
         # Encoding waits for these totals, so nothing of a refused catalog is encoded.
@@ -86,13 +97,55 @@ class ScanCatalog:
             {"changes": written.main, "every": pipeline | "every key bucket" >> EveryKey(key_buckets, ModalityKeyed)}
             | "group by key bucket" >> beam.CoGroupByKey()
             | "find missing"
-            >> beam.ParDo(self.find_missing, beam.pvalue.AsSingleton(refused))
+            >> beam.ParDo(self._find_missing(), beam.pvalue.AsSingleton(refused))
             .with_output_types(pa.RecordBatch, **{COUNTS_TAG: Count, LOCATIONS_TAG: ModalityKeyed, WANTED_TAG: Keyed})
             .with_outputs(COUNTS_TAG, LOCATIONS_TAG, WANTED_TAG)
         )
         stages = {"scan": scanned, "vectors": vectors, "settle": written}  # prefixes of file names
         rejects = {name: outputs[REJECTS_TAG] for name, outputs in stages.items()}
         return ScanOutputs(missing, [row_counts, missing[COUNTS_TAG]], rejects)
+
+    @property
+    def _encoder_ids(self) -> dict[str, str]:
+        """Modality to encoder id, of encoders and of precomputed embeddings."""
+        return {**self.encoded, **{modality: vectors.encoder_id for modality, vectors in self.embeddings.items()}}
+
+    def _scan_tracks(self) -> ScanTracks:
+        return ScanTracks(
+            buckets=self.store.buckets,
+            audio_root=self.audio_root,
+            encoded=list(self.encoded),
+            progress=self.progress,
+        )
+
+    def _scan_vectors(self, scans: ScanCache) -> ScanVectors:
+        return ScanVectors(embeddings=self.embeddings, buckets=self.store.buckets, scans=scans, progress=self.progress)
+
+    def _write_snapshot(self, scans: ScanCache) -> WriteSnapshotBucket:
+        return WriteSnapshotBucket(
+            writer=self.writer,
+            buckets=self.store.buckets,
+            base=self.base,
+            encoded=list(self.encoded),
+            precomputed=list(self.embeddings),
+            scans=scans,
+            retried=self._permanent_failures() if self.retry_rejects else [],
+        )
+
+    def _find_missing(self) -> FindMissing:
+        return FindMissing(
+            store=self.store,
+            writer=self.writer,
+            base=self.base,
+            encoders=self._encoder_ids,
+            precomputed=list(self.embeddings),
+            retry=self.retry_rejects,
+            progress=self.progress,
+        )
+
+    def _permanent_failures(self) -> list[FailureFolder]:
+        ids = self._encoder_ids
+        return [FailureFolder(modality, self.store.all_failures(modality, ids[modality])) for modality in ids]
 
 
 class ReadMissing(beam.PTransform):

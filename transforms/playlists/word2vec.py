@@ -150,7 +150,9 @@ def train(
     if start is None:
         vectors = _fit(playlists, counts[kept], kept, config)
     else:
-        vectors = _train_warm(playlists, counts[kept], kept, config, start, start.rows(names))
+        vectors = _train_warm(
+            playlists, counts=counts[kept], kept=kept, config=config, start=start, rows=start.rows(names)
+        )
     _check_range(vectors)
     return names, vectors
 
@@ -200,6 +202,7 @@ def _encode(corpus: pa.Table) -> tuple[pa.FixedSizeBinaryArray, Sentences]:
 
 def _train_warm(
     playlists: Sentences,
+    *,
     counts: npt.NDArray[np.int64],
     kept: npt.NDArray[np.int64],
     config: Word2VecConfig,

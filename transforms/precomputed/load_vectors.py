@@ -103,18 +103,18 @@ class WriteScattered(beam.DoFn):
     """Write the scattered vector records of one bucket, from many row groups, as one file.
 
     Attributes:
-        embeddings: modality to its precomputed embeddings.
+        encoders: modality to encoder id.
         store: destination of the records.
     """
 
-    embeddings: Mapping[str, PrecomputedEmbeddings]
+    encoders: Mapping[str, str]
     store: Store
 
     def process(self, element: tuple[tuple[str, int], Iterable[pa.RecordBatch]]) -> None:
         """Write one bucket of one modality."""
         (modality, bucket), batches = element
         [records] = sort_by_key(pa.Table.from_batches(batches).combine_chunks()).to_batches()
-        write_vectors(self.store, modality, self.embeddings[modality].encoder_id, bucket, records)
+        write_vectors(self.store, modality, self.encoders[modality], bucket, records)
 
 
 class AddPrecomputed(beam.PTransform):
@@ -125,7 +125,8 @@ class AddPrecomputed(beam.PTransform):
     ) -> None:
         super().__init__()
         self._load = LoadVectors(embeddings=embeddings, store=store, progress=progress)
-        self._write = WriteScattered(embeddings=embeddings, store=store)
+        encoders = {modality: vectors.encoder_id for modality, vectors in embeddings.items()}
+        self._write = WriteScattered(encoders=encoders, store=store)
 
     def expand(self, locations: beam.PCollection) -> beam.PCollection:
         """Read each row group once."""

@@ -123,7 +123,7 @@ class AssignWithNewBundle(beam.DoFn):
 
 @dataclass(eq=False)
 class PairCodes(beam.DoFn):
-    """Count the pairs of old and new codes in one bucket of tracks, by modality.
+    """Count the pairs of an old and a new code in one bucket of tracks, by modality.
 
     Attributes:
         catalog: catalog snapshot of the new codes.

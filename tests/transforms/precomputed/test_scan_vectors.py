@@ -14,7 +14,7 @@ from tracktokens.schemas.modalities import AUDIO, MODALITIES, TAGS
 from tracktokens.schemas.tables.records import INPUT_LOCATIONS
 from tracktokens.schemas.tables.tracks import POSITION_SHIFT
 from tracktokens.schemas.tables.vectors import VECTOR_LOCATIONS
-from tracktokens.transforms.precomputed import load_vectors
+from tracktokens.transforms.precomputed import load_vectors, scan_cache
 from tracktokens.transforms.precomputed import scan_vectors as module
 from tracktokens.transforms.precomputed.load_vectors import SCATTERED_TAG, LoadVectors, WriteScattered, by_fragment
 from tracktokens.transforms.precomputed.scan_cache import NO_FINGERPRINT, ScanCache, write_locations
@@ -25,6 +25,8 @@ from tracktokens.transforms.precomputed.scan_vectors import (
     open_precomputed,
 )
 from tracktokens.transforms.precomputed.vector_tables import VectorTable
+from tracktokens.transforms.readers.file_discovery import PARQUET
+from tracktokens.transforms.readers.fragments import Fragment
 from tracktokens.transforms.runtime.counters import COUNTS_TAG
 from tracktokens.transforms.runtime.progress import ProgressReporter
 from tracktokens.transforms.store import files
@@ -116,7 +118,7 @@ def test_scanned_vectors_are_loaded_from_their_locations(
     loaded = list(load.process(((AUDIO, number), [wanted])))
     assert loaded[-1] == ("encoded/audio", 3)
     for element in [part.value for part in loaded[:-1] if part.tag == SCATTERED_TAG]:  # few are sent to their buckets
-        WriteScattered(embeddings={AUDIO: precomputed}, store=store).process((element[0], [element[1]]))
+        WriteScattered(encoders={AUDIO: precomputed.encoder_id}, store=store).process((element[0], [element[1]]))
     stored = [
         dict(zip(part.to_pylist(), vectors.tolist(), strict=True))
         for bucket in range(4)
@@ -135,6 +137,20 @@ def test_vectors_have_the_id_that_the_user_names_or_one_of_the_files(table: Vect
     pq.write_table(pa.table({"track_id": ["t0"], "vector": [[1.0, 2, 3, 4]]}), path)
     assert open_precomputed(path, source="clap-2024").encoder_id == named.encoder_id
     assert open_precomputed(path).encoder_id != unnamed.encoder_id
+
+
+def test_a_named_source_keeps_its_encoder_id_between_versions(table: VectorTable) -> None:
+    embeddings = PrecomputedEmbeddings(table, "clap-2024")
+    assert embeddings.encoder_id == "bb0e7ab27de2"
+    assert embeddings.identity() == {"name": "given", "rule": 1, "source": "clap-2024", "dim": 4}
+
+
+def test_an_unchanged_file_keeps_its_fingerprint_between_versions(monkeypatch: pytest.MonkeyPatch) -> None:
+    fragments = tuple(Fragment(number, "/v.parquet", PARQUET, number, 2000) for number in range(2))
+    monkeypatch.setattr(scan_cache, "_size_and_time", lambda path: (1000, 1_700_000_000_000_000_000))
+    scans = ScanCache.of({AUDIO: VectorTable(fragments, "vector", 4)}, None)
+    assert scans.fingerprints[AUDIO, 1] == 0x3D84D3F765558E6C
+    assert len({*scans.fingerprints.values()}) == 2
 
 
 def scan_all(table: VectorTable, current: Catalog, previous: Catalog | None) -> tuple[list[object], set[object]]:
@@ -243,7 +259,7 @@ def test_few_vectors_of_many_row_groups_are_written_to_one_file(tmp_path: Path) 
         scattered.append(records.value[1])
     folder = store.vectors(AUDIO, embeddings[AUDIO].encoder_id, 0)
     assert files.list_files(folder, ".parquet") == []
-    WriteScattered(embeddings=embeddings, store=store).process(((AUDIO, 0), scattered))
+    WriteScattered(encoders={AUDIO: embeddings[AUDIO].encoder_id}, store=store).process(((AUDIO, 0), scattered))
     assert len(files.list_files(folder, ".parquet")) == 1
     assert {key for part, _ in read_vectors(folder, keys) for key in part.to_pylist()} == {*keys.to_pylist()}
     assert list(load.process(((AUDIO, 3), [wanted(3, 5)]))) == [("encoded/audio", 5)]  # an eighth is not few
