@@ -24,10 +24,11 @@ from tracktokens.transforms.playlists.word2vec import NAME, Word2VecConfig
 from tracktokens.transforms.readers.fragments import Fragment, check_table, estimate_rows, find_fragments
 from tracktokens.transforms.runtime.arrow_coder import Count, Keyed
 from tracktokens.transforms.runtime.counters import COUNTS_TAG, WriteCounts, read_counts, require_balance
+from tracktokens.transforms.runtime.progress import ProgressReporter
 from tracktokens.transforms.runtime.rejects import REJECTS_TAG, WriteRejects
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.bundles import read_manifest
-from tracktokens.transforms.store.layout import Store
+from tracktokens.transforms.store.layout import Catalog, Store
 from tracktokens.transforms.store.snapshots import Snapshot, open_snapshot
 from tracktokens.transforms.store.token_tables import TokenTable
 from tracktokens.transforms.store.writer_lock import writes
@@ -122,41 +123,15 @@ class PlaylistsJob:
         runner: PipelineRunner,
         pipeline: beam.Pipeline,
     ) -> None:
-        catalog, buckets = snapshot.catalog, snapshot.store.buckets
-        scanned = (
-            pipeline
-            | "fragments" >> beam.Create(fragments)
-            | "spread fragments" >> beam.Reshuffle()
-            | "scan"
-            >> beam.ParDo(ScanPlaylists(buckets=buckets, progress=runner.progress))
-            .with_output_types(Keyed, **{HEADS_TAG: Keyed, REJECTS_TAG: Keyed, COUNTS_TAG: Count})
-            .with_outputs(HEADS_TAG, REJECTS_TAG, COUNTS_TAG, main="main")
-        )
-        known = (
-            scanned.main
-            | "group by track bucket" >> beam.GroupByKey()
-            | "keep known"
-            >> beam.ParDo(KeepKnown(catalog=catalog))
-            .with_output_types(Keyed, **{COUNTS_TAG: Count})
-            .with_outputs(COUNTS_TAG, main="main")
-        )
-        written = (
-            {"entries": known.main, "heads": scanned[HEADS_TAG]}
-            | "group by playlist" >> beam.CoGroupByKey()
-            | "write corpus"
-            >> beam.ParDo(WriteCorpus(catalog=catalog))
-            .with_output_types(str, **{REJECTS_TAG: Keyed, COUNTS_TAG: Count})
-            .with_outputs(REJECTS_TAG, COUNTS_TAG, main="main")
-        )
+        catalog = snapshot.catalog
+        scanned = _scan_playlists(fragments, snapshot.store.buckets, runner.progress, pipeline)
+        known = _keep_known(scanned.main, catalog)
+        written = _write_corpus(known.main, scanned[HEADS_TAG], catalog)
         written.main | "train" >> _OnWholeCorpus(train)
         for name, rejected in (("scan", scanned[REJECTS_TAG]), ("corpus", written[REJECTS_TAG])):
             rejected | f"write {name} rejects" >> WriteRejects(catalog.playlist_rejects, f"playlists-{name}")
-        counts = [scanned[COUNTS_TAG], known[COUNTS_TAG], written[COUNTS_TAG]]
-        (
-            counts
-            | "all counts" >> beam.Flatten()
-            | "write counts" >> WriteCounts(files.join(catalog.playlists, COUNTS_FILE))
-        )
+        counts = [scanned[COUNTS_TAG], known[COUNTS_TAG], written[COUNTS_TAG]] | "all counts" >> beam.Flatten()
+        counts | "write counts" >> WriteCounts(files.join(catalog.playlists, COUNTS_FILE))
 
     def _trainer(self, snapshot: Snapshot, runner: PipelineRunner) -> beam.DoFn:
         """Create the step that makes vectors from the corpus: by training, or by folding in."""
@@ -202,3 +177,39 @@ def refuse_two_sources(vectors: Collection[str]) -> None:
     """Raise :class:`UsageError` where playlist vectors are given, so that there is nothing to learn."""
     if PLAYLIST in vectors:
         raise UsageError(f"give either playlists to learn from or --embeddings {PLAYLIST}=..., not both")
+
+
+def _scan_playlists(
+    fragments: list[Fragment], buckets: int, progress: ProgressReporter, pipeline: beam.Pipeline
+) -> beam.pvalue.DoOutputsTuple:
+    return (
+        pipeline
+        | "fragments" >> beam.Create(fragments)
+        | "spread fragments" >> beam.Reshuffle()  # Create gives them to one worker
+        | "scan"
+        >> beam.ParDo(ScanPlaylists(buckets=buckets, progress=progress))
+        .with_output_types(Keyed, **{HEADS_TAG: Keyed, REJECTS_TAG: Keyed, COUNTS_TAG: Count})
+        .with_outputs(HEADS_TAG, REJECTS_TAG, COUNTS_TAG, main="main")
+    )
+
+
+def _keep_known(entries: beam.PCollection, catalog: Catalog) -> beam.pvalue.DoOutputsTuple:
+    return (
+        entries
+        | "group by track bucket" >> beam.GroupByKey()
+        | "keep known"
+        >> beam.ParDo(KeepKnown(catalog=catalog))
+        .with_output_types(Keyed, **{COUNTS_TAG: Count})
+        .with_outputs(COUNTS_TAG, main="main")
+    )
+
+
+def _write_corpus(entries: beam.PCollection, heads: beam.PCollection, catalog: Catalog) -> beam.pvalue.DoOutputsTuple:
+    return (
+        {"entries": entries, "heads": heads}
+        | "group by playlist" >> beam.CoGroupByKey()
+        | "write corpus"
+        >> beam.ParDo(WriteCorpus(catalog=catalog))
+        .with_output_types(str, **{REJECTS_TAG: Keyed, COUNTS_TAG: Count})
+        .with_outputs(REJECTS_TAG, COUNTS_TAG, main="main")
+    )

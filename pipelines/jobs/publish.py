@@ -14,7 +14,7 @@ from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.errors import TracktokensError
 from tracktokens.schemas.manifests.release import ReleaseManifest
 from tracktokens.transforms.quantization.train_codebooks import SampleVectors, hash_threshold
-from tracktokens.transforms.release.assemble import assemble, reconcile_rows, release_manifest
+from tracktokens.transforms.release.assemble import assemble, reconcile_published, release_manifest
 from tracktokens.transforms.release.compare_tables import compare
 from tracktokens.transforms.release.draft import ReleaseDraft
 from tracktokens.transforms.release.drift_baseline import (
@@ -44,6 +44,7 @@ from tracktokens.transforms.release.write_tokens import (
     FAILURES_TAG,
     NEW_TAG,
     QUALITY_TAG,
+    PreviousRelease,
     SendCodes,
     WriteTokens,
 )
@@ -132,18 +133,30 @@ class PublishJob:
 
     def _build(self, draft: ReleaseDraft, runner: PipelineRunner, pipeline: beam.Pipeline) -> None:
         """Build the graph: codes go to the buckets of their tracks, and both sides are measured."""
-        snapshot, bundle, catalog = draft.snapshot, draft.bundle, draft.snapshot.catalog
         previous = draft.previous_release()
+        sent = self._send_codes(draft, previous, pipeline)
+        written = self._write_tokens(draft, previous, sent, pipeline)
+        written[REJECTS_TAG] | "write rejects" >> WriteRejects(draft.paths.rejects, "encode")
+        counts = [sent[COUNTS_TAG], written[COUNTS_TAG]] | "all counts" >> beam.Flatten()
+        counts | "write counts" >> WriteCounts(draft.counts)
+        self._measure(draft, sent, written.main)
+        if self.neighbours:
+            self._measure_neighbours(draft, runner, pipeline)
+
+    def _send_codes(
+        self, draft: ReleaseDraft, previous: PreviousRelease | None, pipeline: beam.Pipeline
+    ) -> beam.pvalue.DoOutputsTuple:
+        snapshot, bundle = draft.snapshot, draft.bundle
         send = SendCodes(
             store=draft.store,
-            catalog=catalog,
+            catalog=snapshot.catalog,
             bundle_id=bundle.bundle_id,
             centroids={codebook.modality: codebook.num_centroids for codebook in bundle.codebooks},
             encoders=snapshot.encoders,
             playlists_learned=snapshot.playlists is not None,
             previous=previous,
         )
-        sent = (
+        return (
             pipeline
             | "key buckets" >> beam.Create(snapshot.buckets())
             | "spread key buckets" >> beam.Reshuffle()  # Create gives them to one worker
@@ -154,8 +167,15 @@ class PublishJob:
             )
             .with_outputs(FAILURES_TAG, QUALITY_TAG, NEW_TAG, COUNTS_TAG, main="main")
         )
-        # Every bucket of tracks has a part of the table, even if none of its tracks has a code.
-        every = pipeline | "every track bucket" >> EveryKey(range(catalog.buckets), Keyed)
+
+    def _write_tokens(
+        self,
+        draft: ReleaseDraft,
+        previous: PreviousRelease | None,
+        sent: beam.pvalue.DoOutputsTuple,
+        pipeline: beam.Pipeline,
+    ) -> beam.pvalue.DoOutputsTuple:
+        catalog, bundle = draft.snapshot.catalog, draft.bundle
         write = WriteTokens(
             catalog=catalog,
             release=draft.paths,
@@ -163,7 +183,9 @@ class PublishJob:
             codebook_size=bundle.codebook_size,
             previous=previous,
         )
-        written = (
+        # Every bucket of tracks has a part of the table, even if none of its tracks has a code.
+        every = pipeline | "every track bucket" >> EveryKey(range(catalog.buckets), Keyed)
+        return (
             {"codes": sent.main, "failures": sent[FAILURES_TAG], "every": every}
             | "group by track bucket" >> beam.CoGroupByKey()
             | "write tokens"
@@ -171,12 +193,6 @@ class PublishJob:
             .with_output_types(Keyed, **{REJECTS_TAG: Keyed, COUNTS_TAG: Count})
             .with_outputs(REJECTS_TAG, COUNTS_TAG, main="main")
         )
-        written[REJECTS_TAG] | "write rejects" >> WriteRejects(draft.paths.rejects, "encode")
-        counts = [sent[COUNTS_TAG], written[COUNTS_TAG]] | "all counts" >> beam.Flatten()
-        counts | "write counts" >> WriteCounts(draft.counts)
-        self._measure(draft, sent, written.main)
-        if self.neighbours:
-            self._measure_neighbours(draft, runner, pipeline)
 
     def _measure(self, draft: ReleaseDraft, sent: beam.pvalue.DoOutputsTuple, tuples: beam.PCollection) -> None:
         measures, variances = draft.measures, training_variances(draft.store, draft.bundle)
@@ -204,7 +220,7 @@ class PublishJob:
 
     def _publish(self, draft: ReleaseDraft, expected: str) -> Release:
         """Complete the folder, check the gates, and point ``LATEST`` at the release."""
-        rows = reconcile_rows(draft)
+        rows = reconcile_published(draft)
         quality = files.read_json(files.join(draft.measures, CODEBOOKS_FILE))
         usage = catalog_usage(quality, rows["published"], draft.snapshot.playlists)
         drift = self._check_drift(draft, usage)

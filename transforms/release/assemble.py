@@ -23,7 +23,7 @@ from tracktokens.transforms.store.layout import ReleasePaths
 from tracktokens.transforms.store.snapshots import Snapshot
 
 
-def reconcile_rows(draft: ReleaseDraft) -> dict[str, int]:
+def reconcile_published(draft: ReleaseDraft) -> dict[str, int]:
     """Check that every row of the catalog was published or rejected; return ``read``, ``published``, ``rejected``.
 
     Raises:
