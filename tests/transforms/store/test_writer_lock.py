@@ -23,9 +23,12 @@ import os, subprocess, sys, time
 from tracktokens.transforms.store.writer_lock import writer
 with writer({root!r}, "run"):
     started = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    is_running, report = os.pipe()
     forked = os.fork()
     if not forked:
+        os.write(report, b"!")
         time.sleep(600)
+    os.read(is_running, 1)  # a child that was not scheduled yet still holds what it inherited
     print(started.pid, forked, flush=True)
     time.sleep(600)
 """
