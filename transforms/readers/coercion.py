@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -196,7 +196,7 @@ def _parse_text(text: CoercedColumn, field: pa.Field) -> CoercedColumn:
         parsed = _list_values(text.column.to_pylist(), field)
     else:
         parsed = _parse_numbers(text.column, field)
-    return CoercedColumn(parsed.column, text.problems + parsed.problems)
+    return replace(parsed, problems=text.problems + parsed.problems)
 
 
 def _parse_numbers(text: pa.StringArray, field: pa.Field) -> CoercedColumn:
@@ -242,7 +242,7 @@ def _list_values(values: Sequence[object], field: pa.Field) -> CoercedColumn:
     lengths = np.array([len(value) if isinstance(value, list) else 0 for value in lists], np.int64)
     flat = [element for value in lists if isinstance(value, list) for element in value]
     regrouped = _regroup(valid, lengths, _string_values(flat, _element_field(field)), field)
-    return CoercedColumn(regrouped.column, problems + regrouped.problems)
+    return replace(regrouped, problems=problems + regrouped.problems)
 
 
 def _element_field(field: pa.Field) -> pa.Field:
