@@ -166,8 +166,8 @@ def _header_fault(names: Sequence[str], delimiter: str) -> str | None:
     if names[0].startswith("sep="):
         return f"the first line is {names[0]!r}, a note for Excel; remove it"
     if len(names) == 1 and any(other in names[0] for other in _DELIMITERS):
-        columns = f"the only column is {show_value(names[0])}, since the delimiter is {show_value(delimiter)}"
-        return f"{columns}; write the file with it" + (", or name it .tsv" if "\t" in names[0] else "")
+        fault = f"the only column is {show_value(names[0])}; write the file with {show_value(delimiter)} as delimiter"
+        return fault + (", or name it .tsv" if "\t" in names[0] else "")
     return None
 
 

@@ -102,7 +102,12 @@ def _parts(file: tuple[str, int]) -> list[tuple[int | None, int]]:
 
 
 def _check_file(path: str, schema: pa.Schema) -> None:
-    json = partial(json_columns, required=required_columns(schema))
-    columns = {PARQUET: parquet_columns, CSV: csv_columns, JSONL: json}[format_of(path)](path)
+    columns = _columns(path, required_columns(schema))
     if columns is not None:
         check_columns(columns, path, schema)
+
+
+def _columns(path: str, required: Sequence[str]) -> list[str] | None:
+    if format_of(path) == JSONL:
+        return json_columns(path, required)
+    return {PARQUET: parquet_columns, CSV: csv_columns}[format_of(path)](path)

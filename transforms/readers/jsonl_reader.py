@@ -22,7 +22,7 @@ from tracktokens.transforms.readers.text_stream import open_text
 _CHECKED_LINES = 100
 _ARRAY = re.compile(rb"\s*\[\s*(\{|\Z)")
 
-_ONE_PER_LINE = "write one object per line (JSON Lines), as `jq -c` does"
+_ONE_PER_LINE = "write one object per line (JSON Lines, UTF-8), as `jq -c` does"
 
 
 def json_lines(lines: Iterator[bytes]) -> Iterator[bytes]:

@@ -105,10 +105,10 @@ def test_empty_fields_beyond_the_last_column_are_dropped(scan_bytes, tmp_path):
         (
             "t.csv",
             b"track_id;title\na;1\n",
-            "only column is 'track_id;title', since the delimiter is ','; write",
+            "only column is 'track_id;title'; write the file with ',' as delimiter$",
         ),
         ("t.csv", b"track_id\ttitle\na\t1\n", "or name it .tsv"),
-        ("t.tsv", b"track_id,title\na,1\n", r"only column is 'track_id,title', since the delimiter is '\\t'; write"),
+        ("t.tsv", b"track_id,title\na,1\n", r"only column is 'track_id,title'; write the file with '\\t' as delimiter"),
         ("t.csv", b"sep=,\ntrack_id,title\na,1\n", "first line is 'sep=', a note for Excel; remove it"),
         ("t.csv", "track_id,title\n".encode("utf-16-le"), "NUL bytes, as in UTF-16; save it as UTF-8"),
     ],
