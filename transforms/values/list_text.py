@@ -20,6 +20,9 @@ _BRACKETS = {"[": "]", "(": ")", "{": "}", "<": ">"}
 _FIRST_BRACKET = re.compile(r"[^\s|;,()\[\]{}<>]*([(\[{<])")
 _EMPTY_OR_QUOTED = re.compile(r"""[(\[{<]\s*(['"].*['"]\s*)?[)\]}>]+\Z""", re.DOTALL)
 
+_NEIGHBOURS = re.compile(r"""['"][\s\\]*[a-z]{0,2}['"]""", re.IGNORECASE)
+"""Quotes with nothing but white space or the prefix of a string between them."""
+
 _POSTGRES_ELEMENT = r'"(?:[^"\\]|\\.)*"|[^\s\'",{}\\][^\s",{}\\]*'
 _POSTGRES_LIST = re.compile(
     rf"(?:\[-?\d+:-?\d+\]=)?\{{((?:{_POSTGRES_ELEMENT})(?:,(?:{_POSTGRES_ELEMENT}))*)?\}}", re.DOTALL
@@ -66,20 +69,20 @@ def _from_python(text: str) -> list[object] | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about backslashes in the strings
             node = ast.parse(text, mode="eval").body
-        if not isinstance(node, ast.List | ast.Tuple | ast.Set) or _count_tokens(text) != _count_strings(node):
+        if not isinstance(node, ast.List | ast.Tuple | ast.Set) or _concatenates(text, node):
             return None
         return [ast.literal_eval(element) for element in node.elts]
     except _PYTHON_ERRORS:
         return None
 
 
-def _count_tokens(text: str) -> int:
+def _concatenates(text: str, node: ast.expr) -> bool:
+    """Return whether a literal has more strings in its text than in its value."""
+    if not _NEIGHBOURS.search(text):  # the common case, without tokens
+        return False
     tokens = tokenize.generate_tokens(io.StringIO(text).readline)
-    return sum(token.type == tokenize.STRING for token in tokens)
-
-
-def _count_strings(node: ast.expr) -> int:
-    return sum(isinstance(part, ast.Constant) and isinstance(part.value, str | bytes) for part in ast.walk(node))
+    values = (part.value for part in ast.walk(node) if isinstance(part, ast.Constant))
+    return sum(token.type == tokenize.STRING for token in tokens) != sum(isinstance(v, str | bytes) for v in values)
 
 
 def _from_postgres(text: str) -> list[object] | None:
