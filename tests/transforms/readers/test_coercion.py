@@ -312,3 +312,11 @@ def test_the_three_entries_agree_on_the_same_values():
             )
             assert typed == CoercedColumn(parsed.column) == CoercedColumn(loaded.column)
             assert typed.column.to_pylist() == values
+
+
+def test_white_space_of_an_id_is_kept_in_every_source():
+    ids = [" a", "b ", "a", "\tc\n"]
+    field = TRACKS.field("track_id")
+    assert found(coerce_column(pa.array(ids), field)) == (ids, [])
+    assert found(coerce_text(text(*(value.encode() for value in ids)), field)) == (ids, [])
+    assert found(coerce_values(ids, field)) == (ids, [])
