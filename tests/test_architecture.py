@@ -26,6 +26,7 @@ PACKAGES = (
     "transforms",
     "transforms.store",
     "transforms.runtime",
+    "transforms.values",
     "transforms.readers",
     "transforms.audio",
     "transforms.encoders",

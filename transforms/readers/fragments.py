@@ -19,7 +19,7 @@ from tracktokens.transforms.readers.file_discovery import CSV, JSONL, PARQUET, f
 from tracktokens.transforms.readers.jsonl_reader import json_columns
 from tracktokens.transforms.readers.parquet_reader import count_group_rows, parquet_columns
 from tracktokens.transforms.readers.row_assembly import table_of
-from tracktokens.transforms.readers.row_chunks import check_columns
+from tracktokens.transforms.readers.row_chunks import check_columns, required_columns
 from tracktokens.transforms.readers.row_estimates import estimate_text_rows
 
 _IO_THREADS = 16
@@ -102,6 +102,12 @@ def _parts(file: tuple[str, int]) -> list[tuple[int | None, int]]:
 
 
 def _check_file(path: str, schema: pa.Schema) -> None:
-    columns = {PARQUET: parquet_columns, CSV: csv_columns, JSONL: json_columns}[format_of(path)](path)
+    columns = _columns(path, required_columns(schema))
     if columns is not None:
         check_columns(columns, path, schema)
+
+
+def _columns(path: str, required: Sequence[str]) -> list[str] | None:
+    if format_of(path) == JSONL:
+        return json_columns(path, required)
+    return {PARQUET: parquet_columns, CSV: csv_columns}[format_of(path)](path)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.transforms.readers.coercion import coerce_column
 from tracktokens.transforms.readers.file_discovery import corrupt_file_errors
 from tracktokens.transforms.readers.row_chunks import Chunk, check_columns, ignored_columns
@@ -62,10 +63,24 @@ def open_row_groups(path: str) -> Iterator[pq.ParquetFile]:
     """
     # With a buffer and without pre-buffering, a row group is read in small parts instead of all at once.
     settings = {"buffer_size": _BUFFER_BYTES, "pre_buffer": False}
-    with corrupt_file_errors(path):
+    with corrupt_file_errors(path), _explaining_nulls(path):
         if not files.is_remote(path):
             with pq.ParquetFile(path, **settings) as parquet:
                 yield parquet
         else:
             with files.open_bytes(path) as raw, pq.ParquetFile(pa.PythonFile(raw, mode="r"), **settings) as parquet:
                 yield parquet
+
+
+@contextmanager
+def _explaining_nulls(path: str) -> Iterator[None]:
+    """Explain the error of Arrow (25.0) on files that it writes but cannot read."""
+    try:
+        yield
+    except pa.ArrowInvalid as error:
+        if "Expected all lists to be of size" not in str(error):
+            raise
+        raise InvalidDataError(
+            f"{path}: Arrow cannot read fixed-size lists if some are null; "
+            "write them as lists of any length, or leave out the rows without a list"
+        ) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -68,6 +68,11 @@ def assemble_rows(
     return AssembledRows(_drop_rows(batch, lost_rows), rejects)
 
 
+def row_problem(problem: Problem) -> Problem:
+    """Return the problem of a row whose id has a problem."""
+    return replace(problem, reason=_ROW_REASON[problem.reason])
+
+
 def table_of(schema: pa.Schema) -> str:
     """Return the name of the input table of a schema."""
     return TRACKS_TABLE if TRACK_ID in schema.names else PLAYLISTS_TABLE
@@ -96,7 +101,7 @@ def _problems_in_order(columns: Mapping[str, CoercedColumn]) -> list[tuple[int, 
 
 
 def _row_reject(schema: pa.Schema, problem: Problem, row_name: str) -> Reject:
-    reason = _ROW_REASON[problem.reason]
+    reason = row_problem(problem).reason
     return {"table": table_of(schema), "stage": READ, "reason": reason, "detail": f"{row_name}: {problem.detail}"}
 
 

@@ -60,7 +60,7 @@ def check_columns(columns: Sequence[str], path: str, schema: pa.Schema) -> None:
     twice = [name for name, count in Counter(columns).items() if count > 1 and name in schema.names]
     if twice:
         raise InvalidDataError(f"{path} has the column {twice[0]} more than once; rename or remove all but one")
-    for name in _required(schema):
+    for name in required_columns(schema):
         if name not in columns:
             present = ", ".join(escape_surrogates(column) for column in columns)
             raise InvalidDataError(
@@ -73,5 +73,6 @@ def ignored_columns(names: Iterable[str], schema: pa.Schema) -> tuple[str, ...]:
     return tuple(escape_surrogates(name) for name in dict.fromkeys(names) if name not in schema.names)
 
 
-def _required(schema: pa.Schema) -> list[str]:
+def required_columns(schema: pa.Schema) -> list[str]:
+    """List the columns that a file must have: the id, and for playlists ``track_ids``."""
     return [field.name for field in schema if not field.nullable or field.name == "track_ids"]

@@ -17,6 +17,7 @@ from tracktokens.schemas.manifests.release import ReleaseManifest
 from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.schemas.tables.vectors import VectorCounts
 from tracktokens.transforms.release.drift_baseline import DriftReport, drift_message
+from tracktokens.transforms.runtime.rejects import REJECTS_PREFIX, VECTOR_REJECTS
 
 _logger = logging.getLogger(__name__)
 
@@ -80,12 +81,18 @@ class InputRows:
 
 def input_rows(manifest: CatalogManifest, counts: Mapping[str, int]) -> Iterator[InputRows]:
     """List the row counts of a scan: the tracks, then the precomputed embeddings of each modality."""
-    prefix = "rejects/"
-    reasons = {name.removeprefix(prefix): count for name, count in counts.items() if name.startswith(prefix)}
+    reasons = _reject_reasons(counts, REJECTS_PREFIX)
     yield InputRows("rows", manifest.rows_read, manifest.rows_rejected, 0, manifest.rows_accepted, reasons)
     for modality, fields in manifest.vectors.items():
         rows = VectorCounts(**fields)
-        yield InputRows(f"rows of {modality} vectors", rows.read, rows.rejected, rows.unknown, rows.used, {})
+        reasons = _reject_reasons(counts, f"{VECTOR_REJECTS}{modality}/")
+        yield InputRows(f"rows of {modality} vectors", rows.read, rows.rejected, rows.unknown, rows.used, reasons)
+
+
+def _reject_reasons(counts: Mapping[str, int], prefix: str) -> dict[str, int]:
+    """Select the counts of rejects whose name is a prefix and a reason."""
+    named = {name.removeprefix(prefix): count for name, count in counts.items() if name.startswith(prefix)}
+    return {reason: count for reason, count in named.items() if "/" not in reason}
 
 
 @dataclass(frozen=True)

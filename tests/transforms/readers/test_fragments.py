@@ -88,7 +88,7 @@ def test_an_empty_parquet_file_is_refused_alone_and_accepted_with_others(scan, t
 
 def test_text_of_another_format_is_refused_with_what_to_do(tmp_path):
     for name, data, message in (
-        ("t.json", b'[\n{"track_id":\n"a"\n}\n]', "has no JSON object in its first 5 lines; write one object per line"),
+        ("t.json", b'[\n{"track_id":\n"a"\n}\n]', "is a JSON array; write one object per line"),
         ("t.csv", "track_id\na\n".encode("utf-16"), "is UTF-16 text; save it as UTF-8"),
     ):
         (tmp_path / name).write_bytes(data)

@@ -2,15 +2,25 @@
 
 import logging
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from tracktokens.codebooks.metrics.churn import Churn, ModalityChurn
 from tracktokens.schemas.errors import DriftError, InvalidDataError
+from tracktokens.schemas.manifests.catalog import CatalogManifest
 from tracktokens.schemas.manifests.release import ReleaseManifest
 from tracktokens.schemas.modalities import AUDIO, MODALITIES
 from tracktokens.transforms.release.drift_baseline import DriftReport
-from tracktokens.transforms.release.gates import ChurnGate, DriftGate, InputRows, RejectRateGate, ReleaseChurn
+from tracktokens.transforms.release.gates import (
+    ChurnGate,
+    DriftGate,
+    InputRows,
+    RejectRateGate,
+    ReleaseChurn,
+    input_rows,
+)
 
 ROWS = InputRows("rows", read=100, rejected=5, unknown=0, used=95, reasons={"id_missing": 3, "id_duplicate": 2})
 LATEST = ReleaseManifest("r1", "b1", "c1", 8, {}, {}, {})
@@ -42,6 +52,18 @@ def test_a_table_without_a_row_that_can_be_used_is_refused_at_any_rate(read: int
 def test_embeddings_of_other_tracks_alone_are_refused() -> None:
     with pytest.raises(InvalidDataError, match=r"is of a track of the catalog \(95 have another track_id\)"):
         RejectRateGate(1.0).check(replace(ROWS, unknown=95, used=0))
+
+
+def test_each_table_of_a_scan_has_its_own_reasons() -> None:
+    counts = {"rejects/id_missing": 1, "rejects/vectors/audio/id_wrong_type": 4, "rejects/vectors/tags/not_finite": 2}
+    vectors = {"audio": {"read": 4, "used": 0, "absent": 0, "unknown": 0, "rejected": 4}}
+    manifest = SimpleNamespace(rows_read=9, rows_rejected=1, rows_accepted=8, vectors=vectors)
+    rows, audio = input_rows(cast(CatalogManifest, manifest), counts)
+    assert (rows.reasons, audio.reasons) == ({"id_missing": 1}, {"id_wrong_type": 4})
+    with pytest.raises(
+        InvalidDataError, match=r"^none of 4 rows of audio vectors can be used \(id_wrong_type 4\): fix"
+    ):
+        RejectRateGate(0.05).check(audio)
 
 
 @pytest.mark.parametrize("table", ["rows_{}", "vectors_{}/audio"])
