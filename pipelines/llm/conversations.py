@@ -151,14 +151,15 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _texts(value: Any) -> Iterator[str]:
     """List all texts of a value, also the keys of objects."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, list):
-        for item in value:
-            yield from _texts(item)
-    elif isinstance(value, dict):
-        yield from value
-        yield from _texts(list(value.values()))
+    left = [value]
+    while left:
+        item = left.pop()
+        if isinstance(item, str):
+            yield item
+        elif isinstance(item, list):
+            left += item
+        elif isinstance(item, dict):
+            left += [*item, *item.values()]
 
 
 def _fault(value: Any) -> str | None:

@@ -28,7 +28,7 @@ from tracktokens.transforms.store.user_files import check_input, check_output, i
 
 _logger = logging.getLogger(__name__)
 
-_SHOWN_CHARACTERS = 120
+_SHOWN_CHARACTERS = 240
 """Characters of a reason in a message."""
 
 

@@ -9,7 +9,6 @@ import errno
 import os
 import shutil
 import stat
-import sys
 import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -31,6 +30,8 @@ WRONG_PATH = (
     errno.ENXIO,
 )
 """Error numbers of a path that is wrong, rather than of a machine that fails."""
+
+_WRITE_FILE = "give a file to write"
 
 STANDARD_STREAMS = (1, 2)
 """Descriptors of standard output and standard error."""
@@ -63,7 +64,8 @@ def check_input(path: str, name: str) -> None:
     """
     remedy = f"give the file of the {name}"
     if files.is_remote(path):
-        _check_remote_input(path, remedy)
+        if not _remote_exists(path, remedy):
+            raise UsageError(f"{path}: no such file; {remedy}")
         return
     with path_errors(path, remedy):
         if stat.S_ISDIR(Path(path).stat().st_mode):
@@ -72,13 +74,11 @@ def check_input(path: str, name: str) -> None:
             raise PermissionError(errno.EACCES, path)
 
 
-def _check_remote_input(path: str, remedy: str) -> None:
+def _remote_exists(path: str, remedy: str) -> bool:
     try:
-        found = files.exists(path)
+        return files.exists(path)
     except ValueError as error:  # Beam has no such filesystem
         raise UsageError(f"{path}: {error}; {remedy}") from error
-    if not found:
-        raise UsageError(f"{path}: no such file; {remedy}")
 
 
 def check_output(path: str, inputs: Sequence[str] = (), store: str | None = None) -> None:
@@ -92,7 +92,9 @@ def check_output(path: str, inputs: Sequence[str] = (), store: str | None = None
     Raises:
         UsageError: it is a folder, an input (by any of its names), or in the store.
     """
-    if path.endswith("/") or Path(path).is_dir():
+    if files.is_remote(path):
+        _remote_exists(path, _WRITE_FILE)
+    elif path.endswith("/") or _local_mode(path, _WRITE_FILE) == stat.S_IFDIR:
         raise UsageError(f"{path} is a folder: give a file to write")
     for source in inputs:
         if _is_same_file(path, source):
@@ -109,10 +111,8 @@ def check_output_folder(path: str, inputs: Sequence[str] = ()) -> None:
     """
     if files.is_remote(path):
         raise UsageError(f"{path} is not a local folder: give a local folder")
-    with path_errors(path, "give a new folder"):
-        nearest = next(folder for folder in (Path(path), *Path(path).absolute().parents) if folder.exists())
-    if not nearest.is_dir():
-        raise UsageError(f"{nearest} is not a folder: give a new folder")
+    if _local_mode(path, "give a new folder") not in (None, stat.S_IFDIR):
+        raise UsageError(f"{path} is not a folder: give a new folder")
     for source in inputs:
         check_outside(path, source)
 
@@ -125,6 +125,13 @@ def check_outside(path: str, folder: str) -> None:
         inside = Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
     if inside:
         raise UsageError(f"{path} is in {folder}, which is read: write outside of it")
+
+
+def _local_mode(path: str, remedy: str) -> int | None:
+    """Return the kind of file that a path leads to, as in ``stat``; None if there is none yet."""
+    with path_errors(path, remedy), contextlib.suppress(FileNotFoundError):
+        return stat.S_IFMT(Path(path).stat().st_mode)
+    return None
 
 
 def _is_same_file(path: str, other: str) -> bool:
@@ -180,17 +187,16 @@ def _standard_streams(path: str) -> list[int]:
 
 
 def _open_stream(path: str) -> IO[bytes]:
-    sys.stdout.flush()
     for descriptor in _standard_streams(path):  # opening it again would write at the beginning of a file
         return os.fdopen(os.dup(descriptor), "wb")
-    with path_errors(path, "give a file to write"):
+    with path_errors(path, _WRITE_FILE):
         return Path(path).open("wb")
 
 
 @contextlib.contextmanager
 def _replace_file(target: str) -> Iterator[IO[bytes]]:
     partial = Path(f"{target}.{uuid.uuid4().hex[:12]}{files.PARTIAL}")
-    with path_errors(target, "give a file to write"):
+    with path_errors(target, _WRITE_FILE):
         partial.parent.mkdir(parents=True, exist_ok=True)
         file = partial.open("xb")
     try:
