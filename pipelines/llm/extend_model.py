@@ -184,14 +184,16 @@ def _load(source: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=True)
-        model, loading = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             source, dtype="auto", local_files_only=True, output_loading_info=True
         )
     except (OSError, ValueError, ImportError) as error:
         cause = _first_line(error) if Path(source).exists() else "no such folder"
         raise UsageError(f"{source} has no causal language model with a tokenizer: {cause}") from error
     except Exception as error:
-        raise InvalidDataError(f"the model in {source} cannot be read: {_first_line(error)}; save it again") from error
+        cause = f"{type(error).__name__}: {_first_line(error)}"
+        raise InvalidDataError(f"the model in {source} cannot be read: {cause}; save it again") from error
+    model, loading = loaded
     if missing := sorted(loading["missing_keys"]):
         raise InvalidDataError(
             f"the model in {source} lacks {len(missing)} weights, such as {missing[0]}: use the complete model"
