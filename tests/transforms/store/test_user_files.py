@@ -10,9 +10,9 @@ import pytest
 from tracktokens.schemas.errors import UsageError
 from tracktokens.transforms.store.user_files import (
     check_input,
-    check_outside,
     check_output,
     check_output_folder,
+    check_outside,
     is_standard_output,
     is_stream,
     open_output,
