@@ -44,7 +44,7 @@ def _beam_parser() -> argparse.ArgumentParser:
     parsers: list[argparse.ArgumentParser] = []
     PipelineOptions([]).get_all_options(add_extra_args_fn=parsers.append)
     [parser] = parsers
-    parser.exit_on_error = False  # type: ignore[attr-defined]  # raise an error instead
+    parser.exit_on_error = False  # raise an error instead
     return parser
 
 

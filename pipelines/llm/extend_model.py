@@ -24,7 +24,7 @@ from tracktokens.schemas.manifests.release import ReleaseManifest
 from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.layout import MANIFEST, ReleasePaths
-from tracktokens.transforms.store.user_files import check_output_folder
+from tracktokens.transforms.store.user_files import check_output_folder, path_errors
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -171,8 +171,7 @@ def apply_to_folder(source: str, target: str, release: TokenRelease, **settings:
         raise UsageError(f"{target} is not empty: give a new folder")
     model, tokenizer = _load(source)
     result = apply_vocabulary(model, tokenizer, release, **settings)
-    model.save_pretrained(target)
-    tokenizer.save_pretrained(target)
+    _save(model, tokenizer, target)
     content = {"format": 1, "bundle": release.manifest.bundle_id, "release": release.manifest.release_id}
     files.write_json(files.join(target, IDS_FILE), {**content, "tokens": dict(result.ids)})
     return result
@@ -199,6 +198,15 @@ def _load(source: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
             f"the model in {source} lacks {len(missing)} weights, such as {missing[0]}: use the complete model"
         )
     return model, tokenizer
+
+
+def _save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, target: str) -> None:
+    try:
+        with path_errors(target, "give a new folder"):
+            model.save_pretrained(target)
+            tokenizer.save_pretrained(target)
+    except SafetensorError as error:  # of a full disk, for example
+        raise OSError(f"{target} cannot be written: {error}") from error
 
 
 def _first_line(error: Exception) -> str:
