@@ -253,14 +253,15 @@ def _has_tokens(
         )
     if recorded is None:
         return False
-    if recorded["bundle"] != release.manifest.bundle_id:
+    bundle = recorded.get("bundle") if isinstance(recorded, Mapping) else recorded
+    if bundle != release.manifest.bundle_id:
         raise InvalidDataError(
-            f"the model has tokens of bundle {recorded['bundle']}, the release is of {release.manifest.bundle_id}: its "
+            f"the model has tokens of bundle {bundle}, the release is of {release.manifest.bundle_id}: its "
             "codes may have other meanings; use the model without these tokens, or see `tracktokens diff`"
         )
     if len(present) < len(names):
         raise InvalidDataError(
-            f"the model names bundle {recorded['bundle']}, and its tokenizer has {len(present)} of "
+            f"the model names bundle {bundle}, and its tokenizer has {len(present)} of "
             f"{len(names)} tokens: use the tokenizer that was saved with it"
         )
     return True

@@ -134,7 +134,7 @@ def _write_rejects(out: str, rejects: Mapping[int, str], read: int) -> None:
             _logger.warning("line %d is rejected: %s", number, reason)
         return
     _write_lines(_rejects_path(out), (orjson.dumps({"line": n, "reason": text}) for n, text in rejects.items()))
-    if rejects:
+    if 0 < len(rejects) < read:
         _logger.warning("%d of %d conversations are rejected: %s", len(rejects), read, _reasons_of(out, rejects))
 
 

@@ -97,6 +97,16 @@ def test_an_open_file_is_written_and_stays(tmp_path: Path) -> None:
         assert pipe.read() == b"new"
 
 
+def test_a_terminal_is_written_and_stays() -> None:
+    ours, terminal = os.openpty()
+    path = os.ttyname(terminal)
+    write(Path(path))
+    assert os.read(ours, 9) == b"new"
+    assert stat.S_ISCHR(Path(path).stat().st_mode)
+    os.close(terminal)
+    os.close(ours)
+
+
 def test_standard_output_is_known_by_any_name(tmp_path: Path) -> None:
     assert is_standard_output("/dev/fd/1")
     assert is_stream("/dev/fd/1")
