@@ -1,10 +1,9 @@
 """The command ``evaluate``: playlist continuation with a release's tokens."""
 
-import json
-
 import click
 
 from tracktokens.pipelines.cli.options import NonEmptyStr, json_option, release_option, store_option, weights_option
+from tracktokens.pipelines.terminal import format_json, make_console
 
 
 @click.command(name="evaluate")
@@ -46,8 +45,6 @@ def evaluate_command(
     as_json: bool,
 ) -> None:
     """Continue held-out playlists with tokens, with full vectors, by popularity and at random, and compare."""
-    from rich.console import Console
-
     from tracktokens.codebooks.matching.weights import MATCHING_WEIGHTS
     from tracktokens.pipelines.analysis.evaluate import EvaluationOptions, evaluate, evaluation_report
 
@@ -61,8 +58,8 @@ def evaluate_command(
     )
     evaluation = evaluate(store, playlists, options)
     if as_json:
-        click.echo(json.dumps(evaluation.to_json(), indent=2))
+        click.echo(format_json(evaluation.to_json()))
         return
-    Console().print(evaluation_report(evaluation))
+    make_console().print(evaluation_report(evaluation))
     if evaluation.fitted is not None:
         click.echo("fitted weights: " + ", ".join(f"{name} {weight:.3g}" for name, weight in evaluation.fitted.items()))

@@ -1,11 +1,13 @@
 """Options that several commands share, and the runner of a command's jobs."""
 
+import reprlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from tracktokens.pipelines.terminal import make_console
 from tracktokens.schemas.errors import UsageError
 
 if TYPE_CHECKING:
@@ -63,20 +65,29 @@ class Weights(click.ParamType[tuple[float, ...]]):
 
         if isinstance(value, tuple):
             return value
-        weights = dict(zip(MODALITIES, MATCHING_WEIGHTS, strict=True))
         try:
-            for pair in value.split(","):
-                modality, _, weight = pair.partition("=")
-                weights[MODALITIES[MODALITIES.index(modality.strip())]] = float(weight)
-            checked_weights(list(weights.values()))
+            given = _parse_weights(value)
+            weights = [given.get(name, weight) for name, weight in zip(MODALITIES, MATCHING_WEIGHTS, strict=True)]
+            checked_weights(weights)
         except ValueError:
             self.fail(
-                f"{value!r} is not MODALITY=WEIGHT,... with some of {', '.join(MODALITIES)}, no weight below 0 and "
-                "one above",
+                f"{reprlib.repr(value)} is not MODALITY=WEIGHT,... with some of "
+                f"{', '.join(MODALITIES)}, each once, no weight below 0, one above, and a sum that is finite",
                 param,
                 ctx,
             )
-        return tuple(weights.values())
+        return tuple(weights)
+
+
+def _parse_weights(text: str) -> dict[str, float]:
+    """Parse ``MODALITY=WEIGHT,...``; raise a ValueError for another text, or a modality that occurs twice."""
+    from tracktokens.schemas.modalities import MODALITIES
+
+    pairs = [pair.partition("=") for pair in text.split(",")]
+    weights = {MODALITIES[MODALITIES.index(name.strip())]: float(weight) for name, _, weight in pairs}
+    if len(weights) < len(pairs):
+        raise ValueError(f"{text} has a modality twice")
+    return weights
 
 
 def options(*chosen: Callable[[Command], Command]) -> Callable[[Command], Command]:
@@ -146,8 +157,6 @@ def runner_with_progress(
     workers: int, beam_options: tuple[str, ...]
 ) -> "Iterator[tuple[PipelineRunner, ProgressDisplay]]":
     """Make the runner of a command's jobs, and show their progress on standard error while a block runs."""
-    from rich.console import Console
-
     from tracktokens.pipelines.progress_display import show_progress
     from tracktokens.pipelines.runner import PipelineRunner
 
@@ -155,5 +164,5 @@ def runner_with_progress(
         raise UsageError(
             f"{beam_options[0]} is not an option: give Beam's options after `--`, and all others before it"
         )
-    with show_progress(Console(stderr=True)) as display:
+    with show_progress(make_console(stderr=True)) as display:
         yield PipelineRunner(workers, beam_options, display.progress), display

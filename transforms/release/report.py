@@ -26,7 +26,7 @@ def release_report(metrics: Mapping[str, Any]) -> Group:
 
 def release_report_html(metrics: Mapping[str, Any], title: str) -> bytes:
     """Render a report as one HTML page, in UTF-8."""
-    console = Console(record=True, file=io.StringIO(), width=110)
+    console = Console(record=True, file=io.StringIO(), width=110, markup=False, emoji=False)
     console.print(title, release_report(metrics))
     return console.export_html().encode()
 

@@ -283,6 +283,12 @@ def test_a_runner_that_beam_does_not_know_is_wrong_usage(tracks: Path, tmp_path:
     refused(call("embed", "--tracks", tracks, "--store", tmp_path / "s", "--", "--runner=Foo"), 2, "Foo")
 
 
+def test_an_option_that_beam_does_not_know_is_wrong_usage(tracks: Path, tmp_path: Path) -> None:
+    result = call("run", "--tracks", tracks, "--store", tmp_path / "s", "--", "--direct_num_wokers=2")
+    refused(result, 2, "--direct_num_wokers", "--direct_num_workers")
+    assert not (tmp_path / "s").exists()
+
+
 def test_a_catalog_of_which_no_row_can_be_used_is_refused_at_any_rate(tracks: Path, tmp_path: Path) -> None:
     tracks.write_text('{"track_id": " "}\n')
     result = call("embed", "--tracks", tracks, "--store", tmp_path / "s", "--max-reject-rate", "1")
