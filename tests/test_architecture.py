@@ -26,6 +26,7 @@ PACKAGES = (
     "transforms",
     "transforms.store",
     "transforms.runtime",
+    "transforms.listing",
     "transforms.readers",
     "transforms.audio",
     "transforms.encoders",
