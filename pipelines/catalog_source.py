@@ -17,7 +17,6 @@ from tracktokens.pipelines.encoder_config import (
     make_text_encoder,
     open_embeddings,
 )
-from tracktokens.pipelines.input_paths import check_apart
 from tracktokens.pipelines.option_fields import Option, OptionField, from_options, option, option_fields, to_options
 from tracktokens.schemas.errors import UsageError
 from tracktokens.schemas.modalities import AUDIO, CONTENT_MODALITIES, TEXT_MODALITIES
@@ -112,6 +111,8 @@ class CatalogSource:
         Raises:
             UsageError: they overlap, so the next job would read what this one writes.
         """
+        from tracktokens.pipelines.input_paths import check_apart
+
         vectors = {modality: config.path for modality, config in self.embeddings.items()}
         inputs = {"tracks": self.tracks, "playlists": self.playlists, "audio-root": self.audio_root}
         check_apart(store, {**inputs, "embeddings": vectors})

@@ -89,27 +89,6 @@ def check_apart(store: str, inputs: Mapping[str, Any]) -> None:
             )
 
 
-def check_output(out: str, store: str, inputs: Mapping[str, Any]) -> None:
-    """Check that a file to write is neither in the store nor an input.
-
-    Args:
-        out: path of the file.
-        store: root of the store.
-        inputs: as in :func:`check_apart`.
-
-    Raises:
-        UsageError: it is.
-    """
-    path = _real(out)
-    if _is_below(path, _real(store)):
-        raise UsageError(f"--out {show_path(out)} is inside of --store {show_path(store)}: give a file outside of it")
-    for name, given in _flat(inputs):
-        if InputPath.of(given).reads(path):
-            raise UsageError(
-                f"--out {show_path(out)} would be read as {name} {show_path(given)}: give a file outside of it"
-            )
-
-
 def _flat(inputs: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for name, value in inputs.items():
         if isinstance(value, Mapping):
