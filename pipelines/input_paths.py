@@ -53,7 +53,8 @@ class InputPath:
     @classmethod
     def _of_local(cls, path: str) -> "InputPath":
         if os.path.lexists(path) or not glob.has_magic(path):
-            return cls(os.path.realpath(path), None if os.path.isfile(path) else EVERYTHING  # noqa: PTH113  pathlib raises)
+            is_file = os.path.isfile(path)  # noqa: PTH113  pathlib raises where the folder may not be read
+            return cls(os.path.realpath(path), None if is_file else EVERYTHING)
         wanted = LocalPattern.of(path)
         return cls(os.path.realpath(wanted.folder), wanted.pattern)
 
