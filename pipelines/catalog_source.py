@@ -105,6 +105,18 @@ class CatalogSource:
                 options[part.option.name] = _absolute(part.option, options[part.option.name])
         return options
 
+    def check_apart_from(self, store: str) -> None:
+        """Check that no input contains the store, and that the store contains no input.
+
+        Raises:
+            UsageError: they overlap, so the next job would read what this one writes.
+        """
+        from tracktokens.pipelines.input_paths import check_apart
+
+        vectors = {modality: config.path for modality, config in self.embeddings.items()}
+        inputs = {"tracks": self.tracks, "playlists": self.playlists, "audio-root": self.audio_root}
+        check_apart(store, {**inputs, "embeddings": vectors})
+
     def make_encoders(self) -> "dict[str, Encoder]":
         """Make the encoders of the modalities that have no precomputed embeddings.
 
@@ -117,8 +129,8 @@ class CatalogSource:
 
         self._check_choices()
         check_device_name(self.device)
-        if self.audio_root is not None:
-            check_audio_root(self.audio_root)
+        if self.absolute_audio_root is not None:
+            check_audio_root(self.absolute_audio_root)
         if self.encoders is not None:
             return dict(self.encoders)
         wanted = [modality for modality in CONTENT_MODALITIES if modality not in self.embeddings]

@@ -27,6 +27,7 @@ PACKAGES = (
     "transforms.store",
     "transforms.runtime",
     "transforms.values",
+    "transforms.listing",
     "transforms.readers",
     "transforms.audio",
     "transforms.encoders",

@@ -27,6 +27,7 @@ from tracktokens.codebooks.metrics.playlist_continuation import (
     measure,
 )
 from tracktokens.codebooks.numerics.arrays import CodeMatrix
+from tracktokens.pipelines.input_paths import check_apart
 from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.schemas.manifests.release import ReleaseManifest
 from tracktokens.schemas.modalities import MODALITIES
@@ -107,6 +108,7 @@ def evaluate(root: str, playlists: str, options: EvaluationOptions | None = None
         InvalidDataError: no playlist has two tracks of the release.
     """
     options = options or EvaluationOptions()
+    check_apart(root, {"playlists": playlists})
     store = Store.open(root)
     manifest = release_or_latest(store, options.release)
     index = ReleaseIndex.read(store, manifest)

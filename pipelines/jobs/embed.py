@@ -61,6 +61,7 @@ class EmbedJob:
             UsageError: an input is missing, the choice of encoders makes no sense, or ``store`` is not a store.
             InvalidDataError: the catalog or an encoder cannot be used, or too many rows are rejected.
         """
+        self.source.check_apart_from(self.store)
         fragments = self.find_tracks()
         encoders, precomputed = self.encoders, self.precomputed  # before a store is created: they may fail
         store = Store.open_or_create(self.store, estimate_rows(fragments))

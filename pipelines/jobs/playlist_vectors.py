@@ -6,6 +6,7 @@ from functools import partial
 
 import apache_beam as beam
 
+from tracktokens.pipelines.input_paths import check_apart
 from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.schemas.manifests.catalog import PlaylistsManifest
@@ -90,6 +91,7 @@ class PlaylistsJob:
                 or the bundle has no playlist vectors that training can continue from.
             InvalidDataError: the playlists cannot be used, or none of their tracks has an old vector.
         """
+        check_apart(self.store, {"playlists": self.playlists})
         fragments = find_fragments(files.absolute(self.playlists), "playlists")
         check_table(fragments, PLAYLISTS)
         snapshot = open_snapshot(Store.open(self.store), self.catalog_id)

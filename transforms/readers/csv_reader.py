@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
@@ -18,7 +18,7 @@ from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.transforms.readers import text_stream
 from tracktokens.transforms.readers.coercion import coerce_text
 from tracktokens.transforms.readers.display import show_text, show_value
-from tracktokens.transforms.readers.row_chunks import Chunk, batched, check_columns, ignored_columns
+from tracktokens.transforms.readers.row_chunks import Chunk, batched, check_columns, ignored_columns, with_path_columns
 from tracktokens.transforms.readers.text_stream import open_text
 
 # The limit is global to the process, so it is only ever raised: a field may be as long as a row.
@@ -86,8 +86,10 @@ def csv_columns(path: str) -> list[str] | None:
     return names
 
 
-def read_csv(path: str, schema: pa.Schema, batch_rows: int) -> Iterator[Chunk]:
+def read_csv(path: str, schema: pa.Schema, batch_rows: int, path_columns: Collection[str] = ()) -> Iterator[Chunk]:
     """Read a file in chunks of at most ``batch_rows`` rows of ``schema``.
+
+    ``path_columns`` are in the path of the file, so the file may lack them.
 
     Raises:
         InvalidDataError: the file as a whole cannot be read.
@@ -97,7 +99,7 @@ def read_csv(path: str, schema: pa.Schema, batch_rows: int) -> Iterator[Chunk]:
         names = _names(next(rows, None))
         if names is None:
             return
-        check_columns(names, path, schema)
+        check_columns(with_path_columns(names, path_columns), path, schema)
         start = 0
         for batch in batched(check_width(rows, len(names)), batch_rows):
             yield _chunk(batch, start, names, schema)

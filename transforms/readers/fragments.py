@@ -14,12 +14,13 @@ from functools import partial
 import pyarrow as pa
 
 from tracktokens.schemas.errors import InvalidDataError
+from tracktokens.transforms.listing.partitions import partition_values
 from tracktokens.transforms.readers.csv_reader import csv_columns
 from tracktokens.transforms.readers.file_discovery import CSV, JSONL, PARQUET, find_files, format_of
 from tracktokens.transforms.readers.jsonl_reader import json_columns
 from tracktokens.transforms.readers.parquet_reader import count_group_rows, parquet_columns
 from tracktokens.transforms.readers.row_assembly import table_of
-from tracktokens.transforms.readers.row_chunks import check_columns, required_columns
+from tracktokens.transforms.readers.row_chunks import check_columns, required_columns, with_path_columns
 from tracktokens.transforms.readers.row_estimates import estimate_text_rows
 
 _IO_THREADS = 16
@@ -42,6 +43,11 @@ class Fragment:
     format: str
     row_group: int | None
     rows: int
+
+    @property
+    def path_values(self) -> dict[str, bytes | None]:
+        """Columns in the folders of the path; see :func:`.partition_values`."""
+        return partition_values(self.path)
 
 
 def find_fragments(pattern: str, table: str) -> list[Fragment]:
@@ -104,7 +110,7 @@ def _parts(file: tuple[str, int]) -> list[tuple[int | None, int]]:
 def _check_file(path: str, schema: pa.Schema) -> None:
     columns = _columns(path, required_columns(schema))
     if columns is not None:
-        check_columns(columns, path, schema)
+        check_columns(with_path_columns(columns, partition_values(path)), path, schema)
 
 
 def _columns(path: str, required: Sequence[str]) -> list[str] | None:

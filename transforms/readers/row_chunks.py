@@ -68,6 +68,11 @@ def check_columns(columns: Sequence[str], path: str, schema: pa.Schema) -> None:
             )
 
 
+def with_path_columns(columns: Sequence[str], path_columns: Iterable[str]) -> list[str]:
+    """Add the columns that the path of a file has and the file itself lacks."""
+    return [*columns, *(name for name in path_columns if name not in columns)]
+
+
 def ignored_columns(names: Iterable[str], schema: pa.Schema) -> tuple[str, ...]:
     """List the columns that the schema does not have, without repetition."""
     return tuple(escape_surrogates(name) for name in dict.fromkeys(names) if name not in schema.names)

@@ -54,6 +54,22 @@ CATALOG_MANIFEST = "catalog.json"
 ENCODER_MANIFEST = "encoder.json"
 
 
+def store_root(path: str) -> str:
+    """Return the absolute path of a store.
+
+    Raises:
+        UsageError: it is not UTF-8, as which Arrow encodes the paths of all files.
+    """
+    root = files.absolute(path)
+    try:
+        root.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(
+            f"the path of the store, {root!r}, is not UTF-8 in this locale: give another folder, or rename it"
+        ) from error
+    return root
+
+
 @dataclass(frozen=True)
 class Store:
     """An open store: its root, and its number of buckets, which was fixed at creation."""
@@ -69,7 +85,7 @@ class Store:
             UsageError: the folder is not a store.
             InvalidDataError: it has a different format version, or its manifest is missing.
         """
-        root = files.absolute(root)
+        root = store_root(root)
         path = store_manifest(root)
         if not files.exists(path) and files.exists(files.join(root, LATEST)):
             raise InvalidDataError(f"{path} is missing, although {LATEST} exists: restore it from a backup")
@@ -90,7 +106,7 @@ class Store:
         Raises:
             UsageError: the folder contains other files, or cannot be written.
         """
-        root = files.absolute(root)
+        root = store_root(root)
         path = store_manifest(root)
         if files.exists(path):
             return cls.open(root)
