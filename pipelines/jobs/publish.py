@@ -1,6 +1,7 @@
 """The publish job: write a release, check its gates, and point ``LATEST`` at it."""
 
 import logging
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,6 +14,8 @@ from tracktokens.pipelines.jobs.tokenize import open_with_bundle
 from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.errors import TracktokensError
 from tracktokens.schemas.manifests.release import ReleaseManifest
+from tracktokens.schemas.tables.tracks import TRACKS
+from tracktokens.transforms.catalog.column_losses import IgnoredColumns
 from tracktokens.transforms.quantization.train_codebooks import SampleVectors, hash_threshold
 from tracktokens.transforms.release.assemble import assemble, reconcile_published, release_manifest
 from tracktokens.transforms.release.compare_tables import compare
@@ -25,7 +28,8 @@ from tracktokens.transforms.release.drift_baseline import (
     modality_usages,
     write_usage_baseline,
 )
-from tracktokens.transforms.release.gates import ChurnGate, DriftGate, ReleaseChurn
+from tracktokens.transforms.release.gates import ChurnGate, DriftGate, ReleaseChurn, ReleaseTokens, TokenGate
+from tracktokens.transforms.release.input_warnings import failure_warning
 from tracktokens.transforms.release.measure_release import (
     CODEBOOKS_FILE,
     FIT_FILE,
@@ -39,7 +43,7 @@ from tracktokens.transforms.release.measure_release import (
     WriteNewTrackFit,
     WriteTableQuality,
 )
-from tracktokens.transforms.release.metrics_json import training_variances
+from tracktokens.transforms.release.metrics_json import count_failures, training_variances
 from tracktokens.transforms.release.write_tokens import (
     FAILURES_TAG,
     NEW_TAG,
@@ -225,6 +229,7 @@ class PublishJob:
         usage = catalog_usage(quality, rows["published"], draft.snapshot.playlists)
         drift = self._check_drift(draft, usage)
         metrics = assemble(draft, rows, drift)
+        _check_tokens(draft, metrics)
         manifest = release_manifest(draft, rows, self.options)
         self._check_churn(draft)
         _keep_baseline(draft, usage)
@@ -250,6 +255,16 @@ class PublishJob:
         if latest.codebook_size == size:
             churn = compare(TokenTable.of(draft.store, latest), draft.table, size)
         ChurnGate(self.max_churn).check(ReleaseChurn(latest, size, churn))
+
+
+def _check_tokens(draft: ReleaseDraft, metrics: Mapping[str, Any]) -> None:
+    """Check that a track has a token, and warn of the inputs that could not be encoded."""
+    tokens = {modality: part["tracks"] for modality, part in metrics["modalities"].items()}
+    ignored = IgnoredColumns.of_names(metrics["ignored_columns"], TRACKS.names).describe()
+    reasons: Counter[str] = sum(map(Counter, metrics["rejects"].values()), Counter())
+    TokenGate().check(ReleaseTokens(metrics["rows"]["published"], sum(tokens.values()), ignored, reasons))
+    for modality, failures in count_failures(draft.paths.rejects).items():
+        _logger.warning("%s", failure_warning(modality, tokens[modality], failures, draft.paths.rejects))
 
 
 def _keep_baseline(draft: ReleaseDraft, usage: CatalogUsage) -> None:

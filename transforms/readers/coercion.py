@@ -14,7 +14,7 @@ null and is reported as a :class:`Problem`; in a list, only the element is remov
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -55,10 +55,12 @@ class CoercedColumn:
     Attributes:
         column: as long as the source; null where the source is null or a value was lost.
         problems: one per lost value or list element.
+        null_elements: null elements of lists, which are dropped.
     """
 
     column: pa.Array
     problems: tuple[Problem, ...] = ()
+    null_elements: int = 0
 
 
 def coerce_column(column: pa.Array, field: pa.Field) -> CoercedColumn:
@@ -91,7 +93,7 @@ def coerce_text(column: pa.BinaryArray, field: pa.Field) -> CoercedColumn:
         parsed = coerce_values([_parse_list(value) for value in trimmed.to_pylist()], field)
     else:
         parsed = _parse_numbers(trimmed, field)
-    return CoercedColumn(parsed.column, text.problems + parsed.problems)
+    return replace(parsed, problems=text.problems + parsed.problems)
 
 
 def coerce_values(values: Sequence[object], field: pa.Field) -> CoercedColumn:
@@ -247,7 +249,7 @@ def _list_values(values: Sequence[object], field: pa.Field) -> CoercedColumn:
     lengths = np.array([len(value) if isinstance(value, list) else 0 for value in lists], np.int64)
     flat = [element for value in lists if isinstance(value, list) for element in value]
     regrouped = _regroup(valid, lengths, _string_values(flat, _element_field(field)), field)
-    return CoercedColumn(regrouped.column, problems + regrouped.problems)
+    return replace(regrouped, problems=problems + regrouped.problems)
 
 
 def _element_field(field: pa.Field) -> pa.Field:
@@ -261,7 +263,8 @@ def _regroup(
     rows = row_of_elements(lengths)
     problems = tuple(Problem(int(rows[p.row]), p.reason, p.detail) for p in elements.problems)
     kept = elements.column.is_valid().to_numpy(zero_copy_only=False)
-    return CoercedColumn(build_lists(valid, lengths, elements.column, kept, field.type), problems)
+    lists = build_lists(valid, lengths, elements.column, kept, field.type)
+    return CoercedColumn(lists, problems, null_elements=len(kept) - int(kept.sum()) - len(problems))
 
 
 def _drop_other_types(

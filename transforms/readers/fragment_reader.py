@@ -12,7 +12,7 @@ CSV row with unbalanced quotes, only the first line is lost.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,8 +26,8 @@ from tracktokens.transforms.readers.file_discovery import CSV, JSONL
 from tracktokens.transforms.readers.fragments import Fragment
 from tracktokens.transforms.readers.jsonl_reader import read_json_lines
 from tracktokens.transforms.readers.parquet_reader import read_row_group
-from tracktokens.transforms.readers.row_assembly import Reject, assemble_rows, table_of
-from tracktokens.transforms.readers.row_chunks import Chunk
+from tracktokens.transforms.readers.row_assembly import ColumnCounts, Reject, assemble_rows, table_of
+from tracktokens.transforms.readers.row_chunks import Chunk, misnamed_columns
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,16 @@ class ScanBatch:
         rejects: batch of ``REJECTS``, stage ``read``.
         rows_read: input rows: ``rows``, and rows that were rejected as a whole.
         ignored_columns: columns of the input that the schema does not have.
+        misnamed_columns: ignored column to the column of the schema that it probably means, and that is not there.
+        columns: counts of the values of each column, without the id.
     """
 
     rows: pa.RecordBatch
     rejects: pa.RecordBatch
     rows_read: int
     ignored_columns: tuple[str, ...]
+    misnamed_columns: Mapping[str, str]
+    columns: Mapping[str, ColumnCounts]
 
 
 def read_fragment(fragment: Fragment, schema: pa.Schema, batch_rows: int = 4096) -> Iterator[ScanBatch]:
@@ -90,6 +94,8 @@ def _scan_batch(chunk: Chunk, fragment: Fragment, schema: pa.Schema) -> ScanBatc
         rejects=make_rejects(malformed + assembled.rejects),
         rows_read=len(rows) + len(malformed),
         ignored_columns=chunk.ignored,
+        misnamed_columns=misnamed_columns(chunk.ignored, chunk.columns, schema),
+        columns=assembled.columns,
     )
 
 

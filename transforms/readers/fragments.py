@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 
 import pyarrow as pa
 
@@ -73,8 +74,8 @@ def estimate_rows(fragments: Sequence[Fragment]) -> int:
     return sum(fragment.rows for fragment in fragments)
 
 
-def check_table(fragments: Sequence[Fragment], schema: pa.Schema) -> None:
-    """Check before a run that every file has the required columns.
+def check_table(fragments: Sequence[Fragment], schema: pa.Schema) -> list[str]:
+    """Check before a run that every file has the required columns, and return the columns of all files.
 
     Args:
         fragments: all fragments of a table.
@@ -86,10 +87,11 @@ def check_table(fragments: Sequence[Fragment], schema: pa.Schema) -> None:
     """
     paths = list(dict.fromkeys(fragment.path for fragment in fragments))
     with ThreadPoolExecutor(_IO_THREADS) as threads:
-        list(threads.map(partial(_check_file, schema=schema), paths))
+        columns = list(threads.map(partial(_check_file, schema=schema), paths))
     if estimate_rows(fragments) == 0:
         first = f" ({paths[0]})" if paths else ""
         raise InvalidDataError(f"the {table_of(schema)} table has no rows{first}; give a table with at least one row")
+    return list(dict.fromkeys(chain.from_iterable(columns)))
 
 
 def _parts(file: tuple[str, int]) -> list[tuple[int | None, int]]:
@@ -101,7 +103,8 @@ def _parts(file: tuple[str, int]) -> list[tuple[int | None, int]]:
     return list(enumerate(count_group_rows(path))) or [(None, 0)]
 
 
-def _check_file(path: str, schema: pa.Schema) -> None:
+def _check_file(path: str, schema: pa.Schema) -> list[str]:
     columns = {PARQUET: parquet_columns, CSV: csv_columns, JSONL: json_columns}[format_of(path)](path)
     if columns is not None:
         check_columns(columns, path, schema)
+    return columns or []
