@@ -43,7 +43,7 @@ from tracktokens.transforms.release.measure_release import (
     WriteNewTrackFit,
     WriteTableQuality,
 )
-from tracktokens.transforms.release.metrics_json import count_failures, training_variances
+from tracktokens.transforms.release.metrics_json import count_failures, count_rejects, training_variances
 from tracktokens.transforms.release.write_tokens import (
     FAILURES_TAG,
     NEW_TAG,
@@ -227,9 +227,10 @@ class PublishJob:
         rows = reconcile_published(draft)
         quality = files.read_json(files.join(draft.measures, CODEBOOKS_FILE))
         usage = catalog_usage(quality, rows["published"], draft.snapshot.playlists)
+        TokenGate().check(_release_tokens(draft, rows["published"], quality))
         drift = self._check_drift(draft, usage)
         metrics = assemble(draft, rows, drift)
-        _check_tokens(draft, metrics)
+        _warn_of_failures(draft, metrics)
         manifest = release_manifest(draft, rows, self.options)
         self._check_churn(draft)
         _keep_baseline(draft, usage)
@@ -257,14 +258,25 @@ class PublishJob:
         ChurnGate(self.max_churn).check(ReleaseChurn(latest, size, churn))
 
 
-def _check_tokens(draft: ReleaseDraft, metrics: Mapping[str, Any]) -> None:
-    """Check that a track has a token, and warn of the inputs that could not be encoded."""
-    tokens = {modality: part["tracks"] for modality, part in metrics["modalities"].items()}
-    ignored = IgnoredColumns.of_names(metrics["ignored_columns"], TRACKS.names).describe()
-    reasons: Counter[str] = sum(map(Counter, metrics["rejects"].values()), Counter())
-    TokenGate().check(ReleaseTokens(metrics["rows"]["published"], sum(tokens.values()), ignored, reasons))
+def _release_tokens(draft: ReleaseDraft, tracks: int, quality: Mapping[str, Any]) -> ReleaseTokens:
+    """Count the tokens of a release, and describe what was given and not used."""
+    reasons: Counter[str] = Counter()
+    for folder in (draft.snapshot.catalog.rejects, draft.paths.rejects):
+        for counts in count_rejects(folder).values():
+            reasons.update(counts)
+    return ReleaseTokens(
+        tracks=tracks,
+        tokens=sum(part["quality"]["tracks"] for part in quality.values()),
+        ignored_columns=IgnoredColumns.of_names(draft.snapshot.manifest.ignored_columns, TRACKS.names).describe(),
+        reasons=reasons,
+    )
+
+
+def _warn_of_failures(draft: ReleaseDraft, metrics: Mapping[str, Any]) -> None:
+    """Warn of the inputs that could not be encoded."""
     for modality, failures in count_failures(draft.paths.rejects).items():
-        _logger.warning("%s", failure_warning(modality, tokens[modality], failures, draft.paths.rejects))
+        tokens = metrics["modalities"][modality]["tracks"]
+        _logger.warning("%s", failure_warning(modality, tokens, failures, draft.paths.rejects))
 
 
 def _keep_baseline(draft: ReleaseDraft, usage: CatalogUsage) -> None:

@@ -39,7 +39,8 @@ class ScanBatch:
         rejects: batch of ``REJECTS``, stage ``read``.
         rows_read: input rows: ``rows``, and rows that were rejected as a whole.
         ignored_columns: columns of the input that the schema does not have.
-        misnamed_columns: ignored column to the column of the schema that it probably means, and that is not there.
+        misnamed_columns: ignored column to the column of the schema that it probably means, and that is missing or
+            mostly null.
         columns: counts of the values of each column, without the id.
     """
 
@@ -94,9 +95,14 @@ def _scan_batch(chunk: Chunk, fragment: Fragment, schema: pa.Schema) -> ScanBatc
         rejects=make_rejects(malformed + assembled.rejects),
         rows_read=len(rows) + len(malformed),
         ignored_columns=chunk.ignored,
-        misnamed_columns=misnamed_columns(chunk.ignored, chunk.columns, schema),
+        misnamed_columns=misnamed_columns(chunk.ignored, _filled_columns(chunk), schema),
         columns=assembled.columns,
     )
+
+
+def _filled_columns(chunk: Chunk) -> list[str]:
+    """List the columns that are not mostly null: a row of JSON may lack a key that other rows have."""
+    return [name for name, column in chunk.columns.items() if 2 * column.column.null_count <= len(column.column)]
 
 
 def _row_name(fragment: Fragment, row: int) -> str:

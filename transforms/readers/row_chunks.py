@@ -17,6 +17,9 @@ from tracktokens.transforms.readers.display import escape_surrogates, show_name
 BATCH_BYTES = 32 << 20
 """Bytes of text at which a batch ends, even if it has few rows."""
 
+_OTHER_SEPARATORS = (";", "\t", "|", ",")
+"""Characters that a name has if it is a whole header that was read as one column."""
+
 Row = TypeVar("Row", bound=Sized)
 
 
@@ -73,6 +76,8 @@ def ignored_columns(names: Iterable[str], schema: pa.Schema) -> tuple[str, ...]:
 
 
 def _rename(columns: Sequence[str], missing: str) -> str:
+    if len(columns) == 1 and any(separator in columns[0] for separator in _OTHER_SEPARATORS):
+        return "separate the columns by commas, or by tabs in a .tsv file"
     meant = next((column for column in columns if suggest_column(column, [missing])), None)
     if meant is None:
         return "rename the one that contains it"

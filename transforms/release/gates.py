@@ -196,7 +196,7 @@ class TokenGate(Gate[ReleaseTokens]):
             return None
         causes = [f"columns that are not read: {measured.ignored_columns}"] if measured.ignored_columns else []
         causes += [f"rejects: {describe_reasons(measured.reasons)}"] if measured.reasons else []
-        found = "; ".join(causes) or "no title, tags, lyrics, audio or playlists are given"
+        found = "; ".join(causes) or "no title, tags, lyrics or playlists are given, and no audio with --audio-root"
         return f"none of {measured.tracks} tracks has a token in any modality ({found}): fix the input"
 
 

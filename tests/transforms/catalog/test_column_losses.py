@@ -48,6 +48,12 @@ def test_a_column_that_some_file_names_differently_has_a_hint(tmp_path: Path) ->
     assert ignored.describe() == "Artist, Title (did you mean artist, title?), mood"
 
 
+def test_a_key_of_some_json_rows_has_a_hint_where_most_rows_lack_the_right_one(tmp_path: Path) -> None:
+    rows = ['{"track_id": "a", "title": "x"}', '{"track_id": "b", "Title": "x"}', '{"track_id": "c", "Title": "y"}']
+    (tmp_path / "t.jsonl").write_text("\n".join(rows))
+    assert IgnoredColumns.of_counts(counts_of(tmp_path / "t.jsonl")).meant == {"Title": "title"}
+
+
 def test_a_column_beside_the_one_that_it_resembles_has_no_hint(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("track_id,title,Title\n1,x,y\n")
     assert IgnoredColumns.of_counts(counts_of(tmp_path)).describe() == "Title"
