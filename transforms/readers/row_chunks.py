@@ -17,9 +17,6 @@ from tracktokens.transforms.readers.display import escape_surrogates, show_name
 BATCH_BYTES = 32 << 20
 """Bytes of text at which a batch ends, even if it has few rows."""
 
-_OTHER_SEPARATORS = (";", "\t", "|", ",")
-"""Characters that a name has if it is a whole header that was read as one column."""
-
 Row = TypeVar("Row", bound=Sized)
 
 
@@ -64,7 +61,7 @@ def check_columns(columns: Sequence[str], path: str, schema: pa.Schema) -> None:
     twice = [name for name, count in Counter(columns).items() if count > 1 and name in schema.names]
     if twice:
         raise InvalidDataError(f"{path} has the column {twice[0]} more than once; rename or remove all but one")
-    for name in _required(schema):
+    for name in required_columns(schema):
         if name not in columns:
             present = ", ".join(escape_surrogates(column) for column in columns)
             raise InvalidDataError(f"{path} has no column {name}; its columns are {present}; {_rename(columns, name)}")
@@ -76,8 +73,6 @@ def ignored_columns(names: Iterable[str], schema: pa.Schema) -> tuple[str, ...]:
 
 
 def _rename(columns: Sequence[str], missing: str) -> str:
-    if len(columns) == 1 and any(separator in columns[0] for separator in _OTHER_SEPARATORS):
-        return "separate the columns by commas, or by tabs in a .tsv file"
     meant = next((column for column in columns if suggest_column(column, [missing])), None)
     if meant is None:
         return "rename the one that contains it"
@@ -91,5 +86,6 @@ def misnamed_columns(ignored: Iterable[str], present: Collection[str], schema: p
     return {name: known for name, known in suggestions.items() if known is not None}
 
 
-def _required(schema: pa.Schema) -> list[str]:
+def required_columns(schema: pa.Schema) -> list[str]:
+    """List the columns that a file must have: the id, and for playlists ``track_ids``."""
     return [field.name for field in schema if not field.nullable or field.name == "track_ids"]

@@ -57,7 +57,6 @@ def test_playlists_need_their_tracks_too(tmp_path):
     [
         ("Track ID,title", "rename Track ID if it contains it"),
         ("x,y", "rename the one that contains it"),
-        ("track_id;title", "separate the columns by commas"),
     ],
 )
 def test_a_missing_id_column_has_a_hint(tmp_path, header, remedy):
