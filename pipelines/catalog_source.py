@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     from tracktokens.transforms.encoders.base import Encoder
     from tracktokens.transforms.precomputed.scan_vectors import PrecomputedEmbeddings
 
+MAX_REJECT_RATE = 0.05
+"""Default share of the rows of a table that may be rejected."""
+
+REJECT_RATE_HELP = "Share of rows of each table that may be rejected before the command fails."
+
 
 @dataclass(frozen=True, kw_only=True)
 class CatalogSource:
@@ -39,7 +44,7 @@ class CatalogSource:
         device: torch device of the models; None for a GPU where there is one, else the CPU.
         plugins: modality to an installed encoder, instead of ``text`` or ``audio``.
         embeddings: modality to precomputed embeddings, instead of an encoder.
-        max_reject_rate: share of rows, 0 to 1, that may be rejected before the job fails.
+        max_reject_rate: share of the rows of each table, 0 to 1, that may be rejected before the job fails.
         encoders: modality to encoder, as objects; replaces ``text``, ``audio`` and ``plugins`` altogether. A modality
             that is neither here nor in ``embeddings`` gets no codes. None makes the encoders from the other fields.
     """
@@ -80,10 +85,7 @@ class CatalogSource:
     audio: AudioEncoderConfig = field(default_factory=AudioEncoderConfig)
     plugins: Mapping[str, PluginConfig] = field(default_factory=dict)
     embeddings: Mapping[str, PrecomputedConfig] = field(default_factory=dict)
-    max_reject_rate: float = field(
-        default=0.05,
-        metadata=option("max-reject-rate", help="Share of rows that may be rejected before the command fails."),
-    )
+    max_reject_rate: float = field(default=MAX_REJECT_RATE, metadata=option("max-reject-rate", help=REJECT_RATE_HELP))
     encoders: "Mapping[str, Encoder] | None" = None
 
     @classmethod

@@ -2,7 +2,14 @@
 
 import click
 
-from tracktokens.pipelines.cli.options import NonEmptyStr, json_option, release_option, store_option, weights_option
+from tracktokens.pipelines.cli.options import (
+    NonEmptyStr,
+    json_option,
+    max_reject_rate_option,
+    release_option,
+    store_option,
+    weights_option,
+)
 from tracktokens.pipelines.terminal import format_json, make_console
 
 
@@ -32,6 +39,7 @@ from tracktokens.pipelines.terminal import format_json, make_console
 @click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the split and of the random baseline."
 )
+@max_reject_rate_option
 @json_option
 def evaluate_command(
     playlists: str,
@@ -42,6 +50,7 @@ def evaluate_command(
     fit: bool,
     tokens_only: bool,
     seed: int,
+    max_reject_rate: float,
     as_json: bool,
 ) -> None:
     """Continue held-out playlists with tokens, with full vectors, by popularity and at random, and compare."""
@@ -55,6 +64,7 @@ def evaluate_command(
         fit=fit,
         vectors=not tokens_only,
         seed=seed,
+        max_reject_rate=max_reject_rate,
     )
     evaluation = evaluate(store, playlists, options)
     if as_json:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from tracktokens.pipelines.catalog_source import MAX_REJECT_RATE, REJECT_RATE_HELP
 from tracktokens.pipelines.terminal import make_console
 from tracktokens.schemas.errors import UsageError
 
@@ -136,6 +137,9 @@ release_option = click.option(
 )
 catalog_option = click.option(
     "--catalog", type=NonEmptyStr(), metavar="ID", help="Catalog snapshot; the newest complete one by default."
+)
+max_reject_rate_option = click.option(
+    "--max-reject-rate", type=Share(), default=MAX_REJECT_RATE, show_default=True, help=REJECT_RATE_HELP
 )
 weights_option = click.option(
     "--weights",

@@ -236,8 +236,8 @@ def test_render_drops_message_fields(case: CaseFolder) -> None:
 
 def test_role_smuggles_token(case: CaseFolder) -> None:
     assert case.run().code == 0
-    _render(case)
-    written = (case.folder / "o.jsonl").read_text()
+    case.tokens("render", "conversations", "talks.jsonl", "--store", "s", "--out", "o.jsonl")
+    written = "".join(path.read_text() for path in case.folder.glob("o.jsonl"))
     assert "<|audio_5|>" not in written
     assert "<|track|>" not in written
 

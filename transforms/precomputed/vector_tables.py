@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tracktokens.schemas.errors import InvalidDataError, UsageError
+from tracktokens.schemas.tables.column_hints import suggest_column
 from tracktokens.schemas.tables.records import KEY, KEY_BYTES
 from tracktokens.schemas.tables.rejects import NOT_FINITE, VECTOR_DIMENSION, VECTOR_ZERO
 from tracktokens.schemas.tables.tracks import TRACK_ID
@@ -25,7 +26,7 @@ from tracktokens.schemas.tables.vectors import VECTOR
 from tracktokens.transforms.readers.coercion import Problem, coerce_column
 from tracktokens.transforms.readers.file_discovery import PARQUET, corrupt_file_errors
 from tracktokens.transforms.readers.fragments import Fragment, find_fragments
-from tracktokens.transforms.readers.parquet_reader import open_row_groups
+from tracktokens.transforms.readers.parquet_reader import open_row_groups, parquet_columns
 from tracktokens.transforms.readers.row_assembly import row_problem
 from tracktokens.transforms.readers.validation import id_problems
 from tracktokens.transforms.store import files
@@ -134,6 +135,14 @@ def read_vector_rows(table: VectorTable, fragment: Fragment) -> Iterator[VectorR
         start += batch.num_rows
 
 
+def ignored_vector_columns(table: VectorTable) -> list[str]:
+    """List the columns of the files that are not read."""
+    paths = list(dict.fromkeys(fragment.path for fragment in table.fragments))
+    with ThreadPoolExecutor(_IO_THREADS) as threads:
+        names = {name for columns in threads.map(parquet_columns, paths) for name in columns}
+    return sorted(names - {TRACK_ID, table.column})
+
+
 def vector_keys(units: UnitVectors) -> pa.FixedSizeBinaryArray:
     """Hash each vector: 16-byte BLAKE2b of its float16 values."""
     width = units.shape[1] * units.itemsize
@@ -166,9 +175,11 @@ def _declared_dim(path: str, column: str) -> int:
         schema = parquet.schema_arrow
     for name in (TRACK_ID, column):
         if schema.names.count(name) != 1:
+            meant = next((other for other in schema.names if suggest_column(other, [name])), None)
+            hint = "" if meant in (None, name) else f"; rename {meant} if it contains it"
             raise InvalidDataError(
                 f"{path} has {schema.names.count(name)} columns {name}, and one is needed; "
-                f"its columns are {', '.join(schema.names)}"
+                f"its columns are {', '.join(schema.names)}{hint}"
             )
     kind = plain_type(schema.field(column).type)
     if not is_list(kind) or not pa.types.is_floating(kind.value_type):

@@ -58,10 +58,12 @@ class CoercedColumn:
     Attributes:
         column: as long as the source; null where the source is null or a value was lost.
         problems: one per lost value or list element.
+        null_elements: null elements of lists, which are dropped.
     """
 
     column: pa.Array
     problems: tuple[Problem, ...] = ()
+    null_elements: int = 0
 
 
 def coerce_column(column: pa.Array, field: pa.Field) -> CoercedColumn:
@@ -256,7 +258,8 @@ def _regroup(
     rows = row_of_elements(lengths)
     problems = tuple(Problem(int(rows[p.row]), p.reason, p.detail) for p in elements.problems)
     kept = elements.column.is_valid().to_numpy(zero_copy_only=False)
-    return CoercedColumn(build_lists(valid, lengths, elements.column, kept, field.type), problems)
+    lists = build_lists(valid, lengths, elements.column, kept, field.type)
+    return CoercedColumn(lists, problems, null_elements=len(kept) - int(kept.sum()) - len(problems))
 
 
 def _drop_other_types(

@@ -15,7 +15,7 @@ In JSON Lines the path fills in each row that lacks the value.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -31,8 +31,8 @@ from tracktokens.transforms.readers.file_discovery import CSV, JSONL
 from tracktokens.transforms.readers.fragments import Fragment
 from tracktokens.transforms.readers.jsonl_reader import read_json_lines
 from tracktokens.transforms.readers.parquet_reader import read_row_group
-from tracktokens.transforms.readers.row_assembly import Reject, assemble_rows, table_of
-from tracktokens.transforms.readers.row_chunks import Chunk, ignored_columns
+from tracktokens.transforms.readers.row_assembly import ColumnCounts, Reject, assemble_rows, table_of
+from tracktokens.transforms.readers.row_chunks import Chunk, ignored_columns, misnamed_columns
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,17 @@ class ScanBatch:
         rejects: batch of ``REJECTS``, stage ``read``.
         rows_read: input rows: ``rows``, and rows that were rejected as a whole.
         ignored_columns: columns of the input that the schema does not have.
+        misnamed_columns: ignored column to the column of the schema that it probably means, and that is missing or
+            mostly null.
+        columns: counts of the values of each column, without the id.
     """
 
     rows: pa.RecordBatch
     rejects: pa.RecordBatch
     rows_read: int
     ignored_columns: tuple[str, ...]
+    misnamed_columns: Mapping[str, str]
+    columns: Mapping[str, ColumnCounts]
 
 
 def read_fragment(fragment: Fragment, schema: pa.Schema, batch_rows: int = 4096) -> Iterator[ScanBatch]:
@@ -100,7 +105,7 @@ def _fill(column: CoercedColumn | None, rows: int, value: bytes | None, field: p
     if column is None:
         return filled
     merged = pc.if_else(pa.array(absent), filled.column, column.column)
-    return CoercedColumn(merged, column.problems + filled.problems)
+    return replace(column, column=merged, problems=column.problems + filled.problems)
 
 
 def _scan_batch(chunk: Chunk, fragment: Fragment, schema: pa.Schema) -> ScanBatch:
@@ -122,7 +127,14 @@ def _scan_batch(chunk: Chunk, fragment: Fragment, schema: pa.Schema) -> ScanBatc
         rejects=make_rejects(malformed + assembled.rejects),
         rows_read=len(rows) + len(malformed),
         ignored_columns=chunk.ignored,
+        misnamed_columns=misnamed_columns(chunk.ignored, _filled_columns(chunk), schema),
+        columns=assembled.columns,
     )
+
+
+def _filled_columns(chunk: Chunk) -> list[str]:
+    """List the columns that are not mostly null: a row of JSON may lack a key that other rows have."""
+    return [name for name, column in chunk.columns.items() if 2 * column.column.null_count <= len(column.column)]
 
 
 def _row_name(fragment: Fragment, row: int) -> str:

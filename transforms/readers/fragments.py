@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 
 import pyarrow as pa
 
@@ -79,8 +80,8 @@ def estimate_rows(fragments: Sequence[Fragment]) -> int:
     return sum(fragment.rows for fragment in fragments)
 
 
-def check_table(fragments: Sequence[Fragment], schema: pa.Schema) -> None:
-    """Check before a run that every file has the required columns.
+def check_table(fragments: Sequence[Fragment], schema: pa.Schema) -> list[str]:
+    """Check before a run that every file has the required columns, and return the columns of all files.
 
     Args:
         fragments: all fragments of a table.
@@ -92,10 +93,11 @@ def check_table(fragments: Sequence[Fragment], schema: pa.Schema) -> None:
     """
     paths = list(dict.fromkeys(fragment.path for fragment in fragments))
     with ThreadPoolExecutor(_IO_THREADS) as threads:
-        list(threads.map(partial(_check_file, schema=schema), paths))
+        columns = list(threads.map(partial(_check_file, schema=schema), paths))
     if estimate_rows(fragments) == 0:
         first = f" ({paths[0]})" if paths else ""
         raise InvalidDataError(f"the {table_of(schema)} table has no rows{first}; give a table with at least one row")
+    return list(dict.fromkeys(chain.from_iterable(columns)))
 
 
 def _parts(file: tuple[str, int]) -> list[tuple[int | None, int]]:
@@ -107,10 +109,13 @@ def _parts(file: tuple[str, int]) -> list[tuple[int | None, int]]:
     return list(enumerate(count_group_rows(path))) or [(None, 0)]
 
 
-def _check_file(path: str, schema: pa.Schema) -> None:
+def _check_file(path: str, schema: pa.Schema) -> list[str]:
     columns = _columns(path, required_columns(schema))
-    if columns is not None:
-        check_columns(with_path_columns(columns, partition_values(path)), path, schema)
+    if columns is None:
+        return []
+    complete = with_path_columns(columns, partition_values(path))
+    check_columns(complete, path, schema)
+    return complete
 
 
 def _columns(path: str, required: Sequence[str]) -> list[str] | None:

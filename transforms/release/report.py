@@ -71,6 +71,8 @@ def _rows(metrics: Mapping[str, Any]) -> Table:
     if metrics["playlists"]:
         table.add_row("playlists read", str(metrics["playlists"]["playlists_read"]))
         table.add_row("playlists used", str(metrics["playlists"]["playlists_used"]))
+        table.add_row("playlists rejected", str(metrics["playlists"]["playlists_rejected"]))
+        table.add_row("playlist entries of unknown tracks", str(metrics["playlists"]["entries_unknown"]))
     for modality, counts in metrics["vectors"].items():
         for name, label in VECTOR_ROWS.items():
             table.add_row(f"{modality} embeddings: {label}", str(counts[name]))

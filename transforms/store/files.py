@@ -148,6 +148,16 @@ def delete_tree(path: str) -> None:
         Path(path).unlink(missing_ok=True)
 
 
+def move_tree(source: str, target: str) -> None:
+    """Move a folder with its contents; it replaces the target, if there is one. Not atomic."""
+    delete_tree(target)
+    if is_remote(source):
+        names = list(list_tree(source))
+        FileSystems.rename([join(source, name) for name in names], [join(target, name) for name in names])
+    else:
+        Path(source).rename(target)
+
+
 def sync(paths: Iterable[str]) -> None:
     """Flush local files and their directory entries to disk."""
     for path in paths:

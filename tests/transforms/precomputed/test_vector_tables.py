@@ -12,6 +12,7 @@ from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.transforms.precomputed.vector_tables import (
     VectorRows,
     hash_files,
+    ignored_vector_columns,
     open_vector_table,
     read_vector_rows,
     vector_keys,
@@ -160,9 +161,18 @@ def test_a_column_without_vectors_is_refused(tmp_path: Path, column: pa.Array, f
 
 def test_a_table_without_the_columns_is_refused_and_the_columns_are_named(tmp_path: Path) -> None:
     pq.write_table(pa.table({"track_id": ["a"], "embedding": [[1.0]]}), tmp_path / "v.parquet")
-    with pytest.raises(InvalidDataError, match="0 columns vector, and one is needed; its columns are track_id, embed"):
+    with pytest.raises(
+        InvalidDataError,
+        match="0 columns vector, and one is needed; its columns are track_id, embedding; rename embedding",
+    ):
         open_vector_table(str(tmp_path / "v.parquet"))
     assert open_vector_table(str(tmp_path / "v.parquet"), "embedding").dim == 1
+
+
+def test_columns_that_are_not_read_are_listed(tmp_path: Path) -> None:
+    for name in ("model", "layer"):
+        pq.write_table(pa.table({"track_id": ["a"], "vector": [[1.0]], name: ["x"]}), tmp_path / f"{name}.parquet")
+    assert ignored_vector_columns(open_vector_table(str(tmp_path))) == ["layer", "model"]
 
 
 def test_files_of_different_dimensions_are_refused(tmp_path: Path) -> None:
