@@ -8,6 +8,8 @@ header, so that their length is a guess. Such a file is decoded from the start t
 placed on that count.
 """
 
+import os
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -17,7 +19,7 @@ import numpy as np
 
 from tracktokens.schemas.tables import rejects
 from tracktokens.transforms.audio import libsndfile
-from tracktokens.transforms.audio.errors import AudioDecodeError
+from tracktokens.transforms.audio.errors import AudioDecodeError, read_error
 from tracktokens.transforms.audio.windows import MIN_SECONDS, VALID_RATES, Signal, Span, Windows, extract_spans
 
 DECODING_VERSION = 2
@@ -27,6 +29,9 @@ identity: failures are stored as records too, and would not be retried under the
 MAX_AMPLITUDE = 1e10
 """Largest sample that is accepted; full scale is 1, and floats that hold 32-bit integers reach 2e9. The power of larger
 samples overflows float32."""
+
+
+_READ_BYTES = 1 << 20
 
 
 class Sound(Protocol):
@@ -68,8 +73,11 @@ def read_windows(path: str, windows: Windows) -> list[Signal]:
         AudioDecodeError: no window is left; the error has the reason.
         MemoryError: the file needs more memory than is available.
     """
-    _require_file(path)
-    rate, signals = _decode_with_fallback(path, windows)
+    try:
+        _require_file(path)
+        rate, signals = _decode_with_fallback(path, windows)
+    except OSError as error:
+        raise read_error(error) from error
     finite = [signal for signal in signals if np.abs(signal).max() <= MAX_AMPLITUDE]  # false for NaN
     if not finite:
         raise AudioDecodeError(
@@ -80,13 +88,24 @@ def read_windows(path: str, windows: Windows) -> list[Signal]:
 
 def _require_file(path: str) -> None:
     try:
-        is_file = Path(path).is_file()  # false for a pipe, which would block when opened
-    except (OSError, ValueError) as error:
-        raise AudioDecodeError(rejects.AUDIO_MISSING, getattr(error, "strerror", "") or "cannot be reached") from error
-    if not is_file:
+        status = os.stat(path)  # noqa: PTH116  pathlib would hide some errors
+    except ValueError as error:
+        raise AudioDecodeError(rejects.AUDIO_MISSING, "no such file") from error
+    if not stat.S_ISREG(status.st_mode):  # a pipe would block when opened
         raise AudioDecodeError(rejects.AUDIO_MISSING, "no such file")
-    if not Path(path).stat().st_size:
+    if not status.st_size:
         raise AudioDecodeError(rejects.AUDIO_EMPTY, "0 bytes")
+
+
+def _require_readable(path: str) -> None:
+    """Read a file that seems damaged to its end, since decoders take a failing disk for the end of the file.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with Path(path).open("rb", buffering=0) as file:
+        while file.read(_READ_BYTES):
+            pass
 
 
 def _decode_with_fallback(path: str, windows: Windows) -> tuple[int, list[Signal]]:
@@ -100,6 +119,7 @@ def _decode_with_fallback(path: str, windows: Windows) -> tuple[int, list[Signal
     try:
         return _decode_audible(ffmpeg.open_sound, path, windows)
     except AudioDecodeError as second:
+        _require_readable(path)
         raise _combine_errors(first, second) from second
 
 
@@ -131,6 +151,7 @@ def _decode(opener: SoundOpener, path: str, windows: Windows) -> tuple[int, list
         signals = [sound.read_at(span) for span in spans]
     if spans and all(len(signal) == span.length for signal, span in zip(signals, spans, strict=True)):
         return rate, signals
+    _require_readable(path)
     return rate, _decode_sequentially(opener, path, windows)
 
 
