@@ -5,22 +5,25 @@ or decodes less than ``MIN_SECONDS`` of it: AAC, ALAC, WMA, the audio of videos,
 
 Some files hold less sound than their header claims: they are truncated, damaged, or of variable bit rate without a
 header, so that their length is a guess. Such a file is decoded from the start to count its frames, and the windows are
-placed on that count.
+placed on that count. Others hold more, see ``extent``: they are decoded part by part (``parts``), or to the end.
 """
 
+import math
 import os
 import stat
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
 from tracktokens.schemas.tables import rejects
 from tracktokens.transforms.audio import libsndfile
 from tracktokens.transforms.audio.errors import AudioDecodeError, read_error
-from tracktokens.transforms.audio.windows import MIN_SECONDS, VALID_RATES, Signal, Span, Windows, extract_spans
+from tracktokens.transforms.audio.extent import Extent, measure_extent
+from tracktokens.transforms.audio.parts import decode_parts
+from tracktokens.transforms.audio.sound import Sound, SoundOpener, resample
+from tracktokens.transforms.audio.windows import MIN_SECONDS, VALID_RATES, Signal, Windows, extract_spans
 
 DECODING_VERSION = 2
 """Raise it whenever the windows of some file change, or a file gains or loses its windows. Encoders include it in their
@@ -31,33 +34,10 @@ MAX_AMPLITUDE = 1e10
 samples overflows float32."""
 
 
+CLAIMED_SHARE = 0.95
+"""Share of its real duration that a file may claim, and still be believed."""
+
 _READ_BYTES = 1 << 20
-
-
-class Sound(Protocol):
-    """An open audio file, positioned at its start."""
-
-    @property
-    def rate(self) -> int:
-        """Sample rate in Hz."""
-
-    @property
-    def frames(self) -> int:
-        """Number of frames that the header claims; 0 if it claims none."""
-
-    def read_at(self, span: Span) -> Signal:
-        """Seek and decode to mono; shorter than the span if the file ends, is damaged or does not allow seeking."""
-
-    def blocks(self) -> Iterator[Signal]:
-        """Decode from the start to mono, in blocks; call it before any seek.
-
-        Raises:
-            AudioDecodeError: nothing decodes; the error has the reason.
-        """
-
-
-SoundOpener = Callable[[str], AbstractContextManager[Sound]]
-"""Opens a file; raises :class:`AudioDecodeError` if it cannot."""
 
 
 def read_windows(path: str, windows: Windows) -> list[Signal]:
@@ -83,7 +63,7 @@ def read_windows(path: str, windows: Windows) -> list[Signal]:
         raise AudioDecodeError(
             rejects.NOT_FINITE, f"every window holds samples that are NaN, infinite or above {MAX_AMPLITUDE:g}"
         )
-    return [_resample(signal, rate, windows.sample_rate) for signal in finite]
+    return [resample(signal, rate, windows.sample_rate) for signal in finite]
 
 
 def _require_file(path: str) -> None:
@@ -110,17 +90,29 @@ def _require_readable(path: str) -> None:
 
 def _decode_with_fallback(path: str, windows: Windows) -> tuple[int, list[Signal]]:
     """Decode the windows that hold sound with the first library that can; return the sample rate and the windows."""
+    extent = measure_extent(path)
+    if extent.parts:
+        signals = decode_parts(path, extent.parts, (libsndfile.open_sound, _open_with_ffmpeg), windows)
+        return windows.sample_rate, _audible(windows.sample_rate, signals)
+    if extent.seconds == math.inf:  # libsndfile stops at the claim
+        return _decode_audible(_open_with_ffmpeg, path, windows, extent)
     try:
-        return _decode_audible(libsndfile.open_sound, path, windows)
+        return _decode_audible(libsndfile.open_sound, path, windows, extent)
     except AudioDecodeError as error:
         first = error
-    from tracktokens.transforms.audio import ffmpeg  # 70 MB of libraries, which few files need
-
     try:
-        return _decode_audible(ffmpeg.open_sound, path, windows)
+        return _decode_audible(_open_with_ffmpeg, path, windows, extent)
     except AudioDecodeError as second:
         _require_readable(path)
         raise _combine_errors(first, second) from second
+
+
+@contextmanager
+def _open_with_ffmpeg(path: str) -> Iterator[Sound]:
+    from tracktokens.transforms.audio import ffmpeg  # 70 MB of libraries, which few files need
+
+    with ffmpeg.open_sound(path) as sound:
+        yield sound
 
 
 def _combine_errors(first: AudioDecodeError, second: AudioDecodeError) -> AudioDecodeError:
@@ -131,42 +123,54 @@ def _combine_errors(first: AudioDecodeError, second: AudioDecodeError) -> AudioD
     return AudioDecodeError(rejects.AUDIO_UNDECODABLE, f"libsndfile: {first.detail}; FFmpeg: {second.detail}")
 
 
-def _decode_audible(opener: SoundOpener, path: str, windows: Windows) -> tuple[int, list[Signal]]:
+def _decode_audible(opener: SoundOpener, path: str, windows: Windows, extent: Extent) -> tuple[int, list[Signal]]:
     """Decode the windows that hold at least ``MIN_SECONDS``; return the sample rate and the windows."""
-    rate, signals = _decode(opener, path, windows)
+    rate, signals = _decode(opener, path, windows, extent)
+    return rate, _audible(rate, signals)
+
+
+def _audible(rate: int, signals: list[Signal]) -> list[Signal]:
     audible = [signal for signal in signals if len(signal) >= MIN_SECONDS * rate]
     if not audible:
         longest = max((len(signal) for signal in signals), default=0)
         raise AudioDecodeError(rejects.AUDIO_EMPTY, f"{longest / rate:.3f} s of sound, fewer than {MIN_SECONDS} s")
-    return rate, audible
+    return audible
 
 
-def _decode(opener: SoundOpener, path: str, windows: Windows) -> tuple[int, list[Signal]]:
+def _decode(opener: SoundOpener, path: str, windows: Windows, extent: Extent) -> tuple[int, list[Signal]]:
     """Decode the windows; return the file's sample rate and one mono signal per window at that rate."""
     with opener(path) as sound:
         rate = sound.rate
         if rate not in VALID_RATES:
             raise AudioDecodeError(rejects.AUDIO_UNDECODABLE, f"claims a sample rate of {rate:,} Hz")
-        spans = windows.spans(sound.frames, rate)
+        spans = [] if _claims_less(sound, extent.seconds) else windows.spans(sound.frames, rate)
         signals = [sound.read_at(span) for span in spans]
     if spans and all(len(signal) == span.length for signal, span in zip(signals, spans, strict=True)):
         return rate, signals
     _require_readable(path)
-    return rate, _decode_sequentially(opener, path, windows)
+    return _decode_sequentially(opener, path, windows)
 
 
-def _decode_sequentially(opener: SoundOpener, path: str, windows: Windows) -> list[Signal]:
-    """Decode the windows of a file with a wrong header: count its frames first, then decode up to the last window."""
+def _claims_less(sound: Sound, seconds: float) -> bool:
+    """Return True if a file claims notably less than a duration; claims of formats without a header are estimates."""
+    return sound.frames / sound.rate < CLAIMED_SHARE * seconds - 1
+
+
+def _decode_sequentially(opener: SoundOpener, path: str, windows: Windows) -> tuple[int, list[Signal]]:
+    """Decode the windows of a file with a wrong header: count its frames first, then decode up to the last window.
+
+    FFmpeg decodes some files that libsndfile gives up in the middle, where the sample rate or the channels change.
+    """
+    rate, frames = _count_frames(opener, path)
+    if opener is libsndfile.open_sound:
+        with suppress(AudioDecodeError):
+            other_rate, other_frames = _count_frames(_open_with_ffmpeg, path)
+            if CLAIMED_SHARE * other_frames / other_rate - 1 > frames / rate:
+                opener, rate, frames = _open_with_ffmpeg, other_rate, other_frames
     with opener(path) as sound:
-        spans = windows.spans(sum(len(block) for block in sound.blocks()), sound.rate)
+        return rate, extract_spans(sound.blocks(), windows.spans(frames, rate))
+
+
+def _count_frames(opener: SoundOpener, path: str) -> tuple[int, int]:
     with opener(path) as sound:
-        return extract_spans(sound.blocks(), spans)
-
-
-def _resample(signal: Signal, rate: int, target: int) -> Signal:
-    import soxr
-
-    if rate == target:
-        return signal
-    resampled: Signal = soxr.resample(signal, rate, target, quality="HQ")
-    return resampled
+        return sound.rate, sum(len(block) for block in sound.blocks())

@@ -201,8 +201,8 @@ def test_a_file_that_cannot_be_opened_now_is_unreadable(tmp_path, monkeypatch, c
 
 
 def test_a_file_that_a_failing_disk_cuts_is_unreadable_and_not_taken_for_a_short_one(tmp_path, monkeypatch):
-    whole = Path(write(tmp_path / "a.wav", chirp(60)))
-    cut = tmp_path / "cut.wav"
+    whole = Path(write(tmp_path / "a.flac", chirp(60)))
+    cut = tmp_path / "cut.flac"
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     monkeypatch.setattr(Path, "open", raises(OSError(errno.EIO, "any text")))
     assert decode_error(str(cut)).reason == rejects.AUDIO_UNREADABLE
