@@ -57,9 +57,9 @@ def container_parts(file: BufferedReader, size: int) -> list[Part]:
         if head[:4] == iff.magic and head[8:12] in (b"WAVE", b"AIFF", b"AIFC"):
             return list(_iff_parts(file, size, iff))
     if head[4:8] == b"ftyp":
-        return _between(_starts(_mp4_boxes(file, size), b"ftyp"), size)
+        return parts_between(_starts(_mp4_boxes(file, size), b"ftyp"), size)
     if head[:4] == _EBML:
-        return _between(_starts(_matroska_elements(file, size), _EBML), size)
+        return parts_between(_starts(_matroska_elements(file, size), _EBML), size)
     if head[:4] == b".snd":
         return _au_parts(file, size)
     return [Part(0, size)]
@@ -136,7 +136,8 @@ def _starts(elements: Iterator[tuple[int, bytes]], name: bytes) -> list[int]:
     return [start for start, found in elements if found == name]
 
 
-def _between(starts: list[int], size: int) -> list[Part]:
+def parts_between(starts: list[int], size: int) -> list[Part]:
+    """Divide a file into parts that begin at these offsets."""
     return [Part(start, end) for start, end in zip(starts, [*starts[1:], size], strict=True)]
 
 

@@ -10,8 +10,8 @@ from io import BufferedReader
 from pathlib import Path
 from typing import NamedTuple
 
-from tracktokens.transforms.audio.containers import Part, container_parts
-from tracktokens.transforms.audio.flac_frames import flac_exceeds_claim
+from tracktokens.transforms.audio.containers import Part, container_parts, parts_between
+from tracktokens.transforms.audio.flac_frames import flac_ends_late, flac_exceeds_claim, flac_streams
 from tracktokens.transforms.audio.mpeg_frames import adts_seconds, id3_size, mp3_exceeds_claim
 from tracktokens.transforms.audio.ogg_pages import ogg_links
 
@@ -45,10 +45,9 @@ def measure_extent(path: str) -> Extent:
 
 def _measure(file: BufferedReader, magic: bytes, start: int, size: int) -> Extent:
     if magic == b"OggS":
-        links = ogg_links(file, start, size)
-        return _parts([Part(begin, end) for begin, end in zip(links, [*links[1:], size], strict=True)])
+        return _parts(parts_between(ogg_links(file, start, size), size))
     if magic == b"fLaC":
-        return Extent(seconds=math.inf if flac_exceeds_claim(file, start, size) else 0.0)
+        return _measure_flac(file, start, size)
     if magic[:1] == b"\xff" and len(magic) > 1 and magic[1] & 0xF6 == 0xF0:
         return Extent(seconds=adts_seconds(file, start))
     parts = container_parts(file, size)
@@ -56,6 +55,14 @@ def _measure(file: BufferedReader, magic: bytes, start: int, size: int) -> Exten
         return _parts(parts)
     exceeds = (start or magic[:1] == b"\xff") and mp3_exceeds_claim(file, start, size)
     return Extent(seconds=math.inf if exceeds else 0.0)
+
+
+def _measure_flac(file: BufferedReader, start: int, size: int) -> Extent:
+    if not flac_exceeds_claim(file, start, size):
+        return Extent()
+    streams = flac_streams(file, start)
+    late = len(streams) == 1 and flac_ends_late(file, start, size)
+    return Extent(seconds=math.inf) if late else _parts(parts_between(streams, size))
 
 
 def _parts(parts: list[Part]) -> Extent:

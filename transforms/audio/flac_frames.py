@@ -1,10 +1,11 @@
 """Frames of FLAC files: a file that holds more than its first header claims."""
 
 import mmap
+import re
 from io import BufferedReader
 from typing import NamedTuple
 
-_STREAM_HEADERS = (b"fLaC\x00\x00\x00\x22", b"fLaC\x80\x00\x00\x22")
+_STREAM_HEADER = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22")
 _TAIL_BYTES = 1 << 18
 _PROBES = (1 / 3, 1 / 2, 2 / 3)
 _PROBE_BYTES = 1 << 15
@@ -22,21 +23,35 @@ class _StreamInfo(NamedTuple):
 
 
 def flac_exceeds_claim(file: BufferedReader, start: int, size: int) -> bool:
-    """Return True if a FLAC file continues after the samples that its header claims.
+    """Return True if a FLAC file seems to continue after the samples that its header claims.
 
     Frames have their own position: the last one must end where the claim does, and others be about where one stream
-    has them. In doubt, or if the file has more bytes than so many frames can have, it is searched for another header.
+    has them. The bytes that so many frames can have are bounded, too.
     """
     file.seek(start)
     info = _stream_info(file.read(42))
     if not info.samples:
-        return False
+        return True
     file.seek(max(start, size - _TAIL_BYTES))
     end = _last_position(file.read(), info.block_size)
-    if end is None or end > info.samples:
-        return end is not None
-    doubtful = end < info.samples or _is_too_large(info, size - start) or not _is_even(file, start, size, info)
-    return doubtful and _has_second_header(file, start + 4)
+    if end is None:
+        return False
+    return end != info.samples or _is_too_large(info, size - start) or not _is_even(file, start, size, info)
+
+
+def flac_streams(file: BufferedReader, start: int) -> list[int]:
+    """Find the offset of each stream's header; the first one is at ``start``."""
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return [start, *(match.start() for match in _STREAM_HEADER.finditer(data, start + 4))]
+
+
+def flac_ends_late(file: BufferedReader, start: int, size: int) -> bool:
+    """Return True if the last frame of a stream ends after the samples that its header claims."""
+    file.seek(start)
+    info = _stream_info(file.read(42))
+    file.seek(max(start, size - _TAIL_BYTES))
+    end = _last_position(file.read(), info.block_size)
+    return end is not None and end > info.samples > 0
 
 
 def _is_too_large(info: _StreamInfo, size: int) -> bool:
@@ -104,8 +119,3 @@ def _crc8(data: bytes) -> int:
         for _ in range(8):
             crc = (crc << 1 ^ 0x107) if crc & 0x80 else crc << 1
     return crc
-
-
-def _has_second_header(file: BufferedReader, start: int) -> bool:
-    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        return any(data.find(header, start) >= 0 for header in _STREAM_HEADERS)

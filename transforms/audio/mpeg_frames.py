@@ -8,8 +8,8 @@ _KBITS_1 = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
 _KBITS_2 = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
 _HAS_FRAMES, _HAS_BYTES = 1, 2
 _SEARCH_BYTES = 1 << 16
-_MIN_FRAMES = 40
-"""Frames that a file must hold beyond its claim, about a second: some encoders are off by a few."""
+_MIN_FRAMES = 20
+"""Frames that a file must hold beyond its claim, half a second: some encoders are off by a few."""
 
 
 class _Frame(NamedTuple):
