@@ -11,6 +11,9 @@ _TAGS = (b"ID3", b"TAG", b"APETAGEX", b"LYRICS", b"<?xml")
 _UNKNOWN_SIZE = 0x7FFF_0000
 """Sizes from here on are written by programs that do not know the size yet; decoders read to the end of the file."""
 
+_PADDING = 64
+"""Bytes after the last chunk in which another container is looked for."""
+
 _READ_BYTES = 1 << 20
 
 
@@ -83,6 +86,10 @@ def _iff_part(file: BufferedReader, start: int, size: int, iff: _Iff) -> Part:
         if chunk.name == iff.sound and (chunk.size == 0 or chunk.size >= _UNKNOWN_SIZE):
             return Part(start, size)
         if not _is_name(chunk.name) or (chunk.end > size and chunk.name != iff.sound):
+            file.seek(position)
+            near = file.read(_PADDING).find(iff.magic)
+            if near >= 0:
+                return Part(start, position + near)
             return Part(start, size, _patches(file, start, chunks, size, iff))
         chunks.append(chunk)
         position = _next_chunk(file, chunk, iff)

@@ -27,7 +27,10 @@ from tracktokens.transforms.audio.windows import MIN_SECONDS, VALID_RATES, Signa
 
 DECODING_VERSION = 2
 """Raise it whenever the windows of some file change, or a file gains or loses its windows. Encoders include it in their
-identity: failures are stored as records too, and would not be retried under the same encoder id."""
+identity: failures are stored as records too, and would not be retried under the same encoder id.
+
+It was not raised for files that hold more than their header claims (see ``extent``), since every other file keeps its
+windows: a store has the vector of their first part until they are modified."""
 
 MAX_AMPLITUDE = 1e10
 """Largest sample that is accepted; full scale is 1, and floats that hold 32-bit integers reach 2e9. The power of larger

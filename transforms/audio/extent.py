@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from tracktokens.transforms.audio.containers import Part, container_parts, parts_between
 from tracktokens.transforms.audio.flac_frames import flac_ends_late, flac_exceeds_claim, flac_streams
-from tracktokens.transforms.audio.mpeg_frames import adts_seconds, id3_size, mp3_exceeds_claim
+from tracktokens.transforms.audio.mpeg_frames import adts_seconds, id3_size, mp3_exceeds_claim, mp3_seconds
 from tracktokens.transforms.audio.ogg_pages import ogg_links
 
 
@@ -53,8 +53,9 @@ def _measure(file: BufferedReader, magic: bytes, start: int, size: int) -> Exten
     parts = container_parts(file, size)
     if len(parts) > 1 or parts[0].patches:
         return _parts(parts)
-    exceeds = (start or magic[:1] == b"\xff") and mp3_exceeds_claim(file, start, size)
-    return Extent(seconds=math.inf if exceeds else 0.0)
+    if not start and magic[:1] != b"\xff":
+        return Extent()
+    return Extent(seconds=math.inf if mp3_exceeds_claim(file, start, size) else mp3_seconds(file, start, size))
 
 
 def _measure_flac(file: BufferedReader, start: int, size: int) -> Extent:

@@ -8,6 +8,8 @@ _KBITS_1 = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
 _KBITS_2 = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
 _HAS_FRAMES, _HAS_BYTES = 1, 2
 _SEARCH_BYTES = 1 << 16
+_PROBES = 8
+_PROBE_BYTES = 1 << 13
 _MIN_FRAMES = 20
 """Frames that a file must hold beyond its claim, half a second: some encoders are off by a few."""
 
@@ -41,6 +43,50 @@ def mp3_exceeds_claim(file: BufferedReader, start: int, size: int) -> bool:
     if (size - end) * claim[1] < _MIN_FRAMES * claim[0]:
         return False
     return _sound_follows(file, end)
+
+
+def mp3_seconds(file: BufferedReader, start: int, size: int) -> float:
+    """Sum the durations of an MP3's frames if it has no Xing header and frames of several sizes; else return 0.
+
+    Decoders estimate the length of such a file from its first frame.
+    """
+    file.seek(start)
+    head = file.read(_SEARCH_BYTES)
+    position = _find_frame(head)
+    frame = None if position is None else _frame(head[position : position + 4])
+    if position is None or frame is None or _claim(head[position : position + frame.size + 64], frame) is not None:
+        return 0.0
+    probes = [_probe(file, start + (size - start) * share // _PROBES) for share in range(1, _PROBES)]
+    if all(probe is None or _is_alike(probe, frame) for probe in probes):
+        return 0.0
+    file.seek(start + position)
+    return _sum_seconds(file.read())
+
+
+def _probe(file: BufferedReader, offset: int) -> _Frame | None:
+    file.seek(offset)
+    data = file.read(_PROBE_BYTES)
+    position = _find_frame(data)
+    return None if position is None else _frame(data[position : position + 4])
+
+
+def _is_alike(frame: _Frame, other: _Frame) -> bool:
+    return frame.rate == other.rate and abs(frame.size - other.size) <= 1
+
+
+def _sum_seconds(data: bytes) -> float:
+    seconds, position = 0.0, 0
+    while position < len(data):
+        frame = _frame(data[position : position + 4])
+        if frame is None:
+            found = _find_frame(data[position : position + _SEARCH_BYTES])
+            if found is None:
+                break
+            position += found
+            continue
+        seconds += (1152 if frame.rate >= 32_000 else 576) / frame.rate
+        position += frame.size
+    return seconds
 
 
 def _claim(frame: bytes, header: _Frame) -> tuple[int, int] | None:

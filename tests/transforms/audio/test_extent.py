@@ -100,6 +100,23 @@ def test_tags_and_padding_after_the_sound_are_no_sound(tmp_path, kind, tail):
     assert extent(tmp_path, tone_file(kind, 440, 9) + tail) == Extent()
 
 
+def test_an_mp3_without_a_header_whose_first_frames_are_large_is_decoded_whole(tmp_path):
+    loud, quiet = (
+        bare(tone_file("mp3", hertz, seconds, rate)) for hertz, seconds, rate in [(400, 3, 48_000), (1000, 30, 16_000)]
+    )
+    assert pitches(tmp_path, loud, quiet) == pytest.approx([1000] * 3, abs=3)
+
+
+def bare(mp3: bytes) -> bytes:
+    """Drop the frame with the Xing or Info header."""
+    return mp3[mp3.index(mp3[:2], max(mp3.find(b"Xing"), mp3.find(b"Info"))) :]
+
+
+def test_bytes_between_two_containers_are_skipped(tmp_path):
+    parts = [tone_file("wav", hertz, 5) for hertz in TONES]
+    assert pitches(tmp_path, parts[0], b"\0" * 4, parts[1], b"\0" * 4, parts[2]) == pytest.approx(TONES, abs=3)
+
+
 # Headers of an earlier moment.
 
 
