@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -51,7 +51,7 @@ def check_vocabulary(transformer: "SentenceTransformer") -> None:
     Raises:
         UsageError: it has fewer rows.
     """
-    model = getattr(transformer[0], "auto_model", None)
+    model: Any = getattr(transformer[0], "auto_model", None)
     if not hasattr(model, "get_input_embeddings") or not hasattr(transformer.tokenizer, "get_vocab"):
         return
     rows = getattr(model.get_input_embeddings(), "num_embeddings", None)
