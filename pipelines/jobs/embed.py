@@ -36,7 +36,7 @@ from tracktokens.transforms.runtime.counters import WriteCounts, read_counts
 from tracktokens.transforms.runtime.progress import ProgressReporter
 from tracktokens.transforms.runtime.rejects import WriteRejects
 from tracktokens.transforms.store import files
-from tracktokens.transforms.store.layout import Catalog, Store, new_id
+from tracktokens.transforms.store.layout import Catalog, Store, encoder_manifest, new_id
 from tracktokens.transforms.store.releases import latest_release
 from tracktokens.transforms.store.snapshots import newest_catalog
 from tracktokens.transforms.store.writer_lock import writes
@@ -73,6 +73,8 @@ class EmbedJob:
         self.source.check_apart_from(self.store)
         fragments = self.find_tracks()
         encoders, precomputed = self.encoders, self.precomputed  # before a store is created: they may fail
+        if self.source.encoders is None and not runner.names_runner:  # else models may be on other machines
+            self._check_encoders()
         store = Store.open_or_create(self.store, estimate_rows(fragments))
         _describe_encoders(store, encoders, precomputed)
         base = self.base(store)
@@ -84,6 +86,17 @@ class EmbedJob:
             files.delete_tree(catalog.folder)
             base, catalog = None, self._scan(store, fragments, None, runner.in_process())
         return self._finish(catalog, base)
+
+    def _check_encoders(self) -> None:
+        """Check the encoders that the store does not know yet, each once."""
+        root = files.absolute(self.store)
+        unknown = {
+            encoder.encoder_id: encoder
+            for modality, encoder in self.encoders.items()
+            if not files.exists(encoder_manifest(root, modality, encoder.encoder_id))
+        }
+        for encoder in unknown.values():
+            encoder.check()
 
     @property
     def gate(self) -> RejectRateGate:

@@ -148,7 +148,7 @@ class Store:
 
     def encoder(self, modality: str, encoder_id: str) -> str:
         """Path of the manifest of an encoder."""
-        return files.join(self.root, VECTORS, modality, encoder_id, ENCODER_MANIFEST)
+        return encoder_manifest(self.root, modality, encoder_id)
 
     def read_encoder(self, modality: str, encoder_id: str) -> EncoderManifest:
         """Read the manifest of an encoder.
@@ -335,6 +335,11 @@ class ReleasePaths:
     def withdrawn(self) -> str:
         """Path of the mark of a withdrawn release: a rollback went to an older release."""
         return files.join(self.folder, "withdrawn.json")
+
+
+def encoder_manifest(root: str, modality: str, encoder_id: str) -> str:
+    """Path of the manifest of an encoder in the store at ``root``, which may not exist yet."""
+    return files.join(root, VECTORS, modality, encoder_id, ENCODER_MANIFEST)
 
 
 def store_manifest(root: str) -> str:
