@@ -110,10 +110,11 @@ def _parts(file: tuple[str, int]) -> list[tuple[int | None, int]]:
 
 
 def _check_file(path: str, schema: pa.Schema) -> list[str]:
-    columns = _columns(path, required_columns(schema))
+    path_columns = partition_values(path)
+    columns = _columns(path, [name for name in required_columns(schema) if name not in path_columns])
     if columns is None:
         return []
-    complete = with_path_columns(columns, partition_values(path))
+    complete = with_path_columns(columns, path_columns)
     check_columns(complete, path, schema)
     return complete
 
