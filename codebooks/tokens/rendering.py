@@ -79,8 +79,8 @@ def render(text: str, tracks: Sequence[str], tokens_of: Callable[[str], str | No
     """Replace the mentions of tracks in a text by tokens.
 
     Each ``[track:ID]`` becomes the track's tokens. Of several ids that a mention may name, because they have brackets,
-    the longest that the release has is chosen. Tracks of ``tracks`` that the text does not mention are appended, each
-    after a space.
+    the longest that the release has is chosen. Tracks of ``tracks`` that the text does not mention are appended once,
+    each after a space.
 
     Example:
         >>> render("Try [track:t1].", ["t2"], {"t1": "<|audio_7|>"}.get).text
@@ -95,7 +95,9 @@ def render(text: str, tracks: Sequence[str], tokens_of: Callable[[str], str | No
     unknown = [track_id for track_id in (*mentioned, *tracks) if tokens_of(track_id) is None]
     tokens = [track_text(tokens_of(track_id) or "") for track_id in mentioned]
     parts = [part for pair in zip(map(escape_tokens, literals), [*tokens, ""], strict=True) for part in pair]
-    appended = [track_text(tokens_of(track_id) or "") for track_id in tracks if track_id not in mentioned]
+    appended = [
+        track_text(tokens_of(track_id) or "") for track_id in dict.fromkeys(tracks) if track_id not in mentioned
+    ]
     return RenderedText(
         text=" ".join(filter(None, ["".join(parts), *appended])),
         mentioned=tuple(mentioned),

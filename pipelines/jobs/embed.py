@@ -267,7 +267,7 @@ class EmbedJob:
         for table in rows:
             self.gate.check(table)
         example = reject_example(catalog.rejects, losses) if losses else None
-        ColumnGate(TRACKS_TABLE, example).check(losses)
+        ColumnGate(TRACKS_TABLE, self.gate.max_reject_rate * manifest.rows_read, example).check(losses)
         self.warn(counts, rows, example)
 
     def warn(self, counts: Mapping[str, int], rows: Sequence[InputRows] = (), example: str | None = None) -> None:

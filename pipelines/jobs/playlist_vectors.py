@@ -28,7 +28,7 @@ from tracktokens.transforms.playlists.train_vectors import (
 from tracktokens.transforms.playlists.unknown_tracks import find_unknown
 from tracktokens.transforms.playlists.word2vec import NAME, Word2VecConfig
 from tracktokens.transforms.readers.fragments import Fragment, check_table, estimate_rows, find_fragments
-from tracktokens.transforms.release.gates import RejectRateGate, playlist_rows
+from tracktokens.transforms.release.gates import RejectRateGate, playlist_rows, playlists_refused
 from tracktokens.transforms.release.input_warnings import require_used, warn_of_playlists
 from tracktokens.transforms.runtime.arrow_coder import Count, Keyed
 from tracktokens.transforms.runtime.counters import COUNTS_TAG, Totals, WriteCounts, read_counts, require_balance
@@ -151,7 +151,7 @@ class PlaylistsJob:
         written = _write_corpus(known.main, scanned[HEADS_TAG], draft)
         # Training waits for these totals, so nothing is trained on playlists that are refused.
         totals = scanned[COUNTS_TAG] | "scan totals" >> Totals()
-        refused = totals | "refuse" >> beam.Map(self._gate.is_exceeded).with_output_types(bool)
+        refused = totals | "refuse" >> beam.Map(partial(playlists_refused, self._gate)).with_output_types(bool)
         written.main | "train" >> _OnWholeCorpus(train, refused)
         for name, rejected in (("scan", scanned[REJECTS_TAG]), ("corpus", written[REJECTS_TAG])):
             rejected | f"write {name} rejects" >> WriteRejects(draft.playlist_rejects, f"playlists-{name}")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -103,6 +104,15 @@ class CaseFolder:
         """The token of one modality of a track."""
         return next(token for token in self.table(store)[track_id].split("<|") if token.startswith(f"{modality}_"))
 
+    def vectors(self, modality: str) -> dict[str, np.ndarray]:
+        """Vectors of one modality at unit length, by track."""
+        [catalog] = self.folder.glob("s/catalogs/*")
+        keys = pq.read_table(catalog / "tracks", columns=["track_id", modality]).to_pylist()
+        stored = [pq.read_table(path) for path in self.folder.glob(f"s/vectors/{modality}/*/bucket=*/*.parquet")]
+        rows = pa.concat_tables(stored).to_pylist()
+        units = {row["key"]: np.float64(row["vector"]) / np.linalg.norm(np.float64(row["vector"])) for row in rows}
+        return {row["track_id"]: units[row[modality]] for row in keys if row[modality] in units}
+
     def rejects(self, store: str = "s") -> list[dict[str, str]]:
         """Rows of the latest release's rejects."""
         release = self.release(store)
@@ -112,7 +122,7 @@ class CaseFolder:
 
     def lines(self, name: str) -> list[dict[str, Any]]:
         """Objects of a JSON Lines file in the folder."""
-        return [json.loads(line) for line in (self.folder / name).read_text(encoding="utf-8").splitlines()]
+        return [json.loads(line) for line in (self.folder / name).read_bytes().splitlines()]
 
     def write_lines(self, name: str, rows: list[dict[str, Any]]) -> None:
         """Write a JSON Lines file into the folder."""

@@ -119,7 +119,7 @@ class RejectRateGate(Gate[InputRows]):
         """Describe a table with too many rejects, or without a row that can be used."""
         if measured.read == measured.rejected:
             return f"none of {measured.read} {measured.name} can be used{measured.detail}: fix the input"
-        if self._is_exceeded(measured.rejected, measured.read):
+        if self.is_exceeded(measured.rejected, measured.read):
             return (
                 f"{measured.rejected} of {measured.read} {measured.name} rejected, more than "
                 f"{self.max_reject_rate:.1%}{measured.detail}: fix the input, or raise --max-reject-rate"
@@ -131,17 +131,8 @@ class RejectRateGate(Gate[InputRows]):
             )
         return None
 
-    def is_exceeded(self, counts: Mapping[str, int]) -> bool:
-        """Return whether a scan rejected too many rows: of tracks, playlists, or a modality's precomputed embeddings.
-
-        Args:
-            counts: all that the scan counted, by name; a missing name is 0.
-        """
-        names = [("rows_rejected", "rows_read"), (PLAYLISTS_LOST, PLAYLISTS_READ)]
-        names += [(f"vectors_rejected/{modality}", f"vectors_read/{modality}") for modality in MODALITIES]
-        return any(self._is_exceeded(counts.get(rejected, 0), counts.get(read, 0)) for rejected, read in names)
-
-    def _is_exceeded(self, rejected: int, read: int) -> bool:
+    def is_exceeded(self, rejected: int, read: int) -> bool:
+        """Return whether too many of the rows that were read are rejected."""
         return rejected > self.max_reject_rate * read
 
 
@@ -151,30 +142,42 @@ class ColumnGate(Gate[Sequence[ColumnLosses]]):
 
     Attributes:
         table: name of the table in messages.
+        limit: number of rejected values up to which such a column is accepted: a value in a column that is otherwise
+            empty is an oversight, and not the format of the export.
         example: one rejected value, for people; None where none is known.
     """
 
     table: str
+    limit: float = 0
     example: str | None = None
 
     def find_violation(self, measured: Sequence[ColumnLosses]) -> str | None:
         """Name the columns without a value that can be used."""
-        lost = unusable_columns(measured)
+        lost = unusable_columns(measured, self.limit)
         if not lost:
             return None
         example = "" if self.example is None else f", for example {self.example}"
         names = ", ".join(column.describe() for column in lost)
-        return f"no value of {self.table} can be used in {names}{example}: fix the column, or remove it"
+        return f"no value of {self.table} can be used in {names}{example}: fix the column or remove it"
 
 
-def unusable_columns(columns: Sequence[ColumnLosses]) -> list[ColumnLosses]:
-    """List the columns of which every value is rejected."""
-    return [column for column in columns if column.lost and not column.kept]
+def unusable_columns(columns: Sequence[ColumnLosses], limit: float) -> list[ColumnLosses]:
+    """List the columns of which every value is rejected, and more values than ``limit``."""
+    return [column for column in columns if column.lost > limit and not column.kept]
 
 
 def is_refused(gate: RejectRateGate, counts: Mapping[str, int]) -> bool:
-    """Return whether the counts of a scan of the catalog are reason enough to refuse it."""
-    return gate.is_exceeded(counts) or bool(unusable_columns(column_losses(counts)))
+    """Return whether the counts of a scan of the catalog, by name, are reason enough to refuse it."""
+    names = [("rows_rejected", "rows_read")]
+    names += [(f"vectors_rejected/{modality}", f"vectors_read/{modality}") for modality in MODALITIES]
+    lost = unusable_columns(column_losses(counts), gate.max_reject_rate * counts.get("rows_read", 0))
+    return bool(lost) or any(gate.is_exceeded(counts.get(rejected, 0), counts.get(read, 0)) for rejected, read in names)
+
+
+def playlists_refused(gate: RejectRateGate, counts: Mapping[str, int]) -> bool:
+    """Return whether the counts of a scan of playlists are reason enough to refuse them."""
+    rows = playlist_rows(counts)
+    return gate.is_exceeded(rows.rejected, rows.read)
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from tracktokens.transforms.release.gates import (
     input_rows,
     is_refused,
     playlist_rows,
+    playlists_refused,
 )
 
 ROWS = InputRows("rows", read=100, rejected=5, unknown=0, used=95, reasons={"id_missing": 3, "id_duplicate": 2})
@@ -83,14 +84,16 @@ def test_playlists_have_the_limit_of_tracks_without_those_that_are_too_short() -
 def test_a_column_without_a_usable_value_is_refused_with_an_example() -> None:
     year, tags = ColumnLosses("year", 0, 9, {"wrong_type": 9}), ColumnLosses("tags", 1, 9, {"wrong_type": 9})
     with pytest.raises(InvalidDataError, match=r"^no value of tracks .* year \(wrong_type 9\), for example '\?': fix"):
-        ColumnGate("tracks", "'?'").check([tags, year])
+        ColumnGate("tracks", example="'?'").check([tags, year])
     ColumnGate("tracks").check([tags])
+    ColumnGate("tracks", limit=9).check([tags, year])
 
 
 def test_nothing_is_encoded_of_a_catalog_with_an_unusable_column() -> None:
-    counts = {"values_rejected/year/wrong_type": 9, "values_lost/year": 9}
-    assert is_refused(RejectRateGate(1.0), counts)
-    assert not is_refused(RejectRateGate(1.0), counts | {"values_kept/year": 1})
+    counts = {"rows_read": 100, "values_rejected/year/wrong_type": 9, "values_lost/year": 9}
+    assert is_refused(RejectRateGate(0.05), counts)
+    assert not is_refused(RejectRateGate(0.05), counts | {"values_kept/year": 1})
+    assert not is_refused(RejectRateGate(0.09), counts)
 
 
 def test_a_release_without_a_token_is_refused_with_the_causes() -> None:
@@ -101,13 +104,18 @@ def test_a_release_without_a_token_is_refused_with_the_causes() -> None:
         TokenGate().check(ReleaseTokens(9, 0, "", {}))
 
 
-@pytest.mark.parametrize("table", ["rows_{}", "vectors_{}/audio", "playlists_{}"])
-def test_the_counts_of_a_scan_exceed_the_rate_by_any_table(table: str) -> None:
-    rejected = "playlists_lost" if table == "playlists_{}" else table.format("rejected")
-    counts = {table.format("read"): 100, rejected: 5}
-    assert RejectRateGate(0.04).is_exceeded(counts)
-    assert not RejectRateGate(0.05).is_exceeded(counts)
-    assert not RejectRateGate(0.0).is_exceeded({})
+@pytest.mark.parametrize("table", ["rows_{}", "vectors_{}/audio"])
+def test_the_counts_of_a_scan_exceed_the_rate_by_tracks_or_by_embeddings(table: str) -> None:
+    counts = {table.format("read"): 100, table.format("rejected"): 5}
+    assert is_refused(RejectRateGate(0.04), counts)
+    assert not is_refused(RejectRateGate(0.05), counts)
+    assert not is_refused(RejectRateGate(0.0), {})
+
+
+def test_playlists_are_refused_by_their_own_counts_alone() -> None:
+    counts = {"playlists_read": 100, "playlists_lost": 5, "rows_rejected": 60}
+    assert playlists_refused(RejectRateGate(0.04), counts)
+    assert not playlists_refused(RejectRateGate(0.05), counts)
 
 
 def test_the_modality_with_the_most_churn_is_named() -> None:
