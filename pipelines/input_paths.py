@@ -89,6 +89,24 @@ def check_apart(store: str, inputs: Mapping[str, Any]) -> None:
             )
 
 
+def check_not_read(out: str, inputs: Mapping[str, Any]) -> None:
+    """Check that an output is not in a table that the next job reads.
+
+    Args:
+        out: the file to write.
+        inputs: as for :func:`check_apart`.
+
+    Raises:
+        UsageError: it is one of the files of an input.
+    """
+    for name, path in _flat(inputs):
+        if InputPath.of(path).reads(_real(out)):
+            raise UsageError(
+                f"{show_path(out)} is inside of --{name} {show_path(path)} of the release, so the next job would read "
+                "it as input: write outside of it"
+            )
+
+
 def _flat(inputs: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for name, value in inputs.items():
         if isinstance(value, Mapping):

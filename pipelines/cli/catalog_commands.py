@@ -10,7 +10,6 @@ from tracktokens.pipelines.cli.options import (
     NonEmptyStr,
     catalog_option,
     max_reject_rate_option,
-    renamed_options,
     runner_options,
     runner_with_progress,
     store_option,
@@ -70,7 +69,6 @@ def embed_command(source: CatalogSource, store: str, workers: int, beam_options:
     metavar="ID",
     help="Bundle whose playlist vectors the training starts with, in their space; by default it starts from scratch.",
 )
-@renamed_options("--from")
 @store_option
 @catalog_option
 @max_reject_rate_option

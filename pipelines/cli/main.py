@@ -19,6 +19,7 @@ from tracktokens.pipelines.cli.codebook_commands import (
 from tracktokens.pipelines.cli.demo_command import demo_command
 from tracktokens.pipelines.cli.evaluate_command import evaluate_command
 from tracktokens.pipelines.cli.match_command import match_command
+from tracktokens.pipelines.cli.options import current_name
 from tracktokens.pipelines.cli.refresh_commands import plan_command, refresh_command, rejects_group
 from tracktokens.pipelines.cli.render_commands import render_group
 from tracktokens.pipelines.cli.store_commands import compact_command, gc_command, releases_group, verify_command
@@ -87,7 +88,7 @@ def _remedy(error: OSError) -> str:
     return ""
 
 
-@click.group(cls=Cli, epilog=EXIT_CODES)
+@click.group(cls=Cli, epilog=EXIT_CODES, context_settings={"token_normalize_func": current_name})
 @click.version_option(package_name="tracktokens")
 def main() -> None:
     """Turn a music catalog into tokens that a language model can read and write."""

@@ -1,5 +1,6 @@
 """Options that several commands share, and the runner of a command's jobs."""
 
+import logging
 import reprlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,12 +19,22 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 RENAMED_OPTIONS = {
-    "--vectors": "--embeddings",
-    "--vectors-id": "--embeddings-version",
-    "--vectors-column": "--embeddings-column",
-    "--from": "--from-bundle",
+    "vectors": "embeddings",
+    "vectors-id": "embeddings-version",
+    "vectors-column": "embeddings-column",
+    "from": "from-bundle",
 }
-"""Old option to the option that replaces it."""
+"""Old option to the option that replaces it, without dashes at the start."""
+
+_logger = logging.getLogger(__name__)
+
+
+def current_name(name: str) -> str:
+    """Return the present name of an option, without dashes at the start; warn of an old name."""
+    new = RENAMED_OPTIONS.get(name, name)
+    if new != name:
+        _logger.warning("the option %s is now called %s: use the new name", name, new)
+    return new
 
 
 class NonEmptyStr(click.ParamType[str]):
@@ -100,29 +111,6 @@ def options(*chosen: Callable[[Command], Command]) -> Callable[[Command], Comman
         return command
 
     return add
-
-
-def renamed_options(*old_names: str) -> Callable[[Command], Command]:
-    """Fail for options by their old names, with an error that names the new one."""
-    return options(*map(_renamed_option, old_names))
-
-
-def _renamed_option(old: str) -> Callable[[Command], Command]:
-    def refuse(context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> None:
-        if value:
-            raise UsageError(f"{old} is now {RENAMED_OPTIONS[old]}: use the new name")
-
-    name = f"renamed_{old.strip('-').replace('-', '_')}"
-    return click.option(
-        old,
-        name,
-        multiple=True,
-        hidden=True,
-        is_eager=True,
-        expose_value=False,
-        callback=refuse,
-        type=click.UNPROCESSED,
-    )
 
 
 store_option = click.option(

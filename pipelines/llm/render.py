@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tracktokens.codebooks.tokens.rendering import describe_track, escape_tokens, track_text
+from tracktokens.pipelines.input_paths import check_not_read
 from tracktokens.pipelines.llm.conversations import (
     Conversation,
     RejectedLineError,
@@ -56,7 +57,7 @@ def render_tracks(root: str, out: str, release: str | None = None) -> RenderStat
     """
     store = Store.open(root)
     check_output(out, store=store.root)
-    table = TokenTable.of(store, release_or_latest(store, release))
+    table = _open_table(store, release, out)
     written = _write_lines(out, map(orjson.dumps, _track_lines(table)))
     return RenderStats(written, written, 0)
 
@@ -76,7 +77,7 @@ def render_conversations(root: str, conversations: str, out: str, release: str |
     check_input(conversations, "conversations")
     for output in (out, _rejects_path(out)):
         check_output(output, [conversations], store.root)
-    table = TokenTable.of(store, release_or_latest(store, release))
+    table = _open_table(store, release, out)
     parsed = {number: _try(parse_conversation, line) for number, line in _read_lines(conversations)}
     tokens = _tokens_of(table, set().union(*map(named_ids, _accepted(parsed))))
     rendered = {
@@ -89,6 +90,14 @@ def render_conversations(root: str, conversations: str, out: str, release: str |
         raise InvalidDataError(f"none of {len(rendered)} conversations can be used: {_reasons_of(out, rejects)}")
     written = _write_lines(out, map(format_conversation, _accepted(rendered)))
     return RenderStats(read=len(rendered), written=written, rejected=len(rejects))
+
+
+def _open_table(store: Store, release: str | None, out: str) -> TokenTable:
+    """Open the token table of a release, unless the output is in the tables that the release was made from."""
+    manifest = release_or_latest(store, release)
+    kept = manifest.options or {}
+    check_not_read(out, {name: kept.get(name) for name in ("tracks", "playlists", "embeddings")})
+    return TokenTable.of(store, manifest)
 
 
 def _track_lines(table: TokenTable) -> Iterator[dict[str, str]]:

@@ -1,6 +1,6 @@
 import pytest
 
-from tracktokens.pipelines.input_paths import check_apart
+from tracktokens.pipelines.input_paths import check_apart, check_not_read
 from tracktokens.schemas.errors import UsageError
 from tracktokens.transforms.store import files
 
@@ -79,3 +79,14 @@ def test_a_file_url_is_a_local_path(tmp_path):
     assert files.absolute(f"file://{tmp_path}/a%20b") == f"{tmp_path}/a b"
     with pytest.raises(UsageError, match="is inside of --tracks"):
         check_apart(f"file://{tmp_path}/cat/store", {"tracks": "cat"})
+
+
+@pytest.mark.parametrize("out", ["cat/train.jsonl", "cat/sub/new/x", "link/x.jsonl"])
+def test_an_output_that_the_next_job_would_read_is_refused(out):
+    with pytest.raises(UsageError, match=r"is inside of --tracks cat of the release, so the next job would read it"):
+        check_not_read(out, {"tracks": "cat", "embeddings": {"audio": "vectors"}})
+
+
+def test_an_output_beside_the_inputs_is_accepted():
+    check_not_read("train.jsonl", {"tracks": "cat", "playlists": None, "embeddings": {"audio": "cat/sub/*.parquet"}})
+    check_not_read("cat/train.jsonl", {"tracks": "cat/*.csv"})

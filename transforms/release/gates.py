@@ -142,8 +142,8 @@ class ColumnGate(Gate[Sequence[ColumnLosses]]):
 
     Attributes:
         table: name of the table in messages.
-        limit: number of rejected values up to which such a column is accepted: a value in a column that is otherwise
-            empty is an oversight, and not the format of the export.
+        limit: number of rejected values up to which such a column is accepted: one value in a column without any other
+            is an oversight, and not the format of the export.
         example: one rejected value, for people; None where none is known.
     """
 
