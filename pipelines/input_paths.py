@@ -4,7 +4,6 @@ import glob
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from tracktokens.schemas.errors import UsageError
@@ -54,7 +53,8 @@ class InputPath:
     @classmethod
     def _of_local(cls, path: str) -> "InputPath":
         if os.path.lexists(path) or not glob.has_magic(path):
-            return cls(os.path.realpath(path), None if Path(path).is_file() else EVERYTHING)
+            is_file = os.path.isfile(path)  # noqa: PTH113  pathlib raises where the folder may not be read
+            return cls(os.path.realpath(path), None if is_file else EVERYTHING)
         wanted = LocalPattern.of(path)
         return cls(os.path.realpath(wanted.folder), wanted.pattern)
 
@@ -70,7 +70,7 @@ def check_apart(store: str, inputs: Mapping[str, Any]) -> None:
 
     Args:
         store: root of the store.
-        inputs: option to path, or to modality to path. None is no input.
+        inputs: option to path, or to modality to path; None for an input that is not given.
 
     Raises:
         UsageError: they overlap.

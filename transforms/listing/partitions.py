@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import unquote_to_bytes
 
 NULL_VALUE = b"__HIVE_DEFAULT_PARTITION__"
-"""Value that stands for null."""
+"""Value of a null."""
 
 
 def partition_values(path: str) -> dict[str, bytes | None]:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 States = frozenset[tuple[int, int]]
-"""How far a path has matched: for each alternative of a pattern, the part that its next name has to match."""
+"""State of a match: for each alternative of a pattern, the part that the next name of the path has to match."""
 
 Names = tuple[str, ...]
 
@@ -84,7 +84,7 @@ class Pattern:
         return self.accepts(states, name, hidden)
 
     def _skipping_folders(self, states: Iterable[tuple[int, int]]) -> States:
-        """Add the states in which a ``**`` stands for no folder."""
+        """Add the states in which a ``**`` matches no folder."""
         reached = set()
         for number, part in states:
             reached.add((number, part))

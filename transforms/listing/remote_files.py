@@ -19,7 +19,7 @@ def list_remote(pattern: str, is_table: Callable[[str], bool]) -> tuple[FoundFil
     """List the files of a remote path, folder or glob, and return whether it is the path of one file.
 
     Raises:
-        ValueError: there is no such filesystem.
+        ValueError: Beam does not know the filesystem.
         BeamIOError: it cannot be listed.
     """
     if not glob.has_magic(pattern):

@@ -23,7 +23,7 @@ from tracktokens.schemas.tables.rejects import ID_MISSING, NOT_FINITE, VECTOR_DI
 from tracktokens.schemas.tables.tracks import TRACK_ID
 from tracktokens.schemas.tables.vectors import VECTOR
 from tracktokens.transforms.readers.coercion import coerce_column
-from tracktokens.transforms.readers.file_discovery import PARQUET
+from tracktokens.transforms.readers.file_discovery import PARQUET, corrupt_file_errors
 from tracktokens.transforms.readers.fragments import Fragment, find_fragments
 from tracktokens.transforms.readers.parquet_reader import open_row_groups
 from tracktokens.transforms.store import files
@@ -145,7 +145,7 @@ def hash_files(paths: Sequence[str]) -> str:
 
 def _hash_file(path: str) -> bytes:
     digest = hashlib.blake2b(digest_size=16)
-    with files.open_bytes(path) as file:
+    with corrupt_file_errors(path), files.open_bytes(path) as file:
         while block := file.read(_READ_BYTES):
             digest.update(block)
     return digest.digest()

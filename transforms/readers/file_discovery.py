@@ -58,7 +58,7 @@ def find_files(pattern: str, table: str) -> list[tuple[str, int]]:
     readable = sorted(file for file in found.files if _known_format(file[0]))
     if not readable:
         raise UsageError(_why_none(pattern, table, found, is_file))
-    _warn_of_skipped(pattern, found)
+    _warn_of_skipped(pattern, found, [path for path, size in readable if not size])
     return readable
 
 
@@ -158,13 +158,14 @@ def _why_none(pattern: str, table: str, found: FoundFiles, is_file: bool) -> str
     return f"no such file or folder: {shown}; give the {table} table as a file, a folder or a glob"
 
 
-def _warn_of_skipped(pattern: str, found: FoundFiles) -> None:
+def _warn_of_skipped(pattern: str, found: FoundFiles, empty: list[str]) -> None:
     unknown = [path for path, _ in found.files if not _is_table(path)]
     for problem, paths in (
         ("skipping %d files of unknown format", unknown),
         ("skipping %d files since their name, or a folder's name, starts with _ or .", found.hidden),
         ("skipping %d pipes, sockets or devices", found.special),
         ("reading once what %d links lead to again", found.repeated),
+        ("reading %d files that are empty (0 bytes)", empty),
         ("skipping %d folders that match beside files (add /** to read them)", found.folders),
     ):
         if paths:
