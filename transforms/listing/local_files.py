@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from tracktokens.schemas.errors import TracktokensError
+from tracktokens.schemas.errors import TracktokensError, UsageError
 from tracktokens.transforms.listing.found_files import FoundFiles, is_noise
-from tracktokens.transforms.listing.path_errors import path_error
+from tracktokens.transforms.listing.path_errors import path_error, show_path
 from tracktokens.transforms.listing.patterns import EVERYTHING, Pattern, States, is_hidden
-from tracktokens.transforms.store.layout import STORE_MANIFEST
+from tracktokens.transforms.store.layout import CATALOGS, STORE_MANIFEST
 
 IsTable = Callable[[str], bool]
 """Returns whether a file's name has the ending of a table."""
@@ -85,11 +85,13 @@ class _Folder:
         path: path by which it was reached.
         real: its path without links.
         states: how far the path has matched.
+        store: the store that contains it, or None.
     """
 
     path: str
     real: str
     states: States
+    store: str | None = None
 
     def is_below(self, real: str) -> bool:
         """Return whether a real folder is this one or above it."""
@@ -161,11 +163,14 @@ class _Walk:
         if self.pattern.accepts(folder.states, entry.name) and not self.pattern.takes_everything:
             self.found.folders.append(entry.path)
         states = self.pattern.enter(folder.states, entry.name)
-        return _Folder(entry.path, real, states) if states else None
+        store = folder.store or (entry.path if _is_store(entry.path) else None)
+        return _Folder(entry.path, real, states, store) if states else None
 
     def _add(self, entry: os.DirEntry[str], real: str, folder: _Folder) -> None:
         if not self.pattern.accepts(folder.states, entry.name):
             return
+        if folder.store is not None and self.is_table(entry.name):
+            raise UsageError(f"{show_path(folder.store)} is a store, not a part of a table: give a path without it")
         status = _status(entry)
         if not stat.S_ISREG(status.st_mode):
             self.found.special += [entry.path] if self.is_table(entry.name) else []
@@ -188,7 +193,7 @@ class _Walk:
 
 
 def _is_store(folder: str) -> bool:
-    return os.path.lexists(f"{folder}/{STORE_MANIFEST}")
+    return all(os.path.lexists(f"{folder}/{name}") for name in (STORE_MANIFEST, CATALOGS))
 
 
 def _entries(folder: str) -> list[os.DirEntry[str]]:

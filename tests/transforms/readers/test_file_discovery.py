@@ -208,6 +208,16 @@ def test_a_hidden_store_is_no_table(tmp_path, caplog):
     assert caplog.messages == []
 
 
+def test_a_store_behind_a_link_is_not_read(tmp_path):
+    for name in ("tracks/a.csv", "other/store/store.json", "other/store/catalogs/b.parquet"):
+        write(tmp_path / name)
+    (tmp_path / "tracks" / "link").symlink_to("../other")
+    for pattern in ("tracks", "tracks/**/*.parquet"):
+        with pytest.raises(UsageError, match="tracks/link/store is a store, not a part of a table"):
+            found(tmp_path / pattern, tmp_path)
+    assert found(tmp_path / "tracks" / "**" / "*.csv", tmp_path) == ["tracks/a.csv"]
+
+
 def test_a_pipe_is_not_read(tmp_path, caplog):
     write(tmp_path / "a.csv")
     os.mkfifo(tmp_path / "b.csv")
