@@ -34,19 +34,7 @@ def check_audio_root(root: str) -> None:
         UsageError: it does not exist, is a file, cannot be listed, or has no file, as the mount point of a disk that is
             not mounted.
     """
-    if "://" in root:
-        has_files = _has_remote_files(root)
-    elif not os.path.lexists(root):
-        raise UsageError(
-            f"no such folder: {show_path(root)}; give the folder that audio_path is relative to as the audio root"
-        )
-    elif not os.path.isdir(root):  # noqa: PTH112  pathlib raises where a folder above may not be read
-        raise UsageError(
-            f"{show_path(root)} is not a folder; give the folder that audio_path is relative to as the audio root"
-        )
-    else:
-        has_files = _has_local_files(root)
-    if not has_files:
+    if not (_has_remote_files(root) if "://" in root else _has_local_files(root)):
         raise UsageError(
             f"no such folder, or an empty one: the audio root {show_path(root)} has no file in it; mount its disk, or "
             "give the folder that audio_path is relative to"
@@ -194,6 +182,7 @@ def _has_local_files(root: str) -> bool:
 
     A folder whose files can be opened and not listed counts as one with files.
     """
+    _check_folder(root)
     unlisted: list[OSError] = []
     for _, folders, names in os.walk(root, onerror=unlisted.append):
         folders[:] = [folder for folder in folders if not folder.startswith(".")]
@@ -202,6 +191,18 @@ def _has_local_files(root: str) -> bool:
     if unlisted and not os.access(unlisted[0].filename, os.X_OK):
         raise path_error(unlisted[0].filename, "cannot be listed", unlisted[0]) from unlisted[0]
     return bool(unlisted)
+
+
+def _check_folder(root: str) -> None:
+    remedy = "give the folder that audio_path is relative to as the audio root"
+    try:
+        is_folder = stat.S_ISDIR(os.stat(root).st_mode)  # noqa: PTH116  strings, as in Beam
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:
+        raise UsageError(f"no such folder: {show_path(root)}; {remedy}") from error
+    except OSError as error:
+        raise path_error(root, "cannot be read", error) from error
+    if not is_folder:
+        raise UsageError(f"{show_path(root)} is not a folder; {remedy}")
 
 
 def _has_remote_files(root: str) -> bool:
