@@ -9,6 +9,7 @@ import apache_beam as beam
 import pyarrow as pa
 
 from tracktokens.pipelines.catalog_source import CatalogSource
+from tracktokens.pipelines.input_paths import check_apart
 from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.schemas.manifests.catalog import CatalogManifest
@@ -94,8 +95,14 @@ class EmbedJob:
 
     @cached_property
     def encoders(self) -> Mapping[str, Encoder]:
-        """Modality to encoder, made once per job."""
-        return self.source.make_encoders()
+        """Modality to encoder, made once per job.
+
+        Raises:
+            UsageError: a choice is wrong, or the store and the audio root overlap.
+        """
+        encoders = self.source.make_encoders()
+        check_apart(self.store, {"audio-root": self.source.audio_root})
+        return encoders
 
     @cached_property
     def precomputed(self) -> Mapping[str, PrecomputedEmbeddings]:
