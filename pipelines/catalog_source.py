@@ -108,7 +108,7 @@ class CatalogSource:
         return options
 
     def check_apart_from(self, store: str) -> None:
-        """Check that no input contains the store, and that the store contains no input.
+        """Check that no table contains the store, and that the store contains no table.
 
         Raises:
             UsageError: they overlap, so the next job would read what this one writes.
@@ -116,8 +116,7 @@ class CatalogSource:
         from tracktokens.pipelines.input_paths import check_apart
 
         vectors = {modality: config.path for modality, config in self.embeddings.items()}
-        inputs = {"tracks": self.tracks, "playlists": self.playlists, "audio-root": self.audio_root}
-        check_apart(store, {**inputs, "embeddings": vectors})
+        check_apart(store, {"tracks": self.tracks, "playlists": self.playlists, "embeddings": vectors})
 
     def make_encoders(self) -> "dict[str, Encoder]":
         """Make the encoders of the modalities that have no precomputed embeddings.
