@@ -339,7 +339,7 @@ class ReleasePaths:
 
 def encoder_manifest(root: str, modality: str, encoder_id: str) -> str:
     """Path of the manifest of an encoder in the store at ``root``, which may not exist yet."""
-    return files.join(root, VECTORS, modality, encoder_id, ENCODER_MANIFEST)
+    return store_file(root, VECTORS, modality, encoder_id, ENCODER_MANIFEST)
 
 
 def store_manifest(root: str) -> str:
@@ -347,14 +347,14 @@ def store_manifest(root: str) -> str:
     return store_file(root, STORE_MANIFEST)
 
 
-def store_file(root: str, name: str) -> str:
-    """Path of a file at the root of a store, which may not exist yet.
+def store_file(root: str, *names: str) -> str:
+    """Path of a file of a store, which may not exist yet.
 
     Raises:
         UsageError: Beam has no filesystem for the path.
     """
     try:
-        return files.join(root, name)
+        return files.join(root, *names)
     except ValueError as error:
         raise UsageError(f"{root} cannot be a store: {error}") from error
 
