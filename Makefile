@@ -43,7 +43,8 @@ demo: setup $(DEMO)/.made ## Tokenize an invented catalog into demo/store
 
 # The tests of a file run in one worker process, so its fixtures are made once. Three GB of memory per worker.
 WORKERS ?= 2
-PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
+# Files keep their order, so that a long file with few tests is not the last.
+PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-fast: setup ## Run the unit tests, in under a minute
 	@$(PYTEST) -m "not job and not disturbed"

@@ -56,9 +56,9 @@ def test_chained_ogg(case: CaseFolder) -> None:
     case.write_lines("tracks.jsonl", [*rows, {"track_id": "whole", "title": "whole", "audio_path": "whole.wav"}])
     assert case.run("--audio-root", "music").code == 0
     vectors = case.vectors("audio")
-    assert vectors["chained.ogg"] @ vectors["whole"] > 0.999, "the file is decoded whole"
-    assert vectors["chained.ogg"] @ vectors["440.ogg"] < 0.99
-    assert case.token("chained.ogg", "audio") == case.token("whole", "audio")
+    alike = {name: float(vectors["chained.ogg"] @ vector) for name, vector in vectors.items() if name != "chained.ogg"}
+    assert max(alike, key=alike.__getitem__) == "whole", f"the file is decoded whole: {alike}"
+    assert alike["440.ogg"] < 0.95 < 0.99 < alike["whole"]
 
 
 def test_columns_capitalised(case: CaseFolder) -> None:

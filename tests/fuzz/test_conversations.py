@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.support.fuzz_catalog import CODES, examples, source, write
@@ -33,7 +33,11 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "store"
 
 
+TWICE = {"role": "user", "content": "", "tracks": ["a,b", "a,b"]}
+
+
 @examples(200)
+@example(talks=[{"messages": [TWICE]}])  # a track that is listed twice was appended twice
 @given(talks=st.lists(conversations(KNOWN), min_size=1, max_size=5))
 def test_every_conversation_is_rendered_or_rejected(store: Path, talks: list[dict[str, Any]]) -> None:
     with tempfile.TemporaryDirectory() as name:
