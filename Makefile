@@ -11,7 +11,7 @@ DEMO ?= demo
 # Jobs start many processes: Python keeps compiled modules, whatever the environment says, so that they start faster.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: help setup demo test-fast test lint docs format types bench lock clean
+.PHONY: help setup demo test-fast test cases fuzz lint docs format types bench lock clean
 
 help: ## List the targets (the default)
 	@grep -hE '^[a-z-]+:.* ## ' $(MAKEFILE_LIST) | sort | awk -F ':.* ## ' '{printf "%-10s %s\n", $$1, $$2}'
@@ -43,13 +43,23 @@ demo: setup $(DEMO)/.made ## Tokenize an invented catalog into demo/store
 
 # The tests of a file run in one worker process, so its fixtures are made once. Three GB of memory per worker.
 WORKERS ?= 2
-PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
+# Files keep their order, so that a long file with few tests is not the last.
+PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-fast: setup ## Run the unit tests, in under a minute
 	@$(PYTEST) -m "not job and not disturbed"
 
 test: setup ## Run all tests: unit tests, whole jobs, and jobs that are disturbed
 	@$(PYTEST)
+
+cases: setup ## Run the cases of bad input in ../shared, and print a table of how their commands end
+	@$(PYTEST) --tb=short tests/cases
+
+# The same examples each time with the default seed; SEED=random draws others. A failure prints its seed or its example.
+SEED ?= 0
+TIMES ?= 1
+fuzz: setup ## Run odd catalogs, chats and trees of files: make fuzz SEED=7 TIMES=5
+	@HYPOTHESIS_PROFILE=explore FUZZ_TIMES=$(TIMES) $(PYTEST) --hypothesis-seed=$(SEED) tests/fuzz
 
 lint: setup types ## Check style, types and words
 	@$(BIN)/ruff check .

@@ -39,6 +39,7 @@ EXTRAS = {
     "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.5", "mkdocstrings[python]>=1"],
     "dev": [
         "duckdb",
+        "hypothesis>=6",
         "mypy",
         "onnx<1.19",  # later ones need an ml-dtypes that no lock for every Python has beside numpy<2
         "onnxruntime>=1.22",

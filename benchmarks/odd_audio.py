@@ -6,24 +6,31 @@ FOLDER holds the files and a ``manifest.csv``: ``file``, relative to the folder 
 ``ffmpeg_seconds``, the seconds that each library decoded; empty if none. The files go through the descriptor
 encoder, and through decoding and preprocessing for CLAP. Exits with 1 if a file breaks the rule: a file of
 which either library decodes at least a second has a vector.
+
+Then files of the same ending are written one after the other, two in one file: the seconds that are decoded are those
+of both, or the file is rejected.
 """
 
 import csv
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from tracktokens.transforms.audio import DecodedFile, WindowReader
+from tracktokens.transforms.audio import DecodedFile, WindowReader, Windows
 from tracktokens.transforms.encoders.audio.clap_checkpoint import SAMPLES, WINDOWS, clap_input
 from tracktokens.transforms.encoders.audio.descriptors import DescriptorEncoder
 from tracktokens.transforms.encoders.base import Failure
 
 PROCESSES = 2
 VECTOR = "vector"
+CUT = "cut"
+WHOLE = Windows(count=1, seconds=3600.0)
 AT_LEAST = {1.0: "1 s or more", 0.1: "0.1 s to 1 s", 1e-9: "under 0.1 s", 0.0: "0 s", -1.0: "nothing opens"}
 
 
@@ -37,7 +44,42 @@ def main() -> None:
         *report("descriptors", names, seconds, list(descriptors(str(folder.parent), names))),
         *report("CLAP", names, seconds, list(clap_inputs(str(folder.parent), names))),
     ]
-    sys.exit(bool(broken))
+    cut = report_pairs([folder.parent / name for name, length in zip(names, seconds, strict=True) if length >= 1])
+    sys.exit(bool(broken or cut))
+
+
+def report_pairs(paths: list[Path]) -> list[str]:
+    """Decode pairs of consecutive files of the same ending as one file each; return those that are cut."""
+    endings = sorted({path.suffix for path in paths})
+    pairs = [pair for ending in endings for pair in pairwise(path for path in paths if path.suffix == ending)]
+    outcomes = Counter[tuple[str, str]]()
+    cut = []
+    with WindowReader(WHOLE, PROCESSES) as reader:
+        for first, second in pairs:
+            outcome = pair_outcome(reader, first, second)
+            outcomes[first.suffix, outcome] += 1
+            if outcome == CUT:
+                cut.append(f"{first.name} + {second.name}")
+    print("\nTwo files in one:")
+    for (ending, outcome), count in sorted(outcomes.items()):
+        print(f"{ending:8}{outcome:28}{count:6}")
+    print(*(f"  {name}" for name in cut), sep="\n")
+    return cut
+
+
+def pair_outcome(reader: WindowReader, first: Path, second: Path) -> str:
+    with tempfile.NamedTemporaryFile(suffix=first.suffix) as both:
+        both.write(first.read_bytes() + second.read_bytes())
+        both.flush()
+        whole, *parts = (decoded_seconds(reader.read(str(path))) for path in (both.name, first, second))
+    if isinstance(whole, Failure):
+        return whole.reason
+    lengths = [part for part in parts if not isinstance(part, Failure)]
+    return VECTOR if whole >= 0.95 * sum(lengths) - 0.5 else CUT
+
+
+def decoded_seconds(read: DecodedFile) -> float | Failure:
+    return read.windows if isinstance(read.windows, Failure) else len(read.windows[0]) / WHOLE.sample_rate
 
 
 def descriptors(root: str, names: list[str]) -> Iterator[str | Failure]:

@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     from tracktokens.transforms.encoders.base import Encoder
     from tracktokens.transforms.precomputed.scan_vectors import PrecomputedEmbeddings
 
+MAX_REJECT_RATE = 0.05
+"""Default share of the rows of a table that may be rejected."""
+
+REJECT_RATE_HELP = "Share of rows of each table that may be rejected before the command fails."
+
 
 @dataclass(frozen=True, kw_only=True)
 class CatalogSource:
@@ -39,7 +44,7 @@ class CatalogSource:
         device: torch device of the models; None for a GPU where there is one, else the CPU.
         plugins: modality to an installed encoder, instead of ``text`` or ``audio``.
         embeddings: modality to precomputed embeddings, instead of an encoder.
-        max_reject_rate: share of rows, 0 to 1, that may be rejected before the job fails.
+        max_reject_rate: share of the rows of each table, 0 to 1, that may be rejected before the job fails.
         encoders: modality to encoder, as objects; replaces ``text``, ``audio`` and ``plugins`` altogether. A modality
             that is neither here nor in ``embeddings`` gets no codes. None makes the encoders from the other fields.
     """
@@ -80,10 +85,7 @@ class CatalogSource:
     audio: AudioEncoderConfig = field(default_factory=AudioEncoderConfig)
     plugins: Mapping[str, PluginConfig] = field(default_factory=dict)
     embeddings: Mapping[str, PrecomputedConfig] = field(default_factory=dict)
-    max_reject_rate: float = field(
-        default=0.05,
-        metadata=option("max-reject-rate", help="Share of rows that may be rejected before the command fails."),
-    )
+    max_reject_rate: float = field(default=MAX_REJECT_RATE, metadata=option("max-reject-rate", help=REJECT_RATE_HELP))
     encoders: "Mapping[str, Encoder] | None" = None
 
     @classmethod
@@ -105,6 +107,17 @@ class CatalogSource:
                 options[part.option.name] = _absolute(part.option, options[part.option.name])
         return options
 
+    def check_apart_from(self, store: str) -> None:
+        """Check that no table contains the store, and that the store contains no table.
+
+        Raises:
+            UsageError: they overlap, so the next job would read what this one writes.
+        """
+        from tracktokens.pipelines.input_paths import check_apart
+
+        vectors = {modality: config.path for modality, config in self.embeddings.items()}
+        check_apart(store, {"tracks": self.tracks, "playlists": self.playlists, "embeddings": vectors})
+
     def make_encoders(self) -> "dict[str, Encoder]":
         """Make the encoders of the modalities that have no precomputed embeddings.
 
@@ -117,8 +130,8 @@ class CatalogSource:
 
         self._check_choices()
         check_device_name(self.device)
-        if self.audio_root is not None:
-            check_audio_root(self.audio_root)
+        if self.absolute_audio_root is not None:
+            check_audio_root(self.absolute_audio_root)
         if self.encoders is not None:
             return dict(self.encoders)
         wanted = [modality for modality in CONTENT_MODALITIES if modality not in self.embeddings]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from tracktokens.transforms.runtime.progress import ProgressReporter
 
@@ -34,7 +35,7 @@ class ProgressDisplay:
 
     def start_stage(self, stage: str) -> None:
         """Print the name of a stage that starts."""
-        self.console.print(f"[bold]{stage}[/bold]" if self.console.is_terminal else f"stage {stage}")
+        self.console.print(Text(stage, style="bold") if self.console.is_terminal else f"stage {stage}")
 
     def follow(self, stop: threading.Event) -> None:
         """Show the progress until ``stop`` is set."""
@@ -45,10 +46,10 @@ class ProgressDisplay:
 
     def _follow_with_bars(self, stop: threading.Event) -> None:
         columns = (
-            TextColumn("  {task.description:<22}"),
+            TextColumn("  {task.description:<22}", markup=False),
             BarColumn(bar_width=30),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
+            TextColumn("{task.fields[rate]}", markup=False),
             TimeElapsedColumn(),
         )
         with Progress(*columns, console=self.console) as progress:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from tracktokens.pipelines.beam_options import check_beam_options
 from tracktokens.schemas import errors
 from tracktokens.schemas.errors import TracktokensError, UsageError
 from tracktokens.transforms.runtime.progress import ProgressReporter
@@ -30,6 +31,14 @@ class PipelineRunner:
     workers: int = 1
     beam_options: tuple[str, ...] = ()
     progress: ProgressReporter = field(default_factory=ProgressReporter)
+
+    def __post_init__(self) -> None:
+        """Check the Beam options.
+
+        Raises:
+            UsageError: Beam does not know one of them, or its value is invalid.
+        """
+        check_beam_options(self.beam_options)
 
     def run(self, build: Callable[[beam.Pipeline], object]) -> None:
         """Build a pipeline, run it, and wait until it ends.

@@ -26,6 +26,8 @@ PACKAGES = (
     "transforms",
     "transforms.store",
     "transforms.runtime",
+    "transforms.values",
+    "transforms.listing",
     "transforms.readers",
     "transforms.audio",
     "transforms.encoders",
@@ -50,8 +52,8 @@ PACKAGES = (
 
 TESTS = ROOT / "tests"
 
-TESTS_WITHOUT_PACKAGE = ("docs", "examples", "pipelines/disturbed", "support")
-"""Folders of tests that do not mirror a package: pages, scripts, jobs that are disturbed, and what tests share."""
+TESTS_WITHOUT_PACKAGE = ("cases", "docs", "examples", "fuzz", "pipelines/disturbed", "support")
+"""Folders of tests that do not mirror a package: bad input, pages, scripts, disturbed jobs, and what tests share."""
 
 Imports = dict[str, set[str]]
 """Module to the tracktokens modules that it imports, anywhere in the file."""

@@ -18,10 +18,11 @@ def checked_weights(weights: Sequence[float]) -> Weights:
         [25.0, 5.0, 5.0, 1.0, 1.0]
 
     Raises:
-        ValueError: their number is not that of the modalities, one is negative or not finite, or all are 0.
+        ValueError: their number is not that of the modalities, one is negative, all are 0, or their sum is not finite.
     """
     values = np.asarray(weights, np.float64)
-    if values.shape != (len(MODALITIES),) or not np.isfinite(values).all() or values.min() < 0 or values.max() == 0:
+    total = sum(values.ravel().tolist())
+    if values.shape != (len(MODALITIES),) or not np.isfinite(total) or values.min() < 0 or total == 0:
         raise ValueError(
             f"{len(MODALITIES)} weights are needed, none negative and at least one above 0, not {list(weights)}"
         )

@@ -1,9 +1,11 @@
 """Parse written tokens: ``<|playlist_3|><|audio_7|>`` becomes a query for ``matching.TokenIndex``."""
 
 import re
+import reprlib
 
 import numpy as np
 
+from tracktokens.codebooks.codebook import MAX_CODES
 from tracktokens.codebooks.numerics.arrays import Query
 from tracktokens.codebooks.tokens.code_matrix import NONE, WILDCARD
 from tracktokens.codebooks.tokens.vocabulary import TRACK_END, TRACK_START, token
@@ -11,6 +13,13 @@ from tracktokens.schemas.errors import UsageError
 from tracktokens.schemas.modalities import MODALITIES
 
 _TOKEN = re.compile(rf"\s*(?:<\|({'|'.join(MODALITIES)})_(none|0|[1-9][0-9]*)\|>|(\S+?(?=<\||\s|$)))")
+
+_MAX_DIGITS = len(str(MAX_CODES))
+"""Digits of the largest code. A model may write thousands, which ``int`` refuses to convert."""
+
+_shown = reprlib.Repr()
+_shown.maxstring = 80
+"""Longest text in a message."""
 
 
 def parse_tokens(text: str, codebook_size: int) -> Query:
@@ -36,19 +45,20 @@ def parse_tokens(text: str, codebook_size: int) -> Query:
     query = np.full(len(MODALITIES), WILDCARD, np.int16)
     for modality, code, other in _TOKEN.findall(text.strip().removeprefix(TRACK_START).removesuffix(TRACK_END)):
         if other:
-            raise UsageError(f"{other!r} is not a token: write tokens such as {token(MODALITIES[0], 3)}")
+            raise UsageError(f"{_shown.repr(other)} is not a token: write tokens such as {token(MODALITIES[0], 3)}")
         column = MODALITIES.index(modality)
         if query[column] != WILDCARD:
-            raise UsageError(f"{text!r} has more than one {modality} token: write each modality once")
-        query[column] = NONE if code == "none" else _checked_code(modality, int(code), codebook_size)
+            raise UsageError(f"{_shown.repr(text)} has more than one {modality} token: write each modality once")
+        query[column] = NONE if code == "none" else _checked_code(modality, code, codebook_size)
     if (query == WILDCARD).all():
-        raise UsageError(f"{text!r} has no tokens: write some, such as {token(MODALITIES[0], 3)}")
+        raise UsageError(f"{_shown.repr(text)} has no tokens: write some, such as {token(MODALITIES[0], 3)}")
     return query
 
 
-def _checked_code(modality: str, code: int, codebook_size: int) -> int:
-    if code >= codebook_size:
+def _checked_code(modality: str, digits: str, codebook_size: int) -> int:
+    if len(digits) > _MAX_DIGITS or int(digits) >= codebook_size:
+        written = f"<|{modality}_{digits}|>"
         raise UsageError(
-            f"{token(modality, code)} is not in the vocabulary: {modality} codes range from 0 to {codebook_size - 1}"
+            f"{_shown.repr(written)} is not in the vocabulary: {modality} codes range from 0 to {codebook_size - 1}"
         )
-    return code
+    return int(digits)

@@ -5,32 +5,47 @@ text is combined with tokens. The tokens in a rendered text are those of its tra
 """
 
 import re
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from tracktokens.codebooks.tokens.vocabulary import TRACK_END, TRACK_START
 from tracktokens.schemas.modalities import MODALITIES
+from tracktokens.schemas.tables.tracks import MAX_ID_BYTES
 
 TOKEN = re.compile(rf"<\|(?:/?track|(?:{'|'.join(MODALITIES)})_(?:none|[0-9]+))\|>")
 """Any token of a vocabulary of any size."""
 
+MENTION_START = "[track:"
+"""Beginning of a mention of a track in a text: ``[track:ID]``."""
+
 MENTION = re.compile(r"\[track:([^\[\]]+)\]")
-"""A mention of a track in a text: ``[track:ID]``."""
+"""A mention of a track whose id has no brackets, as most have; :func:`render` finds those of any id."""
+
+_INTENDED_MENTION = re.compile(r"[\[\u3010]\s*track\s*:", re.IGNORECASE)
+"""Beginning of what somebody meant as a mention, in a text of normal form NFKC, where brackets have one width."""
+
+_SHOWN_CHARACTERS = 40
 
 _ESCAPED = "< |"
 
 
 @dataclass(frozen=True)
 class RenderedText:
-    """A text with tokens in it.
+    """A text with tokens in it. If it has unknown or malformed mentions, discard it.
 
     Attributes:
         text: the training text.
-        unknown: mentioned ids that the release does not have, in order; if there are any, discard the text.
+        mentioned: ids that the text mentions, in order.
+        unknown: mentioned and listed ids that the release does not have, in order.
+        malformed: beginnings of mentions that name no id, such as ``[Track: t1]``, in order.
     """
 
     text: str
-    unknown: tuple[str, ...]
+    mentioned: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    malformed: tuple[str, ...] = ()
 
 
 def escape_tokens(text: str) -> str:
@@ -50,29 +65,82 @@ def track_text(tokens: str) -> str:
     return f"{TRACK_START}{tokens}{TRACK_END}"
 
 
+def possible_ids(text: str) -> set[str]:
+    """Collect every id that the mentions in a text may name: an id may have brackets.
+
+    Example:
+        >>> sorted(possible_ids("Try [track:live[1]] or rest."))
+        ['live[1', 'live[1]']
+    """
+    return {track_id for start in _mention_starts(text) for track_id in _ids_at(text, start)}
+
+
 def render(text: str, tracks: Sequence[str], tokens_of: Callable[[str], str | None]) -> RenderedText:
     """Replace the mentions of tracks in a text by tokens.
 
-    Each ``[track:ID]`` becomes the track's tokens. Tracks of ``tracks`` that the text does not mention are appended,
+    Each ``[track:ID]`` becomes the track's tokens. Of several ids that a mention may name, because they have brackets,
+    the longest that the release has is chosen. Tracks of ``tracks`` that the text does not mention are appended once,
     each after a space.
 
     Example:
-        >>> render("Try [track:t1].", ["t2"], {"t1": "<|audio_7|>"}.get)
-        RenderedText(text='Try <|track|><|audio_7|><|/track|>. <|track|><|/track|>', unknown=('t2',))
+        >>> render("Try [track:t1].", ["t2"], {"t1": "<|audio_7|>"}.get).text
+        'Try <|track|><|audio_7|><|/track|>. <|track|><|/track|>'
 
     Args:
         text: text by a person.
         tracks: ids of tracks that belong to the text.
         tokens_of: returns a track's tokens by its id; None if the release does not have the track.
     """
-    parts = MENTION.split(text)  # texts and mentioned ids in turn
-    mentioned = parts[1::2]
+    literals, mentioned = _split(text, tokens_of)
     unknown = [track_id for track_id in (*mentioned, *tracks) if tokens_of(track_id) is None]
-    rendered = [
-        track_text(tokens_of(part) or "") if number % 2 else escape_tokens(part) for number, part in enumerate(parts)
+    tokens = [track_text(tokens_of(track_id) or "") for track_id in mentioned]
+    parts = [part for pair in zip(map(escape_tokens, literals), [*tokens, ""], strict=True) for part in pair]
+    appended = [
+        track_text(tokens_of(track_id) or "") for track_id in dict.fromkeys(tracks) if track_id not in mentioned
     ]
-    appended = [track_text(tokens_of(track_id) or "") for track_id in tracks if track_id not in mentioned]
-    return RenderedText(" ".join(filter(None, ["".join(rendered), *appended])), tuple(dict.fromkeys(unknown)))
+    return RenderedText(
+        text=" ".join(filter(None, ["".join(parts), *appended])),
+        mentioned=tuple(mentioned),
+        unknown=tuple(dict.fromkeys(unknown)),
+        malformed=tuple(filter(None, map(_intended_mention, literals))),
+    )
+
+
+def _split(text: str, tokens_of: Callable[[str], str | None]) -> tuple[list[str], list[str]]:
+    """Divide a text at its mentions: the texts around them, and the ids that they name."""
+    literals, mentioned = [], []
+    end = 0
+    for start in _mention_starts(text):
+        track_id = _choose_id(_ids_at(text, start), tokens_of) if start >= end else None
+        if track_id:
+            literals.append(text[end:start])
+            mentioned.append(track_id)
+            end = start + len(MENTION_START) + len(track_id) + 1
+    return [*literals, text[end:]], mentioned
+
+
+def _mention_starts(text: str) -> list[int]:
+    return [match.start() for match in re.finditer(re.escape(MENTION_START), text)]
+
+
+def _ids_at(text: str, start: int) -> list[str]:
+    """List the ids that the mention at an index may name, shortest first: the texts up to each closing bracket."""
+    begin = start + len(MENTION_START)
+    longest = text[begin : begin + MAX_ID_BYTES + 1]
+    return [longest[: match.start()] for match in re.finditer(r"\]", longest)]
+
+
+def _choose_id(track_ids: Sequence[str], tokens_of: Callable[[str], str | None]) -> str | None:
+    """Choose the longest known id; if none is known, the first with as many opening as closing brackets."""
+    known = (track_id for track_id in reversed(track_ids) if tokens_of(track_id) is not None)
+    balanced = (track_id for track_id in track_ids if track_id.count("[") == track_id.count("]"))
+    return next(chain(known, balanced, track_ids), None)
+
+
+def _intended_mention(literal: str) -> str | None:
+    normal = unicodedata.normalize("NFKC", literal)
+    found = _INTENDED_MENTION.search(normal)
+    return normal[found.start() :][:_SHOWN_CHARACTERS] if found else None
 
 
 def describe_track(track: Mapping[str, str | None]) -> str:

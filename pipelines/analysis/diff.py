@@ -10,6 +10,7 @@ from rich.console import Group
 from rich.table import Table
 
 from tracktokens.codebooks.metrics.churn import Churn, CodeMove, moved_codes
+from tracktokens.pipelines.terminal import catalog_text
 from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.transforms.release.compare_tables import compare
@@ -142,7 +143,8 @@ def _code_table(moved: Mapping[str, tuple[CodeMove, ...] | None]) -> Table:
 def _track_table(diff: Diff) -> Table:
     table = Table("most affected tracks", "title and artist", "changed tokens")
     for track in diff.churn.worst[:SHOWN_TRACKS]:
-        table.add_row(track.track_id, diff.names.get(track.track_id, ""), ", ".join(track.modalities))
+        name = diff.names.get(track.track_id, "")
+        table.add_row(catalog_text(track.track_id), catalog_text(name), ", ".join(track.modalities))
     return table
 
 

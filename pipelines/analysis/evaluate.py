@@ -3,8 +3,9 @@
 The baselines continue them from the full vectors, from one modality at a time, by popularity, and at random.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -27,13 +28,18 @@ from tracktokens.codebooks.metrics.playlist_continuation import (
     measure,
 )
 from tracktokens.codebooks.numerics.arrays import CodeMatrix
+from tracktokens.pipelines.catalog_source import MAX_REJECT_RATE
+from tracktokens.pipelines.input_paths import check_apart
 from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.schemas.manifests.release import ReleaseManifest
 from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.schemas.tables.catalog import TRACK_KEYS
 from tracktokens.schemas.tables.playlists import CORPUS, PLAYLISTS
-from tracktokens.transforms.readers.fragment_reader import read_fragment
+from tracktokens.transforms.playlists.read_playlists import read_playlists
+from tracktokens.transforms.playlists.unknown_tracks import describe_unknown
 from tracktokens.transforms.readers.fragments import check_table, find_fragments
+from tracktokens.transforms.release.gates import RejectRateGate, playlist_rows
+from tracktokens.transforms.release.input_warnings import require_used, warn_of_playlists
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.bundles import read_codebook
 from tracktokens.transforms.store.keys import content_keys, distinct_sorted, track_numbers
@@ -82,6 +88,7 @@ class EvaluationOptions:
         fit: whether to fit weights on half of the playlists, and measure on the other half.
         vectors: whether to measure full vectors too.
         seed: seed of the split and of random scores.
+        max_reject_rate: share of the playlists, 0 to 1, that may be rejected.
     """
 
     release: str | None = None
@@ -90,6 +97,7 @@ class EvaluationOptions:
     fit: bool = False
     vectors: bool = True
     seed: int = 0
+    max_reject_rate: float = MAX_REJECT_RATE
 
 
 def evaluate(root: str, playlists: str, options: EvaluationOptions | None = None) -> Evaluation:
@@ -104,19 +112,18 @@ def evaluate(root: str, playlists: str, options: EvaluationOptions | None = None
 
     Raises:
         UsageError: the store, the release or the table does not exist.
-        InvalidDataError: no playlist has two tracks of the release.
+        InvalidDataError: no playlist has two tracks of the release, or too many playlists are rejected.
     """
     options = options or EvaluationOptions()
+    check_apart(root, {"playlists": playlists})
     store = Store.open(root)
     manifest = release_or_latest(store, options.release)
     index = ReleaseIndex.read(store, manifest)
     codes = index.index.codes(np.arange(len(index.index)))
-    held_out = list(_continuations(playlists, index.track_ids, options.seeds))
-    if not held_out:
-        raise InvalidDataError(
-            f"no playlist of {playlists} has two tracks of release {manifest.release_id}: compare their track ids"
-        )
-    training, test = _split(held_out, options.seed) if options.fit else ([], held_out)
+    held_out = HeldOut(index.track_ids, options.seeds).read(playlists)
+    held_out.check(playlists, manifest.release_id, options.max_reject_rate)
+    continuations = held_out.continuations
+    training, test = _split(continuations, options.seed) if options.fit else ([], continuations)
     fitted = fit_weights(codes, training, options.weights, options.seed) if training else None
     scorers = _token_scorers(codes, options.weights, fitted)
     snapshot = open_snapshot(store, manifest.catalog_id)
@@ -149,18 +156,56 @@ def evaluation_report(evaluation: Evaluation) -> Table:
     return table
 
 
-def _continuations(playlists: str, track_ids: pa.LargeStringArray, seeds: int) -> Iterator[Continuation]:
-    """Read the playlists of at least two known tracks, as row indices; only the first copy of a track counts."""
-    fragments = find_fragments(files.absolute(playlists), "playlists")
-    check_table(fragments, PLAYLISTS)
-    for fragment in fragments:
-        for scanned in read_fragment(fragment, PLAYLISTS):
-            lists = scanned.rows["track_ids"]
-            flat = pc.index_in(pc.list_flatten(lists).cast(track_ids.type), value_set=track_ids)
-            rows = pc.fill_null(flat, -1).to_numpy().astype(np.int64)
-            owners = pc.list_parent_indices(lists).to_numpy()
-            for part in np.split(rows, np.flatnonzero(np.diff(owners)) + 1):
-                yield from _continuation(part[part >= 0], seeds)
+@dataclass
+class HeldOut:
+    """Playlists that were held out of training.
+
+    Attributes:
+        track_ids: tracks of the release.
+        seeds: most known tracks per playlist.
+        continuations: playlists of at least two known tracks, as row indices; only the first copy of a track counts.
+        counts: named counts, as :func:`.read_playlists` counts them, and of entries.
+        unknown: some ids that are not among ``track_ids``.
+    """
+
+    track_ids: pa.LargeStringArray
+    seeds: int
+    continuations: list[Continuation] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    unknown: list[str] = field(default_factory=list)
+
+    def read(self, playlists: str) -> "HeldOut":
+        """Read a file, folder or glob of playlists, and return this object."""
+        fragments = find_fragments(files.absolute(playlists), "playlists")
+        check_table(fragments, PLAYLISTS)
+        for fragment in fragments:
+            for batch in read_playlists(fragment):
+                self.counts.update(batch.counts)
+                self._add(batch.rows["track_ids"])
+        return self
+
+    def check(self, playlists: str, release_id: str, max_reject_rate: float) -> None:
+        """Check that the playlists can be measured, and warn of those that are not used.
+
+        Raises:
+            InvalidDataError: too many were rejected, or none has two known tracks.
+        """
+        violation = RejectRateGate(max_reject_rate).find_violation(playlist_rows(self.counts))
+        if violation is not None:
+            raise InvalidDataError(f"{violation}; nothing was measured")
+        used, example = len(self.continuations), describe_unknown(self.unknown, self.track_ids[:2].to_pylist())
+        require_used(playlists, f"release {release_id}", self.counts, used, example)
+        warn_of_playlists(self.counts, used, example)
+
+    def _add(self, lists: pa.ListArray) -> None:
+        ids = pc.list_flatten(lists).cast(self.track_ids.type)
+        rows = pc.fill_null(pc.index_in(ids, value_set=self.track_ids), -1).to_numpy().astype(np.int64)
+        owners = pc.list_parent_indices(lists).to_numpy()
+        for part in np.split(rows, np.flatnonzero(np.diff(owners)) + 1):
+            self.continuations.extend(_continuation(part[part >= 0], self.seeds))
+        self.counts.update(entries_read=len(rows), entries_unknown=int(np.count_nonzero(rows < 0)))
+        if not self.unknown:
+            self.unknown += ids.filter(pa.array(rows < 0))[:2].to_pylist()
 
 
 def _continuation(rows: npt.NDArray[np.int64], seeds: int) -> Iterator[Continuation]:

@@ -14,6 +14,7 @@ from tracktokens.codebooks.metrics.log_odds import distinctiveness
 from tracktokens.codebooks.numerics.distances import row_distances
 from tracktokens.codebooks.tokens.code_matrix import NONE
 from tracktokens.codebooks.tokens.vocabulary import token
+from tracktokens.pipelines.terminal import catalog_text
 from tracktokens.schemas.errors import UsageError
 from tracktokens.schemas.manifests.bundle import BundleManifest
 from tracktokens.schemas.modalities import MODALITIES
@@ -200,7 +201,7 @@ def codes_report(codes: Sequence[CodeSummary]) -> Table:
     """Build the table of a modality's codes, one row per code."""
     table = Table("code", "tracks", "most distinctive terms")
     for summary in codes:
-        table.add_row(str(summary.code), str(summary.tracks), ", ".join(summary.terms))
+        table.add_row(str(summary.code), str(summary.tracks), catalog_text(", ".join(summary.terms)))
     return table
 
 
@@ -208,11 +209,11 @@ def code_report(modality: str, view: CodeView) -> Group:
     """Build the report of one code."""
     tracks = Table("nearest tracks", "title and artist", "squared distance")
     for track in view.nearest_tracks:
-        tracks.add_row(track.track_id, track.name, f"{track.distance:.4f}")
+        tracks.add_row(catalog_text(track.track_id), catalog_text(track.name), f"{track.distance:.4f}")
     return Group(
         f"{token(modality, view.summary.code)}: {view.summary.tracks} tracks, "
         f"{view.share:.2%} of those with this modality",
-        f"most distinctive terms: {', '.join(view.summary.terms) or '-'}",
+        catalog_text(f"most distinctive terms: {', '.join(view.summary.terms) or '-'}"),
         tracks,
         "nearest codes:",
         codes_report(view.nearest_codes),

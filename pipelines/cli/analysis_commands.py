@@ -1,10 +1,9 @@
 """The commands that look into a store: ``show``, ``inspect`` and ``diff``."""
 
-import json
-
 import click
 
 from tracktokens.pipelines.cli.options import json_option, store_option
+from tracktokens.pipelines.terminal import format_json, make_console, printable
 
 
 @click.command(name="show")
@@ -18,9 +17,8 @@ def show_command(store: str) -> None:
     for heading, rows in (("tracks and their tokens", found.complete), ("only the sound in common", found.sound_alike)):
         click.echo(f"\n{heading}:" if rows else f"\n{heading}: no such tracks here")
         for row in rows:
-            click.echo(
-                f"  {row['title'] or row['track_id']} - {row['artist'] or 'unknown artist'}\n    {row['tokens']}"
-            )
+            name = f"{row['title'] or row['track_id']} - {row['artist'] or 'unknown artist'}"
+            click.echo(f"  {printable(name)}\n    {row['tokens']}")
 
 
 @click.command(name="inspect")
@@ -30,17 +28,16 @@ def show_command(store: str) -> None:
 @store_option
 def inspect_command(bundle: str, modality: str | None, code: int | None, store: str) -> None:
     """Show the contents of a BUNDLE, the codes of a MODALITY, or the meaning of one CODE."""
-    from rich.console import Console
-
     from tracktokens.pipelines.analysis.inspect import Inspector, bundle_report, code_report, codes_report
     from tracktokens.transforms.store.layout import Store
 
     opened = Store.open(store)
     if modality is None:
-        Console().print(bundle_report(opened, bundle))
+        make_console().print(bundle_report(opened, bundle))
         return
     inspector = Inspector(opened, bundle, modality)
-    Console().print(codes_report(inspector.codes()) if code is None else code_report(modality, inspector.code(code)))
+    report = codes_report(inspector.codes()) if code is None else code_report(modality, inspector.code(code))
+    make_console().print(report)
 
 
 @click.command(name="diff")
@@ -50,12 +47,10 @@ def inspect_command(bundle: str, modality: str | None, code: int | None, store: 
 @json_option
 def diff_command(old: str, new: str, store: str, as_json: bool) -> None:
     """Show the changes from release A to release B. A bundle's id means its newest release."""
-    from rich.console import Console
-
     from tracktokens.pipelines.analysis.diff import diff_releases, diff_report
 
     found = diff_releases(store, old, new)
     if as_json:
-        click.echo(json.dumps(found.to_json(), ensure_ascii=False, indent=2))
+        click.echo(format_json(found.to_json()))
     else:
-        Console().print(diff_report(found))
+        make_console().print(diff_report(found))

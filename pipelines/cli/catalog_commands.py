@@ -9,7 +9,7 @@ from tracktokens.pipelines.cli.encoder_options import source_options
 from tracktokens.pipelines.cli.options import (
     NonEmptyStr,
     catalog_option,
-    renamed_options,
+    max_reject_rate_option,
     runner_options,
     runner_with_progress,
     store_option,
@@ -69,21 +69,28 @@ def embed_command(source: CatalogSource, store: str, workers: int, beam_options:
     metavar="ID",
     help="Bundle whose playlist vectors the training starts with, in their space; by default it starts from scratch.",
 )
-@renamed_options("--from")
 @store_option
 @catalog_option
+@max_reject_rate_option
 @runner_options
 def playlists_command(
     playlists: str,
     from_bundle: str | None,
     store: str,
     catalog: str | None,
+    max_reject_rate: float,
     workers: int,
     beam_options: tuple[str, ...],
 ) -> None:
     """Learn playlist vectors for a catalog snapshot. Prints the encoder's id."""
     from tracktokens.pipelines.jobs.playlist_vectors import PlaylistsJob
 
-    job = PlaylistsJob(playlists=playlists, store=store, catalog_id=catalog, from_bundle=from_bundle)
+    job = PlaylistsJob(
+        playlists=playlists,
+        store=store,
+        catalog_id=catalog,
+        from_bundle=from_bundle,
+        max_reject_rate=max_reject_rate,
+    )
     with runner_with_progress(workers, beam_options) as (runner, _):
         click.echo(job.run(runner).encoder_id)

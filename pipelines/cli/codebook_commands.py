@@ -6,7 +6,6 @@ from tracktokens.pipelines.cli.options import (
     NonEmptyStr,
     Share,
     catalog_option,
-    renamed_options,
     runner_options,
     runner_with_progress,
     store_option,
@@ -47,7 +46,6 @@ def train_command(
 
 @click.command(name="retrain")
 @click.option("--from-bundle", type=NonEmptyStr(), metavar="ID", help="Older bundle; the latest release's by default.")
-@renamed_options("--from")
 @store_option
 @catalog_option
 @seed_option

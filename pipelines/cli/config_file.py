@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from tracktokens.pipelines.cli.encoder_options import ModalityValue
-from tracktokens.pipelines.cli.options import RENAMED_OPTIONS, NonEmptyStr
+from tracktokens.pipelines.cli.options import NonEmptyStr, current_name
 from tracktokens.schemas.errors import UsageError
 from tracktokens.schemas.modalities import MODALITIES
 
@@ -101,9 +101,7 @@ def _renamed_keys(path: str, values: Mapping[str, Any], known: Collection[str]) 
     """Write keys with dashes, and check that they are known."""
     renamed: dict[str, Any] = {}
     for key, value in values.items():
-        name = key.replace("_", "-")
-        if new := RENAMED_OPTIONS.get(f"--{name}"):
-            raise UsageError(f"{path}: {key} is now {new.removeprefix('--')}: use the new name")
+        name = current_name(key.replace("_", "-"))
         if name not in known:
             raise UsageError(f"{path}: unknown key {key}; the nearest key is {nearest(name, known)}")
         if name in renamed:

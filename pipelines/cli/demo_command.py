@@ -2,9 +2,11 @@
 
 import click
 
+from tracktokens.pipelines.cli.options import NonEmptyStr
+
 
 @click.command(name="demo")
-@click.argument("folder", metavar="DIR")
+@click.argument("folder", metavar="DIR", type=NonEmptyStr())
 @click.option(
     "--tracks", default=200, show_default=True, type=click.IntRange(20), help="Good tracks; bad rows are added to them."
 )

@@ -19,7 +19,7 @@ from tracktokens.pipelines.catalog_source import (
     read_released_options,
     require_tracks,
 )
-from tracktokens.pipelines.cli.options import NonEmptyStr, Share, options, renamed_options
+from tracktokens.pipelines.cli.options import NonEmptyStr, Share, options
 from tracktokens.pipelines.option_fields import OptionField
 from tracktokens.schemas.errors import UsageError
 from tracktokens.schemas.modalities import MODALITIES
@@ -70,8 +70,7 @@ def source_options(
             return command(source=source, **rest)
 
         click_options = [_click_option(part, required=not from_release) for part in chosen]
-        renamed = renamed_options("--vectors", "--vectors-id", "--vectors-column")
-        return options(*click_options, renamed)(with_source)
+        return options(*click_options)(with_source)
 
     return decorate
 

@@ -1,10 +1,16 @@
 """The command ``evaluate``: playlist continuation with a release's tokens."""
 
-import json
-
 import click
 
-from tracktokens.pipelines.cli.options import NonEmptyStr, json_option, release_option, store_option, weights_option
+from tracktokens.pipelines.cli.options import (
+    NonEmptyStr,
+    json_option,
+    max_reject_rate_option,
+    release_option,
+    store_option,
+    weights_option,
+)
+from tracktokens.pipelines.terminal import format_json, make_console
 
 
 @click.command(name="evaluate")
@@ -33,6 +39,7 @@ from tracktokens.pipelines.cli.options import NonEmptyStr, json_option, release_
 @click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the split and of the random baseline."
 )
+@max_reject_rate_option
 @json_option
 def evaluate_command(
     playlists: str,
@@ -43,11 +50,10 @@ def evaluate_command(
     fit: bool,
     tokens_only: bool,
     seed: int,
+    max_reject_rate: float,
     as_json: bool,
 ) -> None:
     """Continue held-out playlists with tokens, with full vectors, by popularity and at random, and compare."""
-    from rich.console import Console
-
     from tracktokens.codebooks.matching.weights import MATCHING_WEIGHTS
     from tracktokens.pipelines.analysis.evaluate import EvaluationOptions, evaluate, evaluation_report
 
@@ -58,11 +64,12 @@ def evaluate_command(
         fit=fit,
         vectors=not tokens_only,
         seed=seed,
+        max_reject_rate=max_reject_rate,
     )
     evaluation = evaluate(store, playlists, options)
     if as_json:
-        click.echo(json.dumps(evaluation.to_json(), indent=2))
+        click.echo(format_json(evaluation.to_json()))
         return
-    Console().print(evaluation_report(evaluation))
+    make_console().print(evaluation_report(evaluation))
     if evaluation.fitted is not None:
         click.echo("fitted weights: " + ", ".join(f"{name} {weight:.3g}" for name, weight in evaluation.fitted.items()))

@@ -19,10 +19,12 @@ from tracktokens.pipelines.cli.codebook_commands import (
 from tracktokens.pipelines.cli.demo_command import demo_command
 from tracktokens.pipelines.cli.evaluate_command import evaluate_command
 from tracktokens.pipelines.cli.match_command import match_command
+from tracktokens.pipelines.cli.options import current_name
 from tracktokens.pipelines.cli.refresh_commands import plan_command, refresh_command, rejects_group
 from tracktokens.pipelines.cli.render_commands import render_group
 from tracktokens.pipelines.cli.store_commands import compact_command, gc_command, releases_group, verify_command
 from tracktokens.pipelines.cli.vocabulary_commands import vocabulary_group
+from tracktokens.pipelines.terminal import OneLineFormatter, allow_any_text, printable
 from tracktokens.schemas.errors import TracktokensError
 
 EXIT_CODES = """\b
@@ -72,10 +74,10 @@ class Cli(click.Group):
         try:
             return super().invoke(ctx)
         except TracktokensError as error:
-            click.echo(f"error: {error}", err=True)
+            click.echo(f"error: {printable(str(error))}", err=True)
             ctx.exit(error.exit_code)
         except OSError as error:
-            click.echo(f"error: {error}{_remedy(error)}", err=True)
+            click.echo(f"error: {printable(str(error))}{_remedy(error)}", err=True)
             ctx.exit(1)
 
 
@@ -86,11 +88,14 @@ def _remedy(error: OSError) -> str:
     return ""
 
 
-@click.group(cls=Cli, epilog=EXIT_CODES)
+@click.group(cls=Cli, epilog=EXIT_CODES, context_settings={"token_normalize_func": current_name})
 @click.version_option(package_name="tracktokens")
 def main() -> None:
     """Turn a music catalog into tokens that a language model can read and write."""
-    logging.basicConfig(level=logging.ERROR, format="%(levelname)s: %(message)s")  # libraries: errors only
+    allow_any_text()
+    handler = logging.StreamHandler()
+    handler.setFormatter(OneLineFormatter("%(levelname)s: %(message)s"))
+    logging.basicConfig(level=logging.ERROR, handlers=[handler])  # libraries: errors only
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # it logs a traceback of the error that it then raises
     logging.getLogger("tracktokens").setLevel(logging.WARNING)
 

@@ -1,11 +1,11 @@
 """The command ``match``: from tokens back to tracks."""
 
-import json
 from typing import TYPE_CHECKING
 
 import click
 
 from tracktokens.pipelines.cli.options import NonEmptyStr, json_option, release_option, store_option, weights_option
+from tracktokens.pipelines.terminal import format_json, printable
 
 if TYPE_CHECKING:
     from tracktokens.pipelines.analysis.match import MatchedTrack, MatchResult
@@ -41,7 +41,7 @@ def match_command(
 
     result = find_tracks(store, tokens, release, Matching(weights or MATCHING_WEIGHTS, graded=mode == "graded"), top)
     if as_json:
-        click.echo(json.dumps(result.to_json(), ensure_ascii=False, indent=2))
+        click.echo(format_json(result.to_json()))
     else:
         _print_result(result)
 
@@ -49,7 +49,7 @@ def match_command(
 def _print_result(result: "MatchResult") -> None:
     for track in result.tracks:
         name = f"{track.title or track.track_id} - {track.artist or 'unknown artist'}"
-        click.echo(f"{track.score:.3f}  {name}  ({_matching_modalities(track)})\n       {track.tokens}")
+        click.echo(f"{track.score:.3f}  {printable(name)}  ({_matching_modalities(track)})\n       {track.tokens}")
     if not result.tracks:
         click.echo(f"no track of {result.release_id} matches")
 

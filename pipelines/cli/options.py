@@ -1,11 +1,15 @@
 """Options that several commands share, and the runner of a command's jobs."""
 
+import logging
+import reprlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from tracktokens.pipelines.catalog_source import MAX_REJECT_RATE, REJECT_RATE_HELP
+from tracktokens.pipelines.terminal import make_console
 from tracktokens.schemas.errors import UsageError
 
 if TYPE_CHECKING:
@@ -15,12 +19,22 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 RENAMED_OPTIONS = {
-    "--vectors": "--embeddings",
-    "--vectors-id": "--embeddings-version",
-    "--vectors-column": "--embeddings-column",
-    "--from": "--from-bundle",
+    "vectors": "embeddings",
+    "vectors-id": "embeddings-version",
+    "vectors-column": "embeddings-column",
+    "from": "from-bundle",
 }
-"""Old option to the option that replaces it."""
+"""Old option to the option that replaces it, without dashes at the start."""
+
+_logger = logging.getLogger(__name__)
+
+
+def current_name(name: str) -> str:
+    """Return the present name of an option, without dashes at the start; warn of an old name."""
+    new = RENAMED_OPTIONS.get(name, name)
+    if new != name:
+        _logger.warning("the option %s is now called %s: use the new name", name, new)
+    return new
 
 
 class NonEmptyStr(click.ParamType[str]):
@@ -63,20 +77,29 @@ class Weights(click.ParamType[tuple[float, ...]]):
 
         if isinstance(value, tuple):
             return value
-        weights = dict(zip(MODALITIES, MATCHING_WEIGHTS, strict=True))
         try:
-            for pair in value.split(","):
-                modality, _, weight = pair.partition("=")
-                weights[MODALITIES[MODALITIES.index(modality.strip())]] = float(weight)
-            checked_weights(list(weights.values()))
+            given = _parse_weights(value)
+            weights = [given.get(name, weight) for name, weight in zip(MODALITIES, MATCHING_WEIGHTS, strict=True)]
+            checked_weights(weights)
         except ValueError:
             self.fail(
-                f"{value!r} is not MODALITY=WEIGHT,... with some of {', '.join(MODALITIES)}, no weight below 0 and "
-                "one above",
+                f"{reprlib.repr(value)} is not MODALITY=WEIGHT,... with some of "
+                f"{', '.join(MODALITIES)}, each once, no weight below 0, one above, and a sum that is finite",
                 param,
                 ctx,
             )
-        return tuple(weights.values())
+        return tuple(weights)
+
+
+def _parse_weights(text: str) -> dict[str, float]:
+    """Parse ``MODALITY=WEIGHT,...``; raise a ValueError for another text, or a modality that occurs twice."""
+    from tracktokens.schemas.modalities import MODALITIES
+
+    pairs = [pair.partition("=") for pair in text.split(",")]
+    weights = {MODALITIES[MODALITIES.index(name.strip())]: float(weight) for name, _, weight in pairs}
+    if len(weights) < len(pairs):
+        raise ValueError(f"{text} has a modality twice")
+    return weights
 
 
 def options(*chosen: Callable[[Command], Command]) -> Callable[[Command], Command]:
@@ -88,29 +111,6 @@ def options(*chosen: Callable[[Command], Command]) -> Callable[[Command], Comman
         return command
 
     return add
-
-
-def renamed_options(*old_names: str) -> Callable[[Command], Command]:
-    """Fail for options by their old names, with an error that names the new one."""
-    return options(*map(_renamed_option, old_names))
-
-
-def _renamed_option(old: str) -> Callable[[Command], Command]:
-    def refuse(context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> None:
-        if value:
-            raise UsageError(f"{old} is now {RENAMED_OPTIONS[old]}: use the new name")
-
-    name = f"renamed_{old.strip('-').replace('-', '_')}"
-    return click.option(
-        old,
-        name,
-        multiple=True,
-        hidden=True,
-        is_eager=True,
-        expose_value=False,
-        callback=refuse,
-        type=click.UNPROCESSED,
-    )
 
 
 store_option = click.option(
@@ -125,6 +125,9 @@ release_option = click.option(
 )
 catalog_option = click.option(
     "--catalog", type=NonEmptyStr(), metavar="ID", help="Catalog snapshot; the newest complete one by default."
+)
+max_reject_rate_option = click.option(
+    "--max-reject-rate", type=Share(), default=MAX_REJECT_RATE, show_default=True, help=REJECT_RATE_HELP
 )
 weights_option = click.option(
     "--weights",
@@ -146,8 +149,6 @@ def runner_with_progress(
     workers: int, beam_options: tuple[str, ...]
 ) -> "Iterator[tuple[PipelineRunner, ProgressDisplay]]":
     """Make the runner of a command's jobs, and show their progress on standard error while a block runs."""
-    from rich.console import Console
-
     from tracktokens.pipelines.progress_display import show_progress
     from tracktokens.pipelines.runner import PipelineRunner
 
@@ -155,5 +156,5 @@ def runner_with_progress(
         raise UsageError(
             f"{beam_options[0]} is not an option: give Beam's options after `--`, and all others before it"
         )
-    with show_progress(Console(stderr=True)) as display:
+    with show_progress(make_console(stderr=True)) as display:
         yield PipelineRunner(workers, beam_options, display.progress), display

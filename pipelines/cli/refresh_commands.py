@@ -1,6 +1,5 @@
 """The commands that bring a release up to date: ``refresh``, ``plan`` and ``rejects retry``."""
 
-import json
 from typing import TYPE_CHECKING
 
 import click
@@ -15,6 +14,7 @@ from tracktokens.pipelines.cli.options import (
     runner_with_progress,
     store_option,
 )
+from tracktokens.pipelines.terminal import format_json, make_console
 
 if TYPE_CHECKING:
     from tracktokens.pipelines.jobs.refresh import RefreshJob
@@ -54,17 +54,15 @@ def plan_command(source: CatalogSource, store: str, as_json: bool, workers: int,
 
     Options of the catalog that are not given are those of the latest release.
     """
-    from rich.console import Console
-
     from tracktokens.pipelines.jobs.plan import plan_refresh, plan_report
     from tracktokens.pipelines.jobs.refresh import RefreshJob
 
     with runner_with_progress(workers, beam_options) as (runner, _):
         plan = plan_refresh(RefreshJob(source=source, store=store), runner)
     if as_json:
-        click.echo(json.dumps(plan.to_json(), indent=2))
+        click.echo(format_json(plan.to_json()))
     else:
-        Console().print(plan_report(plan))
+        make_console().print(plan_report(plan))
 
 
 @click.group(name="rejects")

@@ -27,7 +27,7 @@ def tracks_command(store: str, release: str | None, out: str) -> None:
     """Write one line per track: its title and artist, and its tokens."""
     from tracktokens.pipelines.llm.render import render_tracks
 
-    _print_stats(render_tracks(store, out, release))
+    _print_stats(render_tracks(store, out, release), out)
 
 
 @render_group.command(name="conversations")
@@ -37,8 +37,12 @@ def conversations_command(conversations: str, store: str, release: str | None, o
     """Write the conversations of FILE, JSON Lines with `messages`, with the tokens of the tracks that they name."""
     from tracktokens.pipelines.llm.render import render_conversations
 
-    _print_stats(render_conversations(store, conversations, out, release))
+    _print_stats(render_conversations(store, conversations, out, release), out)
 
 
-def _print_stats(stats: "RenderStats") -> None:
-    click.echo(f"{stats.read} read, {stats.written} written, {stats.rejected} rejected")
+def _print_stats(stats: "RenderStats", out: str) -> None:
+    """Print the counts: on standard error if the texts are on standard output."""
+    from tracktokens.transforms.store.user_files import is_standard_output
+
+    counts = f"{stats.read} read, {stats.written} written, {stats.rejected} rejected"
+    click.echo(counts, err=is_standard_output(out))

@@ -1,6 +1,5 @@
 """The commands that maintain a store: ``releases``, ``compact``, ``gc`` and ``verify``."""
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from tracktokens.pipelines.cli.options import (
     runner_with_progress,
     store_option,
 )
+from tracktokens.pipelines.terminal import format_json, make_console, printable
 
 if TYPE_CHECKING:
     from tracktokens.pipelines.maintenance.garbage_collection import Garbage, StoreItem
@@ -36,7 +36,7 @@ def list_command(store: str, as_json: bool) -> None:
 
     releases = list(list_releases(Store.open(store)))
     if as_json:
-        click.echo(json.dumps([release.to_json() for release in releases], indent=2))
+        click.echo(format_json([release.to_json() for release in releases]))
         return
     for release in releases:
         state = "  LATEST" if release.latest else "  withdrawn" if release.withdrawn else ""
@@ -50,8 +50,6 @@ def list_command(store: str, as_json: bool) -> None:
 @json_option
 def show_command(release: str, store: str, as_json: bool) -> None:
     """Show the parts of RELEASE and its report. A bundle's id means its newest release."""
-    from rich.console import Console
-
     from tracktokens.pipelines.maintenance.rollback import summarize_release
     from tracktokens.transforms.release.report import release_report
     from tracktokens.transforms.store import files
@@ -66,11 +64,11 @@ def show_command(release: str, store: str, as_json: bool) -> None:
     summary |= {"files": len(manifest.files), "bytes": sum(file["bytes"] for file in manifest.files.values())}
     metrics = files.read_json(opened.release(manifest.release_id).metrics)
     if as_json:
-        click.echo(json.dumps({**summary, "metrics": metrics}, ensure_ascii=False, indent=2))
+        click.echo(format_json({**summary, "metrics": metrics}))
         return
     for name, value in summary.items():
-        click.echo(f"{name}: {_format(value)}")
-    Console().print(release_report(metrics))
+        click.echo(f"{name}: {printable(_format(value))}")
+    make_console().print(release_report(metrics))
 
 
 @releases_group.command(name="rollback")
@@ -151,10 +149,10 @@ def verify_command(
     with runner_with_progress(workers, beam_options) as (runner, _):
         findings = verify_store(store, runner)
     if as_json:
-        click.echo(json.dumps([asdict(finding) for finding in findings], ensure_ascii=False, indent=2))
+        click.echo(format_json([asdict(finding) for finding in findings]))
     else:
         for finding in findings:
-            click.echo(f"{finding.path}: {finding.problem}\n  {finding.remedy}")
+            click.echo(f"{printable(finding.path)}: {printable(finding.problem)}\n  {printable(finding.remedy)}")
         click.echo(f"{len(findings)} findings" if findings else "nothing found")
     if findings:
         context.exit(3)
@@ -186,7 +184,7 @@ def _total(items: "Iterable[StoreItem]") -> tuple[int, int]:
 
 def _first_names(names: list[str]) -> str:
     more = f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else ""
-    return ", ".join(names[:SHOWN_NAMES]) + more
+    return printable(", ".join(names[:SHOWN_NAMES])) + more
 
 
 def _format(value: object) -> str:

@@ -47,8 +47,12 @@ def apply_command(
     """Add the tokens of a release to a model's tokenizer and embeddings, and write the model to a new folder."""
     from tracktokens.pipelines.llm.extend_model import apply_to_folder, extension_report, read_token_release
     from tracktokens.transforms.store.releases import release_folder
+    from tracktokens.transforms.store.user_files import check_outside
 
-    chosen = read_token_release(release_folder(release, store))
+    folder = release_folder(release, store)
+    for read in filter(None, (store, folder)):
+        check_outside(out, read)
+    chosen = read_token_release(folder)
     applied = apply_to_folder(model, out, chosen, init=init, pad_to_multiple_of=pad_to_multiple_of, seed=seed)
     for name, value in extension_report(applied).items():
         click.echo(f"{name}: {value}")

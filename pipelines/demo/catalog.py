@@ -28,6 +28,7 @@ from tracktokens.pipelines.demo.spoiled import (
 from tracktokens.pipelines.demo.synthesis import render, write_audio
 from tracktokens.pipelines.demo.tracks import BARE, DemoTrack, invent_tracks
 from tracktokens.schemas.errors import UsageError
+from tracktokens.transforms.store.user_files import check_output_folder, path_errors
 
 FEWEST_TRACKS = BARE + 3
 """The smallest demo: it has the bare track and a rereleased song."""
@@ -101,6 +102,7 @@ def make_demo(folder: str | Path, *, tracks: int = 200, seed: int = 0) -> DemoCa
     """
     if tracks < FEWEST_TRACKS:
         raise UsageError(f"a demo of {tracks} tracks is too small: ask for at least {FEWEST_TRACKS}")
+    check_output_folder(str(folder))
     root = _empty_folder(Path(folder))
     invented = invent_tracks(tracks, seed)
     playlists = invent_playlists(invented, round(PLAYLISTS_PER_TRACK * tracks), seed)
@@ -126,9 +128,10 @@ def make_demo(folder: str | Path, *, tracks: int = 200, seed: int = 0) -> DemoCa
 
 
 def _empty_folder(folder: Path) -> Path:
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and any(folder.iterdir()):
         raise UsageError(f"{folder} is not an empty folder: choose a new folder for the demo")
-    folder.mkdir(parents=True, exist_ok=True)
+    with path_errors(str(folder), "choose a new folder for the demo"):
+        folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 

@@ -1,7 +1,7 @@
 """The embed job: scan a catalog, and encode the inputs that are not in the store."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 
@@ -13,8 +13,10 @@ from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.schemas.manifests.catalog import CatalogManifest
 from tracktokens.schemas.manifests.encoder import EncoderManifest
-from tracktokens.schemas.modalities import AUDIO, CONTENT_MODALITIES, MODALITIES
+from tracktokens.schemas.modalities import AUDIO, CONTENT_MODALITIES, MODALITIES, MODALITY_OF_COLUMN
+from tracktokens.schemas.tables.rejects import TRACKS_TABLE
 from tracktokens.schemas.tables.tracks import TRACKS
+from tracktokens.transforms.catalog.column_losses import IgnoredColumns, column_losses, reject_example
 from tracktokens.transforms.catalog.find_missing import WANTED_TAG, CutBatches
 from tracktokens.transforms.catalog.reconcile import find_loss, reconcile_inputs, reconcile_rows
 from tracktokens.transforms.catalog.scan_catalog import ReadMissing, ScanCatalog
@@ -24,13 +26,17 @@ from tracktokens.transforms.embedding.encode_missing import EncodeMissing
 from tracktokens.transforms.encoders.base import Encoder
 from tracktokens.transforms.precomputed.load_vectors import LOCATIONS_TAG, AddPrecomputed
 from tracktokens.transforms.precomputed.scan_vectors import PrecomputedEmbeddings, vector_counts
+from tracktokens.transforms.precomputed.vector_tables import ignored_vector_columns
+from tracktokens.transforms.readers.file_discovery import JSONL
 from tracktokens.transforms.readers.fragments import Fragment, check_table, estimate_rows, find_fragments
-from tracktokens.transforms.release.gates import RejectRateGate, input_rows
+from tracktokens.transforms.readers.row_chunks import ignored_columns
+from tracktokens.transforms.release.gates import ColumnGate, InputRows, RejectRateGate, input_rows, is_refused
+from tracktokens.transforms.release.input_warnings import catalog_warning, ignored_columns_warning
 from tracktokens.transforms.runtime.counters import WriteCounts, read_counts
 from tracktokens.transforms.runtime.progress import ProgressReporter
 from tracktokens.transforms.runtime.rejects import WriteRejects
 from tracktokens.transforms.store import files
-from tracktokens.transforms.store.layout import Catalog, Store, new_id
+from tracktokens.transforms.store.layout import Catalog, Store, encoder_manifest, new_id
 from tracktokens.transforms.store.releases import latest_release
 from tracktokens.transforms.store.snapshots import newest_catalog
 from tracktokens.transforms.store.writer_lock import writes
@@ -47,11 +53,14 @@ class EmbedJob:
             vocabulary and gets no codes.
         store: root of the store; created when it does not exist.
         retry_rejects: whether inputs that failed permanently are encoded again.
+        needs_inputs: whether a tracks table without a column that an encoder reads is refused: set where nothing else
+            gives tokens.
     """
 
     source: CatalogSource
     store: str
     retry_rejects: bool = False
+    needs_inputs: bool = False
 
     @writes("embed", creates=True)
     def run(self, runner: PipelineRunner) -> CatalogManifest:
@@ -61,19 +70,33 @@ class EmbedJob:
             UsageError: an input is missing, the choice of encoders makes no sense, or ``store`` is not a store.
             InvalidDataError: the catalog or an encoder cannot be used, or too many rows are rejected.
         """
+        self.source.check_apart_from(self.store)
         fragments = self.find_tracks()
         encoders, precomputed = self.encoders, self.precomputed  # before a store is created: they may fail
+        if self.source.encoders is None and not runner.names_runner:  # else models may be on other machines
+            self._check_encoders()
         store = Store.open_or_create(self.store, estimate_rows(fragments))
         _describe_encoders(store, encoders, precomputed)
         base = self.base(store)
         catalog = self._scan(store, fragments, base, runner)
         counts = read_counts(catalog.counts)
-        loss = None if self.gate.is_exceeded(counts) else find_loss(counts)
+        loss = None if is_refused(self.gate, counts) else find_loss(counts)
         if loss is not None:
             _logger.warning("%s: scanning the catalog again, in-process and without a base snapshot", loss)
             files.delete_tree(catalog.folder)
             base, catalog = None, self._scan(store, fragments, None, runner.in_process())
         return self._finish(catalog, base)
+
+    def _check_encoders(self) -> None:
+        """Check the encoders that the store does not know yet, each once."""
+        root = files.absolute(self.store)
+        unknown = {
+            encoder.encoder_id: encoder
+            for modality, encoder in self.encoders.items()
+            if not files.exists(encoder_manifest(root, modality, encoder.encoder_id))
+        }
+        for encoder in unknown.values():
+            encoder.check()
 
     @property
     def gate(self) -> RejectRateGate:
@@ -88,8 +111,24 @@ class EmbedJob:
             InvalidDataError: they lack a column.
         """
         fragments = find_fragments(files.absolute(self.source.tracks), "tracks")
-        check_table(fragments, TRACKS)
+        columns = check_table(fragments, TRACKS)
+        # Only the first lines of JSON Lines are known yet: the gate of the release checks the rest.
+        if self.needs_inputs and not any(fragment.format == JSONL for fragment in fragments):
+            self._require_inputs(columns)
         return fragments
+
+    def _require_inputs(self, columns: Collection[str]) -> None:
+        """Raise :class:`InvalidDataError` where no column is an input of an encoder."""
+        inputs = [name for name, modality in MODALITY_OF_COLUMN.items() if modality in self.encoders]
+        if set(inputs).intersection(columns):
+            return
+        ignored = IgnoredColumns.of_names(ignored_columns(columns, TRACKS), inputs)
+        names = f"; it has columns that are not read: {ignored.describe()}" if ignored.names else ""
+        root = "; audio_path needs --audio-root" if "audio_path" in columns else ""
+        raise InvalidDataError(
+            f"no track of {self.source.tracks} would have a token, since it has none of the columns "
+            f"{', '.join(inputs)}{names}{root}: rename or add columns; nothing was published"
+        )
 
     @cached_property
     def encoders(self) -> Mapping[str, Encoder]:
@@ -156,7 +195,7 @@ class EmbedJob:
             embeddings=self.precomputed,
             audio_root=self.source.absolute_audio_root,
             retry_rejects=self.retry_rejects,
-            is_refused=self.gate.is_exceeded,
+            is_refused=partial(is_refused, self.gate),
             progress=progress,
         )
 
@@ -209,12 +248,11 @@ class EmbedJob:
             encoding_seconds=_seconds(self._by_modality(counts, ENCODING)),
             decoding_seconds=_seconds(self._by_modality(counts, DECODING)),
             vectors={modality: asdict(vector_counts(counts, modality)) for modality in self.precomputed},
-            ignored_columns=sorted(name.split("/", 1)[1] for name in counts if name.startswith("ignored/")),
+            ignored_columns=list(IgnoredColumns.of_counts(counts).names),
             options=self.source.to_options(),
         )
         reconcile_rows(manifest)
-        for rows in input_rows(manifest, counts):
-            self.gate.check(rows)
+        self._check(manifest, catalog, counts)
         reconcile_inputs(counts)
         if counts["audio_without_root"] and AUDIO not in manifest.encoders:
             _logger.warning(
@@ -222,6 +260,31 @@ class EmbedJob:
             )
         files.write_bytes(catalog.manifest, manifest.to_json().encode())
         return manifest
+
+    def _check(self, manifest: CatalogManifest, catalog: Catalog, counts: Mapping[str, int]) -> None:
+        """Check the gates of the scan, and warn of everything else that was not used."""
+        rows, losses = list(input_rows(manifest, counts)), column_losses(counts)
+        for table in rows:
+            self.gate.check(table)
+        example = reject_example(catalog.rejects, losses) if losses else None
+        ColumnGate(TRACKS_TABLE, self.gate.max_reject_rate * manifest.rows_read, example).check(losses)
+        self.warn(counts, rows, example)
+
+    def warn(self, counts: Mapping[str, int], rows: Sequence[InputRows] = (), example: str | None = None) -> None:
+        """Warn of the columns, rows and values that are not used.
+
+        Args:
+            counts: named counts of a scan.
+            rows: row counts of each table.
+            example: one rejected value, for people.
+        """
+        messages = [ignored_columns_warning(TRACKS_TABLE, IgnoredColumns.of_counts(counts))]
+        for modality, vectors in self.precomputed.items():
+            ignored = IgnoredColumns.of_names(ignored_vector_columns(vectors.table), ())
+            messages.append(ignored_columns_warning(f"{modality} vectors", ignored))
+        for message in [*messages, catalog_warning(rows, column_losses(counts), example)]:
+            if message is not None:
+                _logger.warning("%s", message)
 
     def _by_modality(self, counts: Mapping[str, int], name: str) -> dict[str, int]:
         """Counts of one kind, for each modality that has inputs in the catalog."""

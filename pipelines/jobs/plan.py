@@ -18,6 +18,7 @@ from tracktokens.transforms.catalog.find_missing import WANTED_TAG
 from tracktokens.transforms.catalog.scan_catalog import ReadMissing
 from tracktokens.transforms.catalog.snapshot_writer import DryRunWriter
 from tracktokens.transforms.readers.fragments import Fragment
+from tracktokens.transforms.release.gates import is_refused
 from tracktokens.transforms.runtime.arrow_coder import Count, Keyed
 from tracktokens.transforms.runtime.counters import WriteCounts, read_counts
 from tracktokens.transforms.store import files
@@ -39,7 +40,7 @@ class Plan:
         inputs: modality to distinct inputs that would be encoded, or precomputed embeddings that would be stored.
         audio_bytes: size of the audio files among them.
         seconds: modality to estimated encoding time, at the rate of the last runs; None if no run encoded any.
-        refused: whether too many rows are rejected, so that the refresh would fail.
+        refused: whether too many rows, or all values of a column, are rejected, so that the refresh would fail.
     """
 
     release_id: str
@@ -64,13 +65,15 @@ def plan_refresh(job: RefreshJob, runner: PipelineRunner) -> Plan:
         InvalidDataError: the release's catalog is missing, the encoders are not the release's, or the catalog cannot
             be read.
     """
+    job.source.check_apart_from(job.store)
     store = Store.open(job.store)
     latest = published_release(store)
     previous = released_snapshot(store, latest)
-    embed = job.embed_job()
+    embed = job.embed_job(latest)
     check_encoders(previous, latest.release_id, embed.encoder_ids)
     fragments = embed.find_tracks()
     counts = _count(embed, store, previous, fragments, runner)
+    embed.warn(counts)
     inputs = {modality: counts[f"missing/{modality}"] for modality in previous.manifest.encoders}
     return Plan(
         release_id=latest.release_id,
@@ -78,7 +81,7 @@ def plan_refresh(job: RefreshJob, runner: PipelineRunner) -> Plan:
         inputs=inputs,
         audio_bytes=counts["audio_bytes"],
         seconds=_estimate(store, inputs),
-        refused=embed.gate.is_exceeded(counts),
+        refused=is_refused(embed.gate, counts),
     )
 
 
@@ -92,7 +95,7 @@ def plan_report(plan: Plan) -> Table:
         table.add_row(f"encode {modality}", str(count), "-" if spent is None else f"{spent:.0f}")
     table.add_row("audio to read", f"{plan.audio_bytes / MEGABYTE:.1f} MB", "")
     if plan.refused:
-        table.add_row("refused: too many rows are rejected", "", "")
+        table.add_row("refused: too many rows, or all values of a column, are rejected", "", "")
     return table
 
 

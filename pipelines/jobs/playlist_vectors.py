@@ -1,18 +1,23 @@
 """The playlists job: clean playlists against a catalog, and train track vectors on them, or fold new tracks in."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import apache_beam as beam
 
+from tracktokens.pipelines.catalog_source import MAX_REJECT_RATE
+from tracktokens.pipelines.input_paths import check_apart
 from tracktokens.pipelines.runner import PipelineRunner
-from tracktokens.schemas.errors import InvalidDataError, UsageError
+from tracktokens.schemas.errors import UsageError
 from tracktokens.schemas.manifests.catalog import PlaylistsManifest
 from tracktokens.schemas.manifests.release import ReleaseManifest
 from tracktokens.schemas.modalities import PLAYLIST
 from tracktokens.schemas.tables.playlists import PLAYLISTS
+from tracktokens.transforms.catalog.column_losses import NULL_ELEMENTS, IgnoredColumns, column_losses
 from tracktokens.transforms.playlists.fold_in_tracks import FoldPlaylists
+from tracktokens.transforms.playlists.read_playlists import PLAYLISTS_READ, TRACK_IDS
 from tracktokens.transforms.playlists.train_vectors import (
     HEADS_TAG,
     KeepKnown,
@@ -20,15 +25,18 @@ from tracktokens.transforms.playlists.train_vectors import (
     TrainPlaylists,
     WriteCorpus,
 )
+from tracktokens.transforms.playlists.unknown_tracks import find_unknown
 from tracktokens.transforms.playlists.word2vec import NAME, Word2VecConfig
 from tracktokens.transforms.readers.fragments import Fragment, check_table, estimate_rows, find_fragments
+from tracktokens.transforms.release.gates import RejectRateGate, playlist_rows, playlists_refused
+from tracktokens.transforms.release.input_warnings import require_used, warn_of_playlists
 from tracktokens.transforms.runtime.arrow_coder import Count, Keyed
-from tracktokens.transforms.runtime.counters import COUNTS_TAG, WriteCounts, read_counts, require_balance
+from tracktokens.transforms.runtime.counters import COUNTS_TAG, Totals, WriteCounts, read_counts, require_balance
 from tracktokens.transforms.runtime.progress import ProgressReporter
 from tracktokens.transforms.runtime.rejects import REJECTS_TAG, WriteRejects
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.bundles import read_manifest
-from tracktokens.transforms.store.layout import Catalog, Store
+from tracktokens.transforms.store.layout import WORKING, Catalog, Store, new_id
 from tracktokens.transforms.store.snapshots import Snapshot, open_snapshot
 from tracktokens.transforms.store.token_tables import TokenTable
 from tracktokens.transforms.store.writer_lock import writes
@@ -43,9 +51,11 @@ class _OnWholeCorpus(beam.PTransform):
 
     Attributes:
         train: step that makes vectors from the paths of all files.
+        refused: one value, whether to do nothing.
     """
 
     train: beam.DoFn
+    refused: beam.PCollection
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -55,7 +65,7 @@ class _OnWholeCorpus(beam.PTransform):
             paths
             | "to one worker" >> beam.WithKeys(0).with_output_types(beam.typehints.KV[int, str])
             | "whole corpus" >> beam.GroupByKey()
-            | "train" >> beam.ParDo(self.train)
+            | "train" >> beam.ParDo(self.train, beam.pvalue.AsSingleton(self.refused))
         )
 
 
@@ -72,6 +82,7 @@ class PlaylistsJob:
             scratch.
         frozen: release whose playlist vectors are kept: nothing is trained, and new tracks are folded into their
             space. None trains.
+        max_reject_rate: share of the playlists, 0 to 1, that may be rejected before the job fails.
     """
 
     playlists: str
@@ -80,25 +91,36 @@ class PlaylistsJob:
     config: Word2VecConfig = field(default_factory=Word2VecConfig)
     from_bundle: str | None = None
     frozen: ReleaseManifest | None = None
+    max_reject_rate: float = MAX_REJECT_RATE
 
     @writes("playlists")
     def run(self, runner: PipelineRunner) -> PlaylistsManifest:
-        """Run the job and return the manifest that it wrote to the snapshot.
+        """Run the job and return the manifest that it wrote to the snapshot, whose playlists it replaces.
+
+        The snapshot keeps the playlists that it had where the job raises.
 
         Raises:
             UsageError: an input is missing, the store has no catalog, the catalog has precomputed playlist embeddings,
                 or the bundle has no playlist vectors that training can continue from.
-            InvalidDataError: the playlists cannot be used, or none of their tracks has an old vector.
+            InvalidDataError: the playlists cannot be used, too many are rejected, or none of their tracks has an old
+                vector.
         """
+        check_apart(self.store, {"playlists": self.playlists})
         fragments = find_fragments(files.absolute(self.playlists), "playlists")
         check_table(fragments, PLAYLISTS)
         snapshot = open_snapshot(Store.open(self.store), self.catalog_id)
         refuse_two_sources(snapshot.manifest.vectors)
-        train = self._trainer(snapshot, runner)
-        files.delete_tree(snapshot.catalog.playlists)  # left by an earlier attempt
+        draft = Catalog(files.join(snapshot.store.root, WORKING, new_id()), snapshot.store.buckets)
+        train = self._trainer(snapshot, draft, runner)
         runner.progress.add("scan playlists", total=estimate_rows(fragments))
-        runner.run(partial(self._build, snapshot, fragments, train, runner))
-        return self._finish(snapshot)
+        try:
+            runner.run(partial(self._build, snapshot.catalog, draft, fragments, train, runner))
+            manifest = self._check(snapshot.catalog, draft, fragments)
+            files.move_tree(draft.playlists, snapshot.catalog.playlists)
+        finally:
+            files.delete_tree(draft.folder)
+        files.write_bytes(snapshot.catalog.playlists_manifest, manifest.to_json().encode())
+        return manifest
 
     def _start_from(self, store: Store, bundle_id: str) -> str:
         """Find the encoder id of a bundle's playlist vectors, and check that word2vec can continue from them."""
@@ -117,25 +139,32 @@ class PlaylistsJob:
 
     def _build(
         self,
-        snapshot: Snapshot,
+        catalog: Catalog,
+        draft: Catalog,
         fragments: list[Fragment],
         train: beam.DoFn,
         runner: PipelineRunner,
         pipeline: beam.Pipeline,
     ) -> None:
-        catalog = snapshot.catalog
-        scanned = _scan_playlists(fragments, snapshot.store.buckets, runner.progress, pipeline)
+        scanned = _scan_playlists(fragments, catalog.buckets, runner.progress, pipeline)
         known = _keep_known(scanned.main, catalog)
-        written = _write_corpus(known.main, scanned[HEADS_TAG], catalog)
-        written.main | "train" >> _OnWholeCorpus(train)
+        written = _write_corpus(known.main, scanned[HEADS_TAG], draft)
+        # Training waits for these totals, so nothing is trained on playlists that are refused.
+        totals = scanned[COUNTS_TAG] | "scan totals" >> Totals()
+        refused = totals | "refuse" >> beam.Map(partial(playlists_refused, self._gate)).with_output_types(bool)
+        written.main | "train" >> _OnWholeCorpus(train, refused)
         for name, rejected in (("scan", scanned[REJECTS_TAG]), ("corpus", written[REJECTS_TAG])):
-            rejected | f"write {name} rejects" >> WriteRejects(catalog.playlist_rejects, f"playlists-{name}")
+            rejected | f"write {name} rejects" >> WriteRejects(draft.playlist_rejects, f"playlists-{name}")
         counts = [scanned[COUNTS_TAG], known[COUNTS_TAG], written[COUNTS_TAG]] | "all counts" >> beam.Flatten()
-        counts | "write counts" >> WriteCounts(files.join(catalog.playlists, COUNTS_FILE))
+        counts | "write counts" >> WriteCounts(files.join(draft.playlists, COUNTS_FILE))
 
-    def _trainer(self, snapshot: Snapshot, runner: PipelineRunner) -> beam.DoFn:
+    @property
+    def _gate(self) -> RejectRateGate:
+        return RejectRateGate(self.max_reject_rate)
+
+    def _trainer(self, snapshot: Snapshot, draft: Catalog, runner: PipelineRunner) -> beam.DoFn:
         """Create the step that makes vectors from the corpus: by training, or by folding in."""
-        store, result = snapshot.store, files.join(snapshot.catalog.playlists, RESULT_FILE)
+        store, result = snapshot.store, files.join(draft.playlists, RESULT_FILE)
         if self.frozen is None:
             start_from = None if self.from_bundle is None else self._start_from(store, self.from_bundle)
             return TrainPlaylists(
@@ -147,30 +176,33 @@ class PlaylistsJob:
             store=store, encoder_id=encoder_id, window=window, published=table, result=result, progress=runner.progress
         )
 
-    def _finish(self, snapshot: Snapshot) -> PlaylistsManifest:
-        catalog = snapshot.catalog
-        counts = read_counts(files.join(catalog.playlists, COUNTS_FILE))
-        read, used, rejected = counts["playlists_read"], counts["playlists_used"], counts["rows_rejected"]
-        require_balance("playlists", read, used, "used", rejected)
-        if not used:
-            raise InvalidDataError(
-                f"no playlist in {self.playlists} has two tracks of the catalog ({counts['entries_unknown']} of "
-                f"{counts['entries_read']} track ids are unknown): compare its track_ids with the catalog's track_id"
-            )
-        result = files.read_json(files.join(catalog.playlists, RESULT_FILE))
-        manifest = PlaylistsManifest(
-            encoder_id=result["encoder_id"],
-            playlists_read=read,
-            playlists_used=used,
-            playlists_rejected=rejected,
-            entries_read=counts["entries_read"],
-            entries_unknown=counts["entries_unknown"],
-            tracks=result["tracks"],
-            trained=result["trained"],
-            folded=result.get("folded", 0),
-        )
-        files.write_bytes(catalog.playlists_manifest, manifest.to_json().encode())
-        return manifest
+    def _check(self, catalog: Catalog, draft: Catalog, fragments: list[Fragment]) -> PlaylistsManifest:
+        """Check that the playlists can be used, warn of what is not used of them, and describe them."""
+        counts = read_counts(files.join(draft.playlists, COUNTS_FILE))
+        used = counts["playlists_used"]
+        require_balance("playlists", counts[PLAYLISTS_READ], used, "used", counts["rows_rejected"])
+        self._gate.check(playlist_rows(counts))
+        example = find_unknown(fragments, catalog) if 2 * counts["entries_unknown"] > counts["entries_read"] else ""
+        require_used(self.playlists, "the catalog", counts, used, example)
+        warn_of_playlists(counts, used, example)
+        return _manifest(counts, files.read_json(files.join(draft.playlists, RESULT_FILE)))
+
+
+def _manifest(counts: Mapping[str, int], result: Mapping[str, Any]) -> PlaylistsManifest:
+    return PlaylistsManifest(
+        encoder_id=result["encoder_id"],
+        playlists_read=counts[PLAYLISTS_READ],
+        playlists_used=counts["playlists_used"],
+        playlists_rejected=counts["rows_rejected"],
+        entries_read=counts["entries_read"],
+        entries_unknown=counts["entries_unknown"],
+        tracks=result["tracks"],
+        trained=result["trained"],
+        folded=result.get("folded", 0),
+        entries_null=counts[f"{NULL_ELEMENTS}{TRACK_IDS}"],
+        entries_rejected=sum(sum(column.rejected.values()) for column in column_losses(counts)),
+        ignored_columns=IgnoredColumns.of_counts(counts).names,
+    )
 
 
 def refuse_two_sources(vectors: Collection[str]) -> None:
@@ -204,12 +236,12 @@ def _keep_known(entries: beam.PCollection, catalog: Catalog) -> beam.pvalue.DoOu
     )
 
 
-def _write_corpus(entries: beam.PCollection, heads: beam.PCollection, catalog: Catalog) -> beam.pvalue.DoOutputsTuple:
+def _write_corpus(entries: beam.PCollection, heads: beam.PCollection, draft: Catalog) -> beam.pvalue.DoOutputsTuple:
     return (
         {"entries": entries, "heads": heads}
         | "group by playlist" >> beam.CoGroupByKey()
         | "write corpus"
-        >> beam.ParDo(WriteCorpus(catalog=catalog))
+        >> beam.ParDo(WriteCorpus(draft=draft))
         .with_output_types(str, **{REJECTS_TAG: Keyed, COUNTS_TAG: Count})
         .with_outputs(REJECTS_TAG, COUNTS_TAG, main="main")
     )

@@ -1,6 +1,7 @@
 """The publish job: write a release, check its gates, and point ``LATEST`` at it."""
 
 import logging
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,6 +14,8 @@ from tracktokens.pipelines.jobs.tokenize import open_with_bundle
 from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.errors import TracktokensError
 from tracktokens.schemas.manifests.release import ReleaseManifest
+from tracktokens.schemas.tables.tracks import TRACKS
+from tracktokens.transforms.catalog.column_losses import IgnoredColumns
 from tracktokens.transforms.quantization.train_codebooks import SampleVectors, hash_threshold
 from tracktokens.transforms.release.assemble import assemble, reconcile_published, release_manifest
 from tracktokens.transforms.release.compare_tables import compare
@@ -25,7 +28,8 @@ from tracktokens.transforms.release.drift_baseline import (
     modality_usages,
     write_usage_baseline,
 )
-from tracktokens.transforms.release.gates import ChurnGate, DriftGate, ReleaseChurn
+from tracktokens.transforms.release.gates import ChurnGate, DriftGate, ReleaseChurn, ReleaseTokens, TokenGate
+from tracktokens.transforms.release.input_warnings import failure_warning
 from tracktokens.transforms.release.measure_release import (
     CODEBOOKS_FILE,
     FIT_FILE,
@@ -39,7 +43,7 @@ from tracktokens.transforms.release.measure_release import (
     WriteNewTrackFit,
     WriteTableQuality,
 )
-from tracktokens.transforms.release.metrics_json import training_variances
+from tracktokens.transforms.release.metrics_json import count_failures, count_rejects, training_variances
 from tracktokens.transforms.release.write_tokens import (
     FAILURES_TAG,
     NEW_TAG,
@@ -223,8 +227,10 @@ class PublishJob:
         rows = reconcile_published(draft)
         quality = files.read_json(files.join(draft.measures, CODEBOOKS_FILE))
         usage = catalog_usage(quality, rows["published"], draft.snapshot.playlists)
+        TokenGate().check(_release_tokens(draft, rows["published"], quality))
         drift = self._check_drift(draft, usage)
         metrics = assemble(draft, rows, drift)
+        _warn_of_failures(draft, metrics)
         manifest = release_manifest(draft, rows, self.options)
         self._check_churn(draft)
         _keep_baseline(draft, usage)
@@ -250,6 +256,27 @@ class PublishJob:
         if latest.codebook_size == size:
             churn = compare(TokenTable.of(draft.store, latest), draft.table, size)
         ChurnGate(self.max_churn).check(ReleaseChurn(latest, size, churn))
+
+
+def _release_tokens(draft: ReleaseDraft, tracks: int, quality: Mapping[str, Any]) -> ReleaseTokens:
+    """Count the tokens of a release, and describe what was given and not used."""
+    reasons: Counter[str] = Counter()
+    for folder in (draft.snapshot.catalog.rejects, draft.paths.rejects):
+        for counts in count_rejects(folder).values():
+            reasons.update(counts)
+    return ReleaseTokens(
+        tracks=tracks,
+        tokens=sum(part["quality"]["tracks"] for part in quality.values()),
+        ignored_columns=IgnoredColumns.of_names(draft.snapshot.manifest.ignored_columns, TRACKS.names).describe(),
+        reasons=reasons,
+    )
+
+
+def _warn_of_failures(draft: ReleaseDraft, metrics: Mapping[str, Any]) -> None:
+    """Warn of the inputs that could not be encoded."""
+    for modality, failures in count_failures(draft.paths.rejects).items():
+        tokens = metrics["modalities"][modality]["tracks"]
+        _logger.warning("%s", failure_warning(modality, tokens, failures, draft.paths.rejects))
 
 
 def _keep_baseline(draft: ReleaseDraft, usage: CatalogUsage) -> None:

@@ -59,11 +59,12 @@ class RefreshJob:
             StoreBusyError: another job writes the store, or published meanwhile. Nothing is published then.
             DriftError: the catalog is past a limit and ``fail_on_drift``. Nothing is published then.
         """
+        self.source.check_apart_from(self.store)
         store = Store.open(self.store)
         latest = published_release(store)
         previous = released_snapshot(store, latest)
         read_released_bundle(store, latest)  # a damaged codebook must fail before hours of encoding
-        embed = self.embed_job()
+        embed = self.embed_job(latest)
         check_encoders(previous, latest.release_id, embed.encoder_ids)
         self._check_playlists(previous, latest, embed)
         clock = StageClock(start_stage)
@@ -86,9 +87,12 @@ class RefreshJob:
         clock.time("compact", lambda: compact_after(store, runner))
         return RunResult(release, catalog, read_manifest(store, latest.bundle_id), clock.seconds)
 
-    def embed_job(self) -> EmbedJob:
-        """Make the job that scans the catalog and encodes the changes."""
-        return EmbedJob(source=self.source, store=self.store, retry_rejects=self.retry_rejects)
+    def embed_job(self, latest: ReleaseManifest) -> EmbedJob:
+        """Make the job that scans the catalog and encodes the changes since a release."""
+        only_source = PLAYLIST not in latest.encoders and not self.source.embeddings
+        return EmbedJob(
+            source=self.source, store=self.store, retry_rejects=self.retry_rejects, needs_inputs=only_source
+        )
 
     def _check_playlists(self, previous: Snapshot, latest: ReleaseManifest, embed: EmbedJob) -> None:
         """Check, before anything is encoded, that the playlists can be read and folded in."""
@@ -112,7 +116,11 @@ class RefreshJob:
         if self.source.playlists is None:
             return keep_playlists(previous, catalog)
         fold_in = PlaylistsJob(
-            playlists=self.source.playlists, store=self.store, catalog_id=catalog.catalog_id, frozen=latest
+            playlists=self.source.playlists,
+            store=self.store,
+            catalog_id=catalog.catalog_id,
+            frozen=latest,
+            max_reject_rate=self.source.max_reject_rate,
         )
         return fold_in.run(runner)
 

@@ -75,13 +75,20 @@ class RunJob:
             UsageError, InvalidDataError, TracktokensError: as the jobs do. Nothing is published then.
         """
         check_codebook_size(self.codebook_size)
+        self.source.check_apart_from(self.store)
         check_playlists(self.source)
         latest = latest_id(self.store)
         clock = StageClock(start_stage)
-        embed = EmbedJob(source=self.source, store=self.store)
+        only_source = self.source.playlists is None and not self.source.embeddings
+        embed = EmbedJob(source=self.source, store=self.store, needs_inputs=only_source)
         catalog = clock.time("embed", lambda: embed.run(runner))
         if self.source.playlists is not None:
-            learn = PlaylistsJob(playlists=self.source.playlists, store=self.store, catalog_id=catalog.catalog_id)
+            learn = PlaylistsJob(
+                playlists=self.source.playlists,
+                store=self.store,
+                catalog_id=catalog.catalog_id,
+                max_reject_rate=self.source.max_reject_rate,
+            )
             clock.time("playlists", lambda: learn.run(runner))
         train = TrainJob(
             store=self.store,

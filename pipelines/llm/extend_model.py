@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.numpy import load
 
 from tracktokens.codebooks.numerics.arrays import Floats
@@ -22,6 +24,7 @@ from tracktokens.schemas.manifests.release import ReleaseManifest
 from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.layout import MANIFEST, ReleasePaths
+from tracktokens.transforms.store.user_files import check_output_folder, path_errors
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,6 +35,9 @@ INITS = (MEAN, CENTROID)
 
 CONFIG_KEY = "tracktokens"
 """Key of the model's ``config.json`` with the release and its bundle."""
+
+SHOWN_ROWS = 5
+"""Rows that a message names."""
 
 IDS_FILE = "tokens_to_ids.json"
 
@@ -81,14 +87,16 @@ def read_token_release(folder: str) -> TokenRelease:
         InvalidDataError: its vocabulary is of another bundle.
     """
     paths = ReleasePaths(folder)
-    path, vectors = paths.manifest, paths.centroids
-    if not files.exists(path) or not files.exists(vectors):
+    if not all(map(files.exists, (paths.manifest, paths.token_list, paths.centroids))):
         raise UsageError(f"{folder} is not a release: it needs a {MANIFEST} and a vocabulary")
-    manifest = ReleaseManifest.from_json(files.read_bytes(path), path)
-    bundle = files.read_json(paths.token_list)["bundle"]
+    manifest = ReleaseManifest.from_json(files.read_bytes(paths.manifest), paths.manifest)
+    try:
+        bundle = files.read_json(paths.token_list)["bundle"]
+        centroids = load(files.read_bytes(paths.centroids))
+    except (ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise InvalidDataError(f"the vocabulary of {folder} cannot be read: {error}; restore it") from error
     if bundle != manifest.bundle_id:
         raise InvalidDataError(f"{folder} is of bundle {manifest.bundle_id}, its vocabulary of {bundle}: restore it")
-    centroids = load(files.read_bytes(vectors))
     return TokenRelease(manifest, {modality: rows.astype(np.float32) for modality, rows in centroids.items()})
 
 
@@ -115,8 +123,8 @@ def apply_vocabulary(
 
     Raises:
         UsageError: ``init`` or the padding is invalid.
-        InvalidDataError: the model has tokens of another or an unknown bundle, the tokenizer does not belong to the
-            model, or it cannot represent these tokens.
+        InvalidDataError: the model has embeddings that are not finite, or tokens of another or an unknown bundle; the
+            tokenizer does not belong to the model, or cannot represent these tokens.
     """
     if init not in INITS or pad_to_multiple_of < 1:
         raise UsageError(
@@ -133,6 +141,7 @@ def apply_vocabulary(
             f"the tokenizer has ids up to {old_ids[-1]}, the model has {rows_before} rows: "
             "use the tokenizer of this model"
         )
+    _check_finite(model, tied, old_ids)
     ids = _add_tokens(tokenizer, names, {int(number) for number in old_ids})
     check_tokens(tokenizer, ids)
     _grow(model, max(rows_before, -(-(max(ids.values()) + 1) // pad_to_multiple_of) * pad_to_multiple_of))
@@ -154,25 +163,54 @@ def apply_to_folder(source: str, target: str, release: TokenRelease, **settings:
         settings: keyword arguments of :func:`apply_vocabulary`.
 
     Raises:
-        UsageError: ``source`` has no model, or ``target`` is not empty.
+        UsageError: ``source`` has no model, or ``target`` is not a new or empty folder outside of it.
+        InvalidDataError: the model cannot be read; see also :func:`apply_vocabulary`.
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
+    check_output_folder(target, [source])
     if files.list_tree(target):
         raise UsageError(f"{target} is not empty: give a new folder")
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=True)
-        model = AutoModelForCausalLM.from_pretrained(source, dtype="auto", local_files_only=True)
-    except (OSError, ValueError) as error:
-        raise UsageError(
-            f"{source} has no causal language model with a tokenizer: {str(error).splitlines()[0]}"
-        ) from error
+    model, tokenizer = _load(source)
     result = apply_vocabulary(model, tokenizer, release, **settings)
-    model.save_pretrained(target)
-    tokenizer.save_pretrained(target)
+    _save(model, tokenizer, target)
     content = {"format": 1, "bundle": release.manifest.bundle_id, "release": release.manifest.release_id}
     files.write_json(files.join(target, IDS_FILE), {**content, "tokens": dict(result.ids)})
     return result
+
+
+def _load(source: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load a model and its tokenizer; each library that reads one of the files has errors of its own."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=True)
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            source, dtype="auto", local_files_only=True, output_loading_info=True
+        )
+    except (OSError, ValueError, ImportError) as error:
+        cause = _first_line(error) if Path(source).exists() else "no such folder"
+        raise UsageError(f"{source} has no causal language model with a tokenizer: {cause}") from error
+    except Exception as error:
+        cause = f"{type(error).__name__}: {_first_line(error)}"
+        raise InvalidDataError(f"the model in {source} cannot be read: {cause}; save it again") from error
+    model, loading = loaded
+    if missing := sorted(loading["missing_keys"]):
+        raise InvalidDataError(
+            f"the model in {source} lacks {len(missing)} weights, such as {missing[0]}: use the complete model"
+        )
+    return model, tokenizer
+
+
+def _save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, target: str) -> None:
+    try:
+        with path_errors(target, "give a new folder"):
+            model.save_pretrained(target)
+            tokenizer.save_pretrained(target)
+    except SafetensorError as error:  # of a full disk, for example
+        raise OSError(f"{target} cannot be written: {error}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def check_tokens(tokenizer: PreTrainedTokenizerBase, ids: Mapping[str, int]) -> None:
@@ -215,14 +253,15 @@ def _has_tokens(
         )
     if recorded is None:
         return False
-    if recorded["bundle"] != release.manifest.bundle_id:
+    bundle = recorded.get("bundle") if isinstance(recorded, Mapping) else recorded
+    if bundle != release.manifest.bundle_id:
         raise InvalidDataError(
-            f"the model has tokens of bundle {recorded['bundle']}, the release is of {release.manifest.bundle_id}: its "
+            f"the model has tokens of bundle {bundle}, the release is of {release.manifest.bundle_id}: its "
             "codes may have other meanings; use the model without these tokens, or see `tracktokens diff`"
         )
     if len(present) < len(names):
         raise InvalidDataError(
-            f"the model names bundle {recorded['bundle']}, and its tokenizer has {len(present)} of "
+            f"the model names bundle {bundle}, and its tokenizer has {len(present)} of "
             f"{len(names)} tokens: use the tokenizer that was saved with it"
         )
     return True
@@ -279,6 +318,22 @@ def _weights(model: PreTrainedModel, tied: bool) -> list[Tensor]:
     return [_inputs(model)] if tied else [_inputs(model), _head(model).weight]
 
 
+def _check_finite(model: PreTrainedModel, tied: bool, rows: Any) -> None:
+    """Check the rows that new rows are made from."""
+    parts = dict(zip(("input embeddings", "output head"), _weights(model, tied), strict=False))
+    if (bias := getattr(_head(model), "bias", None)) is not None:
+        parts["bias of the output head"] = bias[:, None]
+    for name, weight in parts.items():
+        finite = weight[rows.tolist()].isfinite().all(dim=1).cpu().numpy()
+        if not finite.all():
+            wrong = rows[~finite]
+            more = f" and {len(wrong) - SHOWN_ROWS} more" if len(wrong) > SHOWN_ROWS else ""
+            raise InvalidDataError(
+                f"{model.name_or_path or 'the model'}: rows {', '.join(map(str, wrong[:SHOWN_ROWS]))}{more} of the "
+                f"{name} are not finite: use weights without NaN and infinity"
+            )
+
+
 def _grow(model: PreTrainedModel, rows: int) -> None:
     if rows > _rows(model):
         model.resize_token_embeddings(rows, mean_resizing=False)
@@ -304,6 +359,11 @@ def _fill(weight: Tensor, rows_before: int, old: RowStatistics, rows: Mapping[in
     with torch.no_grad():
         weight[rows_before:] = torch.from_numpy(old.mean).to(weight)
         weight[list(rows)] = torch.from_numpy(np.stack(list(rows.values()))).to(weight)
+    if not weight[list(rows)].isfinite().all():
+        raise InvalidDataError(
+            f"the rows of the new tokens exceed the range of {weight.dtype}: the old rows are too large, use the "
+            "model in a wider type"
+        )
 
 
 def _fill_bias(model: PreTrainedModel, rows_before: int, old_ids: Any, ids: Mapping[str, int]) -> None:

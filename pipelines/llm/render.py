@@ -1,6 +1,7 @@
 """Write training texts as JSON Lines: tracks with their tokens, and conversations that name tracks."""
 
-from collections.abc import Iterable, Iterator, Mapping
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,13 +9,28 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tracktokens.codebooks.tokens.rendering import describe_track, escape_tokens, render, track_text
+from tracktokens.codebooks.tokens.rendering import describe_track, escape_tokens, track_text
+from tracktokens.pipelines.input_paths import check_not_read
+from tracktokens.pipelines.llm.conversations import (
+    Conversation,
+    RejectedLineError,
+    format_conversation,
+    named_ids,
+    parse_conversation,
+    render_conversation,
+)
 from tracktokens.schemas.errors import InvalidDataError
-from tracktokens.transforms.store import files
+from tracktokens.transforms.readers.text_stream import open_text
 from tracktokens.transforms.store.keys import bucket_numbers, content_keys
 from tracktokens.transforms.store.layout import Store
 from tracktokens.transforms.store.releases import release_or_latest
 from tracktokens.transforms.store.token_tables import TokenTable
+from tracktokens.transforms.store.user_files import check_input, check_output, is_stream, open_output
+
+_logger = logging.getLogger(__name__)
+
+_SHOWN_CHARACTERS = 240
+"""Characters of a reason in a message."""
 
 
 @dataclass(frozen=True)
@@ -36,40 +52,52 @@ def render_tracks(root: str, out: str, release: str | None = None) -> RenderStat
     """Write one line per track: ``track_id``, ``text`` (title and artist) and ``tokens``.
 
     Raises:
-        UsageError: the store or release does not exist.
+        UsageError: the store or release does not exist, or ``out`` cannot be written.
         InvalidDataError: the token table cannot be read.
     """
     store = Store.open(root)
-    table = TokenTable.of(store, release_or_latest(store, release))
-    written = _write_lines(out, _track_lines(table))
+    check_output(out, store=store.root)
+    table = _open_table(store, release, out)
+    written = _write_lines(out, map(orjson.dumps, _track_lines(table)))
     return RenderStats(written, written, 0)
 
 
 def render_conversations(root: str, conversations: str, out: str, release: str | None = None) -> RenderStats:
-    """Write conversations with the tokens of their tracks.
+    """Write conversations with the tokens of their tracks; see :mod:`tracktokens.pipelines.llm.conversations`.
 
-    A line of the input is an object with ``messages``, a list of objects with ``role`` and ``content``. A content names
-    a track as ``[track:ID]``, or in a list ``tracks`` beside it. A line of the output is the same object, with tokens
-    in the contents and without the lists. Lines that are not conversations, or name a track that the release does not
-    have, are rejected: ``<out>.rejects`` lists their number and reason.
+    The input is text like that of a table: UTF-8, compressed if its extension is. Lines that are not conversations, or
+    name a track that the release does not have, are rejected: ``<out>.rejects`` lists their number and reason, or the
+    log if ``out`` is a stream.
 
     Raises:
-        UsageError: the store, release or file does not exist.
-        InvalidDataError: all conversations were rejected.
+        UsageError: the store, release or file does not exist, or ``out`` cannot be written.
+        InvalidDataError: the file cannot be read, or all conversations were rejected.
     """
     store = Store.open(root)
-    table = TokenTable.of(store, release_or_latest(store, release))
-    lines = {n: line for n, line in enumerate(files.read_bytes(conversations).splitlines(), 1) if line.strip()}
-    parsed = [_parse(line) for line in lines.values()]
-    track_ids = {track_id for line in parsed if isinstance(line, dict) for track_id in _track_ids(line)}
-    tokens = _tokens_of(table, track_ids)
-    rendered = [_render(line, tokens) if isinstance(line, dict) else line for line in parsed]
-    accepted = [line for line in rendered if isinstance(line, dict)]
-    rejects = [{"line": n, "reason": line} for n, line in zip(lines, rendered, strict=True) if isinstance(line, str)]
-    _write_lines(f"{out}.rejects", rejects)
-    if lines and not accepted:
-        raise InvalidDataError(f"none of {len(lines)} conversations can be used: see the reasons in {out}.rejects")
-    return RenderStats(read=len(lines), written=_write_lines(out, accepted), rejected=len(rejects))
+    check_input(conversations, "conversations")
+    for output in (out, _rejects_path(out)):
+        check_output(output, [conversations], store.root)
+    table = _open_table(store, release, out)
+    parsed = {number: _try(parse_conversation, line) for number, line in _read_lines(conversations)}
+    tokens = _tokens_of(table, set().union(*map(named_ids, _accepted(parsed))))
+    rendered = {
+        number: line if isinstance(line, str) else _try(render_conversation, line, tokens.get)
+        for number, line in parsed.items()
+    }
+    rejects = {number: reason for number, reason in rendered.items() if isinstance(reason, str)}
+    _write_rejects(out, rejects, len(rendered))
+    if rendered and len(rejects) == len(rendered):
+        raise InvalidDataError(f"none of {len(rendered)} conversations can be used: {_reasons_of(out, rejects)}")
+    written = _write_lines(out, map(format_conversation, _accepted(rendered)))
+    return RenderStats(read=len(rendered), written=written, rejected=len(rejects))
+
+
+def _open_table(store: Store, release: str | None, out: str) -> TokenTable:
+    """Open the token table of a release, unless the output is in the tables that the release was made from."""
+    manifest = release_or_latest(store, release)
+    kept = manifest.options or {}
+    check_not_read(out, {name: kept.get(name) for name in ("tracks", "playlists", "embeddings")})
+    return TokenTable.of(store, manifest)
 
 
 def _track_lines(table: TokenTable) -> Iterator[dict[str, str]]:
@@ -84,45 +112,46 @@ def _track_lines(table: TokenTable) -> Iterator[dict[str, str]]:
             }
 
 
-def _parse(line: bytes) -> dict[str, Any] | str:
-    """Parse a conversation; return the reject reason of a line that is not one."""
+def _read_lines(path: str) -> Iterator[tuple[int, bytes]]:
+    """Read the lines of a text with their numbers, from 1; blank lines are skipped."""
+    with open_text(path) as text:
+        yield from ((number, line) for number, line in enumerate(text.lines(), 1) if line.strip())
+
+
+def _try(function: Callable[..., Conversation], *arguments: Any) -> Conversation | str:
+    """Call a function of a line; return the reason if it rejects the line."""
     try:
-        value = orjson.loads(line)
-    except orjson.JSONDecodeError as error:
-        return f"invalid JSON: {error}"
-    messages = value.get("messages") if isinstance(value, dict) else None
-    if not isinstance(messages, list) or not all(map(_is_message, messages)):
-        return "not an object with a list of messages, each with role, content and optionally tracks"
-    conversation: dict[str, Any] = value
-    return conversation
+        return function(*arguments)
+    except RejectedLineError as error:
+        return str(error)
+    except RecursionError:
+        return "nested too deeply"
 
 
-def _is_message(message: object) -> bool:
-    if not isinstance(message, dict) or not isinstance(message.get("role"), str):
-        return False
-    tracks = message.get("tracks", [])
-    valid = isinstance(tracks, list) and all(isinstance(track_id, str) for track_id in tracks)
-    return valid and isinstance(message.get("content"), str)
+def _accepted(lines: Mapping[int, Conversation | str]) -> Iterator[Conversation]:
+    return (line for line in lines.values() if not isinstance(line, str))
 
 
-def _track_ids(conversation: Mapping[str, Any]) -> set[str]:
-    """Collect the ids of the tracks that a conversation names."""
-    track_ids: set[str] = set()
-    for message in conversation["messages"]:
-        track_ids |= set(render(message["content"], message.get("tracks", []), lambda _: None).unknown)
-    return track_ids
+def _rejects_path(out: str) -> str:
+    return f"{out}.rejects"
 
 
-def _render(conversation: Mapping[str, Any], tokens: Mapping[str, str]) -> dict[str, Any] | str:
-    messages: list[dict[str, str]] = []
-    unknown: list[str] = []
-    for message in conversation["messages"]:
-        rendered = render(message["content"], message.get("tracks", []), tokens.get)
-        unknown += rendered.unknown
-        messages.append({"role": message["role"], "content": rendered.text})
-    if unknown:
-        return f"the release does not have {', '.join(dict.fromkeys(unknown))}"
-    return {**conversation, "messages": messages}
+def _write_rejects(out: str, rejects: Mapping[int, str], read: int) -> None:
+    """Write rejects beside a file, or to the log for a stream, and warn of them."""
+    if is_stream(out):
+        for number, reason in rejects.items():
+            _logger.warning("line %d is rejected: %s", number, reason)
+        return
+    _write_lines(_rejects_path(out), (orjson.dumps({"line": n, "reason": text}) for n, text in rejects.items()))
+    if 0 < len(rejects) < read:
+        _logger.warning("%d of %d conversations are rejected: %s", len(rejects), read, _reasons_of(out, rejects))
+
+
+def _reasons_of(out: str, rejects: Mapping[int, str]) -> str:
+    """Name the first reject, and the file of all."""
+    number, reason = next(iter(rejects.items()))
+    where = "" if is_stream(out) else f"; see the reasons in {_rejects_path(out)}"
+    return f"line {number}: {reason[:_SHOWN_CHARACTERS]}{where}"
 
 
 def _tokens_of(table: TokenTable, track_ids: Iterable[str]) -> dict[str, str]:
@@ -136,10 +165,10 @@ def _tokens_of(table: TokenTable, track_ids: Iterable[str]) -> dict[str, str]:
     return tokens
 
 
-def _write_lines(path: str, lines: Iterable[Mapping[str, Any]]) -> int:
+def _write_lines(path: str, lines: Iterable[bytes]) -> int:
     count = 0
-    with files.atomic_writer(files.absolute(path)) as file:
+    with open_output(path) as file:
         for line in lines:
-            file.write(orjson.dumps(dict(line)) + b"\n")
+            file.write(line + b"\n")
             count += 1
     return count

@@ -19,7 +19,9 @@ class Manifest:
     def to_json(self) -> str:
         """Serialize as JSON, fields in the order of the class."""
         head = {"kind": f"tracktokens.{self.KIND}", "format": self.FORMAT}
-        return json.dumps({**head, **dataclasses.asdict(self)}, ensure_ascii=False, indent=2) + "\n"
+        text = json.dumps({**head, **dataclasses.asdict(self)}, ensure_ascii=False, indent=2) + "\n"
+        # A path that is not UTF-8 has lone surrogates, which become escapes of JSON.
+        return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
     @classmethod
     def from_json(cls: type[AnyManifest], text: str | bytes, path: str) -> AnyManifest:

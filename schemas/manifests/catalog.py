@@ -1,6 +1,6 @@
 """``catalogs/<id>/catalog.json`` and ``playlists.json``: results of scanning the inputs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -65,6 +65,9 @@ class PlaylistsManifest(Manifest):
         tracks: distinct tracks in the corpus.
         trained: whether this job trained the vectors; false where the store had them already.
         folded: tracks whose vector this job folded in from their neighbours, without training.
+        entries_null: null entries, which are dropped.
+        entries_rejected: rejected entries and lists of entries, each with a row in ``rejects/``.
+        ignored_columns: input columns that are not in the schema, sorted by name.
     """
 
     KIND: ClassVar[str] = "playlists"
@@ -78,3 +81,6 @@ class PlaylistsManifest(Manifest):
     tracks: int
     trained: bool
     folded: int = 0
+    entries_null: int = 0
+    entries_rejected: int = 0
+    ignored_columns: Sequence[str] = ()

@@ -49,9 +49,11 @@ ROW_REASONS = (
 WRONG_TYPE = "wrong_type"
 NOT_UTF8 = "not_utf8"
 ENCODER_FAILED = "encoder_failed"
+ENCODER_UNAVAILABLE = "encoder_unavailable"
 OUT_OF_MEMORY = "out_of_memory"
 AUDIO_OUTSIDE_ROOT = "audio_outside_root"
 AUDIO_MISSING = "audio_missing"
+AUDIO_UNREADABLE = "audio_unreadable"
 AUDIO_UNDECODABLE = "audio_undecodable"
 AUDIO_EMPTY = "audio_empty"
 AUDIO_CRASHED = "audio_crashed"
@@ -62,7 +64,7 @@ VECTOR_ZERO = "vector_zero"
 VECTOR_DIMENSION = "vector_dimension"
 VECTOR_DUPLICATE = "vector_duplicate"
 
-TRANSIENT_REASONS = (AUDIO_MISSING,)
+TRANSIENT_REASONS = (AUDIO_MISSING, AUDIO_UNREADABLE, ENCODER_UNAVAILABLE)
 """Reasons that may be gone at the next run for the same input: reported, and tried again by the next run."""
 
 

@@ -95,6 +95,7 @@ def test_paths_are_kept_as_absolute_ones_and_model_names_as_they_are(
 
 
 def test_encoders_given_as_objects_replace_all_others_and_are_not_options(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").touch()
     encoders = {TAGS: FussyEncoder(str(tmp_path))}
     source = CatalogSource(tracks="/t", audio_root=str(tmp_path), encoders=encoders)
     assert source.make_encoders() == encoders

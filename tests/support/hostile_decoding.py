@@ -29,6 +29,18 @@ def crash(path):
     os.kill(os.getpid(), signal.SIGSEGV)
 
 
+def kill(path):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def refuse(path):
+    raise PermissionError(13, "Permission denied", path)
+
+
+def vanish(path):
+    raise FileNotFoundError(2, "No such file or directory", path)
+
+
 def leave(path):
     os._exit(3)
 
@@ -101,6 +113,9 @@ def lock_and_hang(path):
 ACTIONS = {
     "crash": crash,
     "leave": leave,
+    "kill": kill,
+    "refuse": refuse,
+    "vanish": vanish,
     "hang": hang,
     "want": want,
     "churn": churn,

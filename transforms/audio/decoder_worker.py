@@ -21,7 +21,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from tracktokens.schemas.tables import rejects
-from tracktokens.transforms.audio.errors import AudioDecodeError, one_line
+from tracktokens.transforms.audio.errors import AudioDecodeError, one_line, read_error
 from tracktokens.transforms.audio.windows import Signal, Windows
 
 Decode = Callable[[str, Windows], list[Signal]]
@@ -93,6 +93,9 @@ def _answer(connection: "Connection[object, object]", path: str, setup: DecoderS
         _send(connection, {"reason": rejects.AUDIO_TOO_LARGE, "detail": limit})
     except ImportError as error:
         _send(connection, {"import_error": one_line(str(error))})
+    except OSError as error:
+        failure = read_error(error)
+        _send(connection, {"reason": failure.reason, "detail": failure.detail})
     except Exception as error:  # an unforeseen error of a decoding library
         message = one_line(str(error)).replace(path, "the file")
         _send(connection, {"reason": rejects.AUDIO_CRASHED, "detail": f"{type(error).__name__}: {message}"})

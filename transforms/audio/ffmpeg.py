@@ -7,7 +7,7 @@ restriction a playlist called ``song.mp3`` would make it fetch them.
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, groupby
 from pathlib import Path
 
 import av
@@ -117,11 +117,10 @@ class FfmpegSound:
         return self._mono(chain([self._first], self._initial_frames))
 
     def _mono(self, frames: Iterable[AudioFrame]) -> Iterator[Signal]:
-        """Mix frames down, until the sample rate changes."""
-        for frame in frames:
-            if frame.sample_rate != self.rate:
-                return
-            yield mix_down(frame)
+        """Mix frames down; where the sample rate changes, convert it to that of the first frame."""
+        for rate, group in groupby(frames, lambda frame: frame.sample_rate):
+            signals = map(mix_down, group)
+            yield from signals if rate == self.rate else _resampled(signals, rate, self.rate)
 
     def _decode_frames(self) -> Iterator[AudioFrame]:
         """Decode from the container's current position; a damaged packet is skipped."""
@@ -141,6 +140,15 @@ class FfmpegSound:
         except av.FFmpegError as error:
             self._error = error
             return []
+
+
+def _resampled(signals: Iterable[Signal], rate: int, target: int) -> Iterator[Signal]:
+    import soxr
+
+    stream = soxr.ResampleStream(rate, target, 1, dtype="float32", quality="HQ")
+    for signal in signals:
+        yield stream.resample_chunk(signal)
+    yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
 
 
 def _start_time(frame: AudioFrame | None) -> Fraction | None:

@@ -45,6 +45,9 @@ ENVIRONMENT = {
 """Environment of a decoder. It is one of several, and uses one core. Up to 64 MiB that a file frees are kept for the
 next file: by default glibc returns them array by array, and a third of the time is spent on allocating them again."""
 
+_OUTSIDE_SIGNALS = {signal.SIGHUP, signal.SIGINT, signal.SIGKILL, signal.SIGTERM}
+"""Signals that come from outside, such as from a system without memory: what was decoded is not the cause."""
+
 READ_AHEAD = 2
 """Files per process that are submitted before the first result is consumed: one being decoded, one waiting."""
 
@@ -184,11 +187,15 @@ class _Decoder:
         """Decode a file. If a used process crashes, an earlier file may be the cause: retry in a fresh process."""
         was_used = self._process is not None
         first = self._attempt(path)
-        if not was_used or not isinstance(first.windows, Failure) or first.windows.reason != rejects.AUDIO_CRASHED:
+        if not was_used or not isinstance(first.windows, Failure) or not self._has_crashed(first.windows):
             return first
         self.end()
         second = self._attempt(path)
         return DecodedFile(second.windows, first.seconds + second.seconds)
+
+    def _has_crashed(self, failure: Failure) -> bool:
+        ended = self._process is None and failure.reason != rejects.AUDIO_TIMEOUT
+        return ended or failure.reason == rejects.AUDIO_CRASHED
 
     def _attempt(self, path: str) -> DecodedFile:
         process = self._process = self._process or self._start()
@@ -204,23 +211,19 @@ class _Decoder:
         except (EOFError, ConnectionError):
             process.wait()
             self.end()
-            return Failure(rejects.AUDIO_CRASHED, f"the decoder {_describe_exit(process.returncode)}")
+            from_outside = -process.returncode in _OUTSIDE_SIGNALS
+            reason = rejects.AUDIO_UNREADABLE if from_outside else rejects.AUDIO_CRASHED
+            return Failure(reason, f"the decoder {_describe_exit(process.returncode)}")
         self.end()
         return Failure(rejects.AUDIO_TIMEOUT, f"not decoded after {self._setup.seconds:g} s")
 
     def _start(self) -> "subprocess.Popen[bytes]":
-        self._connection, child_end = Pipe()
+        self._connection, child_end = _pipe()
         command = (
             f"import sys; sys.path[:] = {sys.path!r}; from {serve.__module__} import serve; serve({child_end.fileno()})"
         )
         with child_end:
-            process = subprocess.Popen(
-                [sys.executable, "-c", command],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                env={**os.environ, **ENVIRONMENT},
-                pass_fds=[child_end.fileno()],
-            )
+            process = _popen([sys.executable, "-c", command], child_end.fileno())
         self._await_ready(process)
         return process
 
@@ -244,6 +247,31 @@ class _Decoder:
             process.kill()
             process.wait()
             self._connection.close()
+
+
+def _pipe() -> "tuple[Connection[object, object], Connection[object, object]]":
+    try:
+        return Pipe()
+    except OSError as error:
+        raise DecoderError(f"the process that decodes audio cannot be started: {error.strerror}") from error
+
+
+def _popen(command: list[str], descriptor: int) -> "subprocess.Popen[bytes]":
+    """Start a process that inherits a descriptor.
+
+    Raises:
+        DecoderError: the system has no process, descriptor or memory left.
+    """
+    try:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            env={**os.environ, **ENVIRONMENT},
+            pass_fds=[descriptor],
+        )
+    except OSError as error:
+        raise DecoderError(f"the process that decodes audio cannot be started: {error.strerror}") from error
 
 
 def _receive(connection: "Connection[object, object]") -> list[Signal] | Failure:

@@ -28,7 +28,9 @@ def clean_lyrics(lyrics: str) -> str | None:
     Removed are:
 
     - LRC: time stamps ``[mm:ss.xx]`` (without a fraction only at the start of a line), word stamps ``<mm:ss.xx>``,
-      headers
+      headers. Stamps may have hours, a comma, a sign, a longer fraction or an end (``[00:01.0 --> 00:02.0]``)
+    - karaoke stamps in milliseconds: ``[start,length]`` before a line, ``<start,length,0>`` at a word
+    - subtitles (SRT, WebVTT): cue times and numbers, the header, tags
     - HTML: entities are decoded, ``<br>`` and similar tags end a line, ``<b>`` and similar tags are dropped
     - lines in square brackets: ``[Verse 2: Artist]``, ``[Guitar]``, ``【サビ】``. By convention of lyrics sites, these
       are notes to the reader. Brackets beside other words are kept, unless they start the line with a section name
@@ -91,8 +93,24 @@ _REPEAT = re.compile(
     rf"|(?i:[(（\[［]\s?(?:{_TIMES}|bis|repeat(?:\s{_TIMES})?|\d{{1,2}}\s?(?:times|fois|mal|veces|vezes|volte|回))\s?[)）\]］]$)"
 )
 
-_STAMPS_BEFORE_WORDS = re.compile(r"^(?:\[\d{1,3}:\d{1,2}(?:[.:]\d{1,3})?\]\s?)+")
-_STAMP = re.compile(r"\[\d{1,3}:\d{2}[.:]\d{1,3}\]|<\d{1,3}:\d{2}(?:[.:]\d{1,3})?>")
+_FRACTION = r"[.,:]\s?\d{1,9}"
+_CLOCK = r"[+\-]?\s?(?:\d{1,3}:\s?){1,3}[+\-]?\d{1,2}"
+_TIME = rf"{_CLOCK}(?:{_FRACTION})?"
+_RANGE = rf"{_TIME}(?:\s?(?:-->|[\-–—])\s?{_TIME})?"
+_STAMPS_BEFORE_WORDS = re.compile(rf"^(?:[\[［【]\s?{_RANGE}\s?[\]］】]\s?)+")
+_STAMP = re.compile(
+    rf"[\[［【]\s?{_CLOCK}[.:]\s?\d{{1,9}}\s?[\]］】]"
+    r"|\[\s?(?:\d{1,3}:)?\d{2,3}:\d{2},\d{2,9}\s?\]"  # [3:16,17] beside words is a verse of a book
+    rf"|<\s?{_TIME}\s?>"
+)
+_KARAOKE_LINE = re.compile(r"^\[\d{1,9},\s?\d{1,9}\]")
+_KARAOKE_WORD = re.compile(r"<\d{1,9},\d{1,9}(?:,\d{1,9})?>|\(\d{1,9},\d{1,9}(?:,\d{1,9})?\)")
+"""Stamps in milliseconds of karaoke formats: ``[start,length]`` before a line, ``<...>`` or ``(...)`` at each word."""
+
+_CUE = re.compile(rf"\s*{_TIME}\s?-->\s?{_TIME}(?:\s.*)?")
+_CUE_NUMBER = re.compile(r"\s*\d{1,6}\s*")
+_SUBTITLE_HEADER = re.compile(r"\ufeff?WEBVTT\b.*")
+_SUBTITLE_TAG = re.compile(r"</?c(?:\.[\w.]+)?>|<v(?:\.[\w.]+)?\s[^<>]*>|</v>|\{\\an?\d{1,2}\}")
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 _LINE_TAG = re.compile(r"<\s?/?\s?(?:br|p|div|li)\b[^<>]*>", re.IGNORECASE)
 _WORD_TAG = re.compile(r"</?(?:b|i|u|em|strong|span|a|font)\s?/?>|<(?:span|a|font)\s+[\w-]+\s?=[^<>]*>", re.IGNORECASE)
@@ -106,12 +124,25 @@ def _clean(lyrics: str) -> str:
     text = _ENTITY.sub(lambda entity: html.unescape(entity[0]), lyrics)
     text = _WORD_TAG.sub("", _LINE_TAG.sub("\n", text))
     text = unicodedata.normalize("NFC", _INVISIBLE.sub("", text))
-    lines = (_clean_line(" ".join(line.split())) for line in text.splitlines())
+    lines = (_clean_line(" ".join(line.split())) for line in _without_cues(text.splitlines()))
     return "\n".join(line for line in lines if line)
+
+
+def _without_cues(lines: list[str]) -> list[str]:
+    """Remove the header, numbers, times and tags of subtitles (SRT and WebVTT); other lyrics are returned unchanged."""
+    cues = {row for row, line in enumerate(lines) if "-->" in line and _CUE.fullmatch(line)}
+    if not cues:
+        return lines
+    numbers = {row - 1 for row in cues if row and _CUE_NUMBER.fullmatch(lines[row - 1])}
+    header = range(min(cues)) if any(_SUBTITLE_HEADER.fullmatch(line) for line in lines[: min(cues)]) else ()
+    dropped = {*cues, *numbers, *header}
+    return [_SUBTITLE_TAG.sub("", line) for row, line in enumerate(lines) if row not in dropped]
 
 
 def _clean_line(line: str) -> str:
     """Remove marks from a line with single spaces. A line of marks becomes empty."""
+    if _KARAOKE_LINE.match(line):
+        line = _KARAOKE_WORD.sub("", _KARAOKE_LINE.sub("", line))
     line = _STAMP.sub("", _STAMPS_BEFORE_WORDS.sub("", line))
     line = _REPEAT.sub("", line).strip()
     if _MARK_LINES.fullmatch(line):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import apache_beam as beam
 import pyarrow as pa
 
-from tracktokens.schemas.modalities import MODALITIES
+from tracktokens.schemas.modalities import AUDIO, MODALITIES
 from tracktokens.transforms.catalog.find_missing import WANTED_TAG, FindMissing, ReadInputs
 from tracktokens.transforms.catalog.scan_tracks import ScanTracks
 from tracktokens.transforms.catalog.snapshot_tracks import FailureFolder, WriteSnapshotBucket
@@ -129,7 +129,7 @@ class ScanCatalog:
             encoded=list(self.encoded),
             precomputed=list(self.embeddings),
             scans=scans,
-            retried=self._permanent_failures() if self.retry_rejects else [],
+            retried=self._permanent_failures(),
         )
 
     def _find_missing(self) -> FindMissing:
@@ -144,8 +144,12 @@ class ScanCatalog:
         )
 
     def _permanent_failures(self) -> list[FailureFolder]:
-        ids = self._encoder_ids
-        return [FailureFolder(modality, self.store.all_failures(modality, ids[modality])) for modality in ids]
+        """Permanent failures to retry: all of them if asked for, else the misjudged ones of audio."""
+        retried = {
+            m: i for m, i in self._encoder_ids.items() if self.retry_rejects or (m == AUDIO and m in self.encoded)
+        }
+        only_misjudged = not self.retry_rejects
+        return [FailureFolder(m, self.store.all_failures(m, i), only_misjudged) for m, i in retried.items()]
 
 
 class ReadMissing(beam.PTransform):

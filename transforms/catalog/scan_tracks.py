@@ -12,6 +12,7 @@ from tracktokens.schemas.modalities import AUDIO, CONTENT_MODALITIES, LYRICS, ME
 from tracktokens.schemas.tables.catalog import KNOWN_OF_TRACK
 from tracktokens.schemas.tables.records import KEY
 from tracktokens.schemas.tables.tracks import POSITION, TRACKS
+from tracktokens.transforms.catalog.column_losses import column_counts
 from tracktokens.transforms.catalog.lyrics import lyrics_text
 from tracktokens.transforms.catalog.texts import metadata_text, tags_text
 from tracktokens.transforms.readers.audio_root import AudioRoot
@@ -126,8 +127,7 @@ class ScanTracks(beam.DoFn):
         if self._audio is None:
             paths = scanned.rows["audio_path"]
             yield TaggedOutput(COUNTS_TAG, ("audio_without_root", len(paths) - paths.null_count))
-        for column in scanned.ignored_columns:
-            yield TaggedOutput(COUNTS_TAG, (f"ignored/{column}", scanned.rows_read))
+        yield from (TaggedOutput(COUNTS_TAG, count) for count in column_counts(scanned))
 
     def _split(self, pending: Sequence[pa.RecordBatch]) -> Iterator[tuple[int, pa.RecordBatch]]:
         if pending:

@@ -25,6 +25,7 @@ from tracktokens.transforms.runtime.rejects import tag_rejects
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.keys import bucket_numbers, split_by_bucket, track_numbers
 from tracktokens.transforms.store.layout import Catalog
+from tracktokens.transforms.store.records import misjudged
 
 
 def without_duplicates(rows: pa.Table) -> tuple[pa.Table, pa.Table]:
@@ -59,18 +60,29 @@ def reject_duplicates(duplicates: pa.Table) -> pa.RecordBatch:
 
 @dataclass(frozen=True)
 class FailureFolder:
-    """Folder of buckets of ``FAILURES``: the inputs of one modality that could not be encoded."""
+    """Folder of buckets of ``FAILURES``: the inputs of one modality that could not be encoded.
+
+    Attributes:
+        modality: modality of the inputs.
+        folder: root of the buckets.
+        only_misjudged: take only the failures that :func:`misjudged` marks.
+    """
 
     modality: str
     folder: str
+    only_misjudged: bool = False
 
 
 def _failed_keys(modality: str, folders: Iterable[FailureFolder]) -> pa.Array:
     """Keys of a modality in any of the folders."""
-    roots = [failures.folder for failures in folders if failures.modality == modality]
-    paths = [files.join(root, name) for root in roots for name in files.list_tree(root)]
-    batches = [batch["key"] for path in paths for batch in files.read_batches(path, FAILURES, [KEY.name], checked=True)]
-    return pa.chunked_array(batches, KEY.type).combine_chunks()
+    keys = [batch["key"] for folder in folders if folder.modality == modality for batch in _failures(folder)]
+    return pa.chunked_array(keys, KEY.type).combine_chunks()
+
+
+def _failures(folder: FailureFolder) -> Iterator[pa.RecordBatch]:
+    for name in files.list_tree(folder.folder):
+        for batch in files.read_batches(files.join(folder.folder, name), FAILURES, checked=True):
+            yield batch.filter(misjudged(batch)) if folder.only_misjudged else batch
 
 
 @dataclass(kw_only=True, eq=False)

@@ -6,6 +6,8 @@ without meaning are removed: text is normalised to NFC and single spaces, and ta
 """
 
 import unicodedata
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -39,7 +41,7 @@ def metadata_text(batch: pa.RecordBatch) -> pa.StringArray:
 def tags_text(batch: pa.RecordBatch) -> pa.StringArray:
     """Join each track's tags as ``tag, tag, tag``; null where it has none.
 
-    Tags are lower-cased, sorted by their UTF-8 bytes, and repeats are dropped, so that equal sets of tags make equal
+    Tags are case-folded, sorted by their UTF-8 bytes, and repeats are dropped, so that equal sets of tags make equal
     texts. A comma inside a tag is kept.
 
     >>> tags_text(pa.record_batch({"tags": [["Rock", "80s", "rock"], []]})).to_pylist()
@@ -47,7 +49,7 @@ def tags_text(batch: pa.RecordBatch) -> pa.StringArray:
     """
     column = batch.column("tags")
     tags = pc.list_flatten(column).dictionary_encode()
-    distinct = _tidy(pc.utf8_lower(tags.dictionary)).dictionary_encode()
+    distinct = _tidy(fold_case(tags.dictionary)).dictionary_encode()
     alphabet = distinct.dictionary
     rank = np.empty(len(alphabet) + 1, np.int64)
     rank[pc.sort_indices(alphabet).to_numpy()] = np.arange(len(alphabet))
@@ -62,7 +64,23 @@ def tags_text(batch: pa.RecordBatch) -> pa.StringArray:
 
 def song_text(titles: pa.StringArray, artists: pa.StringArray) -> pa.StringArray:
     """Identify each song by title and artist, ignoring case and spacing; null where either is missing."""
-    return pc.binary_join_element_wise(*(pc.utf8_lower(_tidy(names)) for names in (titles, artists)), "\0")
+    return pc.binary_join_element_wise(*(fold_case(_tidy(names)) for names in (titles, artists)), "\0")
+
+
+def fold_case(texts: pa.StringArray) -> pa.StringArray:
+    """Fold case by Unicode's canonical caseless matching, to NFC: texts that differ in case alone become equal.
+
+    The Turkish ``İ`` folds to ``i``, not to ``i`` with a second dot.
+
+    >>> fold_case(pa.array(["ROCK", "ΛΑΪΚΟΣ", "λαϊκος", "Straße", "İzmir", None])).to_pylist()
+    ['rock', 'λαϊκοσ', 'λαϊκοσ', 'strasse', 'izmir', None]
+    """
+    return _map_non_ascii(_fold_case, pc.ascii_lower(texts))
+
+
+def _fold_case(text: str) -> str:
+    folded = unicodedata.normalize("NFD", text).casefold()
+    return unicodedata.normalize("NFC", folded).replace("i\u0307", "i")
 
 
 def _tidy(texts: pa.StringArray) -> pa.StringArray:
@@ -72,9 +90,14 @@ def _tidy(texts: pa.StringArray) -> pa.StringArray:
 
 def _nfc(texts: pa.StringArray) -> pa.StringArray:
     """Normalise to NFC in Python, since Arrow's ``utf8_normalize`` (25.0) leaves "é" decomposed."""
+    return _map_non_ascii(partial(unicodedata.normalize, "NFC"), texts)
+
+
+def _map_non_ascii(function: Callable[[str], str], texts: pa.StringArray) -> pa.StringArray:
+    """Map the texts that are not ASCII in Python; the others stay in Arrow, unchanged."""
     non_ascii = pc.fill_null(pc.invert(pc.string_is_ascii(texts)), False)
-    normal = (unicodedata.normalize("NFC", text) for text in texts.filter(non_ascii).to_pylist())
-    return pc.replace_with_mask(texts, non_ascii, pa.array(normal, pa.string()))
+    mapped = map(function, texts.filter(non_ascii).to_pylist())
+    return pc.replace_with_mask(texts, non_ascii, pa.array(mapped, pa.string()))
 
 
 def _null_if_empty(texts: pa.StringArray) -> pa.StringArray:

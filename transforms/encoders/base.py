@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from tracktokens.schemas.errors import TracktokensError, UsageError
 from tracktokens.schemas.failure import Failure
 
 __all__ = ["Encoded", "Encoder", "Failure", "LoadedEncoder", "encoded", "identity_hash"]
@@ -72,6 +73,21 @@ class Encoder(ABC):
     @abstractmethod
     def load(self, threads: int) -> LoadedEncoder:
         """Load the weights, to run on at most ``threads`` CPU threads."""
+
+    def check(self) -> None:
+        """Check before a job that the encoder on this machine loads and encodes. The default loads it, and probes it.
+
+        Raises:
+            UsageError: it does not.
+            TracktokensError: a more specific error of the encoder.
+        """
+        try:
+            self.load(threads=1).probe()
+        except TracktokensError:
+            raise
+        except Exception as error:  # third-party code: any type
+            message = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+            raise UsageError(f"the encoder {type(self).__name__} cannot be used ({message})") from error
 
     @property
     def encoder_id(self) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from tracktokens.schemas.errors import TracktokensError
-from tracktokens.schemas.tables.rejects import ENCODER_FAILED, OUT_OF_MEMORY
+from tracktokens.schemas.tables.rejects import ENCODER_FAILED, ENCODER_UNAVAILABLE, OUT_OF_MEMORY
 from tracktokens.transforms.encoders.base import Encoded, Failure, LoadedEncoder
 
 Result = TypeVar("Result")
@@ -48,15 +48,23 @@ def _bisect(encoder: LoadedEncoder, inputs: pa.StringArray, error: Exception) ->
     for half in (inputs[:middle], inputs[middle:]):
         try:
             parts.append(encoder.encode(half))
+        except TracktokensError:
+            raise
         except Exception as half_error:
             parts.extend(_bisect(encoder, half, half_error))
     return parts
 
 
 def _failed(text: str, error: Exception) -> Encoded:
-    reason = OUT_OF_MEMORY if is_out_of_memory(error) else ENCODER_FAILED
+    reason = _reason(error)
     _logger.warning("an input of %d characters cannot be encoded: %r", len(text), error)
     return Encoded(np.zeros((1, 0), np.float32), {0: Failure(reason, repr(error))})
+
+
+def _reason(error: Exception) -> str:
+    if is_out_of_memory(error):
+        return OUT_OF_MEMORY
+    return ENCODER_UNAVAILABLE if isinstance(error, OSError) else ENCODER_FAILED  # a disk, a network, a permission
 
 
 def _concatenate(parts: list[Encoded]) -> Encoded:

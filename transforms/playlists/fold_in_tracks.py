@@ -45,8 +45,13 @@ class FoldPlaylists(beam.DoFn):
     result: str
     progress: ProgressReporter
 
-    def process(self, element: tuple[int, Iterable[str]]) -> None:
-        """Fold new tracks in, write their vector records, and write the counts to ``result``."""
+    def process(self, element: tuple[int, Iterable[str]], refused: bool) -> None:
+        """Fold new tracks in, write their vector records, and write the counts to ``result``.
+
+        Do nothing if the playlists are refused.
+        """
+        if refused:
+            return
         _, paths = element
         playlists = [batch["track_keys"] for path in sorted(paths) for batch in files.read_batches(path, CORPUS)]
         keys = pc.unique(pa.chunked_array([part.flatten() for part in playlists], KEY.type))

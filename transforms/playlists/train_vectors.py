@@ -13,7 +13,7 @@ from apache_beam.pvalue import TaggedOutput
 from tracktokens.schemas.manifests.encoder import EncoderManifest
 from tracktokens.schemas.modalities import PLAYLIST
 from tracktokens.schemas.tables.catalog import CATALOG_TRACKS
-from tracktokens.schemas.tables.playlists import CORPUS, PLAYLISTS
+from tracktokens.schemas.tables.playlists import CORPUS
 from tracktokens.transforms.playlists.corpus import (
     ENTRIES,
     HEADS,
@@ -24,11 +24,10 @@ from tracktokens.transforms.playlists.corpus import (
     keep_known,
     too_short_rejects,
 )
+from tracktokens.transforms.playlists.read_playlists import read_playlists
 from tracktokens.transforms.playlists.warm_start import PreviousVectors
 from tracktokens.transforms.playlists.word2vec import Word2VecConfig, train
-from tracktokens.transforms.readers.fragment_reader import read_fragment
 from tracktokens.transforms.readers.fragments import Fragment
-from tracktokens.transforms.readers.validation import validate_ids
 from tracktokens.transforms.runtime.counters import COUNTS_TAG
 from tracktokens.transforms.runtime.progress import ProgressReporter
 from tracktokens.transforms.runtime.rejects import tag_rejects
@@ -56,14 +55,13 @@ class ScanPlaylists(beam.DoFn):
 
     def process(self, fragment: Fragment) -> Iterator[object]:
         """Read one fragment, batch by batch."""
-        for scanned in read_fragment(fragment, PLAYLISTS):
-            identified = validate_ids(scanned.rows)
-            exploded = explode(identified.rows)
-            self.progress.add("scan playlists", done=scanned.rows_read)
-            yield TaggedOutput(COUNTS_TAG, ("playlists_read", scanned.rows_read))
+        for scanned in read_playlists(fragment):
+            exploded = explode(scanned.rows)
+            self.progress.add("scan playlists", done=scanned.counts["playlists_read"])
+            yield from (TaggedOutput(COUNTS_TAG, count) for count in scanned.counts.items())
             yield TaggedOutput(COUNTS_TAG, ("entries_read", exploded.entries.num_rows + exploded.null_ids))
             yield TaggedOutput(COUNTS_TAG, ("entries_unknown", exploded.null_ids))
-            for rejects in (scanned.rejects, identified.rejects):
+            for rejects in scanned.rejects:
                 yield from tag_rejects(fragment.number, rejects)
             for shard, heads in by_playlist(exploded.heads, self.buckets):
                 yield TaggedOutput(HEADS_TAG, (shard, heads))
@@ -105,10 +103,10 @@ class WriteCorpus(beam.DoFn):
     Main output: path of the file; then rejects, counts.
 
     Attributes:
-        catalog: catalog snapshot that the corpus belongs to.
+        draft: the paths that the corpus is written to.
     """
 
-    catalog: Catalog
+    draft: Catalog
 
     def process(self, element: tuple[int, Mapping[str, Iterable[pa.RecordBatch]]]) -> Iterator[object]:
         """Write one shard."""
@@ -116,7 +114,7 @@ class WriteCorpus(beam.DoFn):
         assembled = assemble(
             pa.Table.from_batches(parts["entries"], ENTRIES), pa.Table.from_batches(parts["heads"], HEADS)
         )
-        path = files.join(self.catalog.corpus, f"part-{shard:04d}.parquet")
+        path = files.join(self.draft.corpus, f"part-{shard:04d}.parquet")
         files.write_batches(path, CORPUS, [assembled.corpus])
         yield TaggedOutput(COUNTS_TAG, ("playlists_used", assembled.corpus.num_rows))
         yield from tag_rejects(shard, too_short_rejects(assembled))
@@ -141,8 +139,13 @@ class TrainPlaylists(beam.DoFn):
     progress: ProgressReporter
     start_from: str | None = None
 
-    def process(self, element: tuple[int, Iterable[str]]) -> None:
-        """Train, write the vector records, then the encoder manifest, which marks them as complete."""
+    def process(self, element: tuple[int, Iterable[str]], refused: bool) -> None:
+        """Train, write the vector records, then the encoder manifest, which marks them as complete.
+
+        Do nothing if the playlists are refused.
+        """
+        if refused:
+            return
         _, paths = element
         batches = [batch for path in sorted(paths) for batch in files.read_batches(path, CORPUS)]
         digest = corpus_digest(batches)

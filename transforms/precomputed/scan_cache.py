@@ -27,7 +27,7 @@ from tracktokens.transforms.store import files
 from tracktokens.transforms.store.layout import Catalog
 from tracktokens.transforms.store.records import VECTOR_FILE
 
-RULE = 2
+RULE = 3
 """Version of what a scan finds in a row group. Raise it when that changes. Part of every fingerprint."""
 
 CLOCK_TICK_SECONDS = 2.0

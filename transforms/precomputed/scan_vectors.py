@@ -17,13 +17,10 @@ from apache_beam.pvalue import TaggedOutput
 
 from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.schemas.tables.rejects import (
-    ID_MISSING,
-    NOT_FINITE,
     READ,
+    ROW_REASONS,
     VALIDATE,
-    VECTOR_DIMENSION,
     VECTOR_DUPLICATE,
-    VECTOR_ZERO,
     VECTORS_TABLE,
     make_rejects,
 )
@@ -52,13 +49,6 @@ from tracktokens.transforms.store.keys import (
 
 RULE = 1
 """Version of the conversion of input vectors to stored vectors. Raise it when the conversion changes vectors."""
-
-_DETAILS = {
-    ID_MISSING: "no track_id",
-    NOT_FINITE: "the vector has values that are null, NaN or infinite",
-    VECTOR_ZERO: "the vector is zero, which has no direction",
-    VECTOR_DIMENSION: "the vector has a different length from the others",
-}
 
 
 @dataclass(frozen=True)
@@ -175,18 +165,18 @@ def locate_vectors(rows: VectorRows, modality: str, number: int, fingerprint: in
 
 
 def fault_rejects(rows: VectorRows, modality: str, number: int) -> pa.RecordBatch:
-    """Make a reject of each row with a fault."""
+    """Make a reject of each row with a fault. It has no ``track_id`` if the fault is the id's."""
     return make_rejects(
         [
             {
                 "table": VECTORS_TABLE,
-                "track_id": rows.track_ids[row].as_py(),
+                "track_id": None if fault.reason in ROW_REASONS else rows.track_ids[row].as_py(),
                 "modality": modality,
                 "stage": READ,
-                "reason": reason,
-                "detail": f"{describe_position((number << POSITION_SHIFT) + rows.start + row)}: {_DETAILS[reason]}",
+                "reason": fault.reason,
+                "detail": f"{describe_position((number << POSITION_SHIFT) + rows.start + row)}: {fault.detail}",
             }
-            for row, reason in sorted(rows.faults.items())
+            for row, fault in sorted(rows.faults.items())
         ]
     )
 

@@ -7,9 +7,9 @@ neither its scale nor its input type changes its key, or decides if it can be st
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,20 +18,31 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tracktokens.schemas.errors import InvalidDataError, UsageError
+from tracktokens.schemas.tables.column_hints import suggest_column
 from tracktokens.schemas.tables.records import KEY, KEY_BYTES
-from tracktokens.schemas.tables.rejects import ID_MISSING, NOT_FINITE, VECTOR_DIMENSION, VECTOR_ZERO
+from tracktokens.schemas.tables.rejects import NOT_FINITE, VECTOR_DIMENSION, VECTOR_ZERO
 from tracktokens.schemas.tables.tracks import TRACK_ID
 from tracktokens.schemas.tables.vectors import VECTOR
-from tracktokens.transforms.readers.coercion import coerce_column
-from tracktokens.transforms.readers.file_discovery import PARQUET
+from tracktokens.transforms.readers.coercion import Problem, coerce_column
+from tracktokens.transforms.readers.file_discovery import PARQUET, corrupt_file_errors
 from tracktokens.transforms.readers.fragments import Fragment, find_fragments
-from tracktokens.transforms.readers.parquet_reader import open_row_groups
+from tracktokens.transforms.readers.parquet_reader import open_row_groups, parquet_columns
+from tracktokens.transforms.readers.row_assembly import row_problem
+from tracktokens.transforms.readers.validation import id_problems
 from tracktokens.transforms.store import files
+from tracktokens.transforms.values.arrow_types import is_list, plain_column, plain_type
 
 BATCH_ROWS = 1024
 """Rows per read; they fit into the cache of a core."""
 _READ_BYTES = 1 << 20
 _IO_THREADS = 16
+_SAMPLED_VECTORS = 1 << 16
+
+_DETAILS = {
+    NOT_FINITE: "the vector has values that are null, NaN or infinite",
+    VECTOR_ZERO: "the vector is zero, which has no direction",
+    VECTOR_DIMENSION: "the vector has {} values, which is not the dimension of the table",
+}
 
 Reals = npt.NDArray[np.float16] | npt.NDArray[np.float32] | npt.NDArray[np.float64]
 
@@ -62,14 +73,14 @@ class VectorRows:
         start: index of the first row within the row group.
         track_ids: string array, null where the id is missing.
         units: float16 (rows, dim), unit vectors; zero where a row has none.
-        faults: row to reason, for rows that cannot be used.
+        faults: row to the problem of its id or vector, for rows that cannot be used.
         absent: bool (rows,), True where a row has no vector, which is allowed.
     """
 
     start: int
     track_ids: pa.StringArray
     units: UnitVectors
-    faults: dict[int, str]
+    faults: dict[int, Problem]
     absent: npt.NDArray[np.bool_]
 
     @property
@@ -83,7 +94,7 @@ class VectorRows:
 def open_vector_table(pattern: str, column: str = VECTOR) -> VectorTable:
     """Find and check the files of a vectors table.
 
-    The dimension is that of the column's type, or else the length of the first vector.
+    The dimension is that of the column's type, or else the most frequent length of the first vectors of its row groups.
 
     Args:
         pattern: a Parquet file, a folder or a glob.
@@ -106,7 +117,7 @@ def open_vector_table(pattern: str, column: str = VECTOR) -> VectorTable:
             f"{dims[fixed[0]]} has vectors of {fixed[0]} dimensions, {dims[fixed[1]]} of {fixed[1]}: "
             "all vectors of a table need the same dimension"
         )
-    dim = fixed[0] if fixed else _first_dim(fragments, column)
+    dim = fixed[0] if fixed else _most_frequent_dim(fragments, column)
     if not dim:
         raise InvalidDataError(f"{pattern} has no vector in its column {column}; use a table with at least one")
     return VectorTable(fragments, column, dim)
@@ -120,9 +131,16 @@ def read_vector_rows(table: VectorTable, fragment: Fragment) -> Iterator[VectorR
     """
     start = 0
     for batch in _batches(fragment, [TRACK_ID, table.column]):
-        ids = coerce_column(batch.column(TRACK_ID), pa.field(TRACK_ID, pa.string())).column
-        yield _vector_rows(start, ids, _lists(batch.column(table.column)), table.dim)
+        yield _vector_rows(start, batch.column(TRACK_ID), plain_column(batch.column(table.column)), table.dim)
         start += batch.num_rows
+
+
+def ignored_vector_columns(table: VectorTable) -> list[str]:
+    """List the columns of the files that are not read."""
+    paths = list(dict.fromkeys(fragment.path for fragment in table.fragments))
+    with ThreadPoolExecutor(_IO_THREADS) as threads:
+        names = {name for columns in threads.map(parquet_columns, paths) for name in columns}
+    return sorted(names - {TRACK_ID, table.column})
 
 
 def vector_keys(units: UnitVectors) -> pa.FixedSizeBinaryArray:
@@ -145,7 +163,7 @@ def hash_files(paths: Sequence[str]) -> str:
 
 def _hash_file(path: str) -> bytes:
     digest = hashlib.blake2b(digest_size=16)
-    with files.open_bytes(path) as file:
+    with corrupt_file_errors(path), files.open_bytes(path) as file:
         while block := file.read(_READ_BYTES):
             digest.update(block)
     return digest.digest()
@@ -157,68 +175,73 @@ def _declared_dim(path: str, column: str) -> int:
         schema = parquet.schema_arrow
     for name in (TRACK_ID, column):
         if schema.names.count(name) != 1:
+            meant = next((other for other in schema.names if suggest_column(other, [name])), None)
+            hint = "" if meant in (None, name) else f"; rename {meant} if it contains it"
             raise InvalidDataError(
                 f"{path} has {schema.names.count(name)} columns {name}, and one is needed; "
-                f"its columns are {', '.join(schema.names)}"
+                f"its columns are {', '.join(schema.names)}{hint}"
             )
-    kind = _storage(schema.field(column).type)
-    if not _is_list(kind) or not pa.types.is_floating(kind.value_type):
-        raise InvalidDataError(f"{path}: column {column} is {kind}, not a list of float16, float32 or float64")
+    kind = plain_type(schema.field(column).type)
+    if not is_list(kind) or not pa.types.is_floating(kind.value_type):
+        raise InvalidDataError(
+            f"{path}: column {column} is {kind}, not a list of float16, float32 or float64; "
+            "write the vectors as lists of float32"
+        )
     return int(kind.list_size) if pa.types.is_fixed_size_list(kind) else 0
 
 
-def _first_dim(fragments: Sequence[Fragment], column: str) -> int:
-    lengths = (
-        pc.list_value_length(_lists(batch.column(0))) for part in fragments for batch in _batches(part, [column])
-    )
-    return next((int(length) for batch in lengths for length in batch.drop_null().to_numpy() if length), 0)
+def _most_frequent_dim(fragments: Sequence[Fragment], column: str) -> int:
+    """Count the lengths of the first vectors of row groups; 0 if there are none."""
+    lengths: Counter[int] = Counter()
+    for part in fragments:
+        for batch in _batches(part, [column]):
+            lengths.update(_lengths(plain_column(batch.column(0))).tolist())
+            del lengths[0]
+            if lengths:
+                break
+        if lengths.total() >= _SAMPLED_VECTORS:
+            break
+    return lengths.most_common(1)[0][0] if lengths else 0
 
 
 def _batches(fragment: Fragment, columns: list[str]) -> Iterator[pa.RecordBatch]:
     if fragment.row_group is None:  # the file has no row groups
         return
-    with open_row_groups(fragment.path) as parquet, _explaining_nulls(fragment.path):
+    with open_row_groups(fragment.path) as parquet:
         yield from parquet.iter_batches(BATCH_ROWS, [fragment.row_group], columns, use_threads=False)
 
 
-@contextmanager
-def _explaining_nulls(path: str) -> Iterator[None]:
-    """Explain the error of Arrow (25.0) on files that it writes but cannot read."""
-    try:
-        yield
-    except pa.ArrowInvalid as error:
-        if "Expected all lists to be of size" not in str(error):
-            raise
-        raise InvalidDataError(
-            f"{path}: Arrow cannot read fixed-size lists if some are null; "
-            "write the vectors as lists of any length, or leave out the rows without a vector"
-        ) from error
+def _lengths(lists: pa.Array) -> npt.NDArray[np.int64]:
+    lengths: npt.NDArray[np.int64] = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
+    return lengths
 
 
-def _storage(kind: pa.DataType) -> pa.DataType:
-    return kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
-
-
-def _is_list(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
-
-
-def _lists(column: pa.Array) -> pa.Array:
-    return column.storage if isinstance(column, pa.ExtensionArray) else column
-
-
-def _vector_rows(start: int, ids: pa.StringArray, lists: pa.Array, dim: int) -> VectorRows:
-    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
+def _vector_rows(start: int, id_column: pa.Array, lists: pa.Array, dim: int) -> VectorRows:
+    lengths = _lengths(lists)
     complete = lengths == dim
     complete_units, largest = _units(_matrix(lists.filter(pa.array(complete)), dim))
-    units = np.zeros((len(ids), dim), np.float16)
+    units = np.zeros((len(lengths), dim), np.float16)
     units[complete] = complete_units
-    faults = dict.fromkeys(np.flatnonzero((lengths != dim) & (lengths != 0)).tolist(), VECTOR_DIMENSION)
-    rows = np.flatnonzero(complete)
-    faults |= dict.fromkeys(rows[largest == 0].tolist(), VECTOR_ZERO)
-    faults |= dict.fromkeys(rows[~np.isfinite(largest)].tolist(), NOT_FINITE)
-    faults |= dict.fromkeys(np.flatnonzero(ids.is_null().to_numpy(zero_copy_only=False)).tolist(), ID_MISSING)
-    return VectorRows(start, ids, units, faults, lengths == 0)
+    problems = _vector_problems(lengths, np.flatnonzero(complete), largest)
+    ids = coerce_column(id_column, pa.field(TRACK_ID, pa.string()))
+    problems += [*id_problems(TRACK_ID, ids.column), *map(row_problem, ids.problems)]  # the last one of a row counts
+    return VectorRows(start, ids.column, units, {problem.row: problem for problem in problems}, lengths == 0)
+
+
+def _vector_problems(lengths: npt.NDArray[np.int64], complete: npt.NDArray[np.int64], largest: Reals) -> list[Problem]:
+    """Find vectors that cannot be used.
+
+    Args:
+        lengths: length of the vector of each row, 0 where it is absent; shape (rows,).
+        complete: rows whose vector has the table's dimension; shape (complete rows,).
+        largest: largest absolute value of each of these vectors; shape (complete rows,).
+    """
+    others = np.setdiff1d(np.flatnonzero(lengths), complete).tolist()
+    return [
+        *(Problem(row, VECTOR_DIMENSION, _DETAILS[VECTOR_DIMENSION].format(lengths[row])) for row in others),
+        *(Problem(row, VECTOR_ZERO, _DETAILS[VECTOR_ZERO]) for row in complete[largest == 0].tolist()),
+        *(Problem(row, NOT_FINITE, _DETAILS[NOT_FINITE]) for row in complete[~np.isfinite(largest)].tolist()),
+    ]
 
 
 def _matrix(lists: pa.Array, dim: int) -> Reals:

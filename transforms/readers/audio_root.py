@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +16,7 @@ import pyarrow.compute as pc
 
 from tracktokens.schemas.errors import UsageError
 from tracktokens.schemas.tables.rejects import AUDIO_MISSING, AUDIO_OUTSIDE_ROOT
+from tracktokens.transforms.listing.path_errors import path_error, show_path
 from tracktokens.transforms.readers.display import show_value
 
 # An absolute path, a path above the root, a URL, or a path that a NUL byte would truncate when it is opened.
@@ -28,17 +28,17 @@ _IO_THREADS = 32
 
 
 def check_audio_root(root: str) -> None:
-    """Check before a run that the audio root is a folder.
+    """Check before a run that the audio root is a folder with files in it.
 
     Raises:
-        UsageError: it does not exist, or is a file.
+        UsageError: it does not exist, is a file, cannot be listed, or has no file, as the mount point of a disk that is
+            not mounted.
     """
-    if "://" in root:
-        _check_remote_root(root)
-    elif not os.path.lexists(root):
-        raise UsageError(f"no such folder: {root}; give the folder that audio_path is relative to as the audio root")
-    elif not Path(root).is_dir():
-        raise UsageError(f"{root} is not a folder; give the folder that audio_path is relative to as the audio root")
+    if not (_has_remote_files(root) if "://" in root else _has_local_files(root)):
+        raise UsageError(
+            f"no such folder, or an empty one: the audio root {show_path(root)} has no file in it; mount its disk, or "
+            "give the folder that audio_path is relative to"
+        )
 
 
 @dataclass(frozen=True)
@@ -177,12 +177,41 @@ def _look_up_remote(path: str) -> str | _Unusable:
     return f"{metadata.size_in_bytes}:{metadata.last_updated_in_seconds}"
 
 
-def _check_remote_root(root: str) -> None:
+def _has_local_files(root: str) -> bool:
+    """Return whether there is a file below a folder, apart from hidden ones; it stops at the first.
+
+    A folder whose files can be opened and not listed counts as one with files.
+    """
+    _check_folder(root)
+    unlisted: list[OSError] = []
+    for _, folders, names in os.walk(root, onerror=unlisted.append):
+        folders[:] = [folder for folder in folders if not folder.startswith(".")]
+        if any(not name.startswith(".") for name in names):
+            return True
+    if unlisted and not os.access(unlisted[0].filename, os.X_OK):
+        raise path_error(unlisted[0].filename, "cannot be listed", unlisted[0]) from unlisted[0]
+    return bool(unlisted)
+
+
+def _check_folder(root: str) -> None:
+    remedy = "give the folder that audio_path is relative to as the audio root"
+    try:
+        is_folder = stat.S_ISDIR(os.stat(root).st_mode)  # noqa: PTH116  strings, as in Beam
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:
+        raise UsageError(f"no such folder: {show_path(root)}; {remedy}") from error
+    except OSError as error:
+        raise path_error(root, "cannot be read", error) from error
+    if not is_folder:
+        raise UsageError(f"{show_path(root)} is not a folder; {remedy}")
+
+
+def _has_remote_files(root: str) -> bool:
+    from apache_beam.io.filesystem import BeamIOError
     from apache_beam.io.filesystems import FileSystems
 
     try:
         (match,) = FileSystems.match([root.rstrip("/") + "/**"], limits=[1])
-    except ValueError as error:
-        raise UsageError(f"the audio root {root} cannot be listed: {error}") from error
-    if not match.metadata_list:
-        raise UsageError(f"no such folder, or an empty one: {root}; give the folder that audio_path is relative to")
+    except (ValueError, BeamIOError) as error:
+        cause = str(error).splitlines()[0]
+        raise UsageError(f"the audio root {show_path(root)} cannot be listed: {cause}") from error
+    return bool(match.metadata_list)

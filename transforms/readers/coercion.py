@@ -6,31 +6,34 @@ A column comes from one of three sources, each with its own entry point and the 
 * :func:`coerce_text`: text that is not parsed yet, from CSV;
 * :func:`coerce_values`: Python values as a JSON parser returns them.
 
-The contract is strict. A string column accepts text and nothing else. A number column accepts every number that it can
-hold without loss (2001.0 in an int32 column is 2001). A list column accepts lists. A value that does not fit becomes
-null and is reported as a :class:`Problem`; in a list, only the element is removed.
+The contract is strict. A string column accepts text and nothing else. An integer column accepts every number that it
+can hold without loss (2001.0 in an int32 column is 2001), and a float column every number in the range of float32. A
+list column accepts lists. Text in a column of numbers or lists is parsed, and means the same in every format. A value
+that does not fit becomes null and is reported as a :class:`Problem`; in a list, only the element is removed.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from tracktokens.schemas.tables.rejects import NOT_FINITE, NOT_UTF8, WRONG_TYPE
 from tracktokens.transforms.readers.display import escape_surrogates, show_value
 from tracktokens.transforms.readers.list_arrays import build_lists, list_lengths, row_of_elements
+from tracktokens.transforms.values.arrow_types import is_list, is_text, plain_column
+from tracktokens.transforms.values.list_text import parse_list
 
-LIST_SEPARATORS = ("|", ";", ",")
-"""Separators between the elements of a list in a CSV field, in order of preference."""
+LARGEST_FLOAT = float(np.finfo(np.float32).max)
+"""Largest absolute value of a float column: sums of float64 would overflow with larger ones."""
 
-_EXACT_INTEGERS = 2.0**53
-_JSON_KINDS: dict[type, str] = {bool: "boolean", int: "number", float: "number", str: "string", list: "list"}
+_KINDS: dict[type, str] = {bool: "boolean", int: "number", float: "number", str: "text", list: "list"}
+_NESTED_KINDS = ("list", "large_list", "fixed_size_list", "struct", "map", "object")
 
 
 @dataclass(frozen=True)
@@ -55,43 +58,38 @@ class CoercedColumn:
     Attributes:
         column: as long as the source; null where the source is null or a value was lost.
         problems: one per lost value or list element.
+        null_elements: null elements of lists, which are dropped.
     """
 
     column: pa.Array
     problems: tuple[Problem, ...] = ()
+    null_elements: int = 0
 
 
 def coerce_column(column: pa.Array, field: pa.Field) -> CoercedColumn:
     """Convert a typed Arrow column to the type of ``field``: string, int32, float64 or list<string>.
 
-    Dictionaries are decoded, extension types are read as their storage, and binary is read as text. NaN becomes null.
+    Dictionaries and extension types are decoded, see :mod:`~tracktokens.transforms.values.arrow_types`, and binary is
+    read as text. NaN becomes null.
     """
-    column = _decode_storage(column)
+    column = plain_column(column)
     if pa.types.is_null(column.type):
         return CoercedColumn(pa.nulls(len(column), field.type))
-    if pa.types.is_list(field.type):
+    if is_text(column.type):
+        return coerce_text(column.cast(pa.binary()), field)
+    if pa.types.is_list(field.type) and is_list(column.type):
         return _coerce_lists(column, field)
-    if pa.types.is_string(field.type):
-        return _decode_utf8(column.cast(pa.binary()), field) if _is_text(column.type) else _all_wrong(column, field)
-    return _coerce_numbers(column, field) if _is_number(column.type) else _all_wrong(column, field)
+    if _is_number(field.type) and _is_number(column.type):
+        return _coerce_numbers(column, field)
+    return _all_wrong(column, field)
 
 
 def coerce_text(column: pa.BinaryArray, field: pa.Field) -> CoercedColumn:
-    """Parse a column of CSV text to the type of ``field``. White space around numbers and list elements is ignored.
+    """Parse a column of text to the type of ``field``. White space around numbers and list elements is ignored.
 
-    A list is a JSON array (text from ``[`` to ``]`` must be one), or elements with one of :data:`LIST_SEPARATORS`
-    between them: the first that occurs in the value.
+    :func:`~tracktokens.transforms.values.list_text.parse_list` describes the text of a list.
     """
-    text = _decode_utf8(column, field)
-    if pa.types.is_string(field.type):
-        return text
-    trimmed = pc.utf8_trim_whitespace(text.column)
-    trimmed = pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, pa.string()), trimmed)
-    if pa.types.is_list(field.type):
-        parsed = coerce_values([_parse_list(value) for value in trimmed.to_pylist()], field)
-    else:
-        parsed = _parse_numbers(trimmed, field)
-    return CoercedColumn(parsed.column, text.problems + parsed.problems)
+    return _parse_text(_decode_utf8(column, field), field)
 
 
 def coerce_values(values: Sequence[object], field: pa.Field) -> CoercedColumn:
@@ -103,20 +101,7 @@ def coerce_values(values: Sequence[object], field: pa.Field) -> CoercedColumn:
         return _string_values(values, field)
     if pa.types.is_list(field.type):
         return _list_values(values, field)
-    fitting, problems = _drop_unfit(values, _is_json_number, field)
-    numbers = _coerce_numbers(pa.array([None if v is None else float(v) for v in fitting], pa.float64()), field)  # type: ignore[arg-type]
-    return CoercedColumn(numbers.column, problems + numbers.problems)
-
-
-def _decode_storage(column: pa.Array) -> pa.Array:
-    if isinstance(column, pa.ExtensionArray):
-        column = column.storage
-    return column.dictionary_decode() if isinstance(column, pa.DictionaryArray) else column
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    tests = ("string", "large_string", "string_view", "binary", "large_binary", "binary_view", "fixed_size_binary")
-    return any(getattr(pa.types, f"is_{test}")(kind) for test in tests)
+    return _number_values(values, field)
 
 
 def _is_number(kind: pa.DataType) -> bool:
@@ -129,8 +114,15 @@ def _expected(kind: pa.DataType) -> str:
     return {pa.string(): "a string", pa.int32(): "a 32-bit integer", pa.float64(): "a number"}[kind]
 
 
+def _remedy(value: object, kind: str, field: pa.Field) -> str:
+    if pa.types.is_list(field.type) and isinstance(value, str):
+        return ": write a JSON array, or the elements with | between them"
+    return ": cast it to text" if pa.types.is_string(field.type) and not kind.startswith(_NESTED_KINDS) else ""
+
+
 def _wrong_type(row: int, kind: str, value: object, field: pa.Field) -> Problem:
-    detail = f"{field.name}: {kind} {show_value(value)} is not {_expected(field.type)}"
+    remedy = _remedy(value, kind, field)
+    detail = f"{field.name}: {kind} {show_value(value)} is not {_expected(field.type)}{remedy}"
     return Problem(row, WRONG_TYPE, escape_surrogates(detail))
 
 
@@ -174,7 +166,7 @@ def _coerce_numbers(column: pa.Array, field: pa.Field) -> CoercedColumn:
     # Every int32 is a float64, so both number types of the schemas are checked as float64.
     floats = column.cast(pa.float64(), safe=False)
     floats = pc.if_else(pc.is_nan(floats), pa.scalar(None, pa.float64()), floats)
-    fits = pc.fill_null(_fits(floats, column.type, field.type), True)
+    fits = pc.fill_null(_fits(floats, field.type), True)
     problems = tuple(
         _number_problem(int(row), column, field) for row in np.flatnonzero(~fits.to_numpy(zero_copy_only=False))
     )
@@ -182,25 +174,36 @@ def _coerce_numbers(column: pa.Array, field: pa.Field) -> CoercedColumn:
     return CoercedColumn(kept.cast(field.type), problems)
 
 
-def _fits(floats: pa.DoubleArray, source: pa.DataType, target: pa.DataType) -> pa.BooleanArray:
-    if pa.types.is_integer(target):
-        whole = pc.equal(pc.floor(floats), floats)
-        limits = np.iinfo(target.to_pandas_dtype())
-        in_range = pc.and_(pc.greater_equal(floats, float(limits.min)), pc.less_equal(floats, float(limits.max)))
-        return pc.and_(whole, in_range)
-    if pa.types.is_integer(source):
-        return pc.less(pc.abs(floats), _EXACT_INTEGERS)
-    return pc.is_finite(floats)
+def _fits(floats: pa.DoubleArray, target: pa.DataType) -> pa.BooleanArray:
+    if pa.types.is_floating(target):
+        return pc.less_equal(pc.abs(floats), LARGEST_FLOAT)
+    whole = pc.equal(pc.floor(floats), floats)
+    limits = np.iinfo(target.to_pandas_dtype())
+    in_range = pc.and_(pc.greater_equal(floats, float(limits.min)), pc.less_equal(floats, float(limits.max)))
+    return pc.and_(whole, in_range)
 
 
 def _number_problem(row: int, column: pa.Array, field: pa.Field) -> Problem:
     value = column[row].as_py()
-    if pa.types.is_floating(field.type) and value in (float("inf"), float("-inf")):
-        return Problem(row, NOT_FINITE, f"{field.name}: {value} is not finite")
-    return _wrong_type(row, str(column.type), value, field)
+    if not pa.types.is_floating(field.type):
+        return _wrong_type(row, str(column.type), value, field)
+    cause = "not finite" if value in (float("inf"), float("-inf")) else f"not within {LARGEST_FLOAT:.2g} of 0"
+    return Problem(row, NOT_FINITE, f"{field.name}: {show_value(value)} is {cause}")
+
+
+def _parse_text(text: CoercedColumn, field: pa.Field) -> CoercedColumn:
+    if pa.types.is_string(field.type):
+        return text
+    if pa.types.is_list(field.type):
+        parsed = _list_values(text.column.to_pylist(), field)
+    else:
+        parsed = _parse_numbers(text.column, field)
+    return replace(parsed, problems=text.problems + parsed.problems)
 
 
 def _parse_numbers(text: pa.StringArray, field: pa.Field) -> CoercedColumn:
+    text = pc.utf8_trim_whitespace(text)
+    text = pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
     try:
         return _coerce_numbers(text.cast(pa.float64()), field)
     except pa.ArrowInvalid:  # some value is not a number: find out which
@@ -220,34 +223,28 @@ def _parses(text: str) -> bool:
     return True
 
 
-def _parse_list(text: str | None) -> object:
-    """Parse a list from a CSV field; return text in brackets unchanged if it is not a JSON array."""
-    if text is None:
+def _parse_list(text: str) -> object:
+    """Parse a list from text; return text that cannot be read unchanged, and None for blank text."""
+    trimmed = text.strip()
+    if not trimmed:
         return None
-    if text[0] == "[" and text[-1] == "]":
-        try:
-            return orjson.loads(text)
-        except orjson.JSONDecodeError:
-            return text
-    separator = next((separator for separator in LIST_SEPARATORS if separator in text), "|")
-    return [part.strip() for part in text.split(separator) if part.strip()]
+    elements = parse_list(trimmed)
+    return text if elements is None else elements
 
 
 def _coerce_lists(column: pa.Array, field: pa.Field) -> CoercedColumn:
-    kind = column.type
-    if not (pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)):
-        return _all_wrong(column, field)
     elements = coerce_column(column.flatten(), _element_field(field))
     return _regroup(column.is_valid(), list_lengths(column), elements, field)
 
 
 def _list_values(values: Sequence[object], field: pa.Field) -> CoercedColumn:
-    lists, problems = _drop_other_types(values, list, field)
+    parsed = [_parse_list(value) if isinstance(value, str) else value for value in values]
+    lists, problems = _drop_other_types(parsed, list, field)
     valid = pa.array([value is not None for value in lists], pa.bool_())
     lengths = np.array([len(value) if isinstance(value, list) else 0 for value in lists], np.int64)
     flat = [element for value in lists if isinstance(value, list) for element in value]
     regrouped = _regroup(valid, lengths, _string_values(flat, _element_field(field)), field)
-    return CoercedColumn(regrouped.column, problems + regrouped.problems)
+    return replace(regrouped, problems=problems + regrouped.problems)
 
 
 def _element_field(field: pa.Field) -> pa.Field:
@@ -261,7 +258,8 @@ def _regroup(
     rows = row_of_elements(lengths)
     problems = tuple(Problem(int(rows[p.row]), p.reason, p.detail) for p in elements.problems)
     kept = elements.column.is_valid().to_numpy(zero_copy_only=False)
-    return CoercedColumn(build_lists(valid, lengths, elements.column, kept, field.type), problems)
+    lists = build_lists(valid, lengths, elements.column, kept, field.type)
+    return CoercedColumn(lists, problems, null_elements=len(kept) - int(kept.sum()) - len(problems))
 
 
 def _drop_other_types(
@@ -279,13 +277,28 @@ def _drop_unfit(
     if not lost:
         return values, ()
     problems = tuple(
-        _wrong_type(row, _JSON_KINDS.get(type(values[row]), "object"), values[row], field) for row in sorted(lost)
+        _wrong_type(row, _KINDS.get(type(values[row]), "object"), values[row], field) for row in sorted(lost)
     )
     return [None if row in lost else value for row, value in enumerate(values)], problems
 
 
-def _is_json_number(value: object) -> bool:
-    return type(value) is float or (type(value) is int and abs(value) < _EXACT_INTEGERS)
+def _number_values(values: Sequence[object], field: pa.Field) -> CoercedColumn:
+    texts = _string_values([value if isinstance(value, str) else None for value in values], field)
+    others, problems = _drop_unfit(values, lambda value: type(value) in (int, float, str), field)
+    parsed = _parse_text(texts, field)
+    numbers = _coerce_numbers(pa.array([_to_float(value) for value in others], pa.float64()), field)
+    column = pc.coalesce(numbers.column, parsed.column)
+    return CoercedColumn(column, problems + parsed.problems + numbers.problems)
+
+
+def _to_float(value: object) -> float | None:
+    """Convert a number; text becomes None, and an integer beyond float64 infinite."""
+    if not isinstance(value, int | float):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def _string_values(values: Sequence[object], field: pa.Field) -> CoercedColumn:

@@ -9,19 +9,24 @@ from __future__ import annotations
 
 import csv
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
+from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.transforms.readers import text_stream
 from tracktokens.transforms.readers.coercion import coerce_text
-from tracktokens.transforms.readers.display import show_text
-from tracktokens.transforms.readers.row_chunks import Chunk, batched, check_columns, ignored_columns
+from tracktokens.transforms.readers.display import show_text, show_value
+from tracktokens.transforms.readers.row_chunks import Chunk, batched, check_columns, ignored_columns, with_path_columns
 from tracktokens.transforms.readers.text_stream import open_text
 
 # The limit is global to the process, so it is only ever raised: a field may be as long as a row.
 csv.field_size_limit(max(csv.field_size_limit(), text_stream.MAX_ROW_BYTES))
+
+_MARK = "\ufeff"  # a second byte order mark
+_DELIMITERS = (",", ";", "\t", "|")
+"""Delimiters that exports use; of these, a column name does not contain any."""
 
 
 @dataclass(frozen=True)
@@ -56,10 +61,12 @@ def csv_rows(lines: Iterator[bytes], delimiter: str) -> Iterator[CsvRow]:
 
 
 def check_width(rows: Iterator[CsvRow], width: int) -> Iterator[CsvRow]:
-    """Mark rows with a different number of fields as malformed."""
+    """Mark rows with a different number of fields as malformed; empty fields beyond the last column are dropped."""
     for row in rows:
         if row.fields is None or len(row.fields) == width:
             yield row
+        elif len(row.fields) > width and not any(row.fields[width:]):
+            yield replace(row, fields=row.fields[:width])
         else:
             problem = f"{len(row.fields)} columns instead of {width} in {show_text(row.text)}"
             yield replace(row, fields=None, problem=problem)
@@ -69,14 +76,20 @@ def csv_columns(path: str) -> list[str] | None:
     """Read the column names; None for a file without rows, which is empty and not an error.
 
     Raises:
-        InvalidDataError: the file cannot be read.
+        InvalidDataError: the file cannot be read, or its first row shows that it is not CSV with this delimiter.
     """
     with open_text(path) as text:
-        return _names(next(csv_rows(text.lines(), delimiter_of(path)), None))
+        names = _names(next(csv_rows(text.lines(), delimiter_of(path)), None))
+    fault = None if names is None else _header_fault(names, delimiter_of(path))
+    if fault is not None:
+        raise InvalidDataError(f"{path}: {fault}")
+    return names
 
 
-def read_csv(path: str, schema: pa.Schema, batch_rows: int) -> Iterator[Chunk]:
+def read_csv(path: str, schema: pa.Schema, batch_rows: int, path_columns: Collection[str] = ()) -> Iterator[Chunk]:
     """Read a file in chunks of at most ``batch_rows`` rows of ``schema``.
+
+    ``path_columns`` are in the path of the file, so the file may lack them.
 
     Raises:
         InvalidDataError: the file as a whole cannot be read.
@@ -86,7 +99,7 @@ def read_csv(path: str, schema: pa.Schema, batch_rows: int) -> Iterator[Chunk]:
         names = _names(next(rows, None))
         if names is None:
             return
-        check_columns(names, path, schema)
+        check_columns(with_path_columns(names, path_columns), path, schema)
         start = 0
         for batch in batched(check_width(rows, len(names)), batch_rows):
             yield _chunk(batch, start, names, schema)
@@ -145,7 +158,19 @@ def _names(header: CsvRow | None) -> list[str] | None:
     if header is None:
         return None
     fields = [header.text] if header.fields is None else [_bytes(field) for field in header.fields]
-    return [field.decode("utf-8", "backslashreplace").strip() for field in fields]
+    return [field.decode("utf-8", "backslashreplace").strip().lstrip(_MARK) for field in fields]
+
+
+def _header_fault(names: Sequence[str], delimiter: str) -> str | None:
+    """Describe why a first row cannot be column names, and what to do; None if it can."""
+    if any("\0" in name for name in names):
+        return "the column names contain NUL bytes, as in UTF-16; save it as UTF-8"
+    if names[0].startswith("sep="):
+        return f"the first line is {names[0]!r}, a note for Excel; remove it"
+    if len(names) == 1 and any(other in names[0] for other in _DELIMITERS):
+        fault = f"the only column is {show_value(names[0])}; write the file with {show_value(delimiter)} as delimiter"
+        return fault + (", or name it .tsv" if "\t" in names[0] else "")
+    return None
 
 
 def _chunk(rows: list[CsvRow], start: int, names: list[str], schema: pa.Schema) -> Chunk:

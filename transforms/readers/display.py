@@ -20,6 +20,11 @@ def show_text(text: bytes) -> str:
     return show_value(text[:_MAX_TEXT_BYTES].rstrip(b"\r\n").decode("utf-8", "backslashreplace"))
 
 
+def show_name(name: str) -> str:
+    """Show the name of a column: as it is, or as :func:`show_value` where it is empty, long or not printable."""
+    return name if name.strip() == name and name.isprintable() and 0 < len(name) <= MAX_SHOWN else show_value(name)
+
+
 def escape_surrogates(text: str) -> str:
     """Escape lone surrogates, which names from corrupt files contain and which UTF-8 cannot encode."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import logging
 import os
-import re
-from collections.abc import Iterable, Iterator
+import stat
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
+from apache_beam.io.filesystem import BeamIOError
 
-from tracktokens.schemas.errors import InvalidDataError, UsageError
+from tracktokens.schemas.errors import InvalidDataError, TracktokensError, UsageError
+from tracktokens.transforms.listing.found_files import FoundFiles
+from tracktokens.transforms.listing.local_files import LocalPattern, list_folder, list_glob
+from tracktokens.transforms.listing.path_errors import path_error, show_path
+from tracktokens.transforms.listing.remote_files import list_remote
 from tracktokens.transforms.readers.display import show_value
 from tracktokens.transforms.store import files
 
@@ -37,28 +43,22 @@ _ENDINGS_HINT = f"use {', '.join(FORMAT_OF_ENDING)}; text files may be compresse
 def find_files(pattern: str, table: str) -> list[tuple[str, int]]:
     """List (path, bytes) of the files of known format that match a pattern, sorted by path.
 
-    A folder includes all folders below it (links to folders are not followed). In a folder and for a glob (``*``,
-    ``?``, ``[...]``, and ``**`` across folders), names that start with ``_`` or ``.`` and unknown extensions are
-    skipped.
+    A folder includes all folders below it, through links too. In a folder and for a glob (see
+    :mod:`tracktokens.transforms.listing.patterns`), names that start with ``_`` or ``.`` and unknown extensions are
+    skipped. What is skipped is logged, except for markers.
 
     Args:
         pattern: a file, a folder or a glob, on any filesystem of Beam.
         table: name of the table in messages.
 
     Raises:
-        UsageError: nothing matches, or no match has a known format.
+        UsageError: nothing matches, no match has a known format, or a folder cannot be listed.
     """
-    matches, is_file = _match(pattern, table)
-    if not matches:
-        raise UsageError(f"no such file or folder: {pattern}; give the {table} table as a file, a folder or a glob")
-    readable = sorted(file for file in matches if _known_format(file[0]))
-    skipped = sorted(path for path, _ in matches if not _known_format(path))
-    if readable and skipped:
-        _logger.warning("%s: skipping %d files of unknown format, such as %s", pattern, len(skipped), skipped[0])
-    if not readable and is_file:
-        raise UsageError(f"{pattern}: unknown format for the {table} table; {_ENDINGS_HINT}")
+    found, is_file = _list(pattern, table)
+    readable = sorted(file for file in found.files if _known_format(file[0]))
     if not readable:
-        raise UsageError(f"{pattern} contains no file of the {table} table; {_ENDINGS_HINT}")
+        raise UsageError(_why_none(pattern, table, found, is_file))
+    _warn_of_skipped(pattern, found, [path for path, size in readable if not size])
     return readable
 
 
@@ -81,16 +81,28 @@ def codec_of(path: str) -> str | None:
 
 @contextmanager
 def corrupt_file_errors(path: str) -> Iterator[None]:
-    """Convert the errors of reading a corrupt file into one line that names the file.
+    """Convert the errors of reading a file into one line that names the file.
 
     Raises:
-        InvalidDataError: in place of an error of Arrow, of the operating system or of decoding.
+        InvalidDataError: in place of an error of Arrow or of decoding: the file is corrupt.
+        UsageError, TracktokensError: in place of an error of the operating system, which has a number: the file is
+            missing or may not be read, or the disk fails.
     """
     try:
         yield
+    except (BeamIOError, pa.ArrowMemoryError) as error:
+        cause = f"{show_path(path)} cannot be read: {_first_line(error)}"
+        raise TracktokensError(f"{cause}; check the machine and run the same command again") from error
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        cause = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InvalidDataError(f"{path} cannot be read: {cause}; write the file again") from error
+        if isinstance(error, OSError) and error.errno is not None:
+            raise path_error(path, "cannot be read", error) from error
+        raise InvalidDataError(
+            f"{show_path(path)} cannot be read: {_first_line(error)}; write the file again"
+        ) from error
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _known_format(path: str) -> str | None:
@@ -101,54 +113,60 @@ def _known_format(path: str) -> str | None:
     return None if kind == PARQUET else kind
 
 
-def _match(pattern: str, table: str) -> tuple[list[tuple[str, int]], bool]:
-    """List (path, bytes) of the matches of a pattern, and return whether it is the path of one file."""
+def _is_table(name: str) -> bool:
+    return _known_format(name) is not None
+
+
+def _list(pattern: str, table: str) -> tuple[FoundFiles, bool]:
+    """List the matches of a pattern, and return whether it is the path of one file."""
     try:
-        return _match_remote(pattern) if files.is_remote(pattern) else _match_local(pattern)
-    except ValueError as error:  # Beam has no such filesystem, or the path contains a NUL byte
-        raise UsageError(f"the {table} table cannot be listed at {show_value(pattern)}: {error}") from error
+        return list_remote(pattern, _is_table) if files.is_remote(pattern) else _list_local(pattern)
+    except (ValueError, BeamIOError) as error:  # Beam has no such filesystem, or the path contains a NUL byte
+        cause = f"the {table} table cannot be listed at {show_value(pattern)}: {_first_line(error)}"
+        raise UsageError(cause) from error
 
 
-def _match_local(pattern: str) -> tuple[list[tuple[str, int]], bool]:
-    named = Path(pattern).absolute()  # workers may run in another folder
-    if named.is_file():
-        return [(str(named), named.stat().st_size)], True
-    if named.is_dir():
-        matches = _visible(_beam_match(f"{_without_wildcards(named)}/**"), str(named))
-    else:
-        here = Path.cwd()
-        wanted = os.path.normpath(_without_wildcards(here) / pattern)
-        matches = _visible(_beam_match(wanted), os.path.normpath(here / _fixed_part(pattern)))
-    return [file for file in matches if Path(file[0]).is_file()], False  # reading a named pipe would block forever
+def _list_local(pattern: str) -> tuple[FoundFiles, bool]:
+    path = str(Path(pattern).absolute())  # workers may run in another folder
+    try:
+        status = os.stat(path)  # noqa: PTH116  pathlib hides that a folder above may not be read
+    except OSError as error:
+        if glob.has_magic(pattern):
+            return list_glob(LocalPattern.of(pattern), _is_table), False
+        if error.errno in (errno.ENOENT, errno.ENOTDIR) and not os.path.islink(path):  # noqa: PTH114  as above
+            return FoundFiles(), False
+        raise path_error(path, "cannot be read", error) from error
+    if stat.S_ISDIR(status.st_mode):
+        return list_folder(path, _is_table), False
+    if not stat.S_ISREG(status.st_mode):
+        raise UsageError(f"{show_path(path)} is a pipe or a device: write the rows to a file, and give that")
+    return FoundFiles([(path, status.st_size)]), True
 
 
-def _without_wildcards(folder: Path) -> Path:
-    # Beam cannot escape a wildcard in a folder's name; other folders that match are filtered out later.
-    return Path(re.sub(r"[*?\[]", "?", str(folder)))
+def _why_none(pattern: str, table: str, found: FoundFiles, is_file: bool) -> str:
+    """State why a pattern has no file to read, and what to do."""
+    shown = show_path(pattern)
+    if is_file:
+        return f"{shown}: unknown format for the {table} table; {_ENDINGS_HINT}"
+    if found.hidden:
+        return (
+            f"{shown} contains only files that are skipped, since the name of the file or of its folder starts with "
+            f"_ or ., such as {show_path(found.hidden[0])}; rename it, or give its own path"
+        )
+    if found.files or (not glob.has_magic(pattern) and os.path.isdir(pattern)):  # noqa: PTH112  takes any text
+        return f"{shown} contains no file of the {table} table; {_ENDINGS_HINT}"
+    return f"no such file or folder: {shown}; give the {table} table as a file, a folder or a glob"
 
 
-def _match_remote(pattern: str) -> tuple[list[tuple[str, int]], bool]:
-    if not glob.has_magic(pattern):
-        exact = _beam_match(pattern) if not pattern.endswith("/") else []
-        below = [] if exact else _beam_match(pattern.rstrip("/") + "/**")
-        return exact or _visible(below, pattern), bool(exact)
-    return _visible(_beam_match(pattern), _fixed_part(pattern)), False
-
-
-def _beam_match(pattern: str) -> list[tuple[str, int]]:
-    from apache_beam.io.filesystems import FileSystems
-
-    (matched,) = FileSystems.match([pattern])
-    return [(file.path, file.size_in_bytes) for file in matched.metadata_list]
-
-
-def _fixed_part(pattern: str) -> str:
-    wild = re.search(r"[*?\[]", pattern)
-    return pattern[: wild.start()].rpartition("/")[0] if wild else pattern.rpartition("/")[0]
-
-
-def _visible(files: Iterable[tuple[str, int]], folder: str) -> list[tuple[str, int]]:
-    """Keep files below ``folder`` without a name that starts with ``_`` or ``.``, such as markers and drafts."""
-    start = len(folder.rstrip("/"))
-    below = [file for file in files if file[0].startswith(folder)]
-    return [file for file in below if not any(name.startswith(("_", ".")) for name in file[0][start:].split("/"))]
+def _warn_of_skipped(pattern: str, found: FoundFiles, empty: list[str]) -> None:
+    unknown = [path for path, _ in found.files if not _is_table(path)]
+    for problem, paths in (
+        ("skipping %d files of unknown format", unknown),
+        ("skipping %d files since their name, or a folder's name, starts with _ or .", found.hidden),
+        ("skipping %d pipes, sockets or devices", found.special),
+        ("reading once what %d links lead to again", found.repeated),
+        ("reading %d files that are empty (0 bytes)", empty),
+        ("skipping %d folders that match beside files (add /** to read them)", found.folders),
+    ):
+        if paths:
+            _logger.warning(f"%s: {problem}, such as %s", show_path(pattern), len(paths), show_path(min(paths)))

@@ -10,16 +10,18 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 
 import pyarrow as pa
 
 from tracktokens.schemas.errors import InvalidDataError
+from tracktokens.transforms.listing.partitions import partition_values
 from tracktokens.transforms.readers.csv_reader import csv_columns
 from tracktokens.transforms.readers.file_discovery import CSV, JSONL, PARQUET, find_files, format_of
 from tracktokens.transforms.readers.jsonl_reader import json_columns
 from tracktokens.transforms.readers.parquet_reader import count_group_rows, parquet_columns
 from tracktokens.transforms.readers.row_assembly import table_of
-from tracktokens.transforms.readers.row_chunks import check_columns
+from tracktokens.transforms.readers.row_chunks import check_columns, required_columns, with_path_columns
 from tracktokens.transforms.readers.row_estimates import estimate_text_rows
 
 _IO_THREADS = 16
@@ -42,6 +44,11 @@ class Fragment:
     format: str
     row_group: int | None
     rows: int
+
+    @property
+    def path_values(self) -> dict[str, bytes | None]:
+        """Columns in the folders of the path; see :func:`.partition_values`."""
+        return partition_values(self.path)
 
 
 def find_fragments(pattern: str, table: str) -> list[Fragment]:
@@ -73,8 +80,8 @@ def estimate_rows(fragments: Sequence[Fragment]) -> int:
     return sum(fragment.rows for fragment in fragments)
 
 
-def check_table(fragments: Sequence[Fragment], schema: pa.Schema) -> None:
-    """Check before a run that every file has the required columns.
+def check_table(fragments: Sequence[Fragment], schema: pa.Schema) -> list[str]:
+    """Check before a run that every file has the required columns, and return the columns of all files.
 
     Args:
         fragments: all fragments of a table.
@@ -86,10 +93,11 @@ def check_table(fragments: Sequence[Fragment], schema: pa.Schema) -> None:
     """
     paths = list(dict.fromkeys(fragment.path for fragment in fragments))
     with ThreadPoolExecutor(_IO_THREADS) as threads:
-        list(threads.map(partial(_check_file, schema=schema), paths))
+        columns = list(threads.map(partial(_check_file, schema=schema), paths))
     if estimate_rows(fragments) == 0:
         first = f" ({paths[0]})" if paths else ""
         raise InvalidDataError(f"the {table_of(schema)} table has no rows{first}; give a table with at least one row")
+    return list(dict.fromkeys(chain.from_iterable(columns)))
 
 
 def _parts(file: tuple[str, int]) -> list[tuple[int | None, int]]:
@@ -101,7 +109,17 @@ def _parts(file: tuple[str, int]) -> list[tuple[int | None, int]]:
     return list(enumerate(count_group_rows(path))) or [(None, 0)]
 
 
-def _check_file(path: str, schema: pa.Schema) -> None:
-    columns = {PARQUET: parquet_columns, CSV: csv_columns, JSONL: json_columns}[format_of(path)](path)
-    if columns is not None:
-        check_columns(columns, path, schema)
+def _check_file(path: str, schema: pa.Schema) -> list[str]:
+    path_columns = partition_values(path)
+    columns = _columns(path, [name for name in required_columns(schema) if name not in path_columns])
+    if columns is None:
+        return []
+    complete = with_path_columns(columns, path_columns)
+    check_columns(complete, path, schema)
+    return complete
+
+
+def _columns(path: str, required: Sequence[str]) -> list[str] | None:
+    if format_of(path) == JSONL:
+        return json_columns(path, required)
+    return {PARQUET: parquet_columns, CSV: csv_columns}[format_of(path)](path)

@@ -1,10 +1,13 @@
-"""JSON Lines: read one object per line. ``NaN`` is read as null."""
+"""JSON Lines: read one object per line. ``NaN`` is read as null.
+
+A line that is not an object, or that gives two values to a column of the schema, is malformed.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from itertools import islice
+import re
+from collections.abc import Iterator, Sequence
 
 import orjson
 import pyarrow as pa
@@ -17,6 +20,9 @@ from tracktokens.transforms.readers.row_chunks import Chunk, batched, ignored_co
 from tracktokens.transforms.readers.text_stream import open_text
 
 _CHECKED_LINES = 100
+_ARRAY = re.compile(rb"\s*\[\s*(\{|\Z)")
+
+_ONE_PER_LINE = "write one object per line (JSON Lines, UTF-8), as `jq -c` does"
 
 
 def json_lines(lines: Iterator[bytes]) -> Iterator[bytes]:
@@ -24,20 +30,28 @@ def json_lines(lines: Iterator[bytes]) -> Iterator[bytes]:
     return (line for line in lines if not line.isspace())
 
 
-def json_columns(path: str) -> list[str] | None:
-    """Collect the keys of the first 100 lines; None for a file without rows.
+def json_columns(path: str, required: Sequence[str] = ()) -> list[str] | None:
+    """Collect the keys of the first lines; None for a file without rows.
+
+    These are 100 lines, and as many more as it takes to find an object and the required keys.
 
     Raises:
-        InvalidDataError: none of these lines is an object, or the file cannot be read.
+        InvalidDataError: no line is an object, the file is a JSON array, or it cannot be read.
     """
+    keys: dict[str, None] = {}
+    found, number = False, 0
     with open_text(path) as text:
-        lines = list(islice(json_lines(text.lines()), _CHECKED_LINES))
-    objects = [parsed for parsed in map(_parse, lines) if isinstance(parsed, dict)]
-    if lines and not objects:
-        raise InvalidDataError(
-            f"{path} has no JSON object in its first {len(lines)} lines; write one object per line (JSON Lines)"
-        )
-    return list(dict.fromkeys(key for keys in objects for key in keys)) if lines else None
+        for number, line in enumerate(json_lines(text.lines()), 1):
+            if number == 1 and _ARRAY.match(line):
+                raise InvalidDataError(f"{path} is a JSON array; {_ONE_PER_LINE}: `jq -c '.[]'`")
+            parsed = _parse(line)
+            found |= isinstance(parsed, dict)
+            keys |= dict.fromkeys(parsed) if isinstance(parsed, dict) else {}
+            if number >= _CHECKED_LINES and found and keys.keys() >= set(required):
+                break
+    if number and not found:
+        raise InvalidDataError(f"{path} has {number} lines and none of them is a JSON object; {_ONE_PER_LINE}")
+    return list(keys) if number else None
 
 
 def read_json_lines(path: str, schema: pa.Schema, batch_rows: int) -> Iterator[Chunk]:
@@ -73,8 +87,27 @@ def _parse_leniently(line: bytes) -> dict[str, object] | str:
     return value if isinstance(value, dict) else f"{show_text(line)} is not a JSON object"
 
 
+def _parse_row(line: bytes, names: Sequence[bytes]) -> dict[str, object] | str:
+    """Parse a line as :func:`_parse` does; two different values for one of the quoted names are a fault."""
+    parsed = _parse(line)
+    if isinstance(parsed, dict) and any(line.count(name) > 1 for name in names):  # or one of them is a value
+        repeated = next((name for name in _repeated_keys(line) if f'"{name}"'.encode() in names), None)
+        return parsed if repeated is None else f"{show_text(line)} has the key {repeated} more than once"
+    return parsed
+
+
+def _repeated_keys(line: bytes) -> Iterator[str]:
+    try:
+        pairs = json.loads(line.decode("utf-8", "surrogateescape"), object_pairs_hook=list)
+    except RecursionError:  # the strict parser reads deeper objects
+        return
+    last = dict(pairs)
+    yield from (name for name, value in pairs if value != last[name])
+
+
 def _chunk(lines: list[bytes], start: int, schema: pa.Schema) -> Chunk:
-    parsed = [_parse(line) for line in lines]
+    names = [f'"{name}"'.encode() for name in schema.names]
+    parsed = [_parse_row(line, names) for line in lines]
     rows = [start + row for row, value in enumerate(parsed) if not isinstance(value, str)]
     objects = [value for value in parsed if not isinstance(value, str)]
     malformed = [(start + row, value) for row, value in enumerate(parsed) if isinstance(value, str)]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.transforms.readers.coercion import coerce_column
+from tracktokens.transforms.readers.display import escape_surrogates
 from tracktokens.transforms.readers.file_discovery import corrupt_file_errors
-from tracktokens.transforms.readers.row_chunks import Chunk, check_columns, ignored_columns
+from tracktokens.transforms.readers.row_chunks import Chunk, check_columns, ignored_columns, with_path_columns
 from tracktokens.transforms.store import files
 
 _BUFFER_BYTES = 1 << 20
@@ -36,15 +38,19 @@ def parquet_columns(path: str) -> list[str]:
         return list(parquet.schema_arrow.names)
 
 
-def read_row_group(path: str, row_group: int, schema: pa.Schema, batch_rows: int) -> Iterator[Chunk]:
+def read_row_group(
+    path: str, row_group: int, schema: pa.Schema, batch_rows: int, path_columns: Collection[str] = ()
+) -> Iterator[Chunk]:
     """Read a row group in chunks of at most ``batch_rows`` rows of ``schema``.
+
+    ``path_columns`` are in the path of the file, so the file may lack them.
 
     Raises:
         InvalidDataError: the file cannot be read.
     """
     with open_row_groups(path) as parquet:
         names = parquet.schema_arrow.names
-        check_columns(names, path, schema)
+        check_columns(with_path_columns(names, path_columns), path, schema)
         wanted = [field for field in schema if field.name in names]
         start = 0
         for batch in parquet.iter_batches(batch_rows, [row_group], [field.name for field in wanted], use_threads=False):
@@ -62,10 +68,29 @@ def open_row_groups(path: str) -> Iterator[pq.ParquetFile]:
     """
     # With a buffer and without pre-buffering, a row group is read in small parts instead of all at once.
     settings = {"buffer_size": _BUFFER_BYTES, "pre_buffer": False}
-    with corrupt_file_errors(path):
-        if not files.is_remote(path):
+    with corrupt_file_errors(path), _explaining_nulls(path):
+        if not files.is_remote(path) and _is_utf8(path):
             with pq.ParquetFile(path, **settings) as parquet:
                 yield parquet
         else:
             with files.open_bytes(path) as raw, pq.ParquetFile(pa.PythonFile(raw, mode="r"), **settings) as parquet:
                 yield parquet
+
+
+@contextmanager
+def _explaining_nulls(path: str) -> Iterator[None]:
+    """Explain the error of Arrow (25.0) on files that it writes but cannot read."""
+    try:
+        yield
+    except pa.ArrowInvalid as error:
+        if "Expected all lists to be of size" not in str(error):
+            raise
+        raise InvalidDataError(
+            f"{path}: Arrow cannot read fixed-size lists if some are null; "
+            "write them as lists of any length, or leave out the rows without a list"
+        ) from error
+
+
+def _is_utf8(path: str) -> bool:
+    """Return whether Arrow can open a path itself: it encodes every path as UTF-8."""
+    return path == escape_surrogates(path)

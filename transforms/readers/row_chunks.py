@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence, Sized
+from collections.abc import Collection, Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
 from typing import TypeVar
 
 import pyarrow as pa
 
 from tracktokens.schemas.errors import InvalidDataError
+from tracktokens.schemas.tables.column_hints import suggest_column
 from tracktokens.transforms.readers.coercion import CoercedColumn
-from tracktokens.transforms.readers.display import escape_surrogates
+from tracktokens.transforms.readers.display import escape_surrogates, show_name
 
 BATCH_BYTES = 32 << 20
 """Bytes of text at which a batch ends, even if it has few rows."""
@@ -60,12 +61,15 @@ def check_columns(columns: Sequence[str], path: str, schema: pa.Schema) -> None:
     twice = [name for name, count in Counter(columns).items() if count > 1 and name in schema.names]
     if twice:
         raise InvalidDataError(f"{path} has the column {twice[0]} more than once; rename or remove all but one")
-    for name in _required(schema):
+    for name in required_columns(schema):
         if name not in columns:
             present = ", ".join(escape_surrogates(column) for column in columns)
-            raise InvalidDataError(
-                f"{path} has no column {name}; its columns are {present}; rename the one that contains it"
-            )
+            raise InvalidDataError(f"{path} has no column {name}; its columns are {present}; {_rename(columns, name)}")
+
+
+def with_path_columns(columns: Sequence[str], path_columns: Iterable[str]) -> list[str]:
+    """Add the columns that the path of a file has and the file itself lacks."""
+    return [*columns, *(name for name in path_columns if name not in columns)]
 
 
 def ignored_columns(names: Iterable[str], schema: pa.Schema) -> tuple[str, ...]:
@@ -73,5 +77,20 @@ def ignored_columns(names: Iterable[str], schema: pa.Schema) -> tuple[str, ...]:
     return tuple(escape_surrogates(name) for name in dict.fromkeys(names) if name not in schema.names)
 
 
-def _required(schema: pa.Schema) -> list[str]:
+def _rename(columns: Sequence[str], missing: str) -> str:
+    meant = next((column for column in columns if suggest_column(column, [missing])), None)
+    if meant is None:
+        return "rename the one that contains it"
+    return f"rename {show_name(meant)} if it contains it"
+
+
+def misnamed_columns(ignored: Iterable[str], present: Collection[str], schema: pa.Schema) -> dict[str, str]:
+    """Map ignored columns to the column of the schema that they probably mean, and that is not present."""
+    absent = [name for name in schema.names if name not in present]
+    suggestions = {name: suggest_column(name, absent) for name in ignored}
+    return {name: known for name, known in suggestions.items() if known is not None}
+
+
+def required_columns(schema: pa.Schema) -> list[str]:
+    """List the columns that a file must have: the id, and for playlists ``track_ids``."""
     return [field.name for field in schema if not field.nullable or field.name == "track_ids"]

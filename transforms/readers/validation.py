@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -19,6 +20,7 @@ from tracktokens.schemas.tables.rejects import (
 )
 from tracktokens.schemas.tables.tracks import MAX_ID_BYTES, TRACK_ID, describe_position
 from tracktokens.transforms.readers.audio_root import AudioRoot
+from tracktokens.transforms.readers.coercion import Problem
 from tracktokens.transforms.readers.display import show_value
 from tracktokens.transforms.readers.list_arrays import keep_elements
 from tracktokens.transforms.readers.row_assembly import Reject
@@ -41,24 +43,30 @@ class ValidatedRows:
 
 
 def validate_ids(batch: pa.RecordBatch) -> ValidatedRows:
-    """Reject rows whose id, the first column, is missing, blank or longer than ``MAX_ID_BYTES`` bytes of UTF-8.
+    """Reject rows whose id, the first column, has one of the :func:`id_problems`.
 
     Duplicate ids are not detected here: they may be in different batches.
     """
     name = batch.schema.names[0]
-    ids = batch.column(name)
-    missing, blank = ids.is_null(), pc.fill_null(_is_blank(ids), False)
-    too_long = pc.fill_null(pc.greater(pc.binary_length(ids), MAX_ID_BYTES), False)
-    bad = pc.or_(missing, pc.or_(blank, too_long))
-    if not bad.true_count:
+    problems = id_problems(name, batch.column(name))
+    if not problems:
         return ValidatedRows(batch, make_rejects([]))
-    rejects = [
-        _id_reject(name, value, position)
-        for value, position in zip(
-            ids.filter(bad).to_pylist(), batch.column("position").filter(bad).to_pylist(), strict=True
-        )
-    ]
-    return ValidatedRows(batch.filter(pc.invert(bad)), make_rejects(rejects))
+    kept = np.ones(batch.num_rows, np.bool_)
+    kept[[problem.row for problem in problems]] = False
+    rejects = [_row_reject(name, problem, batch.column("position")[problem.row].as_py()) for problem in problems]
+    return ValidatedRows(batch.filter(pa.array(kept)), make_rejects(rejects))
+
+
+def id_problems(name: str, ids: pa.StringArray) -> list[Problem]:
+    """Find the ids that are missing, blank or longer than ``MAX_ID_BYTES`` bytes of UTF-8.
+
+    Args:
+        name: column of the ids.
+        ids: the ids, null where they are missing.
+    """
+    bad = pc.or_(_is_blank(ids), pc.greater(pc.binary_length(ids), MAX_ID_BYTES))
+    rows = np.flatnonzero(pc.fill_null(bad, True).to_numpy(zero_copy_only=False))
+    return [_id_problem(int(row), name, ids[int(row)].as_py()) for row in rows]
 
 
 def blank_to_null(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -101,20 +109,19 @@ def _is_blank(text: pa.StringArray) -> pa.BooleanArray:
     return pc.match_substring_regex(text, _BLANK)
 
 
-def _id_reject(name: str, value: str | None, position: int) -> Reject:
-    row_name = describe_position(position)
+def _id_problem(row: int, name: str, value: str | None) -> Problem:
     if value is None:
-        return _row_reject(name, ID_MISSING, f"{row_name}: {name} is null")
+        return Problem(row, ID_MISSING, f"{name} is null")
     size = len(value.encode("utf-8"))
     if size > MAX_ID_BYTES:
-        detail = f"{row_name}: {name} {show_value(value)} has {size} bytes, over {MAX_ID_BYTES}"
-        return _row_reject(name, ID_TOO_LONG, detail)
-    return _row_reject(name, ID_EMPTY, f"{row_name}: {name} {show_value(value)} is blank")
+        return Problem(row, ID_TOO_LONG, f"{name} {show_value(value)} has {size} bytes, over {MAX_ID_BYTES}")
+    return Problem(row, ID_EMPTY, f"{name} {show_value(value)} is blank")
 
 
-def _row_reject(name: str, reason: str, detail: str) -> Reject:
+def _row_reject(name: str, problem: Problem, position: int) -> Reject:
     table = TRACKS_TABLE if name == TRACK_ID else PLAYLISTS_TABLE
-    return {"table": table, "stage": VALIDATE, "reason": reason, "detail": detail}
+    detail = f"{describe_position(position)}: {problem.detail}"
+    return {"table": table, "stage": VALIDATE, "reason": problem.reason, "detail": detail}
 
 
 def _without_blanks(column: pa.Array) -> pa.Array:

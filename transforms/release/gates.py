@@ -6,7 +6,7 @@ published.
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Generic, TypeVar
 
@@ -15,8 +15,12 @@ from tracktokens.schemas.errors import DriftError, InvalidDataError, Tracktokens
 from tracktokens.schemas.manifests.catalog import CatalogManifest
 from tracktokens.schemas.manifests.release import ReleaseManifest
 from tracktokens.schemas.modalities import MODALITIES
+from tracktokens.schemas.tables.rejects import ROW_REASONS
 from tracktokens.schemas.tables.vectors import VectorCounts
+from tracktokens.transforms.catalog.column_losses import ColumnLosses, column_losses, describe_reasons
+from tracktokens.transforms.playlists.read_playlists import LOST_BY_REASON, PLAYLISTS_LOST, PLAYLISTS_READ
 from tracktokens.transforms.release.drift_baseline import DriftReport, drift_message
+from tracktokens.transforms.runtime.rejects import REJECTS_PREFIX, VECTOR_REJECTS
 
 _logger = logging.getLogger(__name__)
 
@@ -74,18 +78,31 @@ class InputRows:
     @property
     def detail(self) -> str:
         """The reject reasons in brackets, for the middle of a sentence; empty without any."""
-        reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(self.reasons.items()))
-        return f" ({reasons})" if reasons else ""
+        return f" ({describe_reasons(self.reasons)})" if self.reasons else ""
 
 
 def input_rows(manifest: CatalogManifest, counts: Mapping[str, int]) -> Iterator[InputRows]:
     """List the row counts of a scan: the tracks, then the precomputed embeddings of each modality."""
-    prefix = "rejects/"
-    reasons = {name.removeprefix(prefix): count for name, count in counts.items() if name.startswith(prefix)}
+    reasons = {why: count for why, count in _reject_reasons(counts, REJECTS_PREFIX).items() if why in ROW_REASONS}
     yield InputRows("rows", manifest.rows_read, manifest.rows_rejected, 0, manifest.rows_accepted, reasons)
     for modality, fields in manifest.vectors.items():
         rows = VectorCounts(**fields)
-        yield InputRows(f"rows of {modality} vectors", rows.read, rows.rejected, rows.unknown, rows.used, {})
+        reasons = _reject_reasons(counts, f"{VECTOR_REJECTS}{modality}/")
+        yield InputRows(f"rows of {modality} vectors", rows.read, rows.rejected, rows.unknown, rows.used, reasons)
+
+
+def _reject_reasons(counts: Mapping[str, int], prefix: str) -> dict[str, int]:
+    """Select the counts of rejects whose name is a prefix and a reason."""
+    named = {name.removeprefix(prefix): count for name, count in counts.items() if name.startswith(prefix)}
+    return {reason: count for reason, count in named.items() if "/" not in reason}
+
+
+def playlist_rows(counts: Mapping[str, int]) -> InputRows:
+    """Collect the row counts of a scan of playlists. One with too few known tracks counts as used."""
+    read, lost = counts.get(PLAYLISTS_READ, 0), counts.get(PLAYLISTS_LOST, 0)
+    names = (name for name in counts if name.startswith(LOST_BY_REASON))
+    reasons = {name.removeprefix(LOST_BY_REASON): counts[name] for name in names}
+    return InputRows("playlists", read, lost, 0, read - lost, reasons)
 
 
 @dataclass(frozen=True)
@@ -102,7 +119,7 @@ class RejectRateGate(Gate[InputRows]):
         """Describe a table with too many rejects, or without a row that can be used."""
         if measured.read == measured.rejected:
             return f"none of {measured.read} {measured.name} can be used{measured.detail}: fix the input"
-        if self._is_exceeded(measured.rejected, measured.read):
+        if self.is_exceeded(measured.rejected, measured.read):
             return (
                 f"{measured.rejected} of {measured.read} {measured.name} rejected, more than "
                 f"{self.max_reject_rate:.1%}{measured.detail}: fix the input, or raise --max-reject-rate"
@@ -114,18 +131,83 @@ class RejectRateGate(Gate[InputRows]):
             )
         return None
 
-    def is_exceeded(self, counts: Mapping[str, int]) -> bool:
-        """Return whether a scan rejected too many rows of tracks or of a modality's precomputed embeddings.
-
-        Args:
-            counts: all that the scan counted, by name; a missing name is 0.
-        """
-        names = [("rows_rejected", "rows_read")]
-        names += [(f"vectors_rejected/{modality}", f"vectors_read/{modality}") for modality in MODALITIES]
-        return any(self._is_exceeded(counts.get(rejected, 0), counts.get(read, 0)) for rejected, read in names)
-
-    def _is_exceeded(self, rejected: int, read: int) -> bool:
+    def is_exceeded(self, rejected: int, read: int) -> bool:
+        """Return whether too many of the rows that were read are rejected."""
         return rejected > self.max_reject_rate * read
+
+
+@dataclass(frozen=True)
+class ColumnGate(Gate[Sequence[ColumnLosses]]):
+    """Refuses a table with a column of which every value is rejected.
+
+    Attributes:
+        table: name of the table in messages.
+        limit: number of rejected values up to which such a column is accepted: one value in a column without any other
+            is an oversight, and not the format of the export.
+        example: one rejected value, for people; None where none is known.
+    """
+
+    table: str
+    limit: float = 0
+    example: str | None = None
+
+    def find_violation(self, measured: Sequence[ColumnLosses]) -> str | None:
+        """Name the columns without a value that can be used."""
+        lost = unusable_columns(measured, self.limit)
+        if not lost:
+            return None
+        example = "" if self.example is None else f", for example {self.example}"
+        names = ", ".join(column.describe() for column in lost)
+        return f"no value of {self.table} can be used in {names}{example}: fix the column or remove it"
+
+
+def unusable_columns(columns: Sequence[ColumnLosses], limit: float) -> list[ColumnLosses]:
+    """List the columns of which every value is rejected, and more values than ``limit``."""
+    return [column for column in columns if column.lost > limit and not column.kept]
+
+
+def is_refused(gate: RejectRateGate, counts: Mapping[str, int]) -> bool:
+    """Return whether the counts of a scan of the catalog, by name, are reason enough to refuse it."""
+    names = [("rows_rejected", "rows_read")]
+    names += [(f"vectors_rejected/{modality}", f"vectors_read/{modality}") for modality in MODALITIES]
+    lost = unusable_columns(column_losses(counts), gate.max_reject_rate * counts.get("rows_read", 0))
+    return bool(lost) or any(gate.is_exceeded(counts.get(rejected, 0), counts.get(read, 0)) for rejected, read in names)
+
+
+def playlists_refused(gate: RejectRateGate, counts: Mapping[str, int]) -> bool:
+    """Return whether the counts of a scan of playlists are reason enough to refuse them."""
+    rows = playlist_rows(counts)
+    return gate.is_exceeded(rows.rejected, rows.read)
+
+
+@dataclass(frozen=True)
+class ReleaseTokens:
+    """Tokens of a release.
+
+    Attributes:
+        tracks: rows of the token table.
+        tokens: tokens that are not ``none``.
+        ignored_columns: description of the columns that were not read; empty without any.
+        reasons: reject reason to number of rejects, over all tables.
+    """
+
+    tracks: int
+    tokens: int
+    ignored_columns: str
+    reasons: Mapping[str, int]
+
+
+class TokenGate(Gate[ReleaseTokens]):
+    """Refuses a release without tokens."""
+
+    def find_violation(self, measured: ReleaseTokens) -> str | None:
+        """Describe what the tracks lost."""
+        if measured.tokens:
+            return None
+        causes = [f"columns that are not read: {measured.ignored_columns}"] if measured.ignored_columns else []
+        causes += [f"rejects: {describe_reasons(measured.reasons)}"] if measured.reasons else []
+        found = "; ".join(causes) or "no title, tags, lyrics or playlists are given, and no audio with --audio-root"
+        return f"none of {measured.tracks} tracks has a token in any modality ({found}): fix the input"
 
 
 @dataclass(frozen=True)

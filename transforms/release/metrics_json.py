@@ -1,15 +1,17 @@
 """Contents of ``metrics.json``, assembled from the counts and measures of a publish job."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tracktokens.codebooks.bundle import Bundle
 from tracktokens.codebooks.metrics.codebook_quality import CodebookQualityAccumulator
 from tracktokens.schemas.modalities import MODALITIES
-from tracktokens.schemas.tables.rejects import REJECTS
+from tracktokens.schemas.tables.rejects import READ, REJECTS, TRACKS_TABLE
 from tracktokens.transforms.release.measure_release import CODEBOOKS_FILE, NEIGHBOURS_FILE, TABLE_FILE
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.bundles import read_manifest, training_metrics
@@ -78,6 +80,16 @@ def count_rejects(folder: str) -> dict[str, dict[str, int]]:
             reasons = counts.setdefault(row["table"], {})
             reasons[row["reason"]] = reasons.get(row["reason"], 0) + row["count_all"]
     return {table: dict(sorted(reasons.items())) for table, reasons in sorted(counts.items())}
+
+
+def count_failures(folder: str) -> dict[str, Counter[str]]:
+    """Count the tracks whose input could not be encoded: modality to reason to number of rejects in a folder."""
+    failures: dict[str, Counter[str]] = {}
+    for batch in files.read_folder(folder, REJECTS, ["table", "modality", "stage", "reason"]):
+        of_tracks = pc.and_(pc.equal(batch["table"], TRACKS_TABLE), pc.not_equal(batch["stage"], READ))
+        for row in batch.filter(pc.and_(of_tracks, batch["modality"].is_valid())).to_pylist():
+            failures.setdefault(row["modality"], Counter())[row["reason"]] += 1
+    return dict(sorted(failures.items()))
 
 
 def _unused_quality(centroids: int) -> dict[str, Any]:

@@ -26,7 +26,7 @@ def release_report(metrics: Mapping[str, Any]) -> Group:
 
 def release_report_html(metrics: Mapping[str, Any], title: str) -> bytes:
     """Render a report as one HTML page, in UTF-8."""
-    console = Console(record=True, file=io.StringIO(), width=110)
+    console = Console(record=True, file=io.StringIO(), width=110, markup=False, emoji=False)
     console.print(title, release_report(metrics))
     return console.export_html().encode()
 
@@ -71,6 +71,8 @@ def _rows(metrics: Mapping[str, Any]) -> Table:
     if metrics["playlists"]:
         table.add_row("playlists read", str(metrics["playlists"]["playlists_read"]))
         table.add_row("playlists used", str(metrics["playlists"]["playlists_used"]))
+        table.add_row("playlists rejected", str(metrics["playlists"]["playlists_rejected"]))
+        table.add_row("playlist entries of unknown tracks", str(metrics["playlists"]["entries_unknown"]))
     for modality, counts in metrics["vectors"].items():
         for name, label in VECTOR_ROWS.items():
             table.add_row(f"{modality} embeddings: {label}", str(counts[name]))

@@ -1,6 +1,6 @@
 """Rejects: tag and count them in a transform, and write them into files."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import apache_beam as beam
@@ -15,6 +15,11 @@ from tracktokens.transforms.store import files
 REJECTS_TAG = "rejects"
 """Output of a transform with its rejects, keyed by shard."""
 
+REJECTS_PREFIX = "rejects/"
+"""Prefix of the counts of rejects: by reason, and for ``VECTOR_REJECTS`` by modality and reason."""
+
+VECTOR_REJECTS = f"{REJECTS_PREFIX}{VECTORS_TABLE}/"
+
 SHARDS = 16
 """Largest number of files for the rejects of a stage."""
 
@@ -24,12 +29,20 @@ def tag_rejects(shard: int, rejects: pa.RecordBatch) -> Iterator[TaggedOutput]:
     if not rejects.num_rows:
         return
     yield TaggedOutput(REJECTS_TAG, (shard % SHARDS, rejects))
-    for counted in pc.value_counts(rejects["reason"]).to_pylist():
-        yield TaggedOutput(COUNTS_TAG, (f"rejects/{counted['values']}", counted["counts"]))
+    names = ["table", "modality", "reason"]
+    for row in pa.Table.from_batches([rejects]).group_by(names).aggregate([([], "count_all")]).to_pylist():
+        yield TaggedOutput(COUNTS_TAG, (_count_name(row), row["count_all"]))
     lost = pc.and_(
         pc.is_in(rejects["reason"], value_set=pa.array(ROW_REASONS)), pc.not_equal(rejects["table"], VECTORS_TABLE)
     )
     yield TaggedOutput(COUNTS_TAG, ("rows_rejected", lost.true_count))
+
+
+def _count_name(row: Mapping[str, str]) -> str:
+    """Name the count of a reason; rows of precomputed embeddings have a name of their own per modality."""
+    if row["table"] == VECTORS_TABLE:
+        return f"{VECTOR_REJECTS}{row['modality']}/{row['reason']}"
+    return f"{REJECTS_PREFIX}{row['reason']}"
 
 
 class WriteRejects(beam.PTransform):

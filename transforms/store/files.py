@@ -4,11 +4,13 @@ import contextlib
 import glob
 import hashlib
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, TypeVar
+from urllib.request import url2pathname
 
 import orjson
 import pyarrow as pa
@@ -30,7 +32,12 @@ READ_ROWS = 1 << 14
 
 
 def absolute(path: str) -> str:
-    """Make a local path absolute, since worker processes run in other folders; return a remote path unchanged."""
+    """Make a local path absolute, since worker processes run in other folders; return a remote path unchanged.
+
+    A URL ``file://`` is a local path.
+    """
+    if re.match("file://", path, re.IGNORECASE):
+        path = url2pathname(path[len("file://") :].removeprefix("localhost"))
     return path if is_remote(path) else os.path.abspath(path)  # noqa: PTH100 - strings, as in Beam
 
 
@@ -139,6 +146,16 @@ def delete_tree(path: str) -> None:
         shutil.rmtree(path)
     else:
         Path(path).unlink(missing_ok=True)
+
+
+def move_tree(source: str, target: str) -> None:
+    """Move a folder with its contents; it replaces the target, if there is one. Not atomic."""
+    delete_tree(target)
+    if is_remote(source):
+        names = list(list_tree(source))
+        FileSystems.rename([join(source, name) for name in names], [join(target, name) for name in names])
+    else:
+        Path(source).rename(target)
 
 
 def sync(paths: Iterable[str]) -> None:

@@ -54,6 +54,22 @@ CATALOG_MANIFEST = "catalog.json"
 ENCODER_MANIFEST = "encoder.json"
 
 
+def store_root(path: str) -> str:
+    """Return the absolute path of a store.
+
+    Raises:
+        UsageError: it is not UTF-8, as which Arrow encodes the paths of all files.
+    """
+    root = files.absolute(path)
+    try:
+        root.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(
+            f"the path of the store, {root!r}, is not UTF-8 in this locale: give another folder, or rename it"
+        ) from error
+    return root
+
+
 @dataclass(frozen=True)
 class Store:
     """An open store: its root, and its number of buckets, which was fixed at creation."""
@@ -69,7 +85,7 @@ class Store:
             UsageError: the folder is not a store.
             InvalidDataError: it has a different format version, or its manifest is missing.
         """
-        root = files.absolute(root)
+        root = store_root(root)
         path = store_manifest(root)
         if not files.exists(path) and files.exists(files.join(root, LATEST)):
             raise InvalidDataError(f"{path} is missing, although {LATEST} exists: restore it from a backup")
@@ -90,7 +106,7 @@ class Store:
         Raises:
             UsageError: the folder contains other files, or cannot be written.
         """
-        root = files.absolute(root)
+        root = store_root(root)
         path = store_manifest(root)
         if files.exists(path):
             return cls.open(root)
@@ -132,7 +148,7 @@ class Store:
 
     def encoder(self, modality: str, encoder_id: str) -> str:
         """Path of the manifest of an encoder."""
-        return files.join(self.root, VECTORS, modality, encoder_id, ENCODER_MANIFEST)
+        return encoder_manifest(self.root, modality, encoder_id)
 
     def read_encoder(self, modality: str, encoder_id: str) -> EncoderManifest:
         """Read the manifest of an encoder.
@@ -321,19 +337,24 @@ class ReleasePaths:
         return files.join(self.folder, "withdrawn.json")
 
 
+def encoder_manifest(root: str, modality: str, encoder_id: str) -> str:
+    """Path of the manifest of an encoder in the store at ``root``, which may not exist yet."""
+    return store_file(root, VECTORS, modality, encoder_id, ENCODER_MANIFEST)
+
+
 def store_manifest(root: str) -> str:
     """Path of the manifest of a store; see :func:`store_file`."""
     return store_file(root, STORE_MANIFEST)
 
 
-def store_file(root: str, name: str) -> str:
-    """Path of a file at the root of a store, which may not exist yet.
+def store_file(root: str, *names: str) -> str:
+    """Path of a file of a store, which may not exist yet.
 
     Raises:
         UsageError: Beam has no filesystem for the path.
     """
     try:
-        return files.join(root, name)
+        return files.join(root, *names)
     except ValueError as error:
         raise UsageError(f"{root} cannot be a store: {error}") from error
 

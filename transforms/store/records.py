@@ -8,11 +8,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tracktokens.schemas.errors import InvalidDataError
+from tracktokens.schemas.tables import rejects
 from tracktokens.schemas.tables.catalog import TRACK_KEYS
 from tracktokens.schemas.tables.records import CODE_RECORDS, FAILURES, KEY, vector_records
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.keys import distinct_sorted
 from tracktokens.transforms.store.layout import Catalog, Store, part_name
+
+_SYSTEM_ERROR = r"\A(?:OS|Permission|FileNotFound|NotADirectory|Timeout|BlockingIO|Interrupted)Error: \[Errno \d{1,3}\]"
 
 
 def catalog_keys(catalog: Catalog, modality: str, bucket: int) -> pa.Array:
@@ -27,8 +30,15 @@ def unencoded(
     """Return the keys of a bucket that have no vector, and no failure unless ``retry``."""
     tried = encoded(store, modality, encoder_id, bucket)
     if not retry:
-        tried += _keys(store.failures(modality, encoder_id, bucket), FAILURES)
+        failures = files.read_folder(store.failures(modality, encoder_id, bucket), FAILURES)
+        tried += [batch.filter(pc.invert(misjudged(batch)))["key"] for batch in failures]
     return without(keys, tried)
+
+
+def misjudged(failures: pa.RecordBatch) -> pa.BooleanArray:
+    """Mark permanent ``FAILURES`` that are not: older releases took errors of the system for crashes of the decoder."""
+    crashed = pc.equal(failures["reason"], rejects.AUDIO_CRASHED)
+    return pc.and_(crashed, pc.fill_null(pc.match_substring_regex(failures["detail"], _SYSTEM_ERROR), False))
 
 
 def uncoded(store: Store, bundle_id: str, modality: str, bucket: int, keys: pa.Array) -> pa.Array:
@@ -37,10 +47,10 @@ def uncoded(store: Store, bundle_id: str, modality: str, bucket: int, keys: pa.A
 
 
 def failed(store: Store, catalog: Catalog, modality: str, encoder_id: str, bucket: int) -> pa.Table:
-    """Read the failed inputs of a bucket: permanent failures, and transient ones of the catalog's run."""
+    """Read the failed inputs of a bucket: permanent failures, and before them transient ones of the catalog's run."""
     permanent = files.read_table(store.failures(modality, encoder_id, bucket), FAILURES)
     transient = files.read_table(catalog.failures(modality, bucket), FAILURES)
-    return pa.concat_tables([permanent, transient]).combine_chunks()
+    return pa.concat_tables([transient, permanent]).combine_chunks()  # the latest first
 
 
 def encoded(store: Store, modality: str, encoder_id: str, bucket: int) -> list[pa.Array]:

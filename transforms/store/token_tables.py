@@ -19,6 +19,9 @@ from tracktokens.schemas.tables.tokens import BUNDLE_KEY, TOKENS
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.layout import Catalog, ReleasePaths, Store
 
+LARGEST_WEIGHT = 1e30
+"""Largest weight of a track: products with ranks and sums over a catalog stay within the range of float32."""
+
 
 @dataclass(frozen=True)
 class TokenTable:
@@ -82,6 +85,6 @@ def code_matrix(tokens: pa.Table | pa.RecordBatch) -> CodeMatrix:
 
 
 def popularity_weights(popularity: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.float64]:
-    """Convert a popularity column to weights, float64 (tracks,): 0 if it is null or negative."""
+    """Convert a popularity column to weights, float64 (tracks,), from 0, for null or negative, to LARGEST_WEIGHT."""
     weights: npt.NDArray[np.float64] = pc.fill_null(popularity, 0.0).to_numpy(zero_copy_only=False)
-    return np.maximum(weights, 0.0)
+    return np.clip(weights, 0.0, LARGEST_WEIGHT)

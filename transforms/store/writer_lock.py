@@ -22,7 +22,7 @@ from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from tracktokens.schemas.errors import StoreBusyError, UsageError
 from tracktokens.transforms.store import files
-from tracktokens.transforms.store.layout import LOCK, STORE_MANIFEST
+from tracktokens.transforms.store.layout import LOCK, STORE_MANIFEST, store_root
 
 _logger = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ def writer(root: str, command: str, *, creates: bool = False) -> Iterator[None]:
         StoreBusyError: another process or thread holds the lock.
         UsageError: the folder cannot be written.
     """
-    root = files.absolute(root)
+    root = store_root(root)
     owner = (os.path.realpath(root), threading.get_ident())
     if files.is_remote(root) or owner in _held or not (creates or Path(root, STORE_MANIFEST).exists()):
         yield

@@ -25,6 +25,9 @@ def test_tokens_in_any_order_become_codes(text, codes):
     [
         ("<|audio_1024|>", "audio codes range from 0 to 1023"),
         ("<|audio_99999999999999999999|>", "audio codes range from 0 to 1023"),
+        (f"<|audio_{'9' * 5000}|>", "audio codes range from 0 to 1023"),
+        ("<|audio_7\uff17|>", "is not a token"),
+        ("<|audio_+7|>", "is not a token"),
         ("<|audio_1|><|audio_1|>", "more than one audio token"),
         ("<|audio_none|><|audio_1|>", "more than one audio token"),
         ("<|mood_1|>", "'<|mood_1|>' is not a token"),
@@ -41,3 +44,10 @@ def test_what_cannot_be_read_is_an_error_that_names_it(text, message):
     with pytest.raises(UsageError) as error:
         parse_tokens(text, 1024)
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize("text", [f"<|audio_{'9' * 5000}|>", "x" * 5000, "<|audio_1|> " * 500, f"<|{'9' * 5000}|>"])
+def test_an_error_shows_a_long_text_in_short(text):
+    with pytest.raises(UsageError) as error:
+        parse_tokens(text, 1024)
+    assert len(str(error.value)) < 200

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tracktokens.codebooks.tokens.rendering import TOKEN, describe_track, escape_tokens, render
+from tracktokens.codebooks.tokens.rendering import TOKEN, describe_track, escape_tokens, possible_ids, render
 
 TOKENS = {"a": "<|playlist_1|><|tags_2|><|metadata_3|><|lyrics_none|><|audio_5|>", "b": "<|playlist_none|><|tags_0|>"}
 A, B = (f"<|track|>{tokens}<|/track|>" for tokens in TOKENS.values())
@@ -17,6 +17,38 @@ def test_a_track_is_written_where_it_is_named_and_others_follow() -> None:
 
 def test_tracks_that_the_release_does_not_have_are_named() -> None:
     assert render("[track:x] [track:a]", ["y", "x"], TOKENS.get).unknown == ("x", "y")
+
+
+@pytest.mark.parametrize(
+    "track_id",
+    ["live[1]", "[b]", "]]", "a]b", "[[", "x y", 'q"uo', "two\nlines", "[track:a]", "<|audio_5|>", "日本", "z\\", " "],
+)
+def test_a_mention_may_name_any_id(track_id: str) -> None:
+    found = render(f"Try [track:{track_id}], then [track:a].", [], {**TOKENS, track_id: TOKENS["b"]}.get)
+    assert found.text == f"Try {B}, then {A}."
+    assert found.mentioned == (track_id, "a")
+    assert (found.unknown, found.malformed) == ((), ())
+
+
+def test_of_several_ids_the_longest_known_one_is_meant() -> None:
+    assert render("[track:a]]", [], {**TOKENS, "a]": TOKENS["b"]}.get).text == B
+    assert render("[track:a]]", [], TOKENS.get).text == f"{A}]"
+    assert possible_ids("[track:a] or [track:b]") == {"a", "a] or [track:b", "b"}
+
+
+def test_an_id_is_not_searched_beyond_its_longest_length() -> None:
+    longest = "x" * 256
+    assert render(f"[track:{longest}]", [], {longest: TOKENS["a"]}.get).text == A
+    assert render(f"[track:{longest}x]", [], TOKENS.get).malformed == (f"[track:{'x' * 33}",)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[track:", "[track:]", "[track:a", "[Track: a]", "[ track:a ]", "[TRACK :a]", "［track：a］", "【track:a】"],
+)
+def test_what_names_no_track_is_malformed(text: str) -> None:
+    assert len(render(f"Try {text}", [], TOKENS.get).malformed) == 1
+    assert render("Try [track] or a (track: a) or [tracks]", [], TOKENS.get).malformed == ()
 
 
 @pytest.mark.parametrize(

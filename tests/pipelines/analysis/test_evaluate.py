@@ -72,6 +72,16 @@ def test_weights_are_fitted_on_one_half_and_measured_on_the_other(store: Path, h
     assert found == evaluate(str(store), str(held_out), EvaluationOptions(fit=True, vectors=False))
 
 
+def test_playlists_of_which_most_are_lost_are_refused(store: Path, tmp_path: Path) -> None:
+    (tmp_path / "lost.jsonl").write_text('{"playlist_id": "a", "track_ids": ["t1", "t2"]}\n{\n{\n')
+    with pytest.raises(
+        InvalidDataError, match=r"^2 of 3 playlists rejected, .*\(malformed_row 2\).*nothing was measured"
+    ):
+        evaluate(str(store), str(tmp_path / "lost.jsonl"))
+    found = evaluate(str(store), str(tmp_path / "lost.jsonl"), EvaluationOptions(max_reject_rate=0.7, vectors=False))
+    assert found.qualities["tokens"].playlists == 1
+
+
 def test_playlists_of_other_tracks_are_refused(store: Path, tmp_path: Path) -> None:
     pq.write_table(pa.table({"playlist_id": ["a"], "track_ids": [["x", "y"]]}), tmp_path / "other.parquet")
     with pytest.raises(InvalidDataError, match="has two tracks of release"):

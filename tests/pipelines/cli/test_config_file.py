@@ -138,7 +138,7 @@ def test_a_key_of_another_command_is_a_warning_that_names_it(config: Path) -> No
         ('text_modle = "x"', ["unknown key text_modle", "the nearest key is text-model"]),
         ('config = "x"', ["unknown key config"]),
         ("[embeddings]\nlyrcs = 'x'", ["unknown key embeddings.lyrcs", "the nearest key is embeddings.lyrics"]),
-        ('vectors = "x"', ["vectors is now embeddings: use the new name"]),
+        ("[vectors]\nlyrcs = 'x'", ["unknown key embeddings.lyrcs"]),
         ('"text-model" = "a"\ntext_model = "b"', ["text-model is there twice"]),
         ("tracks = 3", ["tracks = 3 is not a text in quotes"]),
         ('tracks = " "', ["tracks = ' ': is empty"]),

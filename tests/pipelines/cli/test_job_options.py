@@ -31,7 +31,7 @@ def defaults(command: click.Command) -> dict[str, Any]:
         (run_command, RunJob, set()),
         (refresh_command, RefreshJob, {"retry_rejects", "limits"}),
         (retry_command, RefreshJob, {"retry_rejects", "limits"}),
-        (embed_command, EmbedJob, {"retry_rejects"}),
+        (embed_command, EmbedJob, {"retry_rejects", "needs_inputs"}),
     ],
 )
 def test_every_field_of_a_job_is_an_option_with_the_same_default(

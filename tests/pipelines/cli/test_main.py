@@ -125,9 +125,13 @@ def test_clap_without_an_audio_root_is_wrong_usage(tracks: Path, tmp_path: Path)
         ("retrain", "--from", "--from-bundle"),
     ],
 )
-def test_an_old_option_name_is_an_error_that_names_the_new_one(command: str, old: str, new: str) -> None:
-    refused(call(*command.split(), old, "audio=x"), 2, f"{old} is now {new}:")
-    assert old not in call(*command.split(), "--help").stdout.replace(new, "").split()
+def test_an_old_option_name_works_with_a_warning(
+    command: str, old: str, new: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    result = call(*command.split(), old, "audio=x", "--help")
+    assert result.exit_code == 0
+    assert f"the option {old[2:]} is now called {new[2:]}: use the new name" in caplog.text
+    assert old not in result.stdout.replace(new, "").split()
 
 
 def test_a_stray_argument_is_wrong_usage(tracks: Path, tmp_path: Path) -> None:
@@ -168,6 +172,20 @@ def test_a_catalog_without_track_ids_is_refused(tmp_path: Path, name: str) -> No
     refused(call("run", "--tracks", path, "--store", tmp_path / "s"), 3, "track_id", "title")
 
 
+def test_a_catalog_with_capital_letters_in_its_header_is_refused_with_a_hint(tmp_path: Path) -> None:
+    (tmp_path / "tracks.csv").write_text("track_id,Title,Mood\na,x,y\n")
+    result = call("run", "--tracks", tmp_path / "tracks.csv", "--store", tmp_path / "s")
+    refused(result, 3, "Title (did you mean title?), Mood")
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_column_of_which_no_value_can_be_used_is_refused_before_anything_is_encoded(tmp_path: Path) -> None:
+    (tmp_path / "tracks.csv").write_text("track_id,title,year\na,x,c. 1999\nb,y,unknown\n")
+    store = tmp_path / "s"
+    refused(call("embed", "--tracks", tmp_path / "tracks.csv", "--store", store), 3, "year (wrong_type 2)", "c. 1999")
+    assert list(store.glob("vectors/*/*/bucket=*")) == []
+
+
 def test_too_many_rejects_are_refused_before_anything_is_encoded(tracks: Path, tmp_path: Path) -> None:
     with tracks.open("a") as file:
         file.write('{"track_id": "t0"}\n')
@@ -204,9 +222,23 @@ def test_playlists_cannot_start_from_a_missing_bundle(demo_run: DemoRun) -> None
 def test_playlists_that_name_no_known_track_are_refused(demo_run: DemoRun, tmp_path: Path) -> None:
     path = tmp_path / "playlists.jsonl"
     path.write_text('{"playlist_id": "p", "track_ids": ["no", "nothing"]}\n')
-    store = tmp_path / "store"  # the job replaces the playlists of the snapshot, also where it fails
+    store = tmp_path / "store"
     shutil.copytree(demo_run.store, store)
-    refused(call("playlists", "--playlists", path, "--store", store), 3, "2 of 2 track ids are unknown")
+    [earlier] = store.glob("catalogs/*/playlists/playlists.json")
+    content = earlier.read_bytes()
+    refused(call("playlists", "--playlists", path, "--store", store), 3, "2 of 2 track ids are unknown", "'no'")
+    assert earlier.read_bytes() == content
+
+
+def test_too_many_lost_playlists_are_refused_and_the_earlier_ones_stay(demo_run: DemoRun, tmp_path: Path) -> None:
+    store, path = tmp_path / "store", tmp_path / "playlists.jsonl"
+    shutil.copytree(demo_run.store, store)
+    [earlier] = store.glob("catalogs/*/playlists")
+    content = {file: file.read_bytes() for file in earlier.rglob("*.*")}
+    path.write_text('{"playlist_id": "p", "track_ids": 7}\n{\n{"playlist_id": "q", "track_ids": ["t1", "t2"]}\n')
+    result = call("playlists", "--playlists", path, "--store", store)
+    refused(result, 3, "2 of 3 playlists rejected", "malformed_row 1, wrong_type 1", "--max-reject-rate")
+    assert {file: file.read_bytes() for file in earlier.rglob("*.*")} == content
 
 
 @pytest.mark.parametrize("command", ["train", "tokenize", "publish"])
@@ -281,6 +313,12 @@ def test_a_store_whose_path_looks_like_a_pattern_works(tracks: Path, tmp_path: P
 
 def test_a_runner_that_beam_does_not_know_is_wrong_usage(tracks: Path, tmp_path: Path) -> None:
     refused(call("embed", "--tracks", tracks, "--store", tmp_path / "s", "--", "--runner=Foo"), 2, "Foo")
+
+
+def test_an_option_that_beam_does_not_know_is_wrong_usage(tracks: Path, tmp_path: Path) -> None:
+    result = call("run", "--tracks", tracks, "--store", tmp_path / "s", "--", "--direct_num_wokers=2")
+    refused(result, 2, "--direct_num_wokers", "--direct_num_workers")
+    assert not (tmp_path / "s").exists()
 
 
 def test_a_catalog_of_which_no_row_can_be_used_is_refused_at_any_rate(tracks: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -249,3 +250,89 @@ def test_the_command_reads_a_release_and_writes_a_model(release: TokenRelease, t
     assert AutoModelForCausalLM.from_pretrained(out).config.tracktokens["release"] == "r1"
     none = ["--model", str(tmp_path / "none"), "--release", str(folder), "--out", str(tmp_path / "other")]
     assert CliRunner().invoke(main, ["vocabulary", "apply", *none]).exit_code == 2
+
+
+def not_finite(model: PreTrainedModel, rows: list[int], head: bool = False) -> PreTrainedModel:
+    layer = model.get_output_embeddings() if head else model.get_input_embeddings()
+    with torch.no_grad():
+        layer.weight[rows] = float("nan") if head else float("inf")
+    return model
+
+
+@pytest.mark.parametrize("init", [MEAN, CENTROID])
+@pytest.mark.parametrize(("head", "name"), [(False, "input embeddings"), (True, "output head")])
+def test_rows_that_are_not_finite_are_named(release: TokenRelease, init: str, head: bool, name: str) -> None:
+    model, tokenizer = not_finite(model_of(LLAMA), [5, *range(10, 20)], head), tokenizer_of("byte-level")
+    before = len(tokenizer)
+    with pytest.raises(InvalidDataError, match=f"rows 5, 10, 11, 12, 13 and 6 more of the {name} are not finite"):
+        apply_vocabulary(model, tokenizer, release, init)
+    assert len(tokenizer) == before
+
+
+def test_padding_rows_need_not_be_finite(release: TokenRelease) -> None:
+    tokenizer = tokenizer_of("byte-level")
+    model = not_finite(model_of(LLAMA), [len(tokenizer)])
+    apply_vocabulary(model, tokenizer, release)
+    assert model.get_input_embeddings().weight.isfinite().all()
+
+
+def test_new_rows_that_exceed_the_type_are_refused(release: TokenRelease) -> None:
+    model = model_of(LLAMA)
+    with torch.no_grad():
+        model.get_input_embeddings().weight.uniform_(-60_000, 60_000)
+    with pytest.raises(InvalidDataError, match="exceed the range of"):
+        apply_vocabulary(model.half(), tokenizer_of("byte-level"), release, CENTROID)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("saved")
+    model_of(LLAMA).save_pretrained(folder)
+    tokenizer_of("byte-level").save_pretrained(folder)
+    return folder
+
+
+def changed(saved: Path, folder: Path, name: str, content: bytes | None) -> str:
+    """Copy a model with one file changed or removed."""
+    shutil.copytree(saved, folder)
+    (folder / name).unlink()
+    if content is not None:
+        (folder / name).write_bytes(content)
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "kind"),
+    [
+        ("model.safetensors", None, UsageError),
+        ("model.safetensors", b"x" * 100, InvalidDataError),
+        ("tokenizer.json", b"{}", InvalidDataError),
+        ("config.json", b"[]", InvalidDataError),
+        ("config.json", None, UsageError),
+    ],
+)
+def test_a_model_that_cannot_be_read_is_refused(
+    saved: Path, release: TokenRelease, tmp_path: Path, name: str, content: bytes | None, kind: type[Exception]
+) -> None:
+    source = changed(saved, tmp_path / "model", name, content)
+    with pytest.raises(kind, match=source) as error:
+        apply_to_folder(source, str(tmp_path / "out"), release)
+    assert "\n" not in str(error.value)
+
+
+def test_a_model_that_lacks_weights_is_refused(saved: Path, release: TokenRelease, tmp_path: Path) -> None:
+    config = json.loads((saved / "config.json").read_text()) | {"num_hidden_layers": 2}
+    source = changed(saved, tmp_path / "model", "config.json", json.dumps(config).encode())
+    with pytest.raises(InvalidDataError, match=r"lacks 9 weights, such as model\.layers\.1"):
+        apply_to_folder(source, str(tmp_path / "out"), release)
+
+
+@pytest.mark.parametrize("out", ["file", "file/below", "{model}/new", "unknown://bucket/a"])
+def test_a_model_is_written_to_a_folder_of_its_own(
+    saved: Path, release: TokenRelease, tmp_path: Path, out: str
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    target = out if "://" in out else str(tmp_path / out.format(model=saved))
+    with pytest.raises(UsageError):
+        apply_to_folder(str(saved), target, release)
+    assert (tmp_path / "file").read_text() == "mine"

@@ -1,13 +1,16 @@
 """Training texts from a release."""
 
+import bz2
+import gzip
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from tests.support.vector_catalog import write_vectors
 from tracktokens.codebooks.tokens.rendering import TOKEN
@@ -93,4 +96,73 @@ def test_a_file_without_any_usable_conversation_is_refused(store: Path, tmp_path
     options = ["--store", str(store), "--out", str(tmp_path / "out.jsonl")]
     result = CliRunner().invoke(main, ["render", "conversations", str(tmp_path / "in.jsonl"), *options])
     assert result.exit_code == 3
+    assert "line 1: invalid JSON" in result.stderr
     assert not (tmp_path / "out.jsonl").exists()
+
+
+def talk(content: Any) -> bytes:
+    return json.dumps({"messages": [{"role": "user", "content": content}]}).encode() + b"\n"
+
+
+def render(store: Path, conversations: Path, out: Path) -> Result:
+    return CliRunner().invoke(
+        main, ["render", "conversations", str(conversations), "--store", str(store), "--out", str(out)]
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("marked.jsonl", b"\xef\xbb\xbf" + talk("[track:t1]")),
+        ("in.jsonl.gz", gzip.compress(talk("[track:t1]"))),
+        ("in.jsonl.bz2", bz2.compress(b"\n" + talk("[track:t1]"))),
+        ("nan.jsonl", talk("[track:t1]").replace(b'"role"', b'"weight": NaN, "role"')),
+        ("mac.jsonl", b"\r" + talk("[track:t1]").replace(b"\n", b"\r")),
+    ],
+)
+def test_conversations_are_read_like_tables(store: Path, tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    assert render(store, tmp_path / name, tmp_path / "out").output == "1 read, 1 written, 0 rejected\n"
+
+
+@pytest.mark.parametrize("content", [talk("a").decode().encode("utf-16"), gzip.compress(talk("a"))[:-9]])
+def test_a_text_that_cannot_be_read_is_refused(store: Path, tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / ("in.jsonl.gz" if content.startswith(b"\x1f") else "in.jsonl")
+    path.write_bytes(content)
+    assert render(store, path, tmp_path / "out").exit_code == 3
+    assert not (tmp_path / "out").exists()
+
+
+def test_rejected_conversations_are_a_warning(store: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "in.jsonl").write_bytes(talk("a") + talk("[track:nobody]"))
+    assert render(store, tmp_path / "in.jsonl", tmp_path / "out").exit_code == 0
+    assert "1 of 2 conversations are rejected: line 2: the release does not have nobody" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("source", "out"),
+    [("none", "out"), ("folder", "out"), ("in", "in"), ("in", "link"), ("in", "folder"), ("in.rejects", "in")],
+)
+def test_a_wrong_path_is_wrong_usage_and_nothing_is_written(store: Path, tmp_path: Path, source: str, out: str) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "in").write_bytes(talk("a"))
+    (tmp_path / "in.rejects").write_bytes(talk("a"))
+    (tmp_path / "link").symlink_to("in")
+    assert render(store, tmp_path / source, tmp_path / out).exit_code == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "in", "in.rejects", "link"]
+    assert (tmp_path / "in").read_bytes() == (tmp_path / "in.rejects").read_bytes() == talk("a")
+
+
+def test_no_text_is_written_into_the_store(store: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").write_bytes(talk("a"))
+    latest = (store / "LATEST").read_bytes()
+    assert render(store, tmp_path / "in", store / "LATEST").exit_code == 2
+    assert (store / "LATEST").read_bytes() == latest
+
+
+def test_a_link_to_a_file_is_written_through(store: Path, tmp_path: Path) -> None:
+    (tmp_path / "train").write_text("old")
+    (tmp_path / "link").symlink_to("train")
+    CliRunner().invoke(main, ["render", "tracks", "--store", str(store), "--out", str(tmp_path / "link")])
+    assert (tmp_path / "link").is_symlink()
+    assert len(lines(tmp_path / "train")) == TRACKS

@@ -3,12 +3,19 @@
 import pytest
 
 from tracktokens.schemas.errors import InvalidDataError
+from tracktokens.schemas.manifests.encoder import EncoderManifest
 from tracktokens.schemas.manifests.store import StoreManifest
 
 
 def test_a_manifest_comes_back_as_it_was() -> None:
     manifest = StoreManifest(buckets=8)
     assert StoreManifest.from_json(manifest.to_json(), "store.json") == manifest
+
+
+def test_a_path_that_is_not_utf8_comes_back_as_it_was() -> None:
+    manifest = EncoderManifest(standardize=False, identity={"path": "/musiqu\udce9/\\é"})
+    text = manifest.to_json().encode()
+    assert EncoderManifest.from_json(text, "encoder.json") == manifest
 
 
 @pytest.mark.parametrize(

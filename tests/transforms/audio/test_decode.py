@@ -1,6 +1,8 @@
 """Windows of synthesised audio files."""
 
+import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -183,6 +185,34 @@ def test_a_fifth_of_a_second_of_a_damaged_file_is_enough(tmp_path):
 
 def test_a_missing_file_is_missing(tmp_path):
     assert decode_error(str(tmp_path / "none.mp3")).reason == rejects.AUDIO_MISSING
+
+
+def test_a_link_that_leads_to_itself_is_missing(tmp_path):
+    (tmp_path / "a.mp3").symlink_to("a.mp3")
+    assert decode_error(str(tmp_path / "a.mp3")).reason == rejects.AUDIO_MISSING
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENOMEM, errno.ETIMEDOUT])
+def test_a_file_that_cannot_be_opened_now_is_unreadable(tmp_path, monkeypatch, code):
+    path = write(tmp_path / "a.m4a", chirp(1), format="RAW", subtype="PCM_16")
+    monkeypatch.setattr(Path, "open", raises(OSError(code, "any text")))
+    error = decode_error(path)
+    assert (error.reason, error.detail) == (rejects.AUDIO_UNREADABLE, os.strerror(code))
+
+
+def test_a_file_that_a_failing_disk_cuts_is_unreadable_and_not_taken_for_a_short_one(tmp_path, monkeypatch):
+    whole = Path(write(tmp_path / "a.flac", chirp(60)))
+    cut = tmp_path / "cut.flac"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    monkeypatch.setattr(Path, "open", raises(OSError(errno.EIO, "any text")))
+    assert decode_error(str(cut)).reason == rejects.AUDIO_UNREADABLE
+
+
+def raises(error: OSError) -> Callable[..., object]:
+    def function(*arguments: object, **options: object) -> object:
+        raise error
+
+    return function
 
 
 def test_a_folder_is_missing_whatever_its_name(tmp_path):

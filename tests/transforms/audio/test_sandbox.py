@@ -63,6 +63,26 @@ def test_only_files_that_break_their_decoder_fail_and_results_keep_their_order(h
     }
 
 
+def test_what_the_system_cannot_do_is_no_property_of_the_file(hostile):
+    with WindowReader(TWO, 1, TIGHT, hostile) as reader:
+        results = [reader.read(name).windows for name in ("1", "refuse", "vanish", "kill")]
+    assert results[1:] == [
+        Failure(rejects.AUDIO_UNREADABLE, "Permission denied"),
+        Failure(rejects.AUDIO_MISSING, "no such file"),
+        Failure(rejects.AUDIO_UNREADABLE, "the decoder was terminated by SIGKILL"),
+    ]
+    assert set(rejects.TRANSIENT_REASONS) >= {rejects.AUDIO_UNREADABLE, rejects.AUDIO_MISSING}
+
+
+def test_a_system_without_descriptors_is_an_error_and_not_a_failure_of_the_file(monkeypatch, hostile):
+    def popen(*arguments, **options):
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(subprocess, "Popen", popen)
+    with WindowReader(TWO, 1, TIGHT, hostile) as reader, pytest.raises(DecoderError, match="Too many open files"):
+        reader.read("1")
+
+
 def test_a_file_that_crashes_a_decoder_damaged_by_an_earlier_file_is_retried_in_a_fresh_process(hostile):
     with WindowReader(TWO, 1, TIGHT, hostile) as reader:
         assert [outcome(result) for result in reader.read_all(["poison", "suffer"])] == [[[0.0]], [[0.0]]]

@@ -33,6 +33,34 @@ def test_stamps_and_headers_of_lrc_are_removed() -> None:
 
 
 @pytest.mark.parametrize(
+    "stamp",
+    [
+        "[01:40:03.22]", "[1:00:03]", "[00:12,50]", "[00:12.123456]", "[125:07.1]", "[-00:01.2]", "[ 00:12.00 ]",
+        "[00:12.00] [01:12.00] ", "[00:00:03,220]", "[01:40:03:12]", "［00:12.00］", "[00:01.000 --> 00:05.000] ",
+        "[offset:-250]\n[00:12.00]", "[00:12.00]<01:40:03.22>", "<00:12,50>", "[+0:12.5]",
+    ],
+)  # fmt: skip
+def test_a_stamp_of_any_form_is_removed(stamp: str) -> None:
+    assert clean_lyrics(f"{stamp}the night is long\n{stamp}home is far") == "the night is long\nhome is far"
+
+
+@pytest.mark.parametrize("line", ["[01:40:03.22]<01:40:03.22>la <01:40:04,5>na", "[12000,3500]la(0,300) na(300,900)",
+    "[12000,3500]<0,100,0>la <100,20,0>na", "la [01:40:03.22]na", "la [00:12,50]na"])  # fmt: skip
+def test_stamps_at_words_are_removed(line: str) -> None:
+    assert clean_lyrics(line) == "la na"
+
+
+SRT = "1\r\n00:00:01,000 --> 00:00:02,000\r\n{\\an8}<i>First</i> line\r\n\r\n2\n00:00:03,000 --> 00:00:04,5\n99\n"
+VTT = "WEBVTT - la\nKind: captions\n\nintro\n00:01.000 --> 00:02.000 align:start\n<v Ann>First <c.b>line</c>\n\n" \
+    "2\n01:00:01.000 --> 01:00:02.000\n99\n"  # fmt: skip
+
+
+@pytest.mark.parametrize("subtitles", [SRT, VTT])
+def test_cues_of_subtitles_are_removed_and_a_sung_number_stays(subtitles: str) -> None:
+    assert clean_lyrics(subtitles) == "First line\n99"
+
+
+@pytest.mark.parametrize(
     "mark",
     [
         "[Chorus]", "[Verse 2: Artist]", "[Guitar Solo]", "[Chorus x2]", "[Both] [Loud]",
@@ -58,6 +86,9 @@ def test_a_line_that_is_only_a_mark_is_dropped(mark: str) -> None:
         "All night (all night)",
         "He said [chorus] of angels",
         "John [3:16] is on the wall",
+        "Psalm [3:16,17] and (1,000)",
+        "10:15 Saturday night",
+        "WEBVTT --> a song\n7\nseas of {rye}",
         "Bridge",
         "Hook, line and sinker",
         "(Bridge over troubled water)",

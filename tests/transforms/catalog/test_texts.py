@@ -7,7 +7,7 @@ import pytest
 
 from tracktokens.schemas.tables.tracks import TRACKS
 from tracktokens.transforms.catalog.lyrics import lyrics_text
-from tracktokens.transforms.catalog.texts import metadata_text, tags_text
+from tracktokens.transforms.catalog.texts import fold_case, metadata_text, song_text, tags_text
 
 
 def tracks(*rows: dict[str, object]) -> pa.RecordBatch:
@@ -51,6 +51,32 @@ def test_tags_are_lower_case_trimmed_sorted_and_distinct() -> None:
     )
     expected = ["hip hop, pop, rock", "hip hop, pop, rock", None, None, None, "zouk, é, 歌"]
     assert tags_text(batch).to_pylist() == expected
+
+
+SAME_BUT_FOR_CASE = [
+    ("ΛΑΪΚΟΣ", "λαϊκος", "Λαϊκοσ"),
+    ("STRASSE", "straße", "STRAẞE"),
+    ("İSTANBUL", "istanbul", "i\u0307stanbul"),
+    ("\ufb01le", "FILE"),
+    ("ＲＯＣＫ", "ｒｏｃｋ"),
+    ("ᾳ", "ΑΙ", "α\u0345"),
+    ("É", "e\u0301"),
+    ("РУССКИЙ РОК", "русский рок"),
+    ("ꭰ", "Ꭰ"),
+]
+
+
+@pytest.mark.parametrize("forms", SAME_BUT_FOR_CASE)
+def test_texts_that_differ_in_case_alone_are_equal(forms: tuple[str, ...]) -> None:
+    assert len(set(tags_text(tracks(*({"tags": [form]} for form in forms))).to_pylist())) == 1
+    assert tags_text(tracks({"tags": list(forms)})).to_pylist() == fold_case(pa.array(forms[:1])).to_pylist()
+    names = pa.array(forms)
+    assert len(set(song_text(names, names).to_pylist())) == 1
+
+
+@pytest.mark.parametrize("tag", ["rock'n'roll", "žižkov", "歌", "चल", "ı", "한국"])
+def test_lower_case_texts_are_left_as_they_are(tag: str) -> None:
+    assert tags_text(tracks({"tags": [tag]})).to_pylist() == [tag]
 
 
 def test_tags_of_a_slice_and_of_no_rows() -> None:

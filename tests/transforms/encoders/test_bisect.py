@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from tracktokens.schemas.errors import UsageError
-from tracktokens.schemas.tables.rejects import AUDIO_EMPTY, ENCODER_FAILED, OUT_OF_MEMORY
+from tracktokens.schemas.tables.rejects import AUDIO_EMPTY, ENCODER_FAILED, ENCODER_UNAVAILABLE, OUT_OF_MEMORY
 from tracktokens.transforms.encoders.base import Encoded, Failure, LoadedEncoder
 from tracktokens.transforms.encoders.bisect import encode_by_bisection, is_out_of_memory, with_smaller_batches
 
@@ -53,6 +53,19 @@ def test_bisection_finds_the_input_that_raises_and_only_it_fails() -> None:
     assert {row: failure.reason for row, failure in result.failures.items()} == {2: ENCODER_FAILED, 4: AUDIO_EMPTY}
     assert result.failures[2].detail == "IndexError('poison')"
     assert result.decoding_seconds == 4
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "denied"), TimeoutError("slow"), ConnectionResetError()])
+def test_an_input_that_the_system_refuses_is_not_called_a_failure_of_the_encoder(error: OSError) -> None:
+    encoder = Fragile(lambda texts: error if "bad" in texts else None)
+    result = encode_by_bisection(encoder, pa.array(["a", "bad", "c"]))
+    assert {row: failure.reason for row, failure in result.failures.items()} == {1: ENCODER_UNAVAILABLE}
+
+
+def test_an_error_of_the_configuration_in_a_part_of_a_batch_is_raised() -> None:
+    encoder = Fragile(lambda texts: ValueError() if len(texts) > 1 else UsageError("no such device"))
+    with pytest.raises(UsageError, match="no such device"):
+        encode_by_bisection(encoder, pa.array(["a", "b"]))
 
 
 def test_no_input_fails_if_half_a_batch_fits_in_memory() -> None:

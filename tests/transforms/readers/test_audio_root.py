@@ -153,6 +153,31 @@ def test_an_audio_root_that_is_not_a_folder_is_a_usage_error(root):
         check_audio_root("nosuch://x")
 
 
+def test_an_audio_root_with_nothing_in_it_is_refused(tmp_path):
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / ".Trash").mkdir()
+    for hidden in (".keep", ".Trash/x.ogg"):
+        (tmp_path / hidden).touch()
+    with pytest.raises(UsageError, match=r"the audio root .* has no file in it; mount its disk"):
+        check_audio_root(str(tmp_path))
+    (tmp_path / "a" / "b" / "c.ogg").touch()
+    check_audio_root(str(tmp_path))
+
+
+@pytest.mark.parametrize("may_enter", [False, True])
+def test_an_audio_root_that_cannot_be_listed_counts_if_its_files_can_be_opened(tmp_path, monkeypatch, may_enter):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    monkeypatch.setattr(os, "access", lambda *_: may_enter)
+    if may_enter:
+        check_audio_root(str(tmp_path))
+    else:
+        with pytest.raises(UsageError, match="cannot be listed: Permission denied; give this user the right"):
+            check_audio_root(str(tmp_path))
+
+
 # Audio on a filesystem of Beam
 
 

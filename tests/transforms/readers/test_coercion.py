@@ -1,5 +1,6 @@
 """Values of three sources take the type of a column, and those that do not fit are reported."""
 
+import datetime as dt
 import decimal
 
 import numpy as np
@@ -48,7 +49,7 @@ def test_bytes_of_a_fixed_size_are_text():
 def test_a_number_is_not_a_string():
     values, problems = found(coerce_column(pa.array([5, None], pa.int64()), TITLE))
     assert values == [None, None]
-    assert problems == [(0, WRONG_TYPE, "title: int64 5 is not a string")]
+    assert problems == [(0, WRONG_TYPE, "title: int64 5 is not a string: cast it to text")]
 
 
 @pytest.mark.parametrize("value", [True, decimal.Decimal("1.5"), {"a": 1}, ["x"]])
@@ -110,8 +111,8 @@ def test_a_year_that_would_lose_something_is_rejected():
     ]
 
 
-@pytest.mark.parametrize("column", [pa.array(["2001"]), pa.array([True]), pa.array([[1]])])
-def test_a_typed_column_is_not_parsed(column):
+@pytest.mark.parametrize("column", [pa.array(["MMI"]), pa.array([True]), pa.array([[1]]), pa.array([dt.date.min])])
+def test_a_column_of_another_type_is_not_a_year(column):
     assert [problem.reason for problem in coerce_column(column, YEAR).problems] == [WRONG_TYPE]
 
 
@@ -121,13 +122,45 @@ def test_a_popularity_of_nan_is_null_and_an_infinite_one_is_rejected():
     assert problems == [(2, NOT_FINITE, "popularity: inf is not finite")]
 
 
-def test_a_count_that_a_float_cannot_hold_is_rejected():
-    values, problems = found(coerce_column(pa.array([2**53 - 1, 2**53 + 1]), POPULARITY))
-    assert values == [2.0**53 - 1, None]
-    assert [problem[:2] for problem in problems] == [(1, WRONG_TYPE)]
+def test_a_long_count_is_rounded_to_a_float_in_every_source():
+    counts = [2**53 - 1, 2**53 + 1, 10**30]
+    sources = (
+        coerce_column(pa.array([decimal.Decimal(count) for count in counts]), POPULARITY),
+        coerce_text(text(*(str(count).encode() for count in counts)), POPULARITY),
+        coerce_values(counts, POPULARITY),
+    )
+    assert [found(coerced) for coerced in sources] == [([2.0**53 - 1, 2.0**53, 1e30], [])] * 3
 
 
-@pytest.mark.parametrize("kind", [pa.list_(pa.large_string()), pa.large_list(pa.string()), pa.list_(pa.string(), 2)])
+@pytest.mark.parametrize("value", [1.7976931348623157e308, -3.5e38, float("inf"), float("-inf")])
+def test_a_popularity_beyond_float32_is_rejected_in_every_source(value):
+    sources = (
+        coerce_column(pa.array([3.4e38, value]), POPULARITY),
+        coerce_text(text(b"3.4e38", repr(value).encode()), POPULARITY),
+        coerce_values([3.4e38, value], POPULARITY),
+    )
+    cause = "finite" if np.isinf(value) else "within 3.4e+38 of 0"
+    expected = [3.4e38, None], [(1, NOT_FINITE, f"popularity: {value} is not {cause}")]
+    assert [found(coerced) for coerced in sources] == [expected] * 3
+
+
+def test_an_integer_of_any_length_is_out_of_range():
+    assert found(coerce_values([10**400], POPULARITY))[1] == [(0, NOT_FINITE, "popularity: inf is not finite")]
+    wide = pa.array([decimal.Decimal(10**60)], pa.decimal256(70, 2))
+    assert [reason for _, reason, _ in found(coerce_column(wide, POPULARITY))[1]] == [NOT_FINITE]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pa.list_(pa.large_string()),
+        pa.large_list(pa.string()),
+        pa.list_(pa.string(), 2),
+        pa.list_view(pa.string()),
+        pa.large_list_view(pa.string_view()),
+        pa.list_(pa.dictionary(pa.int8(), pa.string())),
+    ],
+)
 def test_every_kind_of_list_is_a_list_without_null_elements(kind):
     coerced = coerce_column(pa.array([["a", None], None, ["b", "c"]], kind), TAGS)
     assert coerced.column.type == pa.list_(pa.string())
@@ -143,9 +176,9 @@ def test_wrong_elements_are_removed_one_by_one():
     values, problems = found(coerce_column(pa.array([[1], None, [2, 3]]), TAGS))
     assert values == [[], None, []]
     assert [(row, detail) for row, _, detail in problems] == [
-        (0, "tags: int64 1 is not a string"),
-        (2, "tags: int64 2 is not a string"),
-        (2, "tags: int64 3 is not a string"),
+        (0, "tags: int64 1 is not a string: cast it to text"),
+        (2, "tags: int64 2 is not a string: cast it to text"),
+        (2, "tags: int64 3 is not a string: cast it to text"),
     ]
 
 
@@ -156,14 +189,35 @@ def test_an_element_that_is_not_utf8_is_removed_from_its_list():
     assert problems == [(0, NOT_UTF8, "tags: b'\\xff' is not UTF-8")]
 
 
-def test_a_string_is_not_a_list():
-    assert [p.detail for p in coerce_column(pa.array(["rock"]), TAGS).problems] == [
-        "tags: string 'rock' is not a list of strings"
-    ]
+def test_neither_a_map_nor_a_nested_list_is_a_list_of_strings():
+    maps = pa.array([[("rock", 1)]], pa.map_(pa.string(), pa.int64()))
+    assert found(coerce_column(maps, TAGS)) == (
+        [None],
+        [(0, WRONG_TYPE, "tags: map<string, int64> [('rock', 1)] is not a list of strings")],
+    )
+    values, [(_, _, detail)] = found(coerce_column(pa.array([[["rock"]]]), TAGS))
+    assert values == [[]]
+    assert detail.endswith("['rock'] is not a string")
 
 
 def text(*values):
     return pa.array(values, pa.binary())
+
+
+@pytest.mark.parametrize(
+    ("value", "field"),
+    [("rock|pop", TAGS), (" {rock,pop} ", TAGS), ("c(rock, pop)", TAGS), ("2001", YEAR), ("x", YEAR), ("", POPULARITY)],
+)
+def test_text_of_lists_and_numbers_means_the_same_in_every_source(value, field):
+    parsed = found(coerce_text(text(value.encode()), field))
+    assert found(coerce_column(pa.array([value]), field)) == parsed
+    assert found(coerce_values([value], field)) == parsed
+
+
+def test_numbers_and_text_in_one_column_of_json_are_both_read():
+    values, problems = found(coerce_values(["2001", 2002, None, "x", True], YEAR))
+    assert values == [2001, 2002, None, None, None]
+    assert sorted(row for row, _, _ in problems) == [3, 4]
 
 
 def test_numbers_are_parsed_from_text():
@@ -203,10 +257,13 @@ def test_lists_are_parsed_from_text(value, tags):
 
 
 def test_brackets_without_json_are_rejected():
-    values, problems = found(coerce_text(text(b"['rock', 'pop']", b'["ok", 1, null]'), TAGS))
+    values, problems = found(coerce_text(text(b"['rock' 'pop']", b'["ok", 1, null]'), TAGS))
     assert values == [None, ["ok"]]
-    assert problems[0][2] == "tags: string \"['rock', 'pop']\" is not a list of strings"
-    assert problems[1][2] == "tags: number 1 is not a string"
+    assert problems[0][2] == (
+        "tags: text \"['rock' 'pop']\" is not a list of strings: "
+        "write a JSON array, or the elements with | between them"
+    )
+    assert problems[1][2] == "tags: number 1 is not a string: cast it to text"
 
 
 def test_json_values_are_taken_by_their_types():
@@ -218,13 +275,12 @@ def test_json_values_are_taken_by_their_types():
 @pytest.mark.parametrize(
     ("value", "field", "detail"),
     [
-        (5, TITLE, "title: number 5 is not a string"),
-        (True, TITLE, "title: boolean True is not a string"),
+        (5, TITLE, "title: number 5 is not a string: cast it to text"),
+        (True, TITLE, "title: boolean True is not a string: cast it to text"),
         ({"a": 1}, TITLE, "title: object {'a': 1} is not a string"),
-        ("2001", YEAR, "year: string '2001' is not a 32-bit integer"),
+        ("MMI", YEAR, "year: text 'MMI' is not a 32-bit integer"),
         (True, YEAR, "year: boolean True is not a 32-bit integer"),
-        (10**30, POPULARITY, f"popularity: number {10**30} is not a number"),
-        ("rock", TAGS, "tags: string 'rock' is not a list of strings"),
+        ({"rock": 1}, TAGS, "tags: object {'rock': 1} is not a list of strings"),
         ([["rock"]], TAGS, "tags: list ['rock'] is not a string"),
     ],
 )
@@ -256,3 +312,11 @@ def test_the_three_entries_agree_on_the_same_values():
             )
             assert typed == CoercedColumn(parsed.column) == CoercedColumn(loaded.column)
             assert typed.column.to_pylist() == values
+
+
+def test_white_space_of_an_id_is_kept_in_every_source():
+    ids = [" a", "b ", "a", "\tc\n"]
+    field = TRACKS.field("track_id")
+    assert found(coerce_column(pa.array(ids), field)) == (ids, [])
+    assert found(coerce_text(text(*(value.encode() for value in ids)), field)) == (ids, [])
+    assert found(coerce_values(ids, field)) == (ids, [])

@@ -4,9 +4,10 @@ import random
 
 import pytest
 
+from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.schemas.tables.rejects import MALFORMED_ROW
 from tracktokens.transforms.readers import text_stream
-from tracktokens.transforms.readers.csv_reader import csv_rows, delimiter_of
+from tracktokens.transforms.readers.csv_reader import csv_columns, csv_rows, delimiter_of
 
 
 def test_csv_rows_of_the_wrong_width_are_malformed_alone(scan_bytes, tmp_path):
@@ -90,3 +91,34 @@ def test_rows_parsed_one_by_one_are_those_of_the_whole_text():
         assert [[field.encode("utf-8", "surrogateescape") for field in fields] for fields in rows] == expected, data
         compared += 1
     assert compared > 5_000
+
+
+def test_empty_fields_beyond_the_last_column_are_dropped(scan_bytes, tmp_path):
+    batches = scan_bytes(tmp_path, "t.csv", b"track_id,title\na,1,\nb,2,,\nc,3,,x\n")
+    assert [row["title"] for row in batches.rows] == ["1", "2"]
+    assert batches.details == ["t.csv, row 3: 4 columns instead of 2 in 'c,3,,x'"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "fault"),
+    [
+        (
+            "t.csv",
+            b"track_id;title\na;1\n",
+            "only column is 'track_id;title'; write the file with ',' as delimiter$",
+        ),
+        ("t.csv", b"track_id\ttitle\na\t1\n", "or name it .tsv"),
+        ("t.tsv", b"track_id,title\na,1\n", r"only column is 'track_id,title'; write the file with '\\t' as delimiter"),
+        ("t.csv", b"sep=,\ntrack_id,title\na,1\n", "first line is 'sep=', a note for Excel; remove it"),
+        ("t.csv", "track_id,title\n".encode("utf-16-le"), "NUL bytes, as in UTF-16; save it as UTF-8"),
+    ],
+)
+def test_a_first_row_that_is_not_column_names_is_refused_with_the_remedy(tmp_path, name, text, fault):
+    (tmp_path / name).write_bytes(text)
+    with pytest.raises(InvalidDataError, match=fault):
+        csv_columns(str(tmp_path / name))
+
+
+def test_a_second_byte_order_mark_is_not_part_of_a_column_name(scan_bytes, tmp_path):
+    [row] = scan_bytes(tmp_path, "t.csv", "\ufeff\ufefftrack_id,title\na,1\n".encode()).rows
+    assert row["track_id"] == "a"

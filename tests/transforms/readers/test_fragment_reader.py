@@ -288,3 +288,83 @@ def test_a_remote_file_that_is_corrupt_is_refused(bucket):
     MemoryFileSystem.files[f"{bucket}/in/t.parquet"] = b"PAR1"
     with pytest.raises(InvalidDataError, match=r"memread://bucket/in/t\.parquet cannot be read"):
         find_fragments(f"{bucket}/in", "tracks")
+
+
+# Columns in the path
+
+PATH = "year=1999/artist=AC%2FDC/tags=rock%7Chard/album=__HIVE_DEFAULT_PARTITION__/day=2024-01-01"
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("t.csv", lambda path: path.write_text("track_id,title\na,x\nb,\n")),
+        ("t.jsonl", lambda path: path.write_text('{"track_id":"a","title":"x"}\n{"track_id":"b"}\n')),
+        (
+            "t.parquet",
+            lambda path: pq.write_table(pa.table({"track_id": ["a", "b"], "title": ["x", None]}), path),
+        ),
+    ],
+)
+def test_columns_of_the_path_fill_what_a_file_lacks(scan, tmp_path, name, write):
+    folder = tmp_path / PATH
+    folder.mkdir(parents=True)
+    write(folder / name)
+    batches = scan(tmp_path)
+    common = {"year": 1999, "artist": "AC/DC", "tags": ["rock", "hard"], "album": None}
+    assert [{key: row[key] for key in ("track_id", "title", *common)} for row in batches.rows] == [
+        {"track_id": "a", "title": "x", **common},
+        {"track_id": "b", "title": None, **common},
+    ]
+    assert batches[0].ignored_columns == ("day",)
+    assert batches.reasons == []
+    check_table(find_fragments(str(tmp_path), "tracks"), TRACKS)
+
+
+def test_the_column_of_a_file_wins_over_its_path(scan, tmp_path):
+    (tmp_path / "year=1999" / "title=p").mkdir(parents=True)
+    folder = tmp_path / "year=1999" / "title=p"
+    (folder / "a.csv").write_text("track_id,year,title\na,2001,x\nb,,\n")
+    (folder / "b.jsonl").write_text('{"track_id":"c","year":2002}\n{"track_id":"d"}\n{"track_id":"e","year":"x"}\n')
+    pq.write_table(pa.table({"track_id": ["f", "g"], "year": [2003, None]}), folder / "c.parquet")
+    batches = scan(tmp_path)
+    assert [(row["track_id"], row["year"], row["title"]) for row in batches.rows] == [
+        ("a", 2001, "x"),
+        ("b", None, None),
+        ("c", 2002, "p"),
+        ("d", 1999, "p"),
+        ("e", None, "p"),
+        ("f", 2003, "p"),
+        ("g", None, "p"),
+    ]
+    assert batches.reasons == [WRONG_TYPE]
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("t.csv", lambda path: path.write_text("title\nx\n")),
+        ("t.jsonl", lambda path: path.write_text('{"title":"x"}\n')),
+        ("t.parquet", lambda path: pq.write_table(pa.table({"other": [1]}), path)),
+    ],
+)
+def test_an_id_may_be_in_the_path(scan, tmp_path, name, write):
+    (tmp_path / "track_id=a%3D1").mkdir()
+    write(tmp_path / "track_id=a%3D1" / name)
+    check_table(find_fragments(str(tmp_path), "tracks"), TRACKS)
+    assert [row["track_id"] for row in scan(tmp_path).rows] == ["a=1"]
+
+
+def test_a_value_of_the_path_that_does_not_fit_is_a_reject_per_row(scan, tmp_path):
+    (tmp_path / "year=n%FFo").mkdir()
+    (tmp_path / "year=n%FFo" / "a.csv").write_text("track_id\na\nb\n")
+    assert scan(tmp_path).reasons == [NOT_UTF8, NOT_UTF8]
+    (tmp_path / "year=n%FFo").rename(tmp_path / "year=unknown")
+    assert scan(tmp_path).reasons == [WRONG_TYPE, WRONG_TYPE]
+
+
+def test_playlists_have_columns_in_their_path_too(scan, tmp_path):
+    (tmp_path / "playlist_id=p").mkdir()
+    (tmp_path / "playlist_id=p" / "a.jsonl").write_text('{"track_ids":["a","b"]}\n')
+    check_table(find_fragments(str(tmp_path), "playlists"), PLAYLISTS)
+    assert [(row["playlist_id"], row["track_ids"]) for row in scan(tmp_path, PLAYLISTS).rows] == [("p", ["a", "b"])]

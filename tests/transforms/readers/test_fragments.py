@@ -52,6 +52,19 @@ def test_playlists_need_their_tracks_too(tmp_path):
         check_table(find_fragments(str(tmp_path), "playlists"), PLAYLISTS)
 
 
+@pytest.mark.parametrize(
+    ("header", "remedy"),
+    [
+        ("Track ID,title", "rename Track ID if it contains it"),
+        ("x,y", "rename the one that contains it"),
+    ],
+)
+def test_a_missing_id_column_has_a_hint(tmp_path, header, remedy):
+    (tmp_path / "t.csv").write_text(f"{header}\na,b\n")
+    with pytest.raises(InvalidDataError, match=f"has no column track_id; .*; {remedy}"):
+        check_table(find_fragments(str(tmp_path / "t.csv"), "tracks"), TRACKS)
+
+
 def test_a_duplicate_column_is_refused_when_it_is_read(scan, tmp_path):
     (tmp_path / "t.csv").write_bytes(b"track_id,title,title\na,b,c\n")
     pq.write_table(pa.table([pa.array(["a"])] * 2, ["track_id", "track_id"]), tmp_path / "t.parquet")
@@ -88,7 +101,7 @@ def test_an_empty_parquet_file_is_refused_alone_and_accepted_with_others(scan, t
 
 def test_text_of_another_format_is_refused_with_what_to_do(tmp_path):
     for name, data, message in (
-        ("t.json", b'[\n{"track_id":\n"a"\n}\n]', "has no JSON object in its first 5 lines; write one object per line"),
+        ("t.json", b'[\n{"track_id":\n"a"\n}\n]', "is a JSON array; write one object per line"),
         ("t.csv", "track_id\na\n".encode("utf-16"), "is UTF-16 text; save it as UTF-8"),
     ):
         (tmp_path / name).write_bytes(data)

@@ -32,6 +32,13 @@ def test_folders_whose_names_look_like_patterns_are_read(tmp_path: Path) -> None
     assert files.read_table(str(folder), SCHEMA)["number"].to_pylist() == [1, 2]
 
 
+def test_a_folder_that_is_moved_replaces_its_target(tmp_path: Path) -> None:
+    for path in ("old/a.bin", "new/b/c.bin"):
+        files.write_bytes(str(tmp_path / path), path.encode())
+    files.move_tree(str(tmp_path / "new"), str(tmp_path / "old"))
+    assert list(files.list_all(str(tmp_path))) == ["old/b/c.bin"]
+
+
 def test_a_missing_folder_has_no_files(tmp_path: Path) -> None:
     assert files.list_files(str(tmp_path / "none"), ".parquet") == []
     assert files.list_tree(str(tmp_path / "none")) == {}

@@ -9,6 +9,7 @@ from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.schemas.manifests.encoder import EncoderManifest
 from tracktokens.schemas.manifests.store import buckets_for
 from tracktokens.transforms.store.layout import Store, part_name
+from tracktokens.transforms.store.writer_lock import writer
 
 
 def test_a_new_folder_becomes_a_store_and_keeps_its_buckets(tmp_path: Path) -> None:
@@ -23,6 +24,14 @@ def test_a_new_folder_becomes_a_store_and_keeps_its_buckets(tmp_path: Path) -> N
 )
 def test_a_bucket_has_about_50_000_tracks(tracks: int, buckets: int) -> None:
     assert buckets_for(tracks) == buckets
+
+
+def test_a_path_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    root = f"{tmp_path}/musiqu\udce9"
+    for use in (Store.open, lambda root: Store.open_or_create(root, 1), lambda root: writer(root, "run").__enter__()):
+        with pytest.raises(UsageError, match=r"musiqu\\udce9', is not UTF-8 in this locale: give another folder"):
+            use(root)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:

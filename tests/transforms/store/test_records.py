@@ -37,6 +37,21 @@ def test_keys_with_a_vector_or_a_failure_need_no_encoding(store: Store) -> None:
     assert unencoded(store, "lyrics", "other", 0, keys_of(1)).equals(keys_of(1))
 
 
+def test_an_error_of_the_system_that_an_older_release_kept_as_a_crash_is_tried_again(store: Store) -> None:
+    details = [
+        "PermissionError: [Errno 13] Permission denied: 'the file'",
+        "OSError: [Errno 5] Input/output error",
+        "FileNotFoundError: [Errno 2] No such file or directory: 'the file'",
+        "InvalidDataError: [Errno 1094995529] Invalid data found when processing input",
+        "IndexError: nothing",
+        "the decoder was terminated by SIGSEGV",
+    ]
+    reasons = ["audio_crashed"] * len(details)
+    failure = pa.record_batch([keys_of(*range(len(details))), reasons, details], schema=FAILURES)
+    files.write_batches(files.join(store.failures("audio", "e", 0), "part-a.parquet"), FAILURES, [failure])
+    assert unencoded(store, "audio", "e", 0, keys_of(*range(len(details)))).equals(keys_of(0, 1, 2))
+
+
 def test_wanted_vectors_are_read_once_even_if_written_twice(store: Store) -> None:
     write_vectors(store, "lyrics", "e", 0, records_of(1, 2, 3))
     write_vectors(store, "lyrics", "e", 0, records_of(3, 4))

@@ -50,6 +50,9 @@ class DescriptorEncoder(Encoder):
             "librosa": ".".join(version("librosa").split(".")[:2]),
         }
 
+    def check(self) -> None:
+        """Check nothing: it has no model."""
+
     def load(self, threads: int) -> "LoadedDescriptorEncoder":
         """Compute the filter banks.
 

@@ -5,7 +5,7 @@ import json
 import re
 from pathlib import Path
 
-from tracktokens.schemas.errors import UsageError
+from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.transforms.encoders.text.minilm import packaged_minilm
 from tracktokens.transforms.encoders.weights import hash_file
 
@@ -97,6 +97,7 @@ def choose_prompt(folder: Path, prompt: str | None) -> str | None:
 
     Raises:
         UsageError: The model has no prompt with this name.
+        InvalidDataError: The file of its prompts is damaged.
     """
     if prompt is None:
         return None
@@ -114,6 +115,9 @@ def choose_prompt(folder: Path, prompt: str | None) -> str | None:
 def _own_prompts(folder: Path) -> tuple[dict[str, str], str]:
     """Read a model's prompts by name, without empty ones, and the text of its default prompt."""
     path = folder / _CONFIG
-    config = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    try:
+        config = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except ValueError as error:
+        raise InvalidDataError(f"{path} is not valid JSON: {error}") from error
     prompts = {name: text for name, text in (config.get("prompts") or {}).items() if text}
     return prompts, prompts.get(config.get("default_prompt_name"), "")

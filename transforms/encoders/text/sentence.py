@@ -21,9 +21,17 @@ import pyarrow as pa
 from tracktokens.schemas.errors import UsageError
 from tracktokens.schemas.tables.rejects import NOT_FINITE
 from tracktokens.transforms.encoders.base import Encoded, Encoder, Failure, LoadedEncoder, encoded
-from tracktokens.transforms.encoders.bisect import with_smaller_batches
+from tracktokens.transforms.encoders.bisect import is_out_of_memory, with_smaller_batches
 from tracktokens.transforms.encoders.devices import CPU, CUDA, check_device_name, find_device
 from tracktokens.transforms.encoders.text.chunking import Chunker, TextChunk, mean_of_chunks, rule_identity
+from tracktokens.transforms.encoders.text.model_check import (
+    check_padding,
+    check_vectors,
+    check_vocabulary,
+    ensure_padding,
+    model_errors,
+    probe_texts,
+)
 from tracktokens.transforms.encoders.text.model_files import choose_prompt, graph_hash, model_folder, model_hash
 from tracktokens.transforms.encoders.text.onnx_graphs import ONNX, OPENVINO, require_packages
 from tracktokens.transforms.encoders.weights import SharedModels, check_hash
@@ -84,6 +92,11 @@ class SentenceEncoder(Encoder):
         }
         chosen = {name: value for name, value in options.items() if value is not None}
         return {"encoder": "sentence", "weights": self.weights, "pieces": rule_identity(), **chosen}
+
+    def check(self) -> None:
+        """Load the model and encode a few texts; the packaged one is known to work."""
+        if self.model is not None or self.backend != TORCH:
+            self.load(threads=1)
 
     def load(self, threads: int) -> "LoadedSentenceEncoder":
         """Load the model, or share the copy that this process has loaded already.
@@ -199,7 +212,9 @@ def _load_transformer(folder: Path, precision: str, device: "torch.device") -> "
     with _no_progress_bar():
         try:
             return SentenceTransformer(str(folder), device=str(device), local_files_only=True, model_kwargs=weights)
-        except (OSError, ValueError, ImportError) as error:
+        except Exception as error:  # third-party code on files of the user: any type
+            if is_out_of_memory(error):
+                raise
             first_line = (str(error).splitlines() or [repr(error)])[0]
             raise UsageError(f"text model {folder} cannot be loaded: {first_line}") from error
 
@@ -244,12 +259,21 @@ class LoadedSentenceEncoder(LoadedEncoder):
         self._batch = batch
         transformer = model.transformer
         default_prompt = transformer.prompts.get(transformer.default_prompt_name or "") or ""
-        with model.lock:
+        with model.lock, model_errors():
+            padded = ensure_padding(transformer)
+            check_vocabulary(transformer)
             self._chunker = Chunker(transformer, default_prompt if prompt is None else prompt)
-        [vector] = self._encode_probe()
-        if not np.isfinite(vector).all():
-            raise UsageError("the text model overflows in this precision: give --text-precision float32")
-        self._dim = len(vector)
+        with model_errors():
+            self._dim = self._check_model(padded)
+
+    def _check_model(self, padded: bool) -> int:
+        """Encode a few texts; return the number of values of a vector."""
+        chunks = [chunk for [chunk, *_] in self.chunks(probe_texts(self._chunker.window))]
+        vectors = self._forward(chunks)
+        check_vectors(vectors[:-1])
+        if padded:
+            check_padding(vectors, np.concatenate([self._forward([chunk]) for chunk in chunks]))
+        return vectors.shape[1]
 
     @property
     def transformer(self) -> "SentenceTransformer":

@@ -1,0 +1,70 @@
+"""Check Beam's own options, of which Beam ignores those that it does not know."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import logging
+from collections.abc import Iterator, Sequence
+
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from tracktokens.schemas.errors import UsageError
+
+_logger = logging.getLogger(__name__)
+
+JOB_SERVER_RUNNERS = ("portablerunner", "flinkrunner", "sparkrunner")
+"""Runners with a job server, in lower case. It has options of its own, which are known when the job is submitted."""
+
+_HELP = ("-h", "--help")
+
+
+def check_beam_options(flags: Sequence[str]) -> None:
+    """Check options with the parser of all of Beam's option classes, those of other runners included.
+
+    An unknown option of a runner with a job server is passed on with a warning.
+
+    Raises:
+        UsageError: Beam does not know an option, or its value is invalid.
+    """
+    if not flags:
+        return
+    parser = _beam_parser()
+    options, unknown = _parse(parser, flags)
+    runner = str(options.runner or "").rpartition(".")[2]
+    for flag in unknown:
+        message = _describe(flag, list(_names(parser)))
+        if runner.lower() not in JOB_SERVER_RUNNERS or not flag.startswith("--"):
+            raise UsageError(message)
+        _logger.warning("%s. It is passed to the job server of %s, which may ignore it", message, runner)
+
+
+def _beam_parser() -> argparse.ArgumentParser:
+    """Return the parser that Beam builds from its option classes."""
+    parsers: list[argparse.ArgumentParser] = []
+    PipelineOptions([]).get_all_options(add_extra_args_fn=parsers.append)
+    [parser] = parsers
+    parser.exit_on_error = False  # raise an error instead
+    return parser
+
+
+def _parse(parser: argparse.ArgumentParser, flags: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    if asked := [flag for flag in flags if flag in _HELP]:
+        raise UsageError(f"{asked[0]} is not an option of a pipeline: see Beam's documentation for its options")
+    try:
+        return parser.parse_known_args(list(flags))
+    except (argparse.ArgumentError, ValueError, AttributeError) as error:  # the last two: a value that is not JSON
+        raise UsageError(f"Beam does not accept these options: {error}") from error
+
+
+def _names(parser: argparse.ArgumentParser) -> Iterator[str]:
+    for action in parser._actions:
+        yield from action.option_strings
+
+
+def _describe(flag: str, known: Sequence[str]) -> str:
+    name = flag.partition("=")[0]
+    [nearest] = difflib.get_close_matches(f"--{name.lstrip('-')}", known, n=1, cutoff=0.0)
+    if not name.startswith("-"):
+        return f"{flag!r} belongs to no Beam option: write --NAME=VALUE"
+    return f"Beam has no option {name}; the nearest is {nearest}"

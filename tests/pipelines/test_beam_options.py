@@ -1,0 +1,51 @@
+"""Options after ``--``: one that Beam would ignore is an error."""
+
+import pytest
+
+from tracktokens.pipelines.runner import PipelineRunner
+from tracktokens.schemas.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--direct_num_workers=2"],
+        ["--direct_num_workers", "2"],
+        ["--experiments=a,b", "--experiments", "c"],
+        ["--no_use_public_ips"],
+        ["--runner=DataflowRunner", "--project=p", "--region=r", "--temp_location=gs://x", "--max_num_workers=3"],
+        ["--runner=FlinkRunner", "--flink_master=local", "--parallelism=2", "--environment_type=LOOPBACK"],
+    ],
+)
+def test_options_of_every_runner_are_known(flags: list[str]) -> None:
+    assert PipelineRunner(1, tuple(flags)).beam_options == tuple(flags)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--direct_num_wokers=2"], "no option --direct_num_wokers; the nearest is --direct_num_workers"),
+        (["--direct_num", "2"], "no option --direct_num;"),
+        (["-runner=DataflowRunner"], "no option -runner; the nearest is --runner"),
+        (["--runner=DataflowRunner", "--sdk_container_imag=x"], "the nearest is --sdk_container_image"),
+        (["--direct-num-workers=2"], "the nearest is --direct_num_workers"),
+        (["--direct_num_workers=two"], "--direct_num_workers: invalid int value: 'two'"),
+        (["--direct_running_mode=x"], "--direct_running_mode: invalid choice: 'x'"),
+        (["--runner"], "--runner: expected one argument"),
+        (["--gcs_custom_audit_entries=x"], "Beam does not accept these options"),
+        (["--streaming", "yes"], "'yes' belongs to no Beam option"),
+        (["--runner=FlinkRunner", "-parallelism=2"], "no option -parallelism; the nearest is --parallelism"),
+        (["--help"], "--help is not an option of a pipeline"),
+    ],
+)
+def test_other_options_are_an_error_of_one_line(flags: list[str], message: str) -> None:
+    with pytest.raises(UsageError) as error:
+        PipelineRunner(1, tuple(flags))
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("runner", ["FlinkRunner", "apache_beam.runners.portability.flink_runner.FlinkRunner"])
+def test_a_job_server_may_have_options_that_beam_does_not_know(runner: str, caplog: pytest.LogCaptureFixture) -> None:
+    PipelineRunner(1, (f"--runner={runner}", "--checkpointing_interval=1000"))
+    assert "Beam has no option --checkpointing_interval" in caplog.text

@@ -1,0 +1,78 @@
+"""Texts on the terminal: neither markup, nor control codes, nor an encoding that lacks their characters."""
+
+import io
+import json
+import logging
+import sys
+
+import pytest
+from rich.console import Console
+
+from tracktokens.codebooks.metrics.churn import AffectedTrack, Churn
+from tracktokens.pipelines.analysis.diff import Diff, diff_report
+from tracktokens.pipelines.analysis.inspect import CodeSummary, CodeView, NearTrack, code_report
+from tracktokens.pipelines.terminal import OneLineFormatter, allow_any_text, format_json, make_console, printable
+
+ODD = ["Intro [/b]", "[/live] Remix", "[red]x[/red]", ":smile:", "[link=http://x]y", "naïve 日本語", "a\u200db"]
+
+
+@pytest.mark.parametrize("text", ODD)
+def test_a_harmless_text_is_printed_as_it_is(text: str) -> None:
+    assert printable(text) == text
+    console = make_console()
+    with console.capture() as shown:
+        console.print(text)
+    assert shown.get() == f"{text}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a\x1b[31mb", r"a\x1b[31mb"),
+        ("a\nb\r\tc\x00", r"a\nb\r\tc\x00"),
+        ("\x9b31m\x7f", r"\x9b31m\x7f"),
+        ("\u202eabc\u2069", r"\u202eabc\u2069"),
+        ("a\u2028b\udcff", r"a\u2028b\udcff"),
+    ],
+)
+def test_characters_that_control_a_terminal_are_escaped(text: str, expected: str) -> None:
+    assert printable(text) == expected
+
+
+@pytest.mark.parametrize("text", ODD)
+def test_reports_show_texts_of_a_catalog_on_any_console(text: str) -> None:
+    summary = CodeSummary(0, 1, (text,))
+    view = CodeView(summary, 1.0, (NearTrack(text, text, 0.0),), (summary,))
+    console = Console(width=200)
+    with console.capture() as shown:
+        console.print(code_report("metadata", view))
+    assert shown.get().count(text) == 4
+
+
+def test_a_diff_shows_texts_of_a_catalog_on_any_console() -> None:
+    worst = (AffectedTrack("[/id]", ("audio",), None),)
+    churn = Churn(1, 1, 1.0, None, (0, 1), {}, worst)
+    diff = Diff("a", "b", "c", "d", churn, {}, {"[/id]": "[/live] :smile:"})
+    console = Console(width=200)
+    with console.capture() as shown:
+        console.print(diff_report(diff))
+    assert "[/id]" in shown.get()
+    assert "[/live] :smile:" in shown.get()
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_any_text_can_be_written_in_any_encoding(monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding=encoding))
+    allow_any_text()
+    make_console().print("日本語 é")
+    print(format_json({"title": "日本語 é \udcff"}))
+    sys.stdout.flush()
+    first, rest = written.getvalue().decode(encoding).split("\n", 1)
+    assert first == "日本語 é".encode(encoding, "backslashreplace").decode(encoding)
+    assert json.loads(rest) == {"title": "日本語 é \udcff"}
+
+
+def test_a_warning_is_one_line_whatever_it_names() -> None:
+    record = logging.LogRecord("x", logging.WARNING, "", 0, "skipping %s", ("a\nb\x1b",), None)
+    assert OneLineFormatter("%(levelname)s: %(message)s").format(record) == r"WARNING: skipping a\nb\x1b"

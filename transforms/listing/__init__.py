@@ -1,0 +1,1 @@
+"""Listing of input files: patterns, local folders, remote filesystems, and what goes wrong there."""
