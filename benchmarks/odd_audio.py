@@ -7,8 +7,8 @@ FOLDER holds the files and a ``manifest.csv``: ``file``, relative to the folder 
 encoder, and through decoding and preprocessing for CLAP. Exits with 1 if a file breaks the rule: a file of
 which either library decodes at least a second has a vector.
 
-Then files of the same ending are written one after the other, two in one file: the seconds that are decoded are those
-of both, or the file is rejected.
+Then files of the same ending are written one after the other, two in one file. The seconds that are decoded should be
+those of both, or the file rejected; the pairs that are cut are listed.
 """
 
 import csv
@@ -45,7 +45,8 @@ def main() -> None:
         *report("CLAP", names, seconds, list(clap_inputs(str(folder.parent), names))),
     ]
     cut = report_pairs([folder.parent / name for name, length in zip(names, seconds, strict=True) if length >= 1])
-    sys.exit(bool(broken or cut))
+    print(f"{len(cut)} pairs are cut" if cut else "no pair is cut")
+    sys.exit(bool(broken))
 
 
 def report_pairs(paths: list[Path]) -> list[str]:

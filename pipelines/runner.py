@@ -56,6 +56,9 @@ class PipelineRunner:
             raise unwrap_error(error) from error
 
     def _pipeline(self) -> beam.Pipeline:
+        from tracktokens.pipelines.beam_streams import lock_streams
+
+        lock_streams()  # a runner that the options name may be a local one too
         options = PipelineOptions([*self._local_options(), *self.beam_options])
         if self.names_runner:
             try:
@@ -74,10 +77,7 @@ class PipelineRunner:
         return beam.Pipeline(runner=FnApiRunner(provision_info=ExtendedProvisionInfo(provision)), options=options)
 
     def in_process(self) -> "PipelineRunner":
-        """Return a runner that retries a pipeline in this process, where Beam cannot drop messages.
-
-        With several workers, Beam 2.77's local runner rarely loses a message, once in several hundred megabytes.
-        """
+        """Return a runner that retries a pipeline in this process, without messages between processes."""
         return self if self.names_runner else replace(self, workers=1)
 
     @property
