@@ -18,6 +18,9 @@ JOB_SERVER_RUNNERS = ("portablerunner", "flinkrunner", "sparkrunner")
 
 _HELP = ("-h", "--help")
 
+_WITHOUT_RUN = ("template_location", "dry_run")
+"""Options that make a runner describe a pipeline instead of running it."""
+
 
 def check_beam_options(flags: Sequence[str]) -> None:
     """Check options with the parser of all of Beam's option classes, those of other runners included.
@@ -25,12 +28,18 @@ def check_beam_options(flags: Sequence[str]) -> None:
     An unknown option of a runner with a job server is passed on with a warning.
 
     Raises:
-        UsageError: Beam does not know an option, or its value is invalid.
+        UsageError: Beam does not know an option, its value is invalid, or it asks for a template.
     """
     if not flags:
         return
     parser = _beam_parser()
     options, unknown = _parse(parser, flags)
+    for name in _WITHOUT_RUN:
+        if getattr(options, name, None):
+            raise UsageError(
+                f"--{name}: a command runs several pipelines, each with the results of the one before, so it cannot be "
+                "a template: run the command itself, for example in a container, with --runner"
+            )
     runner = str(options.runner or "").rpartition(".")[2]
     for flag in unknown:
         message = _describe(flag, list(_names(parser)))

@@ -36,6 +36,8 @@ def test_options_of_every_runner_are_known(flags: list[str]) -> None:
         (["--streaming", "yes"], "'yes' belongs to no Beam option"),
         (["--runner=FlinkRunner", "-parallelism=2"], "no option -parallelism; the nearest is --parallelism"),
         (["--help"], "--help is not an option of a pipeline"),
+        (["--runner=DataflowRunner", "--template_location=gs://x/y"], "--template_location: a command runs several"),
+        (["--runner=DataflowRunner", "--dry_run=true"], "--dry_run: a command runs several pipelines"),
     ],
 )
 def test_other_options_are_an_error_of_one_line(flags: list[str], message: str) -> None:
