@@ -283,12 +283,18 @@ def _drop_unfit(
 
 
 def _number_values(values: Sequence[object], field: pa.Field) -> CoercedColumn:
+    if set(map(type, values)) <= {int, float, type(None)}:  # the common case, without a text to parse
+        return _coerce_numbers(_float_array(values), field)
     texts = _string_values([value if isinstance(value, str) else None for value in values], field)
     others, problems = _drop_unfit(values, lambda value: type(value) in (int, float, str), field)
     parsed = _parse_text(texts, field)
-    numbers = _coerce_numbers(pa.array([_to_float(value) for value in others], pa.float64()), field)
+    numbers = _coerce_numbers(_float_array(others), field)
     column = pc.coalesce(numbers.column, parsed.column)
     return CoercedColumn(column, problems + parsed.problems + numbers.problems)
+
+
+def _float_array(values: Sequence[object]) -> pa.DoubleArray:
+    return pa.array([value if type(value) is float else _to_float(value) for value in values], pa.float64())
 
 
 def _to_float(value: object) -> float | None:

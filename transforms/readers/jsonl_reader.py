@@ -90,7 +90,9 @@ def _parse_leniently(line: bytes) -> dict[str, object] | str:
 def _parse_row(line: bytes, names: Sequence[bytes]) -> dict[str, object] | str:
     """Parse a line as :func:`_parse` does; two different values for one of the quoted names are a fault."""
     parsed = _parse(line)
-    if isinstance(parsed, dict) and any(line.count(name) > 1 for name in names):  # or one of them is a value
+    if not isinstance(parsed, dict) or line.count(b":") <= len(parsed):  # one colon for each key: none is repeated
+        return parsed
+    if any(line.count(name) > 1 for name in names):  # or one of them is a value
         repeated = next((name for name in _repeated_keys(line) if f'"{name}"'.encode() in names), None)
         return parsed if repeated is None else f"{show_text(line)} has the key {repeated} more than once"
     return parsed
