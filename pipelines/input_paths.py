@@ -60,7 +60,7 @@ class InputPath:
 
     def reads(self, path: str) -> bool:
         """Return whether a file at a path, which may not exist yet, would be read."""
-        if self.pattern is None or not _is_below(path, self.folder):
+        if self.pattern is None or not files.is_below(path, self.folder):
             return path == self.folder
         return self.pattern.matches(path[len(self.folder.rstrip("/")) + 1 :])
 
@@ -78,7 +78,7 @@ def check_apart(store: str, inputs: Mapping[str, Any]) -> None:
     root = _real(store)
     for name, path in _flat(inputs):
         wanted = InputPath.of(path)
-        if _is_below(wanted.folder, root):
+        if files.is_below(wanted.folder, root):
             raise UsageError(
                 f"--{name} {show_path(path)} is inside of --store {show_path(store)}: give an input outside of it"
             )
@@ -118,7 +118,3 @@ def _flat(inputs: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def _real(path: str) -> str:
     path = files.absolute(path)
     return path.rstrip("/") if files.is_remote(path) else os.path.realpath(path)
-
-
-def _is_below(path: str, folder: str) -> bool:
-    return f"{path.rstrip('/')}/".startswith(f"{folder.rstrip('/')}/")

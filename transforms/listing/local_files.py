@@ -17,6 +17,7 @@ from tracktokens.schemas.errors import TracktokensError, UsageError
 from tracktokens.transforms.listing.found_files import FoundFiles, is_noise
 from tracktokens.transforms.listing.path_errors import path_error, show_path
 from tracktokens.transforms.listing.patterns import EVERYTHING, Pattern, States, is_hidden
+from tracktokens.transforms.store import files
 from tracktokens.transforms.store.layout import CATALOGS, STORE_MANIFEST
 
 IsTable = Callable[[str], bool]
@@ -95,7 +96,7 @@ class _Folder:
 
     def is_below(self, real: str) -> bool:
         """Return whether a real folder is this one or above it."""
-        return f"{self.real}/".startswith(f"{real.rstrip('/')}/")
+        return files.is_below(self.real, real)
 
 
 @dataclass

@@ -18,6 +18,7 @@ from tracktokens.schemas.errors import UsageError
 from tracktokens.schemas.tables.rejects import AUDIO_MISSING, AUDIO_OUTSIDE_ROOT
 from tracktokens.transforms.listing.path_errors import path_error, show_path
 from tracktokens.transforms.readers.display import show_value
+from tracktokens.transforms.store import files
 
 # An absolute path, a path above the root, a URL, or a path that a NUL byte would truncate when it is opened.
 _LEAVES_ROOT = r"\A/|(?:\A|/)\.\.(?:/|\z)|\A[A-Za-z][A-Za-z0-9+.\-]*://|\x00"
@@ -135,12 +136,12 @@ def _look_up_local(root: str, path: str) -> str | _Unusable:
     try:
         folder, _, name = path.rpartition("/")
         real_folder = _real_folder(root, folder)
-        if not _is_below(real_folder, root):
+        if not files.is_below(real_folder, root):
             return _Unusable(AUDIO_OUTSIDE_ROOT, "leaves the root through a symbolic link")
         status = os.lstat(f"{real_folder}/{name}")
         if stat.S_ISLNK(status.st_mode):
             real = os.path.realpath(f"{real_folder}/{name}")
-            if not _is_below(real, root):
+            if not files.is_below(real, root):
                 return _Unusable(AUDIO_OUTSIDE_ROOT, "leaves the root through a symbolic link")
             status = os.stat(real)  # noqa: PTH116  pathlib costs more than the call itself
     except UnicodeEncodeError:
@@ -157,10 +158,6 @@ def _look_up_local(root: str, path: str) -> str | _Unusable:
 @lru_cache(_CACHED_FOLDERS)
 def _real_folder(root: str, folder: str) -> str:
     return os.path.realpath(f"{root}/{folder}") if folder else root
-
-
-def _is_below(path: str, root: str) -> bool:
-    return path == root or path.startswith(root.rstrip("/") + "/")
 
 
 def _look_up_remote(path: str) -> str | _Unusable:

@@ -46,6 +46,15 @@ def is_remote(path: str) -> bool:
     return "://" in path
 
 
+def is_below(path: str, folder: str) -> bool:
+    """Return whether a path is a folder or in it, by their texts: both absolute, without links.
+
+    >>> is_below("/a/b", "/a"), is_below("/a/", "/a"), is_below("/ab", "/a")
+    (True, True, False)
+    """
+    return f"{path}/".startswith(f"{folder.rstrip('/')}/")
+
+
 def join(base: str, *parts: str) -> str:
     """Append parts to a path, on any filesystem."""
     return str(FileSystems.join(base, *parts))
