@@ -11,7 +11,7 @@ DEMO ?= demo
 # Jobs start many processes: Python keeps compiled modules, whatever the environment says, so that they start faster.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: help setup demo test-fast test cases fuzz lint docs format types bench lock clean
+.PHONY: help setup demo test-fast test test-gcs cases fuzz lint docs format types bench lock clean
 
 help: ## List the targets (the default)
 	@grep -hE '^[a-z-]+:.* ## ' $(MAKEFILE_LIST) | sort | awk -F ':.* ## ' '{printf "%-10s %s\n", $$1, $$2}'
@@ -51,6 +51,9 @@ test-fast: setup ## Run the unit tests, in under a minute
 
 test: setup ## Run all tests: unit tests, whole jobs, and jobs that are disturbed
 	@$(PYTEST)
+
+test-gcs: setup ## Run every command on an emulated Google Cloud Storage, with faults
+	@$(PYTEST) tests/object_stores
 
 cases: setup ## Run the cases of bad input in ../shared, and print a table of how their commands end
 	@$(PYTEST) --tb=short tests/cases
