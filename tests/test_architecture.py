@@ -52,7 +52,7 @@ PACKAGES = (
 
 TESTS = ROOT / "tests"
 
-TESTS_WITHOUT_PACKAGE = ("cases", "docs", "examples", "fuzz", "pipelines/disturbed", "support")
+TESTS_WITHOUT_PACKAGE = ("cases", "docs", "examples", "fuzz", "object_stores", "pipelines/disturbed", "support")
 """Folders of tests that do not mirror a package: bad input, pages, scripts, disturbed jobs, and what tests share."""
 
 Imports = dict[str, set[str]]

@@ -117,7 +117,7 @@ class Fault:
 
 @dataclass
 class Traffic:
-    """What a server was asked for.
+    """Requests to a server, and their bytes.
 
     Attributes:
         requests: number per kind.
@@ -193,7 +193,7 @@ class GcsServer:
 
     @contextlib.contextmanager
     def measured(self) -> Iterator[Traffic]:
-        """Count what the server is asked for in a block."""
+        """Count the requests of a block."""
         outer, self._traffic = self._traffic, Traffic()
         try:
             yield self._traffic
@@ -357,7 +357,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.rfile.readline()
         return b"".join(chunks)
 
-    do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = _handle
+    do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = _handle  # noqa: N815  names of the base class
 
     def log_message(self, format: str, *args: object) -> None:
         """Stay quiet: the traffic is counted."""
@@ -372,4 +372,4 @@ class _Proxy(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Stay quiet about clients that are gone."""
+        """Stay quiet about clients that broke their connection."""
