@@ -58,7 +58,7 @@ class Request:
         """Name of the object, if the request is about one."""
         if found := _OBJECT.search(urlsplit(self.target).path):
             return unquote(found["name"])
-        return self.query.get("name", "") or self._name_in_body()
+        return self.query.get("name") or self.query.get("prefix") or self._name_in_body()
 
     def _name_in_body(self) -> str:
         found = re.search(rb'"name": ?"([^"]*)"', self.body[:2000]) if self.kind in (START, UPLOAD) else None
@@ -123,7 +123,8 @@ class Traffic:
         requests: number per kind.
         received: bytes of the uploads per kind.
         sent: bytes of the answers per kind.
-        names: number of requests per kind and object.
+        names: number of requests per kind and object; for a list, its prefix.
+        objects_sent: bytes that were read per object.
         connections: connections that were opened.
     """
 
@@ -131,6 +132,7 @@ class Traffic:
     received: Counter[str] = field(default_factory=Counter)
     sent: Counter[str] = field(default_factory=Counter)
     names: Counter[tuple[str, str]] = field(default_factory=Counter)
+    objects_sent: Counter[str] = field(default_factory=Counter)
     connections: int = 0
 
     @property
@@ -141,7 +143,13 @@ class Traffic:
         self.requests[request.kind] += 1
         self.names[request.kind, request.name] += 1
         self.received[request.kind] += len(request.body)
-        self.sent[request.kind] += len(reply.body) if reply else 0
+        sent = len(reply.body) if reply else 0
+        self.sent[request.kind] += sent
+        self.objects_sent[request.name] += sent * (request.kind == READ)
+
+    def read_below(self, prefix: str) -> int:
+        """Return the bytes that were read of objects with a prefix."""
+        return sum(sent for name, sent in self.objects_sent.items() if name.startswith(prefix))
 
 
 class GcsServer:
@@ -165,6 +173,7 @@ class GcsServer:
 
     def __enter__(self) -> "GcsServer":
         self._emulator.start()
+        threading.Thread(target=self._discard_log, daemon=True).start()
         threading.Thread(target=self._proxy.serve_forever, args=(0.05,), daemon=True).start()
         return self
 
@@ -172,6 +181,11 @@ class GcsServer:
         self._proxy.shutdown()
         self._proxy.server_close()
         self._emulator.stop()
+
+    def _discard_log(self) -> None:
+        """Read the emulator's log, which nobody else does: it waits once the pipe is full."""
+        while self._emulator._process.stderr.read(1 << 16):
+            pass
 
     @property
     def environment(self) -> dict[str, str]:
