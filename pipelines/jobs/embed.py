@@ -9,6 +9,7 @@ import apache_beam as beam
 import pyarrow as pa
 
 from tracktokens.pipelines.catalog_source import CatalogSource
+from tracktokens.pipelines.maintenance.bucket_jobs import working_folder
 from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.schemas.manifests.catalog import CatalogManifest
@@ -19,7 +20,7 @@ from tracktokens.schemas.tables.tracks import TRACKS
 from tracktokens.transforms.catalog.column_losses import IgnoredColumns, column_losses, reject_example
 from tracktokens.transforms.catalog.find_missing import WANTED_TAG, CutBatches
 from tracktokens.transforms.catalog.reconcile import find_loss, reconcile_inputs, reconcile_rows
-from tracktokens.transforms.catalog.scan_catalog import ReadMissing, ScanCatalog
+from tracktokens.transforms.catalog.scan_catalog import ReadMissing, ScanCatalog, ScanInputs
 from tracktokens.transforms.catalog.snapshot_writer import BucketWriter, SnapshotWriter
 from tracktokens.transforms.embedding.batches import DECODING, ENCODING
 from tracktokens.transforms.embedding.encode_missing import EncodeMissing
@@ -159,7 +160,9 @@ class EmbedJob:
         """Scan the inputs into a new snapshot; its manifest is not written yet."""
         catalog = store.catalog(new_id())
         runner.progress.add("scan", total=estimate_rows(fragments))
-        runner.run(partial(self._build, store, catalog, base, fragments, runner))
+        with working_folder(store, runner) as working:
+            inputs = ScanInputs.spill(fragments, self.precomputed, working)
+            runner.run(partial(self._build, store, catalog, base, inputs, runner))
         return catalog
 
     def _build(
@@ -167,12 +170,12 @@ class EmbedJob:
         store: Store,
         catalog: Catalog,
         base: Catalog | None,
-        fragments: list[Fragment],
+        inputs: ScanInputs,
         runner: PipelineRunner,
         pipeline: beam.Pipeline,
     ) -> None:
-        scanned = self.scan(store, fragments, base, SnapshotWriter(catalog), runner.progress).add_to(pipeline)
-        added = self._add_vectors(scanned.missing, store, catalog, fragments, runner)
+        scanned = self.scan(store, inputs, base, SnapshotWriter(catalog), runner.progress).add_to(pipeline)
+        added = self._add_vectors(scanned.missing, store, catalog, inputs, runner)
         for name, rejects in scanned.rejects.items():
             rejects | f"write {name} rejects" >> WriteRejects(catalog.rejects, name)
         [*scanned.counts, *added] | "all counts" >> beam.Flatten() | "write counts" >> WriteCounts(catalog.counts)
@@ -180,7 +183,7 @@ class EmbedJob:
     def scan(
         self,
         store: Store,
-        fragments: list[Fragment],
+        inputs: ScanInputs,
         base: Catalog | None,
         writer: BucketWriter,
         progress: ProgressReporter,
@@ -188,11 +191,10 @@ class EmbedJob:
         """Build the scan of the catalog, which also finds the inputs that are not encoded."""
         return ScanCatalog(
             store=store,
-            fragments=fragments,
+            inputs=inputs,
             base=base,
             writer=writer,
             encoded={modality: encoder.encoder_id for modality, encoder in self.encoders.items()},
-            embeddings=self.precomputed,
             audio_root=self.source.absolute_audio_root,
             retry_rejects=self.retry_rejects,
             is_refused=partial(is_refused, self.gate),
@@ -204,13 +206,13 @@ class EmbedJob:
         missing: beam.pvalue.DoOutputsTuple,
         store: Store,
         catalog: Catalog,
-        fragments: list[Fragment],
+        inputs: ScanInputs,
         runner: PipelineRunner,
     ) -> Iterator[beam.PCollection]:
         """Encode the missing inputs, and store the missing precomputed embeddings. Yield the counts of each."""
         batches = (
             missing[WANTED_TAG]
-            | ReadMissing(fragments, store.buckets)
+            | ReadMissing(inputs.fragments, store.buckets)
             | "group inputs" >> beam.GroupByKey()
             | "cut batches"
             >> beam.ParDo(CutBatches())
@@ -228,7 +230,7 @@ class EmbedJob:
             )
             yield batches[modality] | f"encode {modality}" >> encode
         yield missing[LOCATIONS_TAG] | "add precomputed embeddings" >> AddPrecomputed(
-            self.precomputed, store, runner.progress
+            inputs.embeddings, store, runner.progress
         )
 
     def _finish(self, catalog: Catalog, base: Catalog | None) -> CatalogManifest:

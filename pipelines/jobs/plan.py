@@ -15,7 +15,7 @@ from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.modalities import AUDIO
 from tracktokens.transforms.catalog.dry_run import CountBytes, OnlyAudio
 from tracktokens.transforms.catalog.find_missing import WANTED_TAG
-from tracktokens.transforms.catalog.scan_catalog import ReadMissing
+from tracktokens.transforms.catalog.scan_catalog import ReadMissing, ScanInputs
 from tracktokens.transforms.catalog.snapshot_writer import DryRunWriter
 from tracktokens.transforms.readers.fragments import Fragment
 from tracktokens.transforms.release.gates import is_refused
@@ -105,7 +105,8 @@ def _count(
     """Scan as a refresh does, and count."""
     with working_folder(store, runner) as folder:
         path = files.join(folder, "plan.json")
-        runner.run(partial(_build, embed, store, previous, fragments, runner, path))
+        inputs = ScanInputs.spill(fragments, embed.precomputed, folder)
+        runner.run(partial(_build, embed, store, previous, inputs, runner, path))
         return read_counts(path)
 
 
@@ -113,18 +114,18 @@ def _build(
     embed: EmbedJob,
     store: Store,
     previous: Snapshot,
-    fragments: list[Fragment],
+    inputs: ScanInputs,
     runner: PipelineRunner,
     path: str,
     pipeline: beam.Pipeline,
 ) -> None:
-    scan = embed.scan(store, fragments, previous.catalog, DryRunWriter(), runner.progress)
+    scan = embed.scan(store, inputs, previous.catalog, DryRunWriter(), runner.progress)
     scanned = scan.add_to(pipeline)
     counts = list(scanned.counts)
     if AUDIO in embed.encoders and (audio_root := embed.source.absolute_audio_root) is not None:
         audio = scanned.missing[WANTED_TAG] | beam.ParDo(OnlyAudio()).with_output_types(Keyed)
         size = CountBytes(audio_root=audio_root)
-        counts.append(audio | ReadMissing(fragments, store.buckets) | "count bytes" >> _counting(size))
+        counts.append(audio | ReadMissing(inputs.fragments, store.buckets) | "count bytes" >> _counting(size))
     counts | "all counts" >> beam.Flatten() | "write counts" >> WriteCounts(path)
 
 

@@ -34,6 +34,7 @@ from tracktokens.transforms.runtime.arrow_coder import Count, Keyed
 from tracktokens.transforms.runtime.counters import COUNTS_TAG, Totals, WriteCounts, read_counts, require_balance
 from tracktokens.transforms.runtime.progress import ProgressReporter
 from tracktokens.transforms.runtime.rejects import REJECTS_TAG, WriteRejects
+from tracktokens.transforms.runtime.spilled import CreateSpilled, SpilledList, spill
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.bundles import read_manifest
 from tracktokens.transforms.store.layout import WORKING, Catalog, Store, new_id
@@ -114,7 +115,8 @@ class PlaylistsJob:
         train = self._trainer(snapshot, draft, runner)
         runner.progress.add("scan playlists", total=estimate_rows(fragments))
         try:
-            runner.run(partial(self._build, snapshot.catalog, draft, fragments, train, runner))
+            spilled = spill(fragments, files.join(draft.folder, "playlists.json"))
+            runner.run(partial(self._build, snapshot.catalog, draft, spilled, train, runner))
             manifest = self._check(snapshot.catalog, draft, fragments)
             files.move_tree(draft.playlists, snapshot.catalog.playlists)
         finally:
@@ -141,7 +143,7 @@ class PlaylistsJob:
         self,
         catalog: Catalog,
         draft: Catalog,
-        fragments: list[Fragment],
+        fragments: SpilledList[Fragment],
         train: beam.DoFn,
         runner: PipelineRunner,
         pipeline: beam.Pipeline,
@@ -212,12 +214,11 @@ def refuse_two_sources(vectors: Collection[str]) -> None:
 
 
 def _scan_playlists(
-    fragments: list[Fragment], buckets: int, progress: ProgressReporter, pipeline: beam.Pipeline
+    fragments: SpilledList[Fragment], buckets: int, progress: ProgressReporter, pipeline: beam.Pipeline
 ) -> beam.pvalue.DoOutputsTuple:
     return (
         pipeline
-        | "fragments" >> beam.Create(fragments)
-        | "spread fragments" >> beam.Reshuffle()  # Create gives them to one worker
+        | "fragments" >> CreateSpilled(fragments)
         | "scan"
         >> beam.ParDo(ScanPlaylists(buckets=buckets, progress=progress))
         .with_output_types(Keyed, **{HEADS_TAG: Keyed, REJECTS_TAG: Keyed, COUNTS_TAG: Count})

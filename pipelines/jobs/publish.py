@@ -207,7 +207,7 @@ class PublishJob:
         tuples | "measure the table" >> WriteTableQuality(files.join(measures, TABLE_FILE))
 
     def _measure_neighbours(self, draft: ReleaseDraft, runner: PipelineRunner, pipeline: beam.Pipeline) -> None:
-        snapshot, bundle = draft.snapshot, draft.bundle
+        snapshot = draft.snapshot
         sizes = {
             modality: hash_threshold(snapshot.inputs(modality), NEIGHBOUR_SAMPLE) for modality in snapshot.encoders
         }
@@ -218,7 +218,7 @@ class PublishJob:
             thresholds=sizes,
             seed=NEIGHBOUR_SEED,
         )
-        measure = MeasureNeighbours({m: bundle[m] for m in snapshot.encoders}, NEIGHBOUR_SEED, runner.workers)
+        measure = MeasureNeighbours(draft.store, draft.bundle.bundle_id, NEIGHBOUR_SEED, runner.workers)
         path = files.join(draft.measures, NEIGHBOURS_FILE)
         pipeline | "measure neighbours" >> WriteNeighbourRecall(path, sample, snapshot.buckets(), measure)
 

@@ -6,7 +6,7 @@ they are first rotated back onto the old ones. Finally, codes are renumbered so 
 theirs. That works for a different encoder too.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
@@ -30,7 +30,7 @@ from tracktokens.transforms.quantization.align_codes import (
     PairCodes,
     merge_rotations,
 )
-from tracktokens.transforms.quantization.train_codebooks import TrainingStart
+from tracktokens.transforms.quantization.train_codebooks import TrainingFolder
 from tracktokens.transforms.runtime.arrow_coder import Keyed
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.bundles import read_bundle, write_bundle
@@ -146,15 +146,15 @@ class RetrainJob:
         )
 
 
-def _starts(old: Bundle, snapshot: Snapshot, rotation: Rotation | None) -> dict[str, TrainingStart]:
-    """Choose the start of each modality: the old centroids, if the vectors share their space or can be rotated."""
+def _starts(old: Bundle, snapshot: Snapshot, rotation: Rotation | None) -> dict[str, Codebook]:
+    """Choose the start of each modality: the old codebook, if the vectors share its space or can be rotated."""
     starts = {}
     for modality, encoder_id in snapshot.encoders.items():
         book = old[modality]
         if book.num_centroids and _in_space_of(snapshot.store, modality, book.encoder_id, encoder_id):
-            starts[modality] = TrainingStart(book.preprocessing, book.centroids)
+            starts[modality] = book
         elif modality == PLAYLIST and rotation is not None:
-            starts[modality] = TrainingStart(_rotated(book.preprocessing, rotation), book.centroids)
+            starts[modality] = replace(book, preprocessing=_rotated(book.preprocessing, rotation))
     return starts
 
 
@@ -189,24 +189,27 @@ def _count_pairs(
     snapshot: Snapshot, trained: Mapping[str, TrainedCodebook], old: TokenTable, working: str, runner: PipelineRunner
 ) -> dict[str, CodePairs]:
     """Count the pairs of codes, old and new, over common tracks: modality to pairs."""
-    path = files.join(working, "pairs.json")
-    runner.run(partial(_build_pairs, snapshot, trained, old, path, runner.workers))
+    path, folder = files.join(working, "pairs.json"), TrainingFolder(working)
+    coded = [modality for modality, result in trained.items() if result.codebook.num_centroids]
+    for modality in coded:
+        files.write_bytes(folder.codebook(modality), trained[modality].codebook.to_bytes())
+    runner.run(partial(_build_pairs, snapshot, folder, coded, old, path, runner.workers))
     return {modality: _pairs(fields) for modality, fields in files.read_json(path).items()}
 
 
 def _build_pairs(
     snapshot: Snapshot,
-    trained: Mapping[str, TrainedCodebook],
+    folder: TrainingFolder,
+    coded: Collection[str],
     old: TokenTable,
     path: str,
     workers: int,
     pipeline: beam.Pipeline,
 ) -> None:
-    codebooks = {modality: result.codebook for modality, result in trained.items()}
-    assign = AssignWithNewBundle(store=snapshot.store, catalog=snapshot.catalog, codebooks=codebooks, workers=workers)
+    assign = AssignWithNewBundle(store=snapshot.store, catalog=snapshot.catalog, folder=folder, workers=workers)
     (
         pipeline
-        | "key buckets" >> beam.Create([part for part in snapshot.buckets() if codebooks[part[0]].num_centroids])
+        | "key buckets" >> beam.Create([part for part in snapshot.buckets() if part[0] in coded])
         | "spread key buckets" >> beam.Reshuffle()
         | "assign new codes" >> beam.ParDo(assign).with_output_types(Keyed)
         | "group by track bucket" >> beam.GroupByKey()

@@ -20,7 +20,7 @@ from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.transforms.quantization.train_codebooks import (
     SampleVectors,
     TrainCodebook,
-    TrainingStart,
+    TrainingFolder,
     hash_threshold,
 )
 from tracktokens.transforms.store import files
@@ -116,28 +116,30 @@ class CodebookTraining:
         encoders: modality to encoder id, of the modalities to train.
         codebook_size: codes per modality in the vocabulary.
         seed: seed of the sample and of k-means.
-        starts: modality to the centroids that its training starts from; other modalities start from scratch.
+        starts: modality to the codebook that its training starts from, with the preprocessing of the new codebook;
+            other modalities start from scratch.
     """
 
     snapshot: Snapshot
     encoders: Mapping[str, str]
     codebook_size: int
     seed: int
-    starts: Mapping[str, TrainingStart] = field(default_factory=dict)
+    starts: Mapping[str, Codebook] = field(default_factory=dict)
 
     def run(self, runner: PipelineRunner) -> dict[str, TrainedCodebook]:
         """Train, and return modality to its codebook."""
         store = self.snapshot.store
-        folder = store.bundle(f"training-{new_id()}").folder
+        folder = TrainingFolder(store.bundle(f"training-{new_id()}").folder)
+        folder.write_starts(self.starts)
         todo = [modality for modality in self.encoders if self.snapshot.inputs(modality)]
         runner.progress.add("train codebooks", total=len(todo))
         if todo:
             runner.run(partial(self._build, folder, runner))
         trained = {modality: self._read(modality, folder) for modality in self.encoders}
-        files.delete_tree(folder)
+        files.delete_tree(folder.folder)
         return trained
 
-    def _build(self, folder: str, runner: PipelineRunner, pipeline: beam.Pipeline) -> None:
+    def _build(self, folder: TrainingFolder, runner: PipelineRunner, pipeline: beam.Pipeline) -> None:
         snapshot, encoders = self.snapshot, self.encoders
         sample = SAMPLE_PER_CODE * self.codebook_size
         thresholds = {modality: hash_threshold(snapshot.inputs(modality), sample) for modality in encoders}
@@ -153,7 +155,7 @@ class CodebookTraining:
             folder=folder,
             encoders=encoders,
             standardized=standardized,
-            starts=self.starts,
+            started=list(self.starts),
             codebook_size=self.codebook_size,
             sample=sample,
             seed=self.seed,
@@ -169,12 +171,12 @@ class CodebookTraining:
             | "train" >> beam.ParDo(train).with_output_types(type(None))
         )
 
-    def _read(self, modality: str, folder: str) -> TrainedCodebook:
+    def _read(self, modality: str, folder: TrainingFolder) -> TrainedCodebook:
         """Read the trained codebook of a modality; it has no centroids where the modality has no vectors."""
-        path = files.join(folder, f"{modality}.safetensors")
+        path = folder.codebook(modality)
         if not files.exists(path):
             return TrainedCodebook(empty_codebook(modality, self.encoders[modality], self.codebook_size), {})
-        return TrainedCodebook(read_codebook_file(path), files.read_json(files.join(folder, f"{modality}.json")))
+        return TrainedCodebook(read_codebook_file(path), files.read_json(folder.metrics(modality)))
 
 
 def _still_fits(codebook: Codebook, snapshot: Snapshot) -> bool:

@@ -11,6 +11,7 @@ import apache_beam as beam
 from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.transforms.runtime.arrow_coder import Count
 from tracktokens.transforms.runtime.counters import WriteCounts, read_counts
+from tracktokens.transforms.runtime.spilled import CreateSpilled, spill
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.layout import WORKING, Store, new_id
 from tracktokens.transforms.store.record_buckets import RecordBucket
@@ -50,12 +51,12 @@ def count_in_buckets(
     runner.progress.add(stage, total=len(buckets))
     with working_folder(store, runner) as folder:
         path = files.join(folder, "counts.json")
+        spilled = spill(buckets, files.join(folder, "buckets.json"))
 
         def build(pipeline: beam.Pipeline) -> None:
             (
                 pipeline
-                | "record buckets" >> beam.Create(list(buckets))
-                | "spread record buckets" >> beam.Reshuffle()  # Create gives them to one worker
+                | "record buckets" >> CreateSpilled(spilled)
                 | "process" >> beam.ParDo(count).with_output_types(Count)
                 | "write counts" >> WriteCounts(path)
             )

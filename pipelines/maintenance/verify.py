@@ -1,7 +1,7 @@
 """The verify job: check a whole store for damaged, missing or inconsistent data."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 
 import apache_beam as beam
 from apache_beam.pvalue import TaggedOutput
@@ -30,6 +30,7 @@ from tracktokens.transforms.release.drift_baseline import usage_baseline
 from tracktokens.transforms.runtime.arrow_coder import Count
 from tracktokens.transforms.runtime.counters import COUNTS_TAG, WriteCounts, read_counts
 from tracktokens.transforms.runtime.progress import ProgressReporter
+from tracktokens.transforms.runtime.spilled import CreateSpilled, spill
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.bundles import read_bundle
 from tracktokens.transforms.store.layout import (
@@ -93,15 +94,14 @@ class RunCheck(beam.DoFn):
 
     Attributes:
         store: the store.
-        releases: release id to manifest.
         centroids: bundle to modality to number of centroids.
         progress: reporter of finished checks.
     """
 
     store: Store
-    releases: Mapping[str, ReleaseManifest]
     centroids: Mapping[str, Mapping[str, int]]
     progress: ProgressReporter
+    _releases: dict[str, ReleaseManifest] = field(default_factory=dict, init=False, repr=False)
 
     def process(self, check: Check) -> Iterator[object]:
         """Check one file of a release, one part of a table, or one bucket."""
@@ -116,13 +116,20 @@ class RunCheck(beam.DoFn):
             return check_catalog(self.store, check.name)
         if check.kind == "keys":
             return check_catalog_bucket(self.store, check.name, check.bucket)
-        release = self.releases[check.name]
+        release = self._release(check.name)
         paths = self.store.release(check.name)
         if check.kind == "file":
             return check_file(paths.folder, check.path, release.files[check.path])
         if check.kind == "rejects":
             return check_folder(paths.rejects, REJECTS, REPUBLISH)
         return check_token_part(self.store, release, self.centroids.get(release.bundle_id), check.bucket)
+
+    def _release(self, name: str) -> ReleaseManifest:
+        """Read the manifest of a release, once per worker: it lists every file of the release."""
+        if name not in self._releases:
+            path = self.store.release(name).manifest
+            self._releases[name] = ReleaseManifest.from_json(files.read_bytes(path), path)
+        return self._releases[name]
 
 
 def verify_store(root: str, runner: PipelineRunner) -> list[Finding]:
@@ -142,7 +149,7 @@ def verify_store(root: str, runner: PipelineRunner) -> list[Finding]:
     findings += [*_check_latest(store, manifests), *_check_bundles(store, manifests)]
     findings += [*_check_codes(store, records, manifests), *_check_encoders(store, manifests)]
     with working_folder(store, runner) as folder:
-        _run(store, manifests, list(_checks(store, manifests, records)), folder, runner)
+        _run(store, manifests, records, folder, runner)
         findings += [Finding(**fields) for fields in files.read_json(files.join(folder, "findings.json"))["findings"]]
         counts = read_counts(files.join(folder, "counts.json"))
     for release in manifests.releases.values():
@@ -152,8 +159,8 @@ def verify_store(root: str, runner: PipelineRunner) -> list[Finding]:
     return sorted(findings, key=lambda finding: (finding.path, finding.problem))
 
 
-def _checks(store: Store, manifests: Manifests, records: Iterable[RecordBucket]) -> Iterator[Check]:
-    """List the checks of a store."""
+def _checks(store: Store, manifests: Manifests) -> Iterator[Check]:
+    """List the checks of the releases and catalogs of a store."""
     buckets = range(store.buckets)
     for name, release in manifests.releases.items():
         yield Check("rejects", name)
@@ -162,27 +169,36 @@ def _checks(store: Store, manifests: Manifests, records: Iterable[RecordBucket])
     for name in manifests.catalogs:
         yield Check("catalog", name)
         yield from (Check("keys", name, bucket=bucket) for bucket in buckets)
-    yield from (Check("records", records=bucket) for bucket in records)
 
 
-def _run(store: Store, manifests: Manifests, checks: list[Check], folder: str, runner: PipelineRunner) -> None:
+def _run(
+    store: Store, manifests: Manifests, records: Collection[RecordBucket], folder: str, runner: PipelineRunner
+) -> None:
+    checks = spill(_checks(store, manifests), files.join(folder, "checks.json"))
+    buckets = spill(records, files.join(folder, "buckets.json"))
+
     def write(findings: list[Finding]) -> None:
         files.write_json(files.join(folder, "findings.json"), {"findings": [asdict(finding) for finding in findings]})
 
     def build(pipeline: beam.Pipeline) -> None:
-        done = (
+        parts = (
+            pipeline | "checks" >> CreateSpilled(checks),
             pipeline
-            | "checks" >> beam.Create(checks)
-            | "spread checks" >> beam.Reshuffle()  # Create gives them to one worker
+            | "record buckets" >> CreateSpilled(buckets)
+            | beam.Map(lambda bucket: Check("records", records=bucket)),
+        )
+        done = (
+            parts
+            | "all checks" >> beam.Flatten()
             | "check"
-            >> beam.ParDo(RunCheck(store, manifests.releases, manifests.centroids(), runner.progress))
+            >> beam.ParDo(RunCheck(store, manifests.centroids(), runner.progress))
             .with_output_types(Finding, **{COUNTS_TAG: Count})
             .with_outputs(COUNTS_TAG, main="main")
         )
         done.main | "gather" >> beam.combiners.ToList() | "write findings" >> beam.Map(write)
         done[COUNTS_TAG] | "write counts" >> WriteCounts(files.join(folder, "counts.json"))
 
-    runner.progress.add(CHECK, total=len(checks))
+    runner.progress.add(CHECK, total=len(checks) + len(buckets))
     runner.run(build)
 
 

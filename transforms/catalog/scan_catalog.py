@@ -12,13 +12,15 @@ from tracktokens.transforms.catalog.scan_tracks import ScanTracks
 from tracktokens.transforms.catalog.snapshot_tracks import FailureFolder, WriteSnapshotBucket
 from tracktokens.transforms.catalog.snapshot_writer import BucketWriter
 from tracktokens.transforms.precomputed.load_vectors import LOCATIONS_TAG
-from tracktokens.transforms.precomputed.scan_cache import ScanCache
-from tracktokens.transforms.precomputed.scan_vectors import PrecomputedEmbeddings, ScanVectors
+from tracktokens.transforms.precomputed.scan_cache import RowGroupScan, ScanCache
+from tracktokens.transforms.precomputed.scan_vectors import PrecomputedEmbeddings, ScanVectors, spill_embeddings
 from tracktokens.transforms.readers.fragments import Fragment
 from tracktokens.transforms.runtime.arrow_coder import Count, EveryKey, Keyed, ModalityKeyed
 from tracktokens.transforms.runtime.counters import COUNTS_TAG, Totals
 from tracktokens.transforms.runtime.progress import ProgressReporter
 from tracktokens.transforms.runtime.rejects import REJECTS_TAG
+from tracktokens.transforms.runtime.spilled import CreateSpilled, SpilledList, spill
+from tracktokens.transforms.store import files
 from tracktokens.transforms.store.layout import Catalog, Store
 
 
@@ -37,17 +39,43 @@ class ScanOutputs:
     rejects: Mapping[str, beam.PCollection]
 
 
+@dataclass(frozen=True)
+class ScanInputs:
+    """Input tables of a scan. The lists of their files are in a folder from which workers read them.
+
+    Attributes:
+        fragments: fragments of the tracks table.
+        embeddings: modality to its precomputed embeddings.
+        folder: the folder.
+    """
+
+    fragments: SpilledList[Fragment]
+    embeddings: Mapping[str, PrecomputedEmbeddings]
+    folder: str
+
+    @classmethod
+    def spill(
+        cls, fragments: Sequence[Fragment], embeddings: Mapping[str, PrecomputedEmbeddings], folder: str
+    ) -> "ScanInputs":
+        """Write the lists of files into a folder."""
+        return cls(spill(fragments, files.join(folder, "tracks.json")), spill_embeddings(embeddings, folder), folder)
+
+    def row_groups(self, base: Catalog | None) -> SpilledList[RowGroupScan]:
+        """Look up the row groups of the embeddings in the base snapshot, and write them into the folder."""
+        tables = {modality: vectors.table for modality, vectors in self.embeddings.items()}
+        return spill(ScanCache.of(tables, base).row_groups, files.join(self.folder, "row-groups.json"))
+
+
 @dataclass(frozen=True, kw_only=True)
 class ScanCatalog:
     """Scan of a catalog: it writes a snapshot, diffs it against the base, and finds inputs that were never encoded.
 
     Attributes:
         store: the store.
-        fragments: fragments of the tracks table.
+        inputs: the input tables.
         base: snapshot to diff against; None makes every key new.
         writer: destination of the snapshot.
         encoded: modality to encoder id, for the modalities that have an encoder.
-        embeddings: modality to its precomputed embeddings.
         audio_root: folder that audio paths are relative to, or None.
         retry_rejects: whether permanent failures are encoded again. Transient failures of the base always are.
         is_refused: decides from the counts of rows to refuse the catalog; nothing of a refused catalog is encoded.
@@ -55,11 +83,10 @@ class ScanCatalog:
     """
 
     store: Store
-    fragments: Sequence[Fragment]
+    inputs: ScanInputs
     base: Catalog | None
     writer: BucketWriter
     encoded: Mapping[str, str]
-    embeddings: Mapping[str, PrecomputedEmbeddings]
     audio_root: str | None
     retry_rejects: bool
     is_refused: Callable[[Mapping[str, int]], bool]
@@ -67,18 +94,17 @@ class ScanCatalog:
 
     def add_to(self, pipeline: beam.Pipeline) -> ScanOutputs:
         """Add the steps to a pipeline."""
-        scans = ScanCache.of({modality: vectors.table for modality, vectors in self.embeddings.items()}, self.base)
+        row_groups = self.inputs.row_groups(self.base)
+        scans = ScanCache(row_groups)
         scanned = (
             pipeline
-            | "fragments" >> beam.Create(self.fragments)
-            | "spread fragments" >> beam.Reshuffle()  # Create puts them all on one worker
+            | "fragments" >> CreateSpilled(self.inputs.fragments)
             | "scan" >> _outputs(self._scan_tracks(), Keyed)
         )
         vectors = (
             pipeline
-            | "row groups" >> beam.Create(list(scans.fingerprints))
-            | "spread row groups" >> beam.Reshuffle()
-            | "scan vectors" >> _outputs(self._scan_vectors(scans), Keyed)
+            | "row groups" >> CreateSpilled(row_groups)
+            | "scan vectors" >> _outputs(self._scan_vectors(), Keyed)
         )
         # Buckets without a current track are written too: they may have had tracks in the base.
         every = range(self.store.buckets)
@@ -108,7 +134,10 @@ class ScanCatalog:
     @property
     def _encoder_ids(self) -> dict[str, str]:
         """Modality to encoder id, of encoders and of precomputed embeddings."""
-        return {**self.encoded, **{modality: vectors.encoder_id for modality, vectors in self.embeddings.items()}}
+        return {
+            **self.encoded,
+            **{modality: vectors.encoder_id for modality, vectors in self.inputs.embeddings.items()},
+        }
 
     def _scan_tracks(self) -> ScanTracks:
         return ScanTracks(
@@ -118,8 +147,8 @@ class ScanCatalog:
             progress=self.progress,
         )
 
-    def _scan_vectors(self, scans: ScanCache) -> ScanVectors:
-        return ScanVectors(embeddings=self.embeddings, buckets=self.store.buckets, scans=scans, progress=self.progress)
+    def _scan_vectors(self) -> ScanVectors:
+        return ScanVectors(embeddings=self.inputs.embeddings, buckets=self.store.buckets, progress=self.progress)
 
     def _write_snapshot(self, scans: ScanCache) -> WriteSnapshotBucket:
         return WriteSnapshotBucket(
@@ -127,7 +156,7 @@ class ScanCatalog:
             buckets=self.store.buckets,
             base=self.base,
             encoded=list(self.encoded),
-            precomputed=list(self.embeddings),
+            precomputed=list(self.inputs.embeddings),
             scans=scans,
             retried=self._permanent_failures(),
         )
@@ -138,7 +167,7 @@ class ScanCatalog:
             writer=self.writer,
             base=self.base,
             encoders=self._encoder_ids,
-            precomputed=list(self.embeddings),
+            precomputed=list(self.inputs.embeddings),
             retry=self.retry_rejects,
             progress=self.progress,
         )
@@ -155,7 +184,7 @@ class ScanCatalog:
 class ReadMissing(beam.PTransform):
     """Read inputs from their locations: ``INPUTS`` by modality and bucket of key."""
 
-    def __init__(self, fragments: list[Fragment], buckets: int) -> None:
+    def __init__(self, fragments: SpilledList[Fragment], buckets: int) -> None:
         super().__init__()
         self._read = ReadInputs(fragments=fragments, buckets=buckets)
 

@@ -7,11 +7,12 @@ of content that keeps all three is not detected.
 import hashlib
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -47,25 +48,62 @@ RowGroup = tuple[str, int]
 
 
 @dataclass(frozen=True)
-class ScanCache:
-    """Fingerprints of the row groups of precomputed embeddings, and the row groups that the previous catalog knows.
+class RowGroupScan:
+    """One row group of precomputed embeddings.
 
     Attributes:
-        fingerprints: row group to a number that changes when its file changes, or ``NO_FINGERPRINT``.
-        known_row_groups: modality and fingerprint to the numbers of rows read and of rows without a vector, for the
-            row groups whose locations the previous catalog stores.
+        modality: modality of the embeddings.
+        number: number of the fragment.
+        fingerprint: a number that changes when its file changes, or ``NO_FINGERPRINT``.
+        read: rows read, if the previous catalog stores the locations of the row group, else None.
+        absent: of these, rows without a vector.
     """
 
-    fingerprints: Mapping[RowGroup, int]
-    known_row_groups: Mapping[tuple[str, int], tuple[int, int]]
+    modality: str
+    number: int
+    fingerprint: int
+    read: int | None
+    absent: int | None
+
+
+@dataclass(frozen=True)
+class ScanCache:
+    """The row groups of precomputed embeddings: their fingerprints, and those that the previous catalog knows.
+
+    Attributes:
+        row_groups: every row group, in order of modality and number.
+    """
+
+    row_groups: Sequence[RowGroupScan]
+
+    @cached_property
+    def fingerprints(self) -> Mapping[RowGroup, int]:
+        """Row group to fingerprint."""
+        return {(group.modality, group.number): group.fingerprint for group in self.row_groups}
+
+    @cached_property
+    def known_row_groups(self) -> Mapping[tuple[str, int], tuple[int, int]]:
+        """Modality and fingerprint to the numbers of rows read and of rows without a vector, of known row groups."""
+        return {
+            (group.modality, group.fingerprint): (group.read, group.absent)
+            for group in self.row_groups
+            if group.read is not None and group.absent is not None
+        }
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the row groups alone."""
+        return ScanCache, (self.row_groups,)
 
     @classmethod
     def of(cls, tables: Mapping[str, VectorTable], previous: Catalog | None) -> "ScanCache":
         """Compute the fingerprints of vector tables and look them up in the previous catalog."""
-        fingerprints = {(modality, part.number): number for modality, part, number in _row_group_fingerprints(tables)}
         stored = {} if previous is None else _stored_row_groups(previous)
-        current = {(modality, fingerprint) for (modality, _), fingerprint in fingerprints.items()}
-        return cls(fingerprints, {name: counts for name, counts in stored.items() if name in current})
+        return cls(
+            [
+                RowGroupScan(modality, part.number, fingerprint, *stored.get((modality, fingerprint), (None, None)))
+                for modality, part, fingerprint in _row_group_fingerprints(tables)
+            ]
+        )
 
     def load_cached(self, previous: Catalog, bucket: int) -> pa.Table:
         """Load ``VECTOR_LOCATIONS`` of one bucket, for the row groups that are not read again."""

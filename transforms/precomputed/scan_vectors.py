@@ -6,7 +6,7 @@ are kept for the next scan by :mod:`.scan_cache`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import apache_beam as beam
 import numpy as np
@@ -27,7 +27,7 @@ from tracktokens.schemas.tables.rejects import (
 from tracktokens.schemas.tables.tracks import POSITION_SHIFT, describe_position
 from tracktokens.schemas.tables.vectors import VECTOR, VECTOR_LOCATIONS, VectorCounts
 from tracktokens.transforms.encoders.base import identity_hash
-from tracktokens.transforms.precomputed.scan_cache import NO_FINGERPRINT, RowGroup, ScanCache, scan_counts
+from tracktokens.transforms.precomputed.scan_cache import NO_FINGERPRINT, RowGroupScan, scan_counts
 from tracktokens.transforms.precomputed.vector_tables import (
     VectorRows,
     VectorTable,
@@ -40,6 +40,8 @@ from tracktokens.transforms.runtime.arrow_coder import SENT_ROWS
 from tracktokens.transforms.runtime.counters import COUNTS_TAG
 from tracktokens.transforms.runtime.progress import ProgressReporter
 from tracktokens.transforms.runtime.rejects import tag_rejects
+from tracktokens.transforms.runtime.spilled import spill
+from tracktokens.transforms.store import files
 from tracktokens.transforms.store.keys import (
     content_keys,
     split_by_bucket,
@@ -73,6 +75,15 @@ class PrecomputedEmbeddings:
         return {"name": "given", "rule": RULE, "source": self.source, "dim": self.table.dim}
 
 
+def spill_embeddings(embeddings: Mapping[str, PrecomputedEmbeddings], folder: str) -> dict[str, PrecomputedEmbeddings]:
+    """Write the fragments of each modality's table into a folder, so that workers read them from there."""
+    spilled = {}
+    for modality, vectors in embeddings.items():
+        fragments = spill(vectors.table.fragments, files.join(folder, f"{modality}-vectors.json"))
+        spilled[modality] = replace(vectors, table=replace(vectors.table, fragments=fragments))
+    return spilled
+
+
 def open_precomputed(pattern: str, column: str = VECTOR, source: str | None = None) -> PrecomputedEmbeddings:
     """Open the vectors table of a modality.
 
@@ -99,25 +110,20 @@ class ScanVectors(beam.DoFn):
     Attributes:
         embeddings: modality to its precomputed embeddings.
         buckets: number of buckets of the store.
-        scans: scan cache of the embeddings.
         progress: receives the number of rows.
     """
 
     embeddings: Mapping[str, PrecomputedEmbeddings]
     buckets: int
-    scans: ScanCache
     progress: ProgressReporter
 
-    def process(self, element: RowGroup) -> Iterator[object]:
+    def process(self, element: RowGroupScan) -> Iterator[object]:
         """Scan one fragment of one modality."""
-        modality, number = element
-        fingerprint = self.scans.fingerprints[element]
-        known = self.scans.known_row_groups.get((modality, fingerprint))
-        if known is None:
-            yield from self._read(modality, number, fingerprint)
+        if element.read is None or element.absent is None:
+            yield from self._read(element.modality, element.number, element.fingerprint)
         else:
-            read, absent = known
-            yield from self._counts(modality, fingerprint, {"read": read, "absent": absent, "rejected": 0})
+            counts = {"read": element.read, "absent": element.absent, "rejected": 0}
+            yield from self._counts(element.modality, element.fingerprint, counts)
 
     def _read(self, modality: str, number: int, fingerprint: int) -> Iterator[object]:
         """Read a fragment. One with faults is not cached, so that the next scan reports its rejects too."""

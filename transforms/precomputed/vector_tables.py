@@ -52,7 +52,7 @@ UnitVectors = npt.NDArray[np.float16]
 
 @dataclass(frozen=True)
 class VectorTable:
-    """Vector table that was checked. Cheap to pickle.
+    """Vector table that was checked.
 
     Attributes:
         fragments: row groups of the files, in order.
@@ -60,7 +60,7 @@ class VectorTable:
         dim: dimension of the vectors.
     """
 
-    fragments: tuple[Fragment, ...]
+    fragments: Sequence[Fragment]
     column: str
     dim: int
 

@@ -1,7 +1,7 @@
 """Align a retrained codebook with the old one: compare playlist spaces, and pair old and new codes of tracks."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 
 import apache_beam as beam
 import numpy as np
@@ -24,8 +24,10 @@ from tracktokens.transforms.quantization.code_join import (
     fill_codes,
     record_rows,
 )
+from tracktokens.transforms.quantization.train_codebooks import TrainingFolder
 from tracktokens.transforms.runtime.threads import thread_share
 from tracktokens.transforms.store import files
+from tracktokens.transforms.store.bundles import read_codebook_file
 from tracktokens.transforms.store.keys import distinct_sorted, sort_by_key
 from tracktokens.transforms.store.layout import Catalog, Store
 from tracktokens.transforms.store.records import as_matrix, catalog_keys, make_vector_records, read_vectors
@@ -88,14 +90,15 @@ class AssignWithNewBundle(beam.DoFn):
     Attributes:
         store: the store.
         catalog: catalog snapshot whose vectors are assigned.
-        codebooks: modality to new codebook.
+        folder: folder with the new codebooks. A worker reads those that it needs: in the graph they would be megabytes.
         workers: worker processes that share the cores.
     """
 
     store: Store
     catalog: Catalog
-    codebooks: Mapping[str, Codebook]
+    folder: TrainingFolder
     workers: int
+    _codebooks: dict[str, Codebook] = field(default_factory=dict, init=False, repr=False)
 
     def setup(self) -> None:
         """Limit faiss to this worker's share of the cores."""
@@ -106,7 +109,7 @@ class AssignWithNewBundle(beam.DoFn):
     def process(self, element: tuple[str, int]) -> Iterator[tuple[int, pa.RecordBatch]]:
         """Assign one bucket of one modality."""
         modality, bucket = element
-        codebook = self.codebooks[modality]
+        codebook = self._codebook(modality)
         keys = files.read_table(self.catalog.keys(modality, bucket), TRACK_KEYS)
         wanted = distinct_sorted(keys["key"].combine_chunks())
         for part, vectors in read_vectors(self.store.vectors(modality, codebook.encoder_id, bucket), wanted):
@@ -119,6 +122,11 @@ class AssignWithNewBundle(beam.DoFn):
                 schema=CODED_ROWS,
                 buckets=self.catalog.buckets,
             )
+
+    def _codebook(self, modality: str) -> Codebook:
+        if modality not in self._codebooks:
+            self._codebooks[modality] = read_codebook_file(self.folder.codebook(modality))
+        return self._codebooks[modality]
 
 
 @dataclass(eq=False)

@@ -1,18 +1,18 @@
 """Draw the sample that a codebook is trained on, and train it."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
-from tracktokens.codebooks.codebook import Preprocessing
-from tracktokens.codebooks.numerics.arrays import Floats
+from tracktokens.codebooks.codebook import Codebook
 from tracktokens.codebooks.training.fit import fit_codebook
 from tracktokens.transforms.runtime.progress import ProgressReporter
 from tracktokens.transforms.runtime.threads import thread_share
 from tracktokens.transforms.store import files
+from tracktokens.transforms.store.bundles import read_codebook_file
 from tracktokens.transforms.store.keys import seeded_hash
 from tracktokens.transforms.store.layout import Catalog, Store
 from tracktokens.transforms.store.records import as_matrix, catalog_keys, make_vector_records, read_vectors
@@ -38,17 +38,31 @@ def hash_threshold(total: int, wanted: int) -> int:
     return min(int(enough / total * 2.0**64), (1 << 64) - 1)
 
 
-@dataclass(frozen=True, eq=False)
-class TrainingStart:
-    """The start of a retraining.
+@dataclass(frozen=True)
+class TrainingFolder:
+    """The folder of one training. Workers read and write it, so that no codebook travels in the graph."""
 
-    Attributes:
-        preprocessing: preprocessing of the new codebook: it maps vectors into the space of the old one.
-        centroids: centroids of the old codebook, float32 (codes, components).
-    """
+    folder: str
 
-    preprocessing: Preprocessing
-    centroids: Floats
+    def codebook(self, modality: str) -> str:
+        """Path of a trained codebook."""
+        return files.join(self.folder, f"{modality}.safetensors")
+
+    def metrics(self, modality: str) -> str:
+        """Path of the metrics of a training."""
+        return files.join(self.folder, f"{modality}.json")
+
+    def start(self, modality: str) -> str:
+        """Path of the codebook that a training starts from: the old centroids, and the new codebook's preprocessing.
+
+        The preprocessing maps vectors into the space of the centroids.
+        """
+        return files.join(self.folder, f"{modality}-start.safetensors")
+
+    def write_starts(self, starts: Mapping[str, Codebook]) -> None:
+        """Write the codebooks that the training of some modalities starts from."""
+        for modality, codebook in starts.items():
+            files.write_bytes(self.start(modality), codebook.to_bytes())
 
 
 @dataclass(kw_only=True, eq=False)
@@ -92,10 +106,10 @@ class TrainCodebook(beam.DoFn):
     """Train the codebook of one modality on its sample; write it and its metrics to a folder.
 
     Attributes:
-        folder: output folder: ``<modality>.safetensors`` and ``<modality>.json``.
+        folder: folder of the training.
         encoders: modality to encoder id.
         standardized: modalities whose vectors are standardised and whitened; others' are scaled to unit length.
-        starts: modality to the old codebook whose centroids the training starts from.
+        started: modalities whose training starts from a codebook in the folder.
         codebook_size: codes per modality that the vocabulary reserves.
         sample: vectors per modality to train on.
         seed: seed of the sample and of k-means.
@@ -103,10 +117,10 @@ class TrainCodebook(beam.DoFn):
         progress: receives one count per codebook.
     """
 
-    folder: str
+    folder: TrainingFolder
     encoders: Mapping[str, str]
     standardized: Collection[str]
-    starts: Mapping[str, TrainingStart] = field(default_factory=dict)
+    started: Collection[str] = ()
     codebook_size: int
     sample: int
     seed: int
@@ -117,7 +131,7 @@ class TrainCodebook(beam.DoFn):
         """Train one modality."""
         modality, batches = element
         records = smallest_hashes(pa.Table.from_batches(batches), self.sample, self.seed)
-        start = self.starts.get(modality)
+        start = read_codebook_file(self.folder.start(modality)) if modality in self.started else None
         fit = fit_codebook(
             as_matrix(records["vector"].combine_chunks()),
             modality=modality,
@@ -129,6 +143,6 @@ class TrainCodebook(beam.DoFn):
             start=start.centroids if start else None,
             threads=thread_share(self.workers),
         )
-        files.write_bytes(files.join(self.folder, f"{modality}.safetensors"), fit.codebook.to_bytes())
-        files.write_json(files.join(self.folder, f"{modality}.json"), asdict(fit.metrics))
+        files.write_bytes(self.folder.codebook(modality), fit.codebook.to_bytes())
+        files.write_json(self.folder.metrics(modality), asdict(fit.metrics))
         self.progress.add("train codebooks", done=1)

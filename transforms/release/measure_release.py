@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 import apache_beam as beam
@@ -26,7 +27,9 @@ from tracktokens.transforms.catalog.texts import song_text
 from tracktokens.transforms.quantization.train_codebooks import SampleVectors, smallest_hashes
 from tracktokens.transforms.runtime.threads import thread_share
 from tracktokens.transforms.store import files
+from tracktokens.transforms.store.bundles import read_codebook
 from tracktokens.transforms.store.keys import content_keys, key_words, sort_by_key, split_by_bucket
+from tracktokens.transforms.store.layout import Store
 from tracktokens.transforms.store.records import as_matrix
 from tracktokens.transforms.store.token_tables import popularity_weights
 
@@ -159,12 +162,14 @@ class MeasureNeighbours(beam.DoFn):
     """Measure the recall of neighbours through the codes, on a sample of one modality: modality and recall.
 
     Attributes:
-        codebooks: modality to codebook.
+        store: the store, from which a worker reads the codebooks that it needs: in the graph they would be megabytes.
+        bundle_id: bundle of the codebooks.
         seed: seed of the sample.
         workers: worker processes that share the cores of a machine.
     """
 
-    codebooks: Mapping[str, Codebook]
+    store: Store
+    bundle_id: str
     seed: int
     workers: int
 
@@ -174,8 +179,9 @@ class MeasureNeighbours(beam.DoFn):
 
         faiss.omp_set_num_threads(thread_share(self.workers))
         modality, batches = element
+        codebook = read_codebook(self.store, self.bundle_id, modality)
         records = sort_by_key(smallest_hashes(pa.Table.from_batches(batches), NEIGHBOUR_SAMPLE, self.seed))
-        yield modality, neighbour_recall(self.codebooks[modality], as_matrix(records["vector"].combine_chunks()))
+        yield modality, neighbour_recall(codebook, as_matrix(records["vector"].combine_chunks()))
 
 
 def neighbour_recall(codebook: Codebook, vectors: npt.NDArray[np.float16]) -> NeighbourRecall:
@@ -204,14 +210,18 @@ class WriteCodebookQuality(beam.PTransform):
 
     def expand(self, measured: beam.PCollection) -> beam.PCollection:
         """Merge, gather, write."""
-        return measured | beam.CombinePerKey(Merge()) | beam.combiners.ToDict() | beam.Map(self._write)
+        write = partial(_write_quality, self.path, dict(self.variances))
+        return measured | beam.CombinePerKey(Merge()) | beam.combiners.ToDict() | beam.Map(write)
 
-    def _write(self, measured: Mapping[str, CodebookQualityAccumulator]) -> None:
-        content = {
-            modality: {"quality": asdict(part.finalize(self.variances[modality])), "counts": part.counts.tolist()}
-            for modality, part in measured.items()
-        }
-        files.write_json(self.path, content)
+
+def _write_quality(
+    path: str, variances: Mapping[str, float | None], measured: Mapping[str, CodebookQualityAccumulator]
+) -> None:
+    content = {
+        modality: {"quality": asdict(part.finalize(variances[modality])), "counts": part.counts.tolist()}
+        for modality, part in measured.items()
+    }
+    files.write_json(path, content)
 
 
 @dataclass(eq=False)
@@ -231,11 +241,15 @@ class WriteNewTrackFit(beam.PTransform):
 
     def expand(self, measured: beam.PCollection) -> beam.PCollection:
         """Merge, gather, write."""
-        return measured | beam.CombinePerKey(Merge()) | beam.combiners.ToDict() | beam.Map(self._write)
+        write = partial(_write_fits, self.path, dict(self.baselines))
+        return measured | beam.CombinePerKey(Merge()) | beam.combiners.ToDict() | beam.Map(write)
 
-    def _write(self, measured: Mapping[str, CodebookQualityAccumulator]) -> None:
-        fits = {m: new_track_fit(part, self.baselines[m]) for m, part in measured.items() if m in self.baselines}
-        files.write_json(self.path, {modality: fit.to_json() for modality, fit in fits.items()})
+
+def _write_fits(
+    path: str, baselines: Mapping[str, CodeUsage], measured: Mapping[str, CodebookQualityAccumulator]
+) -> None:
+    fits = {m: new_track_fit(part, baselines[m]) for m, part in measured.items() if m in baselines}
+    files.write_json(path, {modality: fit.to_json() for modality, fit in fits.items()})
 
 
 @dataclass(eq=False)
@@ -258,13 +272,14 @@ class WriteTableQuality(beam.PTransform):
             | "group by tokens" >> beam.GroupByKey()
             | "measure" >> beam.MapTuple(lambda _, batches: measure_tuples(batches)).with_output_types(TableMeasures)
             | "merge" >> beam.CombineGlobally(Merge())
-            | "write" >> beam.Map(self._write)
+            | "write" >> beam.Map(partial(_write_table_quality, self.path))
         )
 
-    def _write(self, measured: TableMeasures | None) -> None:
-        measures = measured or TableMeasures()
-        content = {"tokens": asdict(measures.table.finalize()), "oracle": asdict(measures.oracle.finalize())}
-        files.write_json(self.path, content)
+
+def _write_table_quality(path: str, measured: TableMeasures | None) -> None:
+    measures = measured or TableMeasures()
+    content = {"tokens": asdict(measures.table.finalize()), "oracle": asdict(measures.oracle.finalize())}
+    files.write_json(path, content)
 
 
 @dataclass(eq=False)
@@ -296,8 +311,9 @@ class WriteNeighbourRecall(beam.PTransform):
             | "group by modality" >> beam.GroupByKey()
             | "measure" >> beam.ParDo(self.measure)
             | "gather" >> beam.combiners.ToDict()
-            | "write" >> beam.Map(self._write)
+            | "write" >> beam.Map(partial(_write_recalls, self.path))
         )
 
-    def _write(self, recalls: Mapping[str, NeighbourRecall]) -> None:
-        files.write_json(self.path, {modality: asdict(recall) for modality, recall in recalls.items()})
+
+def _write_recalls(path: str, recalls: Mapping[str, NeighbourRecall]) -> None:
+    files.write_json(path, {modality: asdict(recall) for modality, recall in recalls.items()})

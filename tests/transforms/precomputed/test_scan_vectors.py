@@ -94,9 +94,9 @@ def table(tmp_path: Path) -> VectorTable:
     return open_precomputed(str(tmp_path / "v.parquet")).table
 
 
-def scan_of(table: VectorTable, scans: ScanCache, buckets: int) -> ScanVectors:
+def scan_of(table: VectorTable, buckets: int) -> ScanVectors:
     embeddings = {AUDIO: PrecomputedEmbeddings(table, "source")}
-    return ScanVectors(embeddings=embeddings, buckets=buckets, scans=scans, progress=ProgressReporter())
+    return ScanVectors(embeddings=embeddings, buckets=buckets, progress=ProgressReporter())
 
 
 @pytest.mark.parametrize("buffer", [1 << 27, 4000])
@@ -107,9 +107,10 @@ def test_scanned_vectors_are_loaded_from_their_locations(
     monkeypatch.setattr(load_vectors, "BUCKET_BUFFER", 1)
     store = Store(str(tmp_path / "store"), 4)
     precomputed = PrecomputedEmbeddings(table, "source")
-    scan = scan_of(table, ScanCache.of({AUDIO: table}, None), buckets=1)
+    scan = scan_of(table, buckets=1)
+    row_group = ScanCache.of({AUDIO: table}, None).row_groups[1]
     load = LoadVectors(embeddings={AUDIO: precomputed}, store=store, progress=ProgressReporter())
-    [(_, locations)] = [part for part in scan.process((AUDIO, 1)) if isinstance(part, tuple)]
+    [(_, locations)] = [part for part in scan.process(row_group) if isinstance(part, tuple)]
     chosen = pa.array([900, 3, 501])
     keys = locations["key"].take(chosen)
     [((_, number), wanted)] = by_fragment(
@@ -156,8 +157,8 @@ def test_an_unchanged_file_keeps_its_fingerprint_between_versions(monkeypatch: p
 def scan_all(table: VectorTable, current: Catalog, previous: Catalog | None) -> tuple[list[object], set[object]]:
     """Scan all fragments and store the scan as a catalog does; return rejects, counts and locations."""
     scans = ScanCache.of({AUDIO: table}, previous)
-    scan = scan_of(table, scans, current.buckets)
-    outputs = [output for part in table.fragments for output in scan.process((AUDIO, part.number))]
+    scan = scan_of(table, current.buckets)
+    outputs = [output for row_group in scans.row_groups for output in scan.process(row_group)]
     rows: set[object] = set()
     for bucket in range(current.buckets):
         batches = [part[1] for part in outputs if isinstance(part, tuple) and part[0] == bucket]

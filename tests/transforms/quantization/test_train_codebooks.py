@@ -10,7 +10,7 @@ import pytest
 from tracktokens.codebooks.codebook import Codebook
 from tracktokens.transforms.quantization.train_codebooks import (
     TrainCodebook,
-    TrainingStart,
+    TrainingFolder,
     hash_threshold,
     smallest_hashes,
 )
@@ -46,12 +46,14 @@ def test_the_sample_is_the_rows_of_smallest_hash_in_whatever_order_they_come() -
         assert set(smallest_hashes(table, 100, 0)["key"].to_pylist()) == expected
 
 
-def trainer(folder: Path, standardized: list[str], starts: dict[str, TrainingStart]) -> TrainCodebook:
+def trainer(folder: Path, standardized: list[str], starts: dict[str, Codebook]) -> TrainCodebook:
+    training = TrainingFolder(str(folder))
+    training.write_starts(starts)
     return TrainCodebook(
-        folder=str(folder),
+        folder=training,
         encoders={"audio": "e"},
         standardized=standardized,
-        starts=starts,
+        started=list(starts),
         codebook_size=4,
         sample=100,
         seed=0,
@@ -77,15 +79,13 @@ def test_standardised_vectors_that_start_from_a_codebook_stay_in_its_space(tmp_p
     keys = content_keys(pa.array([str(number) for number in range(100)]))
     draw = np.random.default_rng(0)
 
-    def learn(folder: Path, vectors: npt.NDArray[np.float64], starts: dict[str, TrainingStart]) -> Codebook:
+    def learn(folder: Path, vectors: npt.NDArray[np.float64], starts: dict[str, Codebook]) -> Codebook:
         train = trainer(folder, ["audio"], starts)
         train.process(("audio", [make_vector_records(keys, vectors.astype(np.float16))]))
         return read_codebook_file(str(folder / "audio.safetensors"))
 
     first = learn(tmp_path / "first", draw.normal(5, 2, (100, 3)), {})
-    second = learn(
-        tmp_path / "second", draw.normal(8, 3, (100, 3)), {"audio": TrainingStart(first.preprocessing, first.centroids)}
-    )
+    second = learn(tmp_path / "second", draw.normal(8, 3, (100, 3)), {"audio": first})
     np.testing.assert_array_equal(second.preprocessing.mean, first.preprocessing.mean)
     np.testing.assert_array_equal(second.preprocessing.projection, first.preprocessing.projection)
     assert second.content_hash != first.content_hash
