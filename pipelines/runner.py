@@ -5,9 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
 from tracktokens.pipelines.beam_options import check_beam_options
+from tracktokens.pipelines.remote_job import RemoteJob, RemoteJobError
 from tracktokens.schemas import errors
 from tracktokens.schemas.errors import TracktokensError, UsageError
 from tracktokens.transforms.runtime.progress import ProgressReporter
@@ -47,19 +48,22 @@ class PipelineRunner:
             TracktokensError: a step raised it, in any process, or the pipeline failed.
             OSError: a step failed on the operating system, for example on a full disk.
         """
+        options = PipelineOptions([*self._local_options(), *self.beam_options])
+        options.view_as(StandardOptions).no_wait_until_finish = self.names_runner  # the block below does not wait
         try:
-            with self._pipeline() as pipeline:
+            with self._pipeline(options) as pipeline:
                 build(pipeline)
+            if self.names_runner and (job := RemoteJob.of(pipeline.result, options, self.progress)) is not None:
+                job.follow()
         except Exception as error:
             if "KeyboardInterrupt" in str(error):  # Beam wraps an interrupt in a step's error
                 raise KeyboardInterrupt from error
-            raise unwrap_error(error) from error
+            raise _describe(unwrap_error(error)) from error
 
-    def _pipeline(self) -> beam.Pipeline:
+    def _pipeline(self, options: PipelineOptions) -> beam.Pipeline:
         from tracktokens.pipelines.beam_streams import lock_streams
 
         lock_streams()  # a runner that the options name may be a local one too
-        options = PipelineOptions([*self._local_options(), *self.beam_options])
         if self.names_runner:
             try:
                 return beam.Pipeline(options=options)
@@ -90,6 +94,11 @@ class PipelineRunner:
             return []
         processes = ["--direct_running_mode=multi_processing", f"--direct_num_workers={self.workers}"]
         return [*processes, "--default_sdk_harness_log_level=CRITICAL"]
+
+
+def _describe(error: Exception) -> Exception:
+    """Make an error of ours of a remote job that failed for a reason of its own; return any other error."""
+    return TracktokensError(f"{error}: nothing was published") if isinstance(error, RemoteJobError) else error
 
 
 def unwrap_error(error: Exception) -> Exception:
