@@ -1,13 +1,15 @@
 """Run a Beam pipeline: in this process, in worker processes, or on the runner that the Beam options name."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions, WorkerOptions
 
-from tracktokens.pipelines.beam_options import check_beam_options
+from tracktokens.pipelines.beam_options import DATAFLOW, check_beam_options, runner_name, sdk_processes
+from tracktokens.pipelines.input_paths import check_reachable
 from tracktokens.pipelines.remote_job import RemoteJob, RemoteJobError
 from tracktokens.schemas import errors
 from tracktokens.schemas.errors import TracktokensError, UsageError
@@ -25,7 +27,7 @@ class PipelineRunner:
     Attributes:
         workers: worker processes on this machine; 1 runs in this process.
         beam_options: Beam's own options. If they name a runner, that runner chooses the number of workers, and
-            ``workers`` is the number that share the cores of one machine.
+            ``workers``, if it is more than 1, is the number that share the cores of one machine.
         progress: reporter that workers send their progress to.
     """
 
@@ -79,6 +81,29 @@ class PipelineRunner:
             pipeline_options=JobServiceHandle.encode_pipeline_options(options.get_all_options())
         )
         return beam.Pipeline(runner=FnApiRunner(provision_info=ExtendedProvisionInfo(provision)), options=options)
+
+    def check_reachable(self, paths: Mapping[str, Any], models: Mapping[str, Any] | None = None) -> None:
+        """Check, before a job, that its workers can read its inputs and write its store.
+
+        Workers of a job server may share the filesystem of this machine: there, the first step fails where they do not.
+
+        Args:
+            paths: option to path, or to modality to path; None for an input that is not given.
+            models: option to the file or folder of a model, or to its name.
+
+        Raises:
+            UsageError: the runner is Dataflow's, and a path is local.
+        """
+        if runner_name(self.beam_options) == DATAFLOW:
+            image = PipelineOptions(list(self.beam_options)).view_as(WorkerOptions).sdk_container_image
+            check_reachable(paths, models or {}, has_image=bool(image))
+
+    @property
+    def processes_per_machine(self) -> int:
+        """Worker processes that share the cores of one machine, or ``ONE_PER_CORE``."""
+        if self.workers > 1 or not self.names_runner:
+            return self.workers
+        return sdk_processes(self.beam_options)
 
     def in_process(self) -> "PipelineRunner":
         """Return a runner that retries a pipeline in this process, without messages between processes."""
