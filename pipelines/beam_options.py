@@ -23,6 +23,9 @@ DATAFLOW = "dataflowrunner"
 LOCAL_RUNNERS = ("directrunner", "fnapirunner", "bundlebaseddirectrunner", "switchingdirectrunner")
 """Runners that run a pipeline in this process, in lower case."""
 
+ACCELERATOR = "accelerator"
+"""Beam's resource hint of a GPU."""
+
 _HELP = ("-h", "--help")
 
 _WITHOUT_RUN = ("template_location", "dry_run")
@@ -58,6 +61,17 @@ def check_beam_options(flags: Sequence[str]) -> None:
 def runner_name(flags: Sequence[str]) -> str:
     """Return the class of the runner that options name, in lower case and without its module; empty without one."""
     return str(PipelineOptions(list(flags)).view_as(StandardOptions).runner or "").rpartition(".")[2].lower()
+
+
+def accelerator_of(options: PipelineOptions) -> str | None:
+    """Remove the hint of an accelerator from ``--resource_hints`` of options, and return it.
+
+    Beam would give the accelerator to every step. Only the steps that encode use one: the job gives it to them.
+    """
+    standard = options.view_as(StandardOptions)
+    hints = [part.partition("=") for part in standard.resource_hints]
+    standard.resource_hints = ["=".join((name, value)) for name, _, value in hints if name != ACCELERATOR]
+    return next((value for name, _, value in hints if name == ACCELERATOR), None)
 
 
 def sdk_processes(flags: Sequence[str]) -> int:

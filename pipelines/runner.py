@@ -8,7 +8,14 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions, WorkerOptions
 
-from tracktokens.pipelines.beam_options import DATAFLOW, check_beam_options, runner_name, sdk_processes
+from tracktokens.pipelines.beam_options import (
+    ACCELERATOR,
+    DATAFLOW,
+    accelerator_of,
+    check_beam_options,
+    runner_name,
+    sdk_processes,
+)
 from tracktokens.pipelines.input_paths import check_reachable
 from tracktokens.pipelines.remote_job import RemoteJob, RemoteJobError
 from tracktokens.schemas import errors
@@ -51,6 +58,7 @@ class PipelineRunner:
             OSError: a step failed on the operating system, for example on a full disk.
         """
         options = PipelineOptions([*self._local_options(), *self.beam_options])
+        accelerator_of(options)  # the steps that use it have it
         options.view_as(StandardOptions).no_wait_until_finish = self.names_runner  # the block below does not wait
         try:
             with self._pipeline(options) as pipeline:
@@ -97,6 +105,12 @@ class PipelineRunner:
         if runner_name(self.beam_options) == DATAFLOW:
             image = PipelineOptions(list(self.beam_options)).view_as(WorkerOptions).sdk_container_image
             check_reachable(paths, models or {}, has_image=bool(image))
+
+    @property
+    def encoder_hints(self) -> dict[str, str]:
+        """Beam's resource hints of the steps that encode: the accelerator of ``--resource_hints``."""
+        accelerator = accelerator_of(PipelineOptions(list(self.beam_options)))
+        return {ACCELERATOR: accelerator} if accelerator else {}
 
     @property
     def processes_per_machine(self) -> int:

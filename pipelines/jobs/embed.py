@@ -252,6 +252,7 @@ class EmbedJob:
                 encoder=encoder,
                 workers=runner.processes_per_machine,
                 progress=runner.progress,
+                hints=runner.encoder_hints,
             )
             yield batches[modality] | f"encode {modality}" >> encode
         yield missing[LOCATIONS_TAG] | "add precomputed embeddings" >> AddPrecomputed(
