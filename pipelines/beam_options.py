@@ -7,14 +7,24 @@ import difflib
 import logging
 from collections.abc import Iterator, Sequence
 
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import DebugOptions, PipelineOptions, PortableOptions, StandardOptions
 
 from tracktokens.schemas.errors import UsageError
+from tracktokens.transforms.runtime.threads import ONE_PER_CORE
 
 _logger = logging.getLogger(__name__)
 
 JOB_SERVER_RUNNERS = ("portablerunner", "flinkrunner", "sparkrunner")
 """Runners with a job server, in lower case. It has options of its own, which are known when the job is submitted."""
+
+DATAFLOW = "dataflowrunner"
+"""Runner whose workers never see this machine's disks, in lower case."""
+
+LOCAL_RUNNERS = ("directrunner", "fnapirunner", "bundlebaseddirectrunner", "switchingdirectrunner")
+"""Runners that run a pipeline in this process, in lower case."""
+
+ACCELERATOR = "accelerator"
+"""Beam's resource hint of a GPU."""
 
 _HELP = ("-h", "--help")
 
@@ -46,6 +56,38 @@ def check_beam_options(flags: Sequence[str]) -> None:
         if runner.lower() not in JOB_SERVER_RUNNERS or not flag.startswith("--"):
             raise UsageError(message)
         _logger.warning("%s. It is passed to the job server of %s, which may ignore it", message, runner)
+
+
+def runner_name(flags: Sequence[str]) -> str:
+    """Return the class of the runner that options name, in lower case and without its module; empty without one."""
+    return str(PipelineOptions(list(flags)).view_as(StandardOptions).runner or "").rpartition(".")[2].lower()
+
+
+def accelerator_of(options: PipelineOptions) -> str | None:
+    """Remove the hint of an accelerator from ``--resource_hints`` of options, and return it.
+
+    Beam would give the accelerator to every step. Only the steps that encode use one: the job gives it to them.
+    """
+    standard = options.view_as(StandardOptions)
+    hints = [part.partition("=") for part in standard.resource_hints]
+    standard.resource_hints = ["=".join((name, value)) for name, _, value in hints if name != ACCELERATOR]
+    return next((value for name, _, value in hints if name == ACCELERATOR), None)
+
+
+def sdk_processes(flags: Sequence[str]) -> int:
+    """Return the number of SDK processes that a remote runner starts on a machine, or ``ONE_PER_CORE``.
+
+    Dataflow starts one per core, unless an experiment asks for one per machine. A job server has an option for it;
+    without it, no process can know how many others there are, so each takes one core.
+    """
+    if runner_name(flags) in LOCAL_RUNNERS:
+        return 1
+    options = PipelineOptions(list(flags))
+    if options.view_as(DebugOptions).lookup_experiment("no_use_multiple_sdk_containers"):
+        return 1
+    asked = options.view_as(PortableOptions).sdk_worker_parallelism
+    given = any(flag.split("=")[0] == "--sdk_worker_parallelism" for flag in flags)
+    return int(asked) if given else ONE_PER_CORE
 
 
 def _beam_parser() -> argparse.ArgumentParser:

@@ -22,6 +22,7 @@ from tracktokens.schemas.errors import UsageError
 from tracktokens.schemas.modalities import AUDIO, CONTENT_MODALITIES, TEXT_MODALITIES
 
 if TYPE_CHECKING:
+    from tracktokens.pipelines.runner import PipelineRunner
     from tracktokens.transforms.encoders.base import Encoder
     from tracktokens.transforms.precomputed.scan_vectors import PrecomputedEmbeddings
 
@@ -115,8 +116,22 @@ class CatalogSource:
         """
         from tracktokens.pipelines.input_paths import check_apart
 
+        check_apart(store, self.tables)
+
+    @property
+    def tables(self) -> dict[str, Any]:
+        """Option to path, or to modality to path, of the input tables; None for one that is not given."""
         vectors = {modality: config.path for modality, config in self.embeddings.items()}
-        check_apart(store, {"tracks": self.tracks, "playlists": self.playlists, "embeddings": vectors})
+        return {"tracks": self.tracks, "playlists": self.playlists, "embeddings": vectors}
+
+    def check_reachable(self, store: str, runner: "PipelineRunner") -> None:
+        """Check that the workers of a runner can read the inputs, and write the store.
+
+        Raises:
+            UsageError: they run on other machines, and a path is on this one.
+        """
+        models = {"text-model": self.text.model, "clap-checkpoint": self.audio.clap_checkpoint}
+        runner.check_reachable({"store": store, **self.tables, "audio-root": self.audio_root}, models)
 
     def make_encoders(self) -> "dict[str, Encoder]":
         """Make the encoders of the modalities that have no precomputed embeddings.

@@ -89,6 +89,31 @@ def check_apart(store: str, inputs: Mapping[str, Any]) -> None:
             )
 
 
+def check_reachable(paths: Mapping[str, Any], models: Mapping[str, Any], has_image: bool) -> None:
+    """Check that workers on other machines can read all paths.
+
+    Args:
+        paths: as for :func:`check_apart`.
+        models: option to the file or folder of a model, or to its name.
+        has_image: whether the workers run an image of their own, which may have the models at the same paths.
+
+    Raises:
+        UsageError: a path is on this machine only.
+    """
+    for name, path in _flat(paths):
+        if not files.is_remote(files.absolute(path)):
+            raise UsageError(
+                f"--{name} {show_path(path)} is on this machine, where workers of Dataflow cannot read it: give a path "
+                "on gs://"
+            )
+    for name, path in _flat(models):
+        if not has_image and os.path.lexists(path):
+            raise UsageError(
+                f"--{name} {show_path(path)} is on this machine, where workers of Dataflow cannot read it: build it "
+                "into an image, at the same path, and give --sdk_container_image"
+            )
+
+
 def check_not_read(out: str, inputs: Mapping[str, Any]) -> None:
     """Check that an output is not in a table that the next job reads.
 

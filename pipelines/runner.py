@@ -1,13 +1,23 @@
 """Run a Beam pipeline: in this process, in worker processes, or on the runner that the Beam options name."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions, WorkerOptions
 
-from tracktokens.pipelines.beam_options import check_beam_options
+from tracktokens.pipelines.beam_options import (
+    ACCELERATOR,
+    DATAFLOW,
+    accelerator_of,
+    check_beam_options,
+    runner_name,
+    sdk_processes,
+)
+from tracktokens.pipelines.input_paths import check_reachable
+from tracktokens.pipelines.remote_job import RemoteJob, RemoteJobError
 from tracktokens.schemas import errors
 from tracktokens.schemas.errors import TracktokensError, UsageError
 from tracktokens.transforms.runtime.progress import ProgressReporter
@@ -24,7 +34,7 @@ class PipelineRunner:
     Attributes:
         workers: worker processes on this machine; 1 runs in this process.
         beam_options: Beam's own options. If they name a runner, that runner chooses the number of workers, and
-            ``workers`` is the number that share the cores of one machine.
+            ``workers``, if it is more than 1, is the number that share the cores of one machine.
         progress: reporter that workers send their progress to.
     """
 
@@ -47,19 +57,23 @@ class PipelineRunner:
             TracktokensError: a step raised it, in any process, or the pipeline failed.
             OSError: a step failed on the operating system, for example on a full disk.
         """
+        options = PipelineOptions([*self._local_options(), *self.beam_options])
+        accelerator_of(options)  # the steps that use it have it
+        options.view_as(StandardOptions).no_wait_until_finish = self.names_runner  # the block below does not wait
         try:
-            with self._pipeline() as pipeline:
+            with self._pipeline(options) as pipeline:
                 build(pipeline)
+            if self.names_runner and (job := RemoteJob.of(pipeline.result, options, self.progress)) is not None:
+                job.follow()
         except Exception as error:
             if "KeyboardInterrupt" in str(error):  # Beam wraps an interrupt in a step's error
                 raise KeyboardInterrupt from error
-            raise unwrap_error(error) from error
+            raise _describe(unwrap_error(error)) from error
 
-    def _pipeline(self) -> beam.Pipeline:
+    def _pipeline(self, options: PipelineOptions) -> beam.Pipeline:
         from tracktokens.pipelines.beam_streams import lock_streams
 
         lock_streams()  # a runner that the options name may be a local one too
-        options = PipelineOptions([*self._local_options(), *self.beam_options])
         if self.names_runner:
             try:
                 return beam.Pipeline(options=options)
@@ -76,6 +90,35 @@ class PipelineRunner:
         )
         return beam.Pipeline(runner=FnApiRunner(provision_info=ExtendedProvisionInfo(provision)), options=options)
 
+    def check_reachable(self, paths: Mapping[str, Any], models: Mapping[str, Any] | None = None) -> None:
+        """Check, before a job, that its workers can read its inputs and write its store.
+
+        Workers of a job server may share the filesystem of this machine: there, the first step fails where they do not.
+
+        Args:
+            paths: option to path, or to modality to path; None for an input that is not given.
+            models: option to the file or folder of a model, or to its name.
+
+        Raises:
+            UsageError: the runner is Dataflow's, and a path is local.
+        """
+        if runner_name(self.beam_options) == DATAFLOW:
+            image = PipelineOptions(list(self.beam_options)).view_as(WorkerOptions).sdk_container_image
+            check_reachable(paths, models or {}, has_image=bool(image))
+
+    @property
+    def encoder_hints(self) -> dict[str, str]:
+        """Beam's resource hints of the steps that encode: the accelerator of ``--resource_hints``."""
+        accelerator = accelerator_of(PipelineOptions(list(self.beam_options)))
+        return {ACCELERATOR: accelerator} if accelerator else {}
+
+    @property
+    def processes_per_machine(self) -> int:
+        """Worker processes that share the cores of one machine, or ``ONE_PER_CORE``."""
+        if self.workers > 1 or not self.names_runner:
+            return self.workers
+        return sdk_processes(self.beam_options)
+
     def in_process(self) -> "PipelineRunner":
         """Return a runner that retries a pipeline in this process, without messages between processes."""
         return self if self.names_runner else replace(self, workers=1)
@@ -90,6 +133,11 @@ class PipelineRunner:
             return []
         processes = ["--direct_running_mode=multi_processing", f"--direct_num_workers={self.workers}"]
         return [*processes, "--default_sdk_harness_log_level=CRITICAL"]
+
+
+def _describe(error: Exception) -> Exception:
+    """Make an error of ours of a remote job that failed for a reason of its own; return any other error."""
+    return TracktokensError(f"{error}: nothing was published") if isinstance(error, RemoteJobError) else error
 
 
 def unwrap_error(error: Exception) -> Exception:

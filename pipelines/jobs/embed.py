@@ -15,7 +15,7 @@ from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.schemas.manifests.catalog import CatalogManifest
 from tracktokens.schemas.manifests.encoder import EncoderManifest
 from tracktokens.schemas.modalities import AUDIO, CONTENT_MODALITIES, MODALITIES, MODALITY_OF_COLUMN
-from tracktokens.schemas.tables.rejects import TRACKS_TABLE
+from tracktokens.schemas.tables.rejects import AUDIO_MISSING, TRACKS_TABLE
 from tracktokens.schemas.tables.tracks import TRACKS
 from tracktokens.transforms.catalog.column_losses import IgnoredColumns, column_losses, reject_example
 from tracktokens.transforms.catalog.find_missing import WANTED_TAG, CutBatches
@@ -31,11 +31,19 @@ from tracktokens.transforms.precomputed.vector_tables import ignored_vector_colu
 from tracktokens.transforms.readers.file_discovery import JSONL
 from tracktokens.transforms.readers.fragments import Fragment, check_table, estimate_rows, find_fragments
 from tracktokens.transforms.readers.row_chunks import ignored_columns
-from tracktokens.transforms.release.gates import ColumnGate, InputRows, RejectRateGate, input_rows, is_refused
+from tracktokens.transforms.release.gates import (
+    AudioFiles,
+    AudioGate,
+    ColumnGate,
+    InputRows,
+    RejectRateGate,
+    input_rows,
+    is_refused,
+)
 from tracktokens.transforms.release.input_warnings import catalog_warning, ignored_columns_warning
 from tracktokens.transforms.runtime.counters import WriteCounts, read_counts
 from tracktokens.transforms.runtime.progress import ProgressReporter
-from tracktokens.transforms.runtime.rejects import WriteRejects
+from tracktokens.transforms.runtime.rejects import REJECTS_PREFIX, WriteRejects
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.layout import Catalog, Store, encoder_manifest, new_id
 from tracktokens.transforms.store.releases import latest_release
@@ -71,6 +79,7 @@ class EmbedJob:
             UsageError: an input is missing, the choice of encoders makes no sense, or ``store`` is not a store.
             InvalidDataError: the catalog or an encoder cannot be used, or too many rows are rejected.
         """
+        self.source.check_reachable(self.store, runner)
         self.source.check_apart_from(self.store)
         fragments = self.find_tracks()
         encoders, precomputed = self.encoders, self.precomputed  # before a store is created: they may fail
@@ -78,7 +87,7 @@ class EmbedJob:
             self._check_encoders()
         store = Store.open_or_create(self.store, estimate_rows(fragments))
         _describe_encoders(store, encoders, precomputed)
-        base = self.base(store)
+        base = previous = self.base(store)
         catalog = self._scan(store, fragments, base, runner)
         counts = read_counts(catalog.counts)
         loss = None if is_refused(self.gate, counts) else find_loss(counts)
@@ -86,6 +95,7 @@ class EmbedJob:
             _logger.warning("%s: scanning the catalog again, in-process and without a base snapshot", loss)
             files.delete_tree(catalog.folder)
             base, catalog = None, self._scan(store, fragments, None, runner.in_process())
+        self._check_audio(catalog, previous)
         return self._finish(catalog, base)
 
     def _check_encoders(self) -> None:
@@ -98,6 +108,21 @@ class EmbedJob:
         }
         for encoder in unknown.values():
             encoder.check()
+
+    def _check_audio(self, catalog: Catalog, previous: Catalog | None) -> None:
+        """Check that the audio files of the previous snapshot have not vanished."""
+        if previous is None or AUDIO not in self.encoders:
+            return
+        counts = read_counts(catalog.counts)
+        before = CatalogManifest.from_json(files.read_bytes(previous.manifest), previous.manifest)
+        AudioGate().check(
+            AudioFiles(
+                root=str(self.source.audio_root),
+                before=before.tracks_with[AUDIO],
+                now=counts[f"tracks_with/{AUDIO}"],
+                missing=counts[f"{REJECTS_PREFIX}{AUDIO_MISSING}"],
+            )
+        )
 
     @property
     def gate(self) -> RejectRateGate:
@@ -225,8 +250,9 @@ class EmbedJob:
                 catalog=catalog,
                 modality=modality,
                 encoder=encoder,
-                workers=runner.workers,
+                workers=runner.processes_per_machine,
                 progress=runner.progress,
+                hints=runner.encoder_hints,
             )
             yield batches[modality] | f"encode {modality}" >> encode
         yield missing[LOCATIONS_TAG] | "add precomputed embeddings" >> AddPrecomputed(

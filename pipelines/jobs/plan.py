@@ -65,6 +65,7 @@ def plan_refresh(job: RefreshJob, runner: PipelineRunner) -> Plan:
         InvalidDataError: the release's catalog is missing, the encoders are not the release's, or the catalog cannot
             be read.
     """
+    job.source.check_reachable(job.store, runner)
     job.source.check_apart_from(job.store)
     store = Store.open(job.store)
     latest = published_release(store)

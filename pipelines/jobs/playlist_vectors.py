@@ -106,6 +106,7 @@ class PlaylistsJob:
             InvalidDataError: the playlists cannot be used, too many are rejected, or none of their tracks has an old
                 vector.
         """
+        runner.check_reachable({"store": self.store, "playlists": self.playlists})
         check_apart(self.store, {"playlists": self.playlists})
         fragments = find_fragments(files.absolute(self.playlists), "playlists")
         check_table(fragments, PLAYLISTS)

@@ -117,6 +117,7 @@ class PublishJob:
             StoreBusyError: another job published meanwhile.
             TracktokensError: rows are unaccounted for, which is a bug in tracktokens.
         """
+        runner.check_reachable({"store": self.store})
         snapshot, bundle = open_with_bundle(self.store, self.bundle_id, self.catalog_id)
         expected = latest_id(snapshot.store.root) if self.expected_latest is None else self.expected_latest
         draft = ReleaseDraft.new(snapshot, bundle)
@@ -218,7 +219,7 @@ class PublishJob:
             thresholds=sizes,
             seed=NEIGHBOUR_SEED,
         )
-        measure = MeasureNeighbours(draft.store, draft.bundle.bundle_id, NEIGHBOUR_SEED, runner.workers)
+        measure = MeasureNeighbours(draft.store, draft.bundle.bundle_id, NEIGHBOUR_SEED, runner.processes_per_machine)
         path = files.join(draft.measures, NEIGHBOURS_FILE)
         pipeline | "measure neighbours" >> WriteNeighbourRecall(path, sample, snapshot.buckets(), measure)
 

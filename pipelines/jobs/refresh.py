@@ -59,6 +59,7 @@ class RefreshJob:
             StoreBusyError: another job writes the store, or published meanwhile. Nothing is published then.
             DriftError: the catalog is past a limit and ``fail_on_drift``. Nothing is published then.
         """
+        self.source.check_reachable(self.store, runner)
         self.source.check_apart_from(self.store)
         store = Store.open(self.store)
         latest = published_release(store)

@@ -80,6 +80,7 @@ class RetrainJob:
             UsageError: the store lacks the bundle, a release of it, or a catalog.
             InvalidDataError: the bundle or the release was changed.
         """
+        runner.check_reachable({"store": self.store})
         store = Store.open(self.store)
         old = read_bundle(store, self.from_bundle)
         table = TokenTable.of(store, find_release(store, self.from_bundle))
@@ -193,7 +194,7 @@ def _count_pairs(
     coded = [modality for modality, result in trained.items() if result.codebook.num_centroids]
     for modality in coded:
         files.write_bytes(folder.codebook(modality), trained[modality].codebook.to_bytes())
-    runner.run(partial(_build_pairs, snapshot, folder, coded, old, path, runner.workers))
+    runner.run(partial(_build_pairs, snapshot, folder, coded, old, path, runner.processes_per_machine))
     return {modality: _pairs(fields) for modality, fields in files.read_json(path).items()}
 
 

@@ -75,6 +75,7 @@ class RunJob:
             UsageError, InvalidDataError, TracktokensError: as the jobs do. Nothing is published then.
         """
         check_codebook_size(self.codebook_size)
+        self.source.check_reachable(self.store, runner)
         self.source.check_apart_from(self.store)
         check_playlists(self.source)
         latest = latest_id(self.store)

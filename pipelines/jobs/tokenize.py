@@ -42,6 +42,7 @@ class TokenizeJob:
             UsageError: the store lacks the bundle or a catalog.
             InvalidDataError: the bundle was trained on other encoders, or its files were changed.
         """
+        runner.check_reachable({"store": self.store})
         snapshot, _ = open_with_bundle(self.store, self.bundle_id, self.catalog_id)
         runner.progress.add("assign codes", total=sum(snapshot.inputs(modality) for modality in snapshot.encoders))
         path = files.join(snapshot.catalog.folder, f"assigned-{self.bundle_id}.json")
@@ -55,7 +56,7 @@ class TokenizeJob:
             catalog=snapshot.catalog,
             bundle_id=self.bundle_id,
             encoders=snapshot.encoders,
-            workers=runner.workers,
+            workers=runner.processes_per_machine,
             progress=runner.progress,
         )
         counts = (

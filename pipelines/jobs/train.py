@@ -62,6 +62,7 @@ class TrainJob:
             UsageError: the codebook size is invalid, or the store lacks the bundle or a catalog.
         """
         check_codebook_size(self.codebook_size)
+        runner.check_reachable({"store": self.store})
         store = Store.open(self.store)
         snapshot = open_snapshot(store, self.catalog_id)
         kept = self._kept(store, snapshot)
@@ -159,7 +160,7 @@ class CodebookTraining:
             codebook_size=self.codebook_size,
             sample=sample,
             seed=self.seed,
-            workers=runner.workers,
+            workers=runner.processes_per_machine,
             progress=runner.progress,
         )
         (

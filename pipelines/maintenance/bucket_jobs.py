@@ -48,6 +48,7 @@ def count_in_buckets(
     """
     if not buckets:
         return Counter()
+    runner.check_reachable({"store": store.root})
     runner.progress.add(stage, total=len(buckets))
     with working_folder(store, runner) as folder:
         path = files.join(folder, "counts.json")

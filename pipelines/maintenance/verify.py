@@ -142,6 +142,7 @@ def verify_store(root: str, runner: PipelineRunner) -> list[Finding]:
         UsageError: the store does not exist.
         InvalidDataError: its ``store.json`` cannot be read, without which nothing else can be.
     """
+    runner.check_reachable({"store": root})
     store = Store.open(root)
     findings: list[Finding] = []
     manifests = _read_manifests(store, findings)

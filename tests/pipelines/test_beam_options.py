@@ -1,9 +1,11 @@
 """Options after ``--``: one that Beam would ignore is an error."""
 
+import joblib
 import pytest
 
 from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.errors import UsageError
+from tracktokens.transforms.runtime.threads import ONE_PER_CORE, thread_share
 
 
 @pytest.mark.parametrize(
@@ -51,3 +53,29 @@ def test_other_options_are_an_error_of_one_line(flags: list[str], message: str) 
 def test_a_job_server_may_have_options_that_beam_does_not_know(runner: str, caplog: pytest.LogCaptureFixture) -> None:
     PipelineRunner(1, (f"--runner={runner}", "--checkpointing_interval=1000"))
     assert "Beam has no option --checkpointing_interval" in caplog.text
+
+
+DATAFLOW = ("--runner=DataflowRunner", "--project=p", "--region=r", "--temp_location=gs://b/t")
+
+
+@pytest.mark.parametrize(
+    ("workers", "flags", "processes"),
+    [
+        (3, (), 3),
+        (1, DATAFLOW, ONE_PER_CORE),
+        (4, DATAFLOW, 4),
+        (1, (*DATAFLOW, "--experiments=use_runner_v2,no_use_multiple_sdk_containers"), 1),
+        (1, ("--runner=FlinkRunner",), ONE_PER_CORE),
+        (1, ("--runner=FlinkRunner", "--sdk_worker_parallelism=2"), 2),
+        (1, ("--runner=FlinkRunner", "--sdk_worker_parallelism=0"), ONE_PER_CORE),
+    ],
+)
+def test_worker_processes_share_the_cores_of_their_machine(
+    workers: int, flags: tuple[str, ...], processes: int
+) -> None:
+    assert PipelineRunner(workers, flags).processes_per_machine == processes
+
+
+def test_processes_that_cannot_know_of_each_other_take_one_thread_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(joblib, "cpu_count", lambda: 8)
+    assert [thread_share(processes) for processes in (ONE_PER_CORE, 1, 3, 16)] == [1, 8, 2, 1]

@@ -1,6 +1,6 @@
 import pytest
 
-from tracktokens.pipelines.input_paths import check_apart, check_not_read
+from tracktokens.pipelines.input_paths import check_apart, check_not_read, check_reachable
 from tracktokens.schemas.errors import UsageError
 from tracktokens.transforms.store import files
 
@@ -90,3 +90,23 @@ def test_an_output_that_the_next_job_would_read_is_refused(out):
 def test_an_output_beside_the_inputs_is_accepted():
     check_not_read("train.jsonl", {"tracks": "cat", "playlists": None, "embeddings": {"audio": "cat/sub/*.parquet"}})
     check_not_read("cat/train.jsonl", {"tracks": "cat/*.csv"})
+
+
+@pytest.mark.parametrize(
+    ("paths", "models", "message"),
+    [
+        ({"store": "gs://b/store", "tracks": "cat/a.csv"}, {}, r"^--tracks cat/a.csv is on this machine"),
+        ({"store": "store", "tracks": "gs://b/t"}, {}, r"^--store store is on this machine"),
+        ({"store": "gs://b/s", "embeddings": {"audio": "cat"}}, {}, r"^--embeddings audio cat is on this machine"),
+        ({"store": "gs://b/s"}, {"text-model": "cat"}, r"^--text-model cat is on this machine.* --sdk_container_image"),
+    ],
+)
+def test_paths_of_this_machine_are_refused_for_workers_elsewhere(paths, models, message) -> None:
+    with pytest.raises(UsageError, match=message):
+        check_reachable(paths, models, has_image=False)
+
+
+def test_remote_paths_names_of_models_and_models_in_an_image_are_accepted() -> None:
+    paths = {"store": "gs://b/store", "playlists": None, "embeddings": {"audio": "gs://b/a"}}
+    check_reachable(paths, {"text-model": "intfloat/e5-small", "clap-checkpoint": None}, has_image=False)
+    check_reachable(paths, {"text-model": "cat"}, has_image=True)

@@ -11,11 +11,12 @@ from apache_beam.pvalue import TaggedOutput
 from tracktokens.schemas.modalities import AUDIO, CONTENT_MODALITIES, LYRICS, METADATA, TAGS
 from tracktokens.schemas.tables.catalog import KNOWN_OF_TRACK
 from tracktokens.schemas.tables.records import KEY
+from tracktokens.schemas.tables.rejects import AUDIO_MISSING
 from tracktokens.schemas.tables.tracks import POSITION, TRACKS
 from tracktokens.transforms.catalog.column_losses import column_counts
 from tracktokens.transforms.catalog.lyrics import lyrics_text
 from tracktokens.transforms.catalog.texts import metadata_text, tags_text
-from tracktokens.transforms.readers.audio_root import AudioRoot
+from tracktokens.transforms.readers.audio_root import AudioRoot, check_audio_root
 from tracktokens.transforms.readers.fragment_reader import ScanBatch, read_fragment
 from tracktokens.transforms.readers.fragments import Fragment
 from tracktokens.transforms.readers.validation import blank_to_null, validate_audio, validate_ids
@@ -72,6 +73,13 @@ def prepare(batch: pa.RecordBatch, modalities: Collection[str], audio_root: Audi
     return PreparedRows(rows, rejects=[batch for batch in rejects if batch.num_rows])
 
 
+def no_file_found(batch: pa.RecordBatch, rejects: Sequence[pa.RecordBatch]) -> bool:
+    """Return whether a batch has audio paths, and all of their files are missing."""
+    paths = len(batch) - batch["audio_path"].null_count
+    missing = sum(pc.sum(pc.equal(part["reason"], AUDIO_MISSING)).as_py() for part in rejects)
+    return bool(0 < paths == missing)
+
+
 def audio_identity(batch: pa.RecordBatch) -> pa.StringArray:
     """Identity that an audio file's key hashes: its path below the root, and its version."""
     return pc.binary_join_element_wise(batch["audio_path"], batch["audio_version"], "\0")
@@ -112,6 +120,8 @@ class ScanTracks(beam.DoFn):
         pending: list[pa.RecordBatch] = []
         for scanned in read_fragment(fragment, TRACKS):
             prepared = prepare(scanned.rows, self.encoded, self._audio)
+            if self._audio is not None and no_file_found(scanned.rows, prepared.rejects):
+                check_audio_root(self._audio.root)  # a worker that does not see it, or a mount that was dropped
             pending.append(prepared.rows)
             self.progress.add("scan", done=scanned.rows_read)
             yield from self._counts(scanned)

@@ -1,7 +1,7 @@
 """Encode the inputs that have no vector yet, and write vector records and failures."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 import apache_beam as beam
 import pyarrow as pa
@@ -69,6 +69,7 @@ class EncodeMissing(beam.PTransform):
         encoder: encoder of the modality.
         workers: worker processes per machine, which share its CPU threads.
         progress: receives the number of encoded inputs.
+        hints: Beam's resource hints of the machines that encode, for example with a GPU.
     """
 
     store: Store
@@ -77,6 +78,7 @@ class EncodeMissing(beam.PTransform):
     encoder: Encoder
     workers: int
     progress: ProgressReporter
+    hints: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -98,6 +100,7 @@ class EncodeMissing(beam.PTransform):
         return (
             inputs
             | "spread over workers" >> beam.Reshuffle()
-            | "encode" >> RunInference(handler).with_output_types(pa.RecordBatch)
-            | "write records" >> beam.ParDo(write).with_output_types(Count)
+            | "encode" >> RunInference(handler).with_output_types(pa.RecordBatch).with_resource_hints(**self.hints)
+            # On the same machines, so that vectors do not travel before they are written.
+            | "write records" >> beam.ParDo(write).with_output_types(Count).with_resource_hints(**self.hints)
         )

@@ -166,6 +166,37 @@ def unusable_columns(columns: Sequence[ColumnLosses], limit: float) -> list[Colu
     return [column for column in columns if column.lost > limit and not column.kept]
 
 
+@dataclass(frozen=True)
+class AudioFiles:
+    """Audio of a scan, and of the one before.
+
+    Attributes:
+        root: the audio root.
+        before: tracks that had audio in the previous snapshot.
+        now: tracks that have audio.
+        missing: audio paths whose file is missing.
+    """
+
+    root: str
+    before: int
+    now: int
+    missing: int
+
+
+class AudioGate(Gate[AudioFiles]):
+    """Refuses a catalog of which most of the audio files have vanished, as with a disk that is not mounted."""
+
+    def find_violation(self, measured: AudioFiles) -> str | None:
+        """Describe the loss of more than half of the audio."""
+        if 2 * measured.now >= measured.before or 2 * measured.missing <= measured.before:
+            return None
+        return (
+            f"{measured.missing} audio files are missing below the audio root {measured.root}, and {measured.now} of "
+            f"the {measured.before} tracks with audio in the previous catalog still have it: mount the disk, or remove "
+            "the paths of the deleted files from the tracks"
+        )
+
+
 def is_refused(gate: RejectRateGate, counts: Mapping[str, int]) -> bool:
     """Return whether the counts of a scan of the catalog, by name, are reason enough to refuse it."""
     names = [("rows_rejected", "rows_read")]

@@ -4,6 +4,7 @@ A service that runs pipelines limits the size of a graph, Dataflow to 10 MB. The
 300 kB, in each step that has them.
 """
 
+import socket
 from collections.abc import Iterable
 from dataclasses import astuple
 from functools import lru_cache
@@ -11,6 +12,7 @@ from typing import Any, TypeVar
 
 import apache_beam as beam
 
+from tracktokens.schemas.errors import UsageError
 from tracktokens.transforms.store import files
 
 Item = TypeVar("Item")
@@ -37,6 +39,16 @@ def spill(items: Iterable[Any], path: str) -> SpilledList[Any]:
 
 @lru_cache(maxsize=16)
 def _read(path: str, kind: type[Any]) -> SpilledList[Any]:
+    """Read a list in a worker.
+
+    Raises:
+        UsageError: the worker has no such file, so it does not share the filesystem of the store.
+    """
+    if not files.exists(path):
+        raise UsageError(
+            f"{path} is missing on worker {socket.gethostname()}: give a store, and inputs, on a filesystem that the "
+            "workers share with this machine, under the same path"
+        )
     return SpilledList((kind(*values) for values in files.read_json(path)["items"]), path)
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.support import vector_catalog
 from tests.support.graph_sizes import MEGABYTE, GraphRecorder, NotRunError
-from tests.support.vector_catalog import write_tracks, write_vectors
+from tests.support.vector_catalog import job as precomputed_job
+from tests.support.vector_catalog import write_catalog, write_tracks, write_vectors
 from tracktokens.pipelines.catalog_source import CatalogSource
 from tracktokens.pipelines.jobs import embed, playlist_vectors
 from tracktokens.pipelines.jobs.embed import EmbedJob
@@ -44,7 +44,7 @@ def wide_catalog(folder: Path) -> RunJob:
     for seed, modality in enumerate(MODALITIES):
         vectors = np.random.default_rng(seed).standard_normal((TRACKS, DIM)).astype(np.float32)
         write_vectors(folder / modality / "part.parquet", vectors)
-    job = vector_catalog.job(folder, *MODALITIES, **dict.fromkeys(MODALITIES, "wide"))
+    job = precomputed_job(folder, *MODALITIES, **dict.fromkeys(MODALITIES, "wide"))
     return RunJob(source=job.source, store=job.store, codebook_size=CODES)
 
 
@@ -123,7 +123,7 @@ def add_record_files(store: Path) -> None:
 
 @pytest.mark.job
 def test_no_graph_grows_with_the_number_of_buckets(tmp_path: Path) -> None:
-    job = vector_catalog.job(vector_catalog.write_catalog(tmp_path), *MODALITIES)
+    job = precomputed_job(write_catalog(tmp_path), *MODALITIES)
     outcome = job.run(PipelineRunner())
     layout = Path(job.store) / "store.json"
     layout.write_text(json.dumps({**json.loads(layout.read_text()), "buckets": BUCKETS}))
