@@ -10,6 +10,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from tracktokens.pipelines.beam_options import check_beam_options
 from tracktokens.schemas import errors
 from tracktokens.schemas.errors import TracktokensError, UsageError
+from tracktokens.transforms.runtime.environment import send_environment
 from tracktokens.transforms.runtime.progress import ProgressReporter
 
 _STEP = " [while running '"
@@ -50,6 +51,7 @@ class PipelineRunner:
         try:
             with self._pipeline() as pipeline:
                 build(pipeline)
+                send_environment(pipeline)
         except Exception as error:
             if "KeyboardInterrupt" in str(error):  # Beam wraps an interrupt in a step's error
                 raise KeyboardInterrupt from error
