@@ -53,7 +53,7 @@ PACKAGES = (
 
 @dataclass(frozen=True)
 class Environment:
-    """What the results of a process depend on, beside its input.
+    """Everything that the results of a process depend on, beside its input.
 
     Attributes:
         tracktokens: version of this package.
