@@ -20,6 +20,7 @@ from tracktokens.pipelines.input_paths import check_reachable
 from tracktokens.pipelines.remote_job import RemoteJob, RemoteJobError
 from tracktokens.schemas import errors
 from tracktokens.schemas.errors import TracktokensError, UsageError
+from tracktokens.transforms.runtime.environment import send_environment
 from tracktokens.transforms.runtime.progress import ProgressReporter
 
 _STEP = " [while running '"
@@ -63,6 +64,7 @@ class PipelineRunner:
         try:
             with self._pipeline(options) as pipeline:
                 build(pipeline)
+                send_environment(pipeline)
             if self.names_runner and (job := RemoteJob.of(pipeline.result, options, self.progress)) is not None:
                 job.follow()
         except Exception as error:

@@ -6,6 +6,7 @@ leaves incomplete folders, which the next one deletes, and never a manifest that
 """
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -159,10 +160,17 @@ class GcJob:
             for kind, unused in garbage.items():
                 for item in unused:
                     _delete(store, kind, item)
-        drop = PurgeRecords(store, kept.catalogs, self.delete, runner.progress)
-        buckets = [bucket for bucket in list_record_buckets(store) if kept.owns(bucket)]
-        counts = count_in_buckets(store, PURGE, buckets, drop, runner)
+        counts = self._purge(store, kept, runner)
         return Garbage(self.delete, kept, garbage, _below(counts, ROWS), _below(counts, BYTES))
+
+    def _purge(self, store: Store, kept: RetentionSet, runner: PipelineRunner) -> Counter[str]:
+        """Count the unwanted records, and then delete them: a step that a runner retries would not find them again."""
+        buckets = [bucket for bucket in list_record_buckets(store) if kept.owns(bucket)]
+        find, delete = (PurgeRecords(store, kept.catalogs, deletes, runner.progress) for deletes in (False, True))
+        counts = count_in_buckets(store, PURGE, buckets, find, runner)
+        if self.delete and counts:
+            count_in_buckets(store, PURGE, buckets, delete, runner)
+        return counts
 
     def _kept_releases(self, store: Store) -> list[ReleaseManifest]:
         complete = list(releases(store))

@@ -1,5 +1,7 @@
 """The job that the demo catalog's shared run is made by, and its token table."""
 
+import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +13,8 @@ from tracktokens.pipelines.demo.catalog import DemoCatalog
 from tracktokens.pipelines.jobs.run import RunJob, RunResult
 
 CODES = 32
+VARYING = {"encoding_seconds", "decoding_seconds"}
+"""Names in ``metrics.json`` of what no two runs share."""
 
 
 @dataclass(frozen=True)
@@ -29,3 +33,17 @@ def demo_job(demo: DemoCatalog, store: Path) -> RunJob:
 
 def token_table(outcome: RunResult) -> pa.Table:
     return pq.read_table(f"{outcome.release.folder}/tokens").sort_by("track_id")
+
+
+def counted(outcome: RunResult) -> dict[str, object]:
+    """Return all counts and measurements of a release, by path; without those that differ from run to run."""
+    metrics = json.loads(Path(f"{outcome.release.folder}/metrics.json").read_bytes())
+    return {"/".join(path): value for path, value in _leaves(metrics) if not VARYING & set(path)}
+
+
+def _leaves(values: object, *path: str) -> Iterator[tuple[tuple[str, ...], object]]:
+    if not isinstance(values, dict):
+        yield path, values
+        return
+    for name, value in values.items():
+        yield from _leaves(value, *path, name)

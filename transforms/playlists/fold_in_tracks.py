@@ -20,6 +20,8 @@ from tracktokens.transforms.store.layout import Store
 from tracktokens.transforms.store.records import make_vector_records, read_vectors, unencoded, write_vectors
 from tracktokens.transforms.store.token_tables import TokenTable
 
+_NO_RECORDS = make_vector_records(pa.array([], KEY.type), np.zeros((0, 1), np.float16))
+
 
 @dataclass(kw_only=True, eq=False)
 class FoldPlaylists(beam.DoFn):
@@ -46,9 +48,10 @@ class FoldPlaylists(beam.DoFn):
     progress: ProgressReporter
 
     def process(self, element: tuple[int, Iterable[str]], refused: bool) -> None:
-        """Fold new tracks in, write their vector records, and write the counts to ``result``.
+        """Fold new tracks in, write the counts to ``result``, and then their vector records.
 
-        Do nothing if the playlists are refused.
+        Do nothing if the playlists are refused. If a runner retries this, the counts of the first try remain: only that
+        one finds all vectors missing.
         """
         if refused:
             return
@@ -57,31 +60,31 @@ class FoldPlaylists(beam.DoFn):
         keys = pc.unique(pa.chunked_array([part.flatten() for part in playlists], KEY.type))
         missing = _concatenate(self._missing(part, bucket) for bucket, part in _by_bucket(keys, self.store.buckets))
         self.progress.add("fold new tracks into playlists", total=len(missing))
-        folded = self._fold(playlists, missing) if len(missing) else 0
+        folded = self._fold(playlists, missing) if len(missing) else _NO_RECORDS
+        tracks = len(keys) - len(missing) + folded.num_rows
+        if not files.exists(self.result):
+            result = {"encoder_id": self.encoder_id, "tracks": tracks, "folded": folded.num_rows, "trained": False}
+            files.write_json(self.result, result)
+        for bucket, part in split_by_bucket(folded, bucket_numbers(folded["key"], self.store.buckets)):
+            write_vectors(self.store, PLAYLIST, self.encoder_id, bucket, part)
         self.progress.add("fold new tracks into playlists", done=len(missing))
-        tracks = len(keys) - len(missing) + folded
-        result = {"encoder_id": self.encoder_id, "tracks": tracks, "folded": folded, "trained": False}
-        files.write_json(self.result, result)
 
     def _missing(self, keys: pa.Array, bucket: int) -> pa.Array:
         return unencoded(self.store, PLAYLIST, self.encoder_id, bucket, keys)
 
-    def _fold(self, playlists: list[pa.ListArray], missing: pa.Array) -> int:
-        """Fold the missing tracks in, and return the number that got a vector."""
+    def _fold(self, playlists: list[pa.ListArray], missing: pa.Array) -> pa.RecordBatch:
+        """Fold the missing tracks in, and return the records of those that get a vector."""
         chunks = [chunk for part in playlists if len(chunk := playlists_with(part, missing))]
         keys, vectors = self._neighbours(pc.unique(pa.chunked_array([chunk.flatten() for chunk in chunks], KEY.type)))
         if not len(keys):
-            return 0
+            return _NO_RECORDS
         space = VectorSpace.of(missing, keys, vectors)
         folded = merge_sums((space.sums(chunk, self.window) for chunk in chunks), vectors.shape[1])
         folded_vectors = folded.folded()
         directed = np.flatnonzero(folded_vectors.any(axis=1))
-        records = make_vector_records(
+        return make_vector_records(
             missing.take(pa.array(folded.tracks[directed])), folded_vectors[directed].astype(np.float16)
         )
-        for bucket, part in split_by_bucket(records, bucket_numbers(records["key"], self.store.buckets)):
-            write_vectors(self.store, PLAYLIST, self.encoder_id, bucket, part)
-        return int(records.num_rows)
 
     def _neighbours(self, keys: pa.Array) -> tuple[pa.Array, npt.NDArray[np.float16]]:
         """Read the vectors of the tracks that have a playlist token in the latest release."""

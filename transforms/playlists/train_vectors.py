@@ -140,9 +140,9 @@ class TrainPlaylists(beam.DoFn):
     start_from: str | None = None
 
     def process(self, element: tuple[int, Iterable[str]], refused: bool) -> None:
-        """Train, write the vector records, then the encoder manifest, which marks them as complete.
+        """Train, write the counts, the vector records, then the encoder manifest, which marks them as complete.
 
-        Do nothing if the playlists are refused.
+        Do nothing if the playlists are refused. If a runner retries this, the counts of the first try remain.
         """
         if refused:
             return
@@ -155,13 +155,14 @@ class TrainPlaylists(beam.DoFn):
         encoder_id = self.config.encoder_id(digest, start)
         description = self.store.encoder(PLAYLIST, encoder_id)
         trained = corpus.num_rows > 0 and not (files.exists(description) and self._has_vectors(encoder_id, keys))
+        if not files.exists(self.result):
+            files.write_json(self.result, {"encoder_id": encoder_id, "tracks": len(keys), "trained": trained})
         if trained:
             self.progress.add("train playlists", total=1)
             self._add_records(encoder_id, *train(corpus, self.config, start))
             manifest = EncoderManifest(standardize=False, identity=self.config.identity(digest, start))
             files.write_bytes(description, manifest.to_json().encode())
             self.progress.add("train playlists", done=1)
-        files.write_json(self.result, {"encoder_id": encoder_id, "tracks": len(keys), "trained": trained})
 
     def _has_vectors(self, encoder_id: str, keys: pa.Array) -> bool:
         """Check that each track of the corpus that must have a vector has one."""
