@@ -20,6 +20,9 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from tracktokens.schemas.errors import InvalidDataError
+from tracktokens.transforms.store.object_store import open_arrow, open_ranges, share_clients, upload_when_complete
+
+share_clients()
 
 Rows = TypeVar("Rows")
 AnyRows = TypeVar("AnyRows", pa.RecordBatch, pa.Table)
@@ -118,7 +121,13 @@ def sha256(path: str) -> str:
 
 @contextlib.contextmanager
 def atomic_writer(path: str) -> Iterator[IO[bytes]]:
-    """Open a file for writing; it gets its name when the block ends, and is deleted if the block raises."""
+    """Open a file for writing; it exists under its name when the block ends, and not at all if the block raises."""
+    with upload_when_complete(path) if is_remote(path) else _rename_when_complete(path) as file:
+        yield file
+
+
+@contextlib.contextmanager
+def _rename_when_complete(path: str) -> Iterator[IO[bytes]]:
     partial = f"{path}.{uuid.uuid4().hex[:12]}{PARTIAL}"
     try:
         with FileSystems.create(partial, compression_type=CompressionTypes.UNCOMPRESSED) as file:
@@ -209,7 +218,7 @@ def write_batches(path: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch
 
 @contextlib.contextmanager
 def open_parquet(path: str, checked: bool = False) -> Iterator[pq.ParquetFile]:
-    """Open a Parquet file: memory-mapped if it is local, through Beam otherwise.
+    """Open a Parquet file: memory-mapped if it is local, otherwise through Beam, which reads the ranges of its columns.
 
     Checksums of pages are verified if ``checked``, which is slower.
 
@@ -217,13 +226,14 @@ def open_parquet(path: str, checked: bool = False) -> Iterator[pq.ParquetFile]:
         FileNotFoundError: the file does not exist.
     """
     with contextlib.ExitStack() as stack:
-        source = stack.enter_context(_open_remote(path) if is_remote(path) else pa.memory_map(path))
-        yield stack.enter_context(pq.ParquetFile(source, page_checksum_verification=checked))
+        remote = is_remote(path)
+        source = stack.enter_context(open_arrow(path, _open_remote) if remote else pa.memory_map(path))
+        yield stack.enter_context(pq.ParquetFile(source, page_checksum_verification=checked, pre_buffer=remote))
 
 
 def _open_remote(path: str) -> IO[bytes]:
     try:
-        return open_bytes(path)
+        return open_ranges(path)
     except Exception as error:  # each filesystem has its own error for a missing file
         if not exists(path):
             raise FileNotFoundError(path) from error
