@@ -5,7 +5,7 @@ import functools
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import IO, Any
 
 import pyarrow as pa
@@ -14,6 +14,9 @@ from apache_beam.io.filesystems import FileSystems
 
 SMALL_FILE = 1 << 18
 """Bytes up to which a Parquet file is read whole: a request takes longer than the rest of so small a file."""
+
+_REMEMBERED = 1 << 17
+"""Most files whose sizes are kept."""
 
 _MEMORY = 1 << 24
 """Bytes of a file that are kept in memory before its upload; a larger file waits on the local disk."""
@@ -46,15 +49,51 @@ def share_clients() -> None:
     os.register_at_fork(after_in_child=shared.cache_clear)
 
 
+_listed_sizes: dict[str, int] = {}
+
+
+def remember_sizes(sizes: Mapping[str, int]) -> None:
+    """Keep the bytes of remote files that never change, so that opening them needs no request."""
+    if len(_listed_sizes) > _REMEMBERED:
+        _listed_sizes.clear()
+    _listed_sizes.update(sizes)
+
+
 def open_ranges(path: str) -> IO[bytes]:
-    """Open a remote file, unbuffered: each read is a request of exactly its bytes."""
+    """Open a remote file, unbuffered: each read is a request of exactly its bytes.
+
+    Raises:
+        FileNotFoundError: the file does not exist; raised by a read if the size of the file was listed before.
+    """
     filesystem = FileSystems.get_filesystem(path)
     if filesystem.scheme() == "gs":
-        exact: IO[bytes] = filesystem._gcsIO().open(path, "rb", read_buffer_size=1)
-        return exact
+        return _open_gcs(filesystem._gcsIO(), path)
     file = filesystem.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
     unbuffered: IO[bytes] = getattr(file, "raw", file)
     return unbuffered
+
+
+def _open_gcs(client: Any, path: str) -> IO[bytes]:
+    size = _listed_sizes.get(path)
+    if size is None:
+        exact: IO[bytes] = client.open(path, "rb", read_buffer_size=1)
+        return exact
+    from apache_beam.io.gcp.gcsio import parse_gcs_path
+    from google.api_core.exceptions import NotFound
+    from google.cloud.storage.fileio import BlobReader  # type: ignore[import-untyped]
+
+    class Reader(BlobReader):
+        def read(self, size: int = -1) -> Any:
+            try:
+                return super().read(size)
+            except NotFound as error:
+                raise FileNotFoundError(path) from error
+
+    bucket, name = parse_gcs_path(path)
+    blob = client.client.bucket(bucket).blob(name)
+    blob._properties["size"] = size  # as a listing of the client itself sets it
+    reader: IO[bytes] = Reader(blob, chunk_size=1, retry=client._storage_client_retry, raw_download=True)
+    return reader
 
 
 @contextlib.contextmanager
