@@ -90,7 +90,8 @@ class Fault:
         status: status of the answer, which the emulator then never sees; 0 for the emulator's own.
         reset: close the connection without an answer.
         seconds: delay of the request.
-        every: spoil each request with this number, counted from the first.
+        after: number of requests that pass first.
+        every: after them, spoil each request with this number, counted from the first.
         times: how often at most.
         met: number of requests that the rule was about.
         applied: number of requests that it spoiled.
@@ -101,6 +102,7 @@ class Fault:
     status: int = 0
     reset: bool = False
     seconds: float = 0.0
+    after: int = 0
     every: int = 1
     times: int = 1 << 30
     met: int = 0
@@ -110,7 +112,7 @@ class Fault:
         if request.kind == TOKEN or (self.kind and request.kind != self.kind) or self.name not in request.name:
             return False
         self.met += 1
-        due = (self.met - 1) % self.every == 0 and self.applied < self.times
+        due = self.met > self.after and (self.met - self.after - 1) % self.every == 0 and self.applied < self.times
         self.applied += due
         return due
 

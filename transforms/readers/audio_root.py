@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import glob
 import os
 import stat
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -20,12 +22,21 @@ from tracktokens.transforms.listing.path_errors import path_error, show_path
 from tracktokens.transforms.readers.display import show_value
 from tracktokens.transforms.store import files
 
+if TYPE_CHECKING:
+    from apache_beam.io.filesystem import FileMetadata
+
 # An absolute path, a path above the root, a URL, or a path that a NUL byte would truncate when it is opened.
 _LEAVES_ROOT = r"\A/|(?:\A|/)\.\.(?:/|\z)|\A[A-Za-z][A-Za-z0-9+.\-]*://|\x00"
 
 _MISSING_ERRORS = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EINVAL}
 _CACHED_FOLDERS = 1 << 16
 _IO_THREADS = 32
+
+_FEWEST_LISTED = 3
+"""Remote paths from which on their folder is listed: it costs a request at least, as a look-up does."""
+
+_MOST_LISTED = 1 << 20
+"""Most files of a remote folder that are listed: their names are kept in memory, about 200 bytes each."""
 
 
 def check_audio_root(root: str) -> None:
@@ -78,11 +89,18 @@ class AudioRoot:
     A local path may contain symbolic links if its target is below the real root. Real paths of folders are cached per
     process: a link that is moved during a run may not be noticed.
 
+    Remote files are listed, 1,000 per request, and only those that are not listed are looked up one by one. The
+    listings are kept as long as the object, and are not pickled.
+
     Attributes:
         root: the folder.
     """
 
     root: str
+    _listings: dict[str, dict[str, str] | None] = field(default_factory=dict, repr=False, compare=False)
+
+    def __reduce__(self) -> tuple[type[AudioRoot], tuple[str]]:
+        return AudioRoot, (self.root,)
 
     def check(self, paths: pa.StringArray, versions: pa.StringArray) -> AudioVersions:
         """Check paths and read the version of each file.
@@ -102,8 +120,20 @@ class AudioRoot:
         if "://" not in self.root:
             root = os.path.realpath(self.root)
             return [_look_up_local(root, path) for path in paths]
+        full = [f"{self.root.rstrip('/')}/{path}" for path in paths]
+        listed = self._listed(full)
         with ThreadPoolExecutor(_IO_THREADS) as threads:
-            return list(threads.map(lambda path: _look_up_remote(f"{self.root.rstrip('/')}/{path}"), paths))
+            return list(threads.map(lambda path: listed.get(path) or _look_up_remote(path), full))
+
+    def _listed(self, paths: Sequence[str]) -> dict[str, str]:
+        """List the folder that contains all of some paths: path to version; empty where that is not worth it."""
+        if len(paths) < _FEWEST_LISTED:
+            return {}
+        folder = os.path.commonprefix(list(paths)).rpartition("/")[0]  # noqa: RUF071  cut at a slash
+        known = next((name for name in self._listings if files.is_below(folder, name)), folder)
+        if known not in self._listings:
+            self._listings[known] = _list_versions(known)
+        return self._listings[known] or {}
 
 
 @dataclass(frozen=True)
@@ -171,6 +201,24 @@ def _look_up_remote(path: str) -> str | _Unusable:
         if filesystem.exists(path):
             raise  # the file exists and its metadata cannot be read: not a problem of the catalog
         return _Unusable(AUDIO_MISSING, "is missing")
+    return _remote_version(metadata)
+
+
+def _list_versions(folder: str) -> dict[str, str] | None:
+    """List the versions of all files below a remote folder; None if it cannot be listed, or has too many files."""
+    from apache_beam.io.filesystem import BeamIOError
+    from apache_beam.io.filesystems import FileSystems
+
+    try:
+        [match] = FileSystems.match([f"{glob.escape(folder)}/**"], limits=[_MOST_LISTED + 1])
+    except BeamIOError:  # each file is looked up, and reports its own error
+        return None
+    if len(match.metadata_list) > _MOST_LISTED:
+        return None
+    return {file.path: _remote_version(file) for file in match.metadata_list}
+
+
+def _remote_version(metadata: FileMetadata) -> str:
     return f"{metadata.size_in_bytes}:{metadata.last_updated_in_seconds}"
 
 

@@ -20,12 +20,24 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from tracktokens.schemas.errors import InvalidDataError
+from tracktokens.transforms.store.object_store import (
+    open_arrow,
+    open_ranges,
+    remember_sizes,
+    share_clients,
+    upload_when_complete,
+)
+
+share_clients()
 
 Rows = TypeVar("Rows")
 AnyRows = TypeVar("AnyRows", pa.RecordBatch, pa.Table)
 
 PARTIAL = ".partial"
 """Suffix of a file that is being written. Readers ignore it, so the files of a killed job are never read."""
+
+PARQUET = ".parquet"
+"""Suffix of tables. A table of the store never changes under its name."""
 
 READ_ROWS = 1 << 14
 """Rows per batch when a file of the store is read."""
@@ -68,6 +80,8 @@ def exists(path: str) -> bool:
 def list_files(folder: str, ending: str) -> list[str]:
     """List the paths of the files directly in a folder with this suffix, sorted; empty if the folder does not exist."""
     matches = FileSystems.match([join(glob.escape(folder), f"*{ending}")])[0].metadata_list
+    if ending == PARQUET and is_remote(folder):
+        remember_sizes({match.path: match.size_in_bytes for match in matches})
     return sorted(match.path for match in matches)
 
 
@@ -118,7 +132,13 @@ def sha256(path: str) -> str:
 
 @contextlib.contextmanager
 def atomic_writer(path: str) -> Iterator[IO[bytes]]:
-    """Open a file for writing; it gets its name when the block ends, and is deleted if the block raises."""
+    """Open a file for writing; it exists under its name when the block ends, and not at all if the block raises."""
+    with upload_when_complete(path) if is_remote(path) else _rename_when_complete(path) as file:
+        yield file
+
+
+@contextlib.contextmanager
+def _rename_when_complete(path: str) -> Iterator[IO[bytes]]:
     partial = f"{path}.{uuid.uuid4().hex[:12]}{PARTIAL}"
     try:
         with FileSystems.create(partial, compression_type=CompressionTypes.UNCOMPRESSED) as file:
@@ -209,7 +229,7 @@ def write_batches(path: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch
 
 @contextlib.contextmanager
 def open_parquet(path: str, checked: bool = False) -> Iterator[pq.ParquetFile]:
-    """Open a Parquet file: memory-mapped if it is local, through Beam otherwise.
+    """Open a Parquet file: memory-mapped if it is local, otherwise through Beam, which reads the ranges of its columns.
 
     Checksums of pages are verified if ``checked``, which is slower.
 
@@ -217,13 +237,16 @@ def open_parquet(path: str, checked: bool = False) -> Iterator[pq.ParquetFile]:
         FileNotFoundError: the file does not exist.
     """
     with contextlib.ExitStack() as stack:
-        source = stack.enter_context(_open_remote(path) if is_remote(path) else pa.memory_map(path))
-        yield stack.enter_context(pq.ParquetFile(source, page_checksum_verification=checked))
+        remote = is_remote(path)
+        source = stack.enter_context(open_arrow(path, _open_remote) if remote else pa.memory_map(path))
+        yield stack.enter_context(pq.ParquetFile(source, page_checksum_verification=checked, pre_buffer=remote))
 
 
 def _open_remote(path: str) -> IO[bytes]:
     try:
-        return open_bytes(path)
+        return open_ranges(path)
+    except FileNotFoundError:
+        raise
     except Exception as error:  # each filesystem has its own error for a missing file
         if not exists(path):
             raise FileNotFoundError(path) from error
@@ -249,7 +272,7 @@ def read_each(folder: str, read: Callable[[str], Iterator[Rows]], backwards: boo
     """
     done: set[str] = set()
     vanished: set[str] = set()
-    while left := [path for path in list_files(folder, ".parquet") if path not in done]:
+    while left := [path for path in list_files(folder, PARQUET) if path not in done]:
         for path in reversed(left) if backwards else left:
             try:
                 yield from read(path)
@@ -265,33 +288,38 @@ def read_each(folder: str, read: Callable[[str], Iterator[Rows]], backwards: boo
 
 def read_batches(
     path: str,
-    schema: pa.Schema,
+    schema: pa.Schema | Callable[[pa.Schema], pa.Schema],
     columns: list[str] | None = None,
     checked: bool = False,
     holding: pa.Array | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """Read one Parquet file of a known schema; see :func:`read_folder` and :func:`open_parquet`.
 
+    ``schema`` may be a function, which gets the schema of the file and returns the expected one.
+
     With ``holding``, row groups without any of these values in their first column are skipped. Nullable columns that an
     older version did not write are null.
     """
-    wanted = _select_fields(schema, columns)
-    with _opened(path, schema, checked) as file:
+    with _opened(path, schema, checked) as (file, expected):
+        wanted = _select_fields(expected, columns)
         groups = [group for group in range(file.num_row_groups) if holding is None or _holds(file, group, holding)]
         for batch in file.iter_batches(READ_ROWS, groups, _present(file, wanted)) if groups else ():
             yield _with_missing_columns(batch, wanted)
 
 
 @contextlib.contextmanager
-def _opened(path: str, schema: pa.Schema, checked: bool) -> Iterator[pq.ParquetFile]:
+def _opened(
+    path: str, schema: pa.Schema | Callable[[pa.Schema], pa.Schema], checked: bool
+) -> Iterator[tuple[pq.ParquetFile, pa.Schema]]:
     """Open a file of a known schema; raise InvalidDataError if it differs, or if the block cannot read it."""
     try:
         with open_parquet(path, checked) as file:
-            present = [field for field in schema if field.name in file.schema_arrow.names or not field.nullable]
+            expected = schema(file.schema_arrow) if callable(schema) else schema
+            present = [field for field in expected if field.name in file.schema_arrow.names or not field.nullable]
             if not file.schema_arrow.equals(pa.schema(present)):
                 names = str(file.schema_arrow).replace("\n", ", ")
                 raise InvalidDataError(f"{path} has the columns {names}: wrong schema; remove or restore the file")
-            yield file
+            yield file, expected
     except FileNotFoundError:
         raise
     except (pa.ArrowException, OSError) as error:  # Arrow raises OSError for a corrupt page
@@ -327,7 +355,7 @@ def read_table(folder: str, schema: pa.Schema, columns: list[str] | None = None)
     wanted = _select_fields(schema, columns)
 
     def read(path: str) -> Iterator[pa.Table]:
-        with _opened(path, schema, checked=True) as file:
+        with _opened(path, schema, checked=True) as (file, _):
             yield _with_missing_columns(file.read(_present(file, wanted)), wanted)
 
     tables = list(read_each(folder, read))

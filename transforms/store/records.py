@@ -95,12 +95,15 @@ def read_vectors(folder: str, wanted: pa.Array) -> Iterator[tuple[pa.Array, npt.
 
     remaining = wanted
 
-    def read(path: str) -> Iterator[pa.RecordBatch]:
-        schema = vector_schema(path)
+    def same_dim(found: pa.Schema) -> pa.Schema:
+        schema = vectors_of_any_dim(found)
         dims.add(schema.field("vector").type.list_size)
         if len(dims) > 1:
             raise InvalidDataError(f"{folder} has vectors of {sorted(dims)} dimensions: remove the wrong files")
-        return files.read_batches(path, schema, checked=True, holding=remaining)
+        return schema
+
+    def read(path: str) -> Iterator[pa.RecordBatch]:
+        return files.read_batches(path, same_dim, checked=True, holding=remaining)
 
     for batch in files.read_each(folder, read, backwards=True):  # new files first, then merged files
         chosen = first_of(batch, remaining)
@@ -128,6 +131,12 @@ def as_matrix(vectors: pa.FixedSizeListArray) -> npt.NDArray[np.float16]:
     return matrix
 
 
+def vectors_of_any_dim(found: pa.Schema) -> pa.Schema:
+    """Return the schema of vector records that have the dimension of a file; 0 if the file has no such vectors."""
+    vector_type = found.field("vector").type if "vector" in found.names else None
+    return vector_records(getattr(vector_type, "list_size", 0))
+
+
 def vector_schema(path: str) -> pa.Schema:
     """Return the schema of a file of vector records, of any dimension.
 
@@ -136,17 +145,16 @@ def vector_schema(path: str) -> pa.Schema:
     """
     try:
         with files.open_parquet(path) as file:
-            vector_type = file.schema_arrow.field("vector").type
+            return vectors_of_any_dim(file.schema_arrow)
     except FileNotFoundError:
         raise
-    except (pa.ArrowException, OSError, KeyError) as error:
+    except (pa.ArrowException, OSError) as error:
         raise InvalidDataError(f"{path} cannot be read as vectors ({error}): remove or restore the file") from error
-    return vector_records(getattr(vector_type, "list_size", 0))
 
 
 def _vector_keys(folder: str) -> Iterator[pa.Array]:
     def read(path: str) -> Iterator[pa.Array]:
-        for batch in files.read_batches(path, vector_schema(path), [KEY.name], checked=True):
+        for batch in files.read_batches(path, vectors_of_any_dim, [KEY.name], checked=True):
             yield batch["key"]
 
     return files.read_each(folder, read)

@@ -1,0 +1,108 @@
+"""Files on Google Cloud Storage: the requests that they cost, and uploads that fail."""
+
+import gc
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from google.cloud.storage.exceptions import InvalidResponse
+
+from tests.support.gcs_server import LIST, READ, START, STAT, UPLOAD, Fault, GcsServer
+from tracktokens.transforms.store import files
+
+pytestmark = pytest.mark.disturbed
+
+SCHEMA = pa.schema([pa.field("key", pa.int64(), False), pa.field("vector", pa.binary(1000), False)])
+
+
+def write_rows(path: str, rows: int) -> pa.RecordBatch:
+    content = np.random.default_rng(0).bytes(1000 * rows)
+    vectors = pa.FixedSizeBinaryArray.from_buffers(pa.binary(1000), rows, [None, pa.py_buffer(content)])
+    batch = pa.record_batch([pa.array(range(rows)), vectors], schema=SCHEMA)
+    files.write_batches(path, SCHEMA, [batch], compression="none", use_dictionary=False)
+    return batch
+
+
+def test_a_file_is_written_under_its_name_in_two_requests(gcs: GcsServer, bucket: str) -> None:
+    files.exists(f"{bucket}/first")  # the first request of a process asks for credentials too
+    with gcs.measured() as traffic:
+        files.write_bytes(f"{bucket}/two/file", b"content")
+    assert dict(traffic.names) == {(START, "two/file"): 1, (UPLOAD, "two/file"): 1}
+
+
+def test_requests_share_a_connection(gcs: GcsServer, bucket: str) -> None:
+    files.exists(f"{bucket}/first")
+    with gcs.measured() as traffic:
+        for number in range(20):
+            files.exists(f"{bucket}/{number}")
+    assert dict(traffic.requests) == {STAT: 20}
+    assert traffic.connections <= 1
+
+
+@pytest.mark.parametrize("content", [b"half", b"x" * (20 << 20)])
+def test_a_file_whose_writer_fails_does_not_exist(gcs: GcsServer, bucket: str, content: bytes) -> None:
+    with gcs.measured() as traffic:
+        with pytest.raises(RuntimeError), files.atomic_writer(f"{bucket}/fails/{len(content)}") as file:
+            file.write(content)
+            raise RuntimeError("killed")
+        gc.collect()
+    assert dict(traffic.requests) == {}
+
+
+def test_an_upload_that_breaks_off_does_not_complete(gcs: GcsServer, bucket: str) -> None:
+    second_part = Fault(UPLOAD, "broken", status=403, after=1, times=1)
+    with gcs.spoiled(second_part), pytest.raises(InvalidResponse, match="403"):
+        files.write_bytes(f"{bucket}/broken", b"x" * (40 << 20))
+    gc.collect()  # a writer that is not closed completes its upload now
+    assert second_part.applied == 1
+    assert files.list_all(bucket + "/broken") == {}
+    assert not files.exists(f"{bucket}/broken")
+
+
+def test_a_replaced_file_is_the_old_or_the_new_one(gcs: GcsServer, bucket: str) -> None:
+    files.write_bytes(f"{bucket}/replaced", b"old")
+    with gcs.spoiled(Fault(UPLOAD, "replaced", status=403)), pytest.raises(InvalidResponse, match="403"):
+        files.write_bytes(f"{bucket}/replaced", b"new")
+    assert files.read_bytes(f"{bucket}/replaced") == b"old"
+
+
+def test_a_column_is_read_without_the_others(gcs: GcsServer, bucket: str) -> None:
+    rows = write_rows(f"{bucket}/columns/a.parquet", 5000)
+    with gcs.measured() as traffic:
+        table = files.read_table(f"{bucket}/columns", SCHEMA, ["key"])
+    assert table["key"].to_pylist() == rows["key"].to_pylist()
+    assert traffic.sent[READ] < 2 * (rows["key"].nbytes + (1 << 16))  # the footer is read with what is before it
+    assert dict(traffic.requests) == {LIST: 1, READ: 2}
+
+
+def test_a_large_file_is_read_in_one_go(gcs: GcsServer, bucket: str) -> None:
+    rows = write_rows(f"{bucket}/whole/a.parquet", 5000)
+    with gcs.measured() as traffic:
+        assert files.read_table(f"{bucket}/whole", SCHEMA).to_batches() == [rows]
+    assert traffic.requests[READ] <= 3
+    assert traffic.sent[READ] < rows.nbytes + (1 << 18)
+
+
+def test_a_small_file_is_read_in_two_requests(gcs: GcsServer, bucket: str) -> None:
+    rows = write_rows(f"{bucket}/small/a.parquet", 10)
+    with gcs.measured() as traffic:
+        assert list(files.read_batches(f"{bucket}/small/a.parquet", SCHEMA)) == [rows]
+    assert dict(traffic.requests) == {STAT: 1, READ: 1}
+
+
+def test_a_missing_parquet_file_is_a_missing_file(bucket: str) -> None:
+    with pytest.raises(FileNotFoundError), files.open_parquet(f"{bucket}/none.parquet"):
+        pass
+
+
+@pytest.mark.parametrize("rows", [10, 5000])
+def test_a_file_that_is_merged_after_the_listing_is_found_in_the_next(bucket: str, rows: int) -> None:
+    folder = f"{bucket}/merged-{rows}"
+    write_rows(f"{folder}/a.parquet", rows)
+    write_rows(f"{folder}/b.parquet", rows)
+    batches = files.read_each(folder, lambda path: files.read_batches(path, SCHEMA, ["key"]))
+    read = [next(batches)]
+    files.delete_tree(f"{folder}/b.parquet")
+    write_rows(f"{folder}/c.parquet", rows)
+    read += batches
+    assert sum(batch.num_rows for batch in read) == 2 * rows
