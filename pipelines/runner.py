@@ -1,5 +1,6 @@
 """Run a Beam pipeline: in this process, in worker processes, or on the runner that the Beam options name."""
 
+import logging
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,11 @@ from tracktokens.schemas import errors
 from tracktokens.schemas.errors import TracktokensError, UsageError
 from tracktokens.transforms.runtime.environment import send_environment
 from tracktokens.transforms.runtime.progress import ProgressReporter
+
+_logger = logging.getLogger(__name__)
+
+CHANNEL_CLOSED = "Channel closed prematurely"
+"""Part of Beam's error for a message that is too large for gRPC."""
 
 _STEP = " [while running '"
 _OURS = re.compile(rf"(?:^|\n)tracktokens\.schemas\.errors\.(\w+): (.*?)(?:{re.escape(_STEP)}.*)?(?:\n|$)")
@@ -54,6 +60,9 @@ class PipelineRunner:
     def run(self, build: Callable[[beam.Pipeline], object]) -> None:
         """Build a pipeline, run it, and wait until it ends.
 
+        Worker processes on this machine exchange messages of at most 2 GiB. A pipeline with a larger one is run again
+        in this process: what it wrote has the same names.
+
         Raises:
             TracktokensError: a step raised it, in any process, or the pipeline failed.
             OSError: a step failed on the operating system, for example on a full disk.
@@ -70,7 +79,14 @@ class PipelineRunner:
         except Exception as error:
             if "KeyboardInterrupt" in str(error):  # Beam wraps an interrupt in a step's error
                 raise KeyboardInterrupt from error
-            raise _describe(unwrap_error(error)) from error
+            found = unwrap_error(error)
+            if self.workers == 1 or self.names_runner or CHANNEL_CLOSED not in str(found):
+                raise _describe(found) from error
+            _logger.warning(
+                "a message between the %d worker processes was larger than 2 GiB: running the step again, in-process",
+                self.workers,
+            )
+            self.in_process().run(build)
 
     def _pipeline(self, options: PipelineOptions) -> beam.Pipeline:
         from tracktokens.pipelines.beam_streams import lock_streams
