@@ -11,7 +11,7 @@ DEMO ?= demo
 # Jobs start many processes: Python keeps compiled modules, whatever the environment says, so that they start faster.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: help setup demo test-fast test test-gcs cases fuzz lint docs format types bench lock clean
+.PHONY: help setup demo test-fast test test-gcs test-flink cases fuzz lint docs format types bench lock worker clean
 
 help: ## List the targets (the default)
 	@grep -hE '^[a-z-]+:.* ## ' $(MAKEFILE_LIST) | sort | awk -F ':.* ## ' '{printf "%-10s %s\n", $$1, $$2}'
@@ -54,6 +54,32 @@ test: setup ## Run all tests: unit tests, whole jobs, and jobs that are disturbe
 
 test-gcs: setup ## Run every command on an emulated Google Cloud Storage, with faults
 	@$(PYTEST) tests/object_stores
+
+# Runners under the jobs, and workers with an environment of their own: the package is installed there from a wheel.
+ENGINES := build/engines
+WORKER := $(ENGINES)/worker/.venv
+
+$(ENGINES)/flink/.fetched: tests/engines/flink/pom.xml
+	@echo "fetching Apache Flink and Beam's runner for it into $(@D)"
+	@mvn --quiet --batch-mode --file $< dependency:copy-dependencies -DoutputDirectory=$(abspath $(@D)) -DincludeScope=runtime
+	@touch $@
+
+$(WORKER)/.installed: requirements.lock | setup
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(WORKER)
+	@$(BIN)/uv pip install --quiet --python $(WORKER)/bin/python -r requirements.lock
+	@touch $@
+
+$(ENGINES)/prism:
+	@command -v go >/dev/null || { echo "no Go: the tests on Prism are skipped"; exit 0; }; \
+		GOBIN=$(abspath $(ENGINES)) go install github.com/apache/beam/sdks/v2/go/cmd/prism@v2.77.0
+
+worker: $(WORKER)/.installed
+	@rm -rf build/lib build/bdist.* $(ENGINES)/dist
+	@$(BIN)/uv build --quiet --wheel --out-dir $(ENGINES)/dist .
+	@$(BIN)/uv pip install --quiet --python $(WORKER)/bin/python --no-deps --reinstall $(ENGINES)/dist/*.whl
+
+test-flink: setup worker $(ENGINES)/flink/.fetched $(ENGINES)/prism ## Run whole jobs on Apache Flink and on Beam's Prism (needs Java 17 and Maven; Go)
+	@$(BIN)/python -m pytest tests/engines
 
 cases: setup ## Run the cases of bad input in ../shared, and print a table of how their commands end
 	@$(PYTEST) --tb=short tests/cases

@@ -107,12 +107,13 @@ def _installed() -> Iterator[tuple[str, str]]:
 
 
 def blas_kernel() -> str:
-    """Return the kernel of NumPy's OpenBLAS, which the other OpenBLAS of the process (SciPy, faiss) choose too.
+    """Return the kernel of NumPy's OpenBLAS. SciPy's, which gensim calls, follows from the same CPU or variable.
 
     It follows from the CPU, unless ``OPENBLAS_CORETYPE`` names one. Kernels round differently.
     """
-    kernels = [info.get("architecture") or "" for info in threadpool_info() if info["internal_api"] == "openblas"]
-    return next(iter(kernels), "")
+    libraries = [info for info in threadpool_info() if info["internal_api"] == "openblas"]
+    libraries.sort(key=lambda info: "numpy" not in info["filepath"])  # the names of the others may differ slightly
+    return next((info.get("architecture") or "" for info in libraries), "")
 
 
 @dataclass(frozen=True)

@@ -89,16 +89,21 @@ def test_retrain(released: tuple[Path, RunResult], tmp_path: Path) -> None:
 
 
 def test_compact_and_gc(released: tuple[Path, RunResult], tmp_path: Path) -> None:
-    """Records are written twice by the refresh; compaction merges the copies, and gc counts removed rows once."""
-    twice, once = two_stores(released, tmp_path)
-    for store in (twice, once):
-        refresh_job(released[0] / "second", store).run(ONCE)
+    """Compaction merges copies of records, and gc counts removed rows once."""
+    twice, _ = two_stores(released, tmp_path)
+    refresh_job(released[0] / "second", twice).run(ONCE)
+    for path in [*twice.glob("vectors/audio/*/*/*.parquet"), *twice.glob("codes/*/lyrics/*/*.parquet")]:
+        for number in range(8):
+            shutil.copy(path, path.with_name(f"again-{number}-{path.name}"))
+    once = shutil.copytree(twice, tmp_path / "single")
     with duplicate_work() as done:
-        compact_store(Store.open(str(twice)), RUNNER)
+        merged = compact_store(Store.open(str(twice)), RUNNER)
         garbage = GcJob(str(twice), keep=1, delete=True).run(RUNNER)
-    compact_store(Store.open(str(once)), ONCE)
+    assert merged == compact_store(Store.open(str(once)), ONCE)
+    assert merged.buckets
+    assert merged.files_after < merged.files_before
     expected = GcJob(str(once), keep=1, delete=True).run(ONCE)
-    assert any("PurgeRecords" in name for name in done)
+    assert {"CompactBucket", "PurgeRecords"} <= {name.split()[1] for name in done}
     assert garbage.rows == expected.rows
     assert keys(twice) == keys(once)
     assert verify_store(str(twice), ONCE) == []
