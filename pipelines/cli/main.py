@@ -22,7 +22,13 @@ from tracktokens.pipelines.cli.match_command import match_command
 from tracktokens.pipelines.cli.options import current_name
 from tracktokens.pipelines.cli.refresh_commands import plan_command, refresh_command, rejects_group
 from tracktokens.pipelines.cli.render_commands import render_group
-from tracktokens.pipelines.cli.store_commands import compact_command, gc_command, releases_group, verify_command
+from tracktokens.pipelines.cli.store_commands import (
+    compact_command,
+    gc_command,
+    rebucket_command,
+    releases_group,
+    verify_command,
+)
 from tracktokens.pipelines.cli.vocabulary_commands import vocabulary_group
 from tracktokens.pipelines.terminal import OneLineFormatter, allow_any_text, printable
 from tracktokens.schemas.errors import TracktokensError
@@ -53,6 +59,7 @@ COMMANDS = (
     publish_command,
     releases_group,
     compact_command,
+    rebucket_command,
     gc_command,
     verify_command,
     show_command,

@@ -1,4 +1,4 @@
-"""The commands that maintain a store: ``releases``, ``compact``, ``gc`` and ``verify``."""
+"""The commands that maintain a store: ``releases``, ``compact``, ``rebucket``, ``gc`` and ``verify``."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
@@ -99,6 +99,28 @@ def compact_command(store: str, workers: int, beam_options: tuple[str, ...]) -> 
         f"{done.buckets} buckets merged: {done.files_before} files ({_size(done.bytes_before)}) are now "
         f"{done.files_after} ({_size(done.bytes_after)})"
     )
+
+
+@click.command(name="rebucket")
+@store_option
+@click.option(
+    "--buckets",
+    type=click.IntRange(1),
+    help="Number of buckets, a power of two; by default one per 50,000 tracks of the newest catalog.",
+)
+@runner_options
+def rebucket_command(store: str, buckets: int | None, workers: int, beam_options: tuple[str, ...]) -> None:
+    """Divide a store that has grown into more buckets, or into fewer. Tokens do not change."""
+    from tracktokens.pipelines.maintenance.rebucket import RebucketJob
+
+    with runner_with_progress(workers, beam_options) as (runner, _):
+        done = RebucketJob(store, buckets).run(runner)
+    if done.before == done.after:
+        click.echo(f"{done.after} buckets: nothing to do")
+    else:
+        click.echo(
+            f"{done.before} buckets are now {done.after}, {done.rows} rows; `tracktokens gc` removes the old files"
+        )
 
 
 @click.command(name="gc")

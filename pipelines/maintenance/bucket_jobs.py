@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import apache_beam as beam
 
 from tracktokens.pipelines.runner import PipelineRunner
+from tracktokens.transforms.maintenance.divide_folder import BucketGroup
 from tracktokens.transforms.runtime.arrow_coder import Count
 from tracktokens.transforms.runtime.counters import WriteCounts, read_counts
 from tracktokens.transforms.runtime.spilled import CreateSpilled, spill
@@ -35,7 +36,7 @@ def working_folder(store: Store, runner: PipelineRunner) -> Iterator[str]:
 
 
 def count_in_buckets(
-    store: Store, stage: str, buckets: Collection[RecordBucket], count: beam.DoFn, runner: PipelineRunner
+    store: Store, stage: str, buckets: Collection[RecordBucket | BucketGroup], count: beam.DoFn, runner: PipelineRunner
 ) -> Counter[str]:
     """Process buckets of records in a pipeline, and sum the counts.
 

@@ -224,13 +224,19 @@ def kept_catalogs(
 
 
 def _items(store: Store) -> dict[str, list[StoreItem]]:
-    """List the items of a store by top folder; partial files of killed jobs are leftovers."""
+    """List the items of a store by top folder.
+
+    Partial files of killed jobs, and buckets of an earlier division, are leftovers.
+    """
     sizes_of: dict[str, dict[str, dict[str, int]]] = {kind: {} for kind in (*DEPTHS, LEFTOVERS)}
     for path, size in files.list_all(store.root).items():
         kind, *names = path.split("/")
         depth = DEPTHS.get(kind, len(names))
         if path.endswith(files.PARTIAL):
             sizes_of[LEFTOVERS][path] = {"": size}
+        elif store.is_outdated(path):
+            folder, _, name = path.rpartition("/")
+            sizes_of[LEFTOVERS].setdefault(folder, {})[name] = size
         elif len(names) > depth:
             sizes = sizes_of[kind].setdefault("/".join([kind, *names[:depth]]), {})
             sizes["/".join(names[depth:])] = size

@@ -46,6 +46,7 @@ from tracktokens.transforms.store.layout import (
 from tracktokens.transforms.store.record_buckets import RecordBucket, list_record_buckets
 from tracktokens.transforms.store.releases import latest_id
 from tracktokens.transforms.store.snapshots import open_snapshot
+from tracktokens.transforms.store.token_tables import token_parts
 
 CHECK = "check"
 """Name of the stage in the progress."""
@@ -77,7 +78,7 @@ class Check:
         kind: "records", "file", "rejects", "tokens", "catalog", or "keys".
         name: id of the release or catalog.
         path: file of the release.
-        bucket: bucket of the release or catalog.
+        bucket: part of the token table, or bucket of the catalog.
         records: the bucket of records; None for other kinds.
     """
 
@@ -166,7 +167,7 @@ def _checks(store: Store, manifests: Manifests) -> Iterator[Check]:
     for name, release in manifests.releases.items():
         yield Check("rejects", name)
         yield from (Check("file", name, path) for path in release.files)
-        yield from (Check("tokens", name, bucket=bucket) for bucket in buckets)
+        yield from (Check("tokens", name, bucket=part) for part in range(token_parts(store, release)))
     for name in manifests.catalogs:
         yield Check("catalog", name)
         yield from (Check("keys", name, bucket=bucket) for bucket in buckets)

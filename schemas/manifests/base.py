@@ -11,14 +11,23 @@ AnyManifest = TypeVar("AnyManifest", bound="Manifest")
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
-    """A frozen record that is stored as JSON. Subclasses set ``KIND`` and, when it changes, ``FORMAT``."""
+    """A frozen record that is stored as JSON. Subclasses set ``KIND`` and, when it changes, ``FORMAT``.
+
+    ``OTHER_FORMATS`` are further format versions that the class reads.
+    """
 
     KIND: ClassVar[str]
     FORMAT: ClassVar[int] = 1
+    OTHER_FORMATS: ClassVar[tuple[int, ...]] = ()
+
+    @property
+    def format(self) -> int:
+        """Format version to write."""
+        return self.FORMAT
 
     def to_json(self) -> str:
         """Serialize as JSON, fields in the order of the class."""
-        head = {"kind": f"tracktokens.{self.KIND}", "format": self.FORMAT}
+        head = {"kind": f"tracktokens.{self.KIND}", "format": self.format}
         text = json.dumps({**head, **dataclasses.asdict(self)}, ensure_ascii=False, indent=2) + "\n"
         # A path that is not UTF-8 has lone surrogates, which become escapes of JSON.
         return text.encode("utf-8", "backslashreplace").decode("utf-8")
@@ -34,7 +43,7 @@ class Manifest:
         kind, version = record.pop("kind", None), record.pop("format", None)
         if kind != f"tracktokens.{cls.KIND}":
             raise InvalidDataError(f"{path} is of kind {kind!r}, not tracktokens.{cls.KIND}: pass the right folder")
-        if version != cls.FORMAT:
+        if version not in (cls.FORMAT, *cls.OTHER_FORMATS):
             raise InvalidDataError(
                 f"{path} has format version {version}, this tracktokens reads {cls.FORMAT}: "
                 "use the version of tracktokens that wrote it, or start a new store"

@@ -1,4 +1,4 @@
-"""``store.json``: properties that never change in a store's lifetime."""
+"""``store.json``: the number of buckets of a store, and how their folders are named."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -7,7 +7,7 @@ from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.schemas.manifests.base import Manifest
 
 TRACKS_PER_BUCKET = 50_000
-"""Largest number of tracks per bucket in a store's first catalog."""
+"""Largest number of tracks per bucket when a store is created or rebucketed."""
 
 MAX_BUCKETS = 1 << 14
 
@@ -18,14 +18,22 @@ class StoreManifest(Manifest):
 
     Attributes:
         buckets: number of buckets of keys and track ids, which the first bits of their hash choose; a power of two.
+        rebucketed: whether this is not the number at creation; names of bucket folders contain it then.
 
     Raises:
         InvalidDataError: the number of buckets is not a power of two, or is too large.
     """
 
     KIND: ClassVar[str] = "store"
+    OTHER_FORMATS: ClassVar[tuple[int, ...]] = (2,)
 
     buckets: int
+    rebucketed: bool = False
+
+    @property
+    def format(self) -> int:
+        """2 if rebucketed: older versions would find such a store empty, and must refuse it."""
+        return 2 if self.rebucketed else 1
 
     def __post_init__(self) -> None:
         """Check the number of buckets."""
@@ -37,7 +45,7 @@ class StoreManifest(Manifest):
 
 
 def buckets_for(tracks: int) -> int:
-    """Choose the number of buckets for the tracks of a store's first catalog: a power of two.
+    """Choose the number of buckets for the tracks of a catalog: a power of two.
 
     Example:
         >>> [buckets_for(tracks) for tracks in (0, 50_000, 50_001, 1_000_000)]

@@ -116,15 +116,16 @@ def _is_precomputed(catalog: Catalog, modality: str) -> bool:
 
 
 def check_token_part(
-    store: Store, release: ReleaseManifest, centroids: Mapping[str, int] | None, bucket: int
+    store: Store, release: ReleaseManifest, centroids: Mapping[str, int] | None, part: int
 ) -> Iterator[Finding | Count]:
     """Check a part of a token table: bundle, schema, codes in range, and each track once and in its bucket.
 
     Yields findings, and the number of tracks. ``centroids`` is None if the bundle is missing.
     """
-    path = store.release(release.release_id).token_part(bucket)
+    path = store.release(release.release_id).token_part(part)
     try:
-        table = TokenTable.of(store, release).read(bucket)
+        tokens = TokenTable.of(store, release)
+        table = tokens.read_part(part)
     except READ_ERRORS as error:
         yield _unreadable(path, error, REPUBLISH)
         return
@@ -134,7 +135,7 @@ def check_token_part(
     repeated = len(ids) - pc.count_distinct(ids).as_py()
     if repeated:
         yield problem(f"has {repeated} duplicate track ids")
-    strays = np.count_nonzero(bucket_numbers(content_keys(ids), store.buckets) != bucket)
+    strays = np.count_nonzero(bucket_numbers(content_keys(ids), tokens.parts) != part)
     if strays:
         yield problem(f"has {strays} tracks that belong to other parts")
     for modality, size in (centroids or {}).items():

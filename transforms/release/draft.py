@@ -80,7 +80,7 @@ class ReleaseDraft:
     @property
     def table(self) -> TokenTable:
         """Token table of the release."""
-        return TokenTable(self.paths, self.bundle.bundle_id, self.snapshot.catalog)
+        return TokenTable(self.paths, self.bundle.bundle_id, self.snapshot.catalog, self.snapshot.store.buckets)
 
     @cached_property
     def bundle_manifest(self) -> BundleManifest:

@@ -205,6 +205,16 @@ def copy_files(sources: list[str], folder: str) -> None:
         write_bytes(join(folder, source.rsplit("/", 1)[-1]), read_bytes(source))
 
 
+@contextlib.contextmanager
+def parquet_writer(path: str, schema: pa.Schema, **options: Any) -> Iterator[pq.ParquetWriter]:
+    """Open a Parquet file with checksums for writing, atomically; see :func:`write_batches`."""
+    with (
+        atomic_writer(path) as file,
+        pq.ParquetWriter(file, schema, write_page_checksum=True, **options) as writer,
+    ):
+        yield writer
+
+
 def write_batches(path: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch | pa.Table], **options: Any) -> int:
     """Write batches as one Parquet file, atomically, and return the number of rows.
 
@@ -217,10 +227,7 @@ def write_batches(path: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch
         options: options of ``pyarrow.parquet.ParquetWriter``.
     """
     rows = 0
-    with (
-        atomic_writer(path) as file,
-        pq.ParquetWriter(file, schema, write_page_checksum=True, **options) as writer,
-    ):
+    with parquet_writer(path, schema, **options) as writer:
         for batch in batches:
             writer.write(batch)
             rows += batch.num_rows

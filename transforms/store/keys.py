@@ -52,6 +52,16 @@ def track_buckets(tracks: npt.NDArray[np.uint64], buckets: int) -> npt.NDArray[n
     return (tracks >> np.uint64(48)).astype(np.int64) >> (16 - bits)
 
 
+def overlapping_buckets(bucket: int, buckets: int, others: int) -> range:
+    """Return the buckets of a division into ``others`` that share keys with a bucket of a division into ``buckets``.
+
+    >>> overlapping_buckets(3, 4, 8), overlapping_buckets(3, 4, 2)
+    (range(6, 8), range(1, 2))
+    """
+    first = bucket * others // buckets
+    return range(first, first + max(1, others // buckets))
+
+
 def split_by_bucket(batch: pa.RecordBatch, numbers: npt.NDArray[np.int64]) -> Iterator[tuple[int, pa.RecordBatch]]:
     """Split a batch into one batch per bucket, rows in order. ``numbers`` has the bucket of each row."""
     if not batch.num_rows:

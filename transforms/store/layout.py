@@ -1,6 +1,6 @@
 """Layout of the store: paths of vectors, codebooks, codes, catalogs and releases; open or create a store.
 
-Layout below the root; ``bucket=0007`` is the bucket of the rows' keys::
+Layout below the root; ``bucket=0007`` is the bucket of the rows' keys, ``bucket=0007-of-0032`` after ``rebucket``::
 
     store.json
     vectors/<modality>/<encoder_id>/encoder.json               identity behind the id, and whether to standardise
@@ -24,6 +24,8 @@ Layout below the root; ``bucket=0007`` is the bucket of the rows' keys::
 
 import datetime
 import hashlib
+import logging
+import re
 import uuid
 from dataclasses import dataclass
 
@@ -31,9 +33,11 @@ import pyarrow as pa
 
 from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.schemas.manifests.encoder import EncoderManifest
-from tracktokens.schemas.manifests.store import StoreManifest, buckets_for
+from tracktokens.schemas.manifests.store import TRACKS_PER_BUCKET, StoreManifest, buckets_for
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.keys import key_bytes
+
+_logger = logging.getLogger(__name__)
 
 STORE_MANIFEST = "store.json"
 LATEST = "LATEST"
@@ -52,6 +56,11 @@ MANIFEST = "manifest.json"
 
 CATALOG_MANIFEST = "catalog.json"
 ENCODER_MANIFEST = "encoder.json"
+
+LARGE_BUCKETS = 4
+"""Multiple of ``TRACKS_PER_BUCKET`` above which a warning recommends to rebucket the store."""
+
+_BUCKET_FOLDER = re.compile(r"(?:^|/)(bucket=(\d+)(?:-of-\d+)?)(?:/|$)")
 
 
 def store_root(path: str) -> str:
@@ -72,10 +81,17 @@ def store_root(path: str) -> str:
 
 @dataclass(frozen=True)
 class Store:
-    """An open store: its root, and its number of buckets, which was fixed at creation."""
+    """An open store.
+
+    Attributes:
+        root: absolute path.
+        buckets: number of buckets.
+        rebucketed: whether the number was changed after the creation; the folders of buckets contain it then.
+    """
 
     root: str
     buckets: int
+    rebucketed: bool = False
 
     @classmethod
     def open(cls, root: str) -> "Store":
@@ -93,7 +109,8 @@ class Store:
             raise UsageError(
                 f"{root} is not a store ({STORE_MANIFEST} is missing): give a store that `tracktokens run` made"
             )
-        return cls(root, StoreManifest.from_json(files.read_bytes(path), path).buckets)
+        manifest = StoreManifest.from_json(files.read_bytes(path), path)
+        return cls(root, manifest.buckets, manifest.rebucketed)
 
     @classmethod
     def open_or_create(cls, root: str, tracks: int) -> "Store":
@@ -101,7 +118,7 @@ class Store:
 
         Args:
             root: folder of the store.
-            tracks: tracks of the first catalog, which determine the number of buckets.
+            tracks: tracks of the catalog, which determine the number of buckets of a new store.
 
         Raises:
             UsageError: the folder contains other files, or cannot be written.
@@ -109,7 +126,9 @@ class Store:
         root = store_root(root)
         path = store_manifest(root)
         if files.exists(path):
-            return cls.open(root)
+            store = cls.open(root)
+            store.warn_of_large_buckets(tracks)
+            return store
         _refuse_other_folder(root)
         manifest = StoreManifest(buckets_for(tracks))
         try:
@@ -117,6 +136,24 @@ class Store:
         except (OSError, ValueError) as error:
             raise UsageError(f"cannot create a store in {root} ({error}): give a writable folder") from error
         return cls(root, manifest.buckets)
+
+    def bucket_folder(self, bucket: int) -> str:
+        """Name of a bucket's folder."""
+        return bucket_folder(bucket, self.buckets, self.rebucketed)
+
+    def is_outdated(self, path: str) -> bool:
+        """Return whether a path is in a bucket of another division: an old one, or one of a killed ``rebucket``."""
+        folder = _BUCKET_FOLDER.search(path)
+        return folder is not None and folder[1] != self.bucket_folder(int(folder[2]))
+
+    def warn_of_large_buckets(self, tracks: int) -> None:
+        """Log a warning if a catalog has far more tracks per bucket than a new store would get."""
+        if tracks > LARGE_BUCKETS * TRACKS_PER_BUCKET * self.buckets and self.buckets < buckets_for(tracks):
+            _logger.warning(
+                "%s has %d buckets, which is few for about %d tracks: jobs need more memory and use fewer workers; "
+                "divide it again with `tracktokens rebucket --store %s`",
+                *(self.root, self.buckets, tracks, self.root),
+            )
 
     def vectors(self, modality: str, encoder_id: str, bucket: int) -> str:
         """Folder of the vector records of one bucket."""
@@ -144,7 +181,7 @@ class Store:
 
     def catalog(self, catalog_id: str) -> "Catalog":
         """Paths of a catalog snapshot."""
-        return Catalog(files.join(self.root, CATALOGS, catalog_id), self.buckets)
+        return Catalog(files.join(self.root, CATALOGS, catalog_id), self.buckets, self.rebucketed)
 
     def encoder(self, modality: str, encoder_id: str) -> str:
         """Path of the manifest of an encoder."""
@@ -162,7 +199,7 @@ class Store:
         return EncoderManifest.from_json(files.read_bytes(path), path)
 
     def _bucket(self, *parts: str, bucket: int) -> str:
-        return files.join(self.root, *parts, bucket_folder(bucket))
+        return files.join(self.root, *parts, self.bucket_folder(bucket))
 
 
 @dataclass(frozen=True)
@@ -172,10 +209,12 @@ class Catalog:
     Attributes:
         folder: folder of the snapshot.
         buckets: buckets of the store.
+        rebucketed: whether the store was rebucketed.
     """
 
     folder: str
     buckets: int
+    rebucketed: bool = False
 
     @property
     def name(self) -> str:
@@ -184,15 +223,15 @@ class Catalog:
 
     def tracks(self, bucket: int) -> str:
         """Folder of one bucket of accepted tracks."""
-        return files.join(self.folder, "tracks", bucket_folder(bucket))
+        return files.join(self.folder, "tracks", self._bucket(bucket))
 
     def keys(self, modality: str, bucket: int) -> str:
         """Folder of one bucket of a modality's keys."""
-        return files.join(self.folder, "keys", modality, bucket_folder(bucket))
+        return files.join(self.folder, "keys", modality, self._bucket(bucket))
 
     def failures(self, modality: str, bucket: int) -> str:
         """Folder of inputs that failed in this run for a transient reason; permanent failures are in the store."""
-        return files.join(self.folder, "failures", modality, bucket_folder(bucket))
+        return files.join(self.folder, "failures", modality, self._bucket(bucket))
 
     def all_failures(self, modality: str) -> str:
         """Folder of all transient failures of a modality, by bucket."""
@@ -200,7 +239,7 @@ class Catalog:
 
     def vector_locations(self, bucket: int) -> str:
         """Folder of the locations of precomputed embeddings, of one bucket of tracks."""
-        return files.join(self.folder, "places", bucket_folder(bucket))
+        return files.join(self.folder, "places", self._bucket(bucket))
 
     @property
     def counts(self) -> str:
@@ -236,6 +275,9 @@ class Catalog:
     def playlists_manifest(self) -> str:
         """Path of the manifest that makes the playlists complete."""
         return files.join(self.playlists, "playlists.json")
+
+    def _bucket(self, bucket: int) -> str:
+        return bucket_folder(bucket, self.buckets, self.rebucketed)
 
 
 @dataclass(frozen=True)
@@ -359,9 +401,13 @@ def store_file(root: str, *names: str) -> str:
         raise UsageError(f"{root} cannot be a store: {error}") from error
 
 
-def bucket_folder(bucket: int) -> str:
-    """Name of a bucket's folder."""
-    return f"bucket={bucket:04d}"
+def bucket_folder(bucket: int, buckets: int, rebucketed: bool) -> str:
+    """Name of a bucket's folder; see :attr:`Store.rebucketed`.
+
+    >>> bucket_folder(3, 8, False), bucket_folder(3, 8, True)
+    ('bucket=0003', 'bucket=0003-of-0008')
+    """
+    return f"bucket={bucket:04d}" + (f"-of-{buckets:04d}" if rebucketed else "")
 
 
 def new_id() -> str:

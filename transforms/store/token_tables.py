@@ -17,6 +17,7 @@ from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.schemas.tables.catalog import CATALOG_TRACKS
 from tracktokens.schemas.tables.tokens import BUNDLE_KEY, TOKENS
 from tracktokens.transforms.store import files
+from tracktokens.transforms.store.keys import overlapping_buckets
 from tracktokens.transforms.store.layout import Catalog, ReleasePaths, Store
 
 LARGEST_WEIGHT = 1e30
@@ -31,16 +32,19 @@ class TokenTable:
         release: paths of the release.
         bundle_id: bundle of its codes.
         catalog: its catalog snapshot, with the same tracks in the same order.
+        parts: number of its files; other than the number of buckets if the store was rebucketed since.
     """
 
     release: ReleasePaths
     bundle_id: str
     catalog: Catalog
+    parts: int
 
     @classmethod
     def of(cls, store: Store, release: ReleaseManifest) -> "TokenTable":
         """Open the token table of a published release."""
-        return cls(store.release(release.release_id), release.bundle_id, store.catalog(release.catalog_id))
+        catalog, parts = store.catalog(release.catalog_id), token_parts(store, release)
+        return cls(store.release(release.release_id), release.bundle_id, catalog, parts)
 
     def read(self, bucket: int, columns: list[str] | None = None) -> pa.Table:
         """Read one bucket of tracks, sorted by ``track_id``.
@@ -48,7 +52,19 @@ class TokenTable:
         Raises:
             InvalidDataError: the part belongs to a different bundle, or cannot be read.
         """
-        path = self.release.token_part(bucket)
+        if self.parts == self.catalog.buckets:
+            return self.read_part(bucket, columns)
+        wanted = TOKENS.names if columns is None else columns
+        rows = pa.concat_tables(
+            self.read_part(part, [*dict.fromkeys(["track_id", *wanted])])
+            for part in overlapping_buckets(bucket, self.catalog.buckets, self.parts)
+        )
+        ids = self.tracks(bucket, ["track_id"])["track_id"].combine_chunks()
+        return rows.filter(pc.is_in(rows["track_id"], ids)).sort_by("track_id").select(wanted).combine_chunks()
+
+    def read_part(self, part: int, columns: list[str] | None = None) -> pa.Table:
+        """Read one file of the table; see :meth:`read`."""
+        path = self.release.token_part(part)
         self._check_bundle(path)
         wanted = TOKENS if columns is None else pa.schema([TOKENS.field(name) for name in columns])
         batches = list(files.read_batches(path, TOKENS, columns, checked=True))
@@ -66,6 +82,11 @@ class TokenTable:
                 f"{path} has codes of bundle {part_bundle or 'unknown'}, its release has bundle {self.bundle_id}: "
                 "restore it, or publish again"
             )
+
+
+def token_parts(store: Store, release: ReleaseManifest) -> int:
+    """Count the files of a release's token table: the buckets of the store when it was published."""
+    return sum(name.startswith("tokens/") for name in release.files) or store.buckets
 
 
 @contextmanager

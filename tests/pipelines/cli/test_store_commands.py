@@ -75,6 +75,12 @@ def test_compact_reports_what_it_merged(store: Path) -> None:
     assert call("compact", "--store", store).stdout.startswith("0 buckets merged")
 
 
+def test_rebucket_reports_the_numbers(store: Path) -> None:
+    assert call("rebucket", "--store", store).stdout == "1 buckets: nothing to do\n"
+    assert call("rebucket", "--store", store, "--buckets", 2).stdout.startswith("1 buckets are now 2, ")
+    assert call("rebucket", "--store", store, "--buckets", 3).exit_code == 2
+
+
 def test_verify_ends_with_3_when_something_is_wrong(store: Path) -> None:
     sound = call("verify", store)
     assert (sound.exit_code, sound.stdout) == (0, "nothing found\n")
@@ -86,7 +92,7 @@ def test_verify_ends_with_3_when_something_is_wrong(store: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["train", "tokenize", "publish", "retrain", "compact", "gc --keep 1", "releases rollback x"]
+    "command", ["train", "tokenize", "publish", "retrain", "compact", "rebucket", "gc --keep 1", "releases rollback x"]
 )
 def test_a_second_writer_is_turned_away(store: Path, command: str) -> None:
     held = "import sys, time\nfrom tracktokens.transforms.store.writer_lock import writer\n"
@@ -106,7 +112,8 @@ def test_a_second_writer_is_turned_away(store: Path, command: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["releases list", "releases show x", "releases rollback x", "compact", "gc --keep 1", "verify"]
+    "command",
+    ["releases list", "releases show x", "releases rollback x", "compact", "rebucket", "gc --keep 1", "verify"],
 )
 def test_a_folder_that_is_no_store_is_wrong_usage(tmp_path: Path, command: str) -> None:
     place = [tmp_path / "none"] if command == "verify" else ["--store", tmp_path / "none"]

@@ -53,8 +53,8 @@ def test_a_folder_that_is_not_a_store_cannot_be_opened(tmp_path: Path) -> None:
 def test_another_format_version_is_refused(tmp_path: Path) -> None:
     Store.open_or_create(str(tmp_path), 1)
     manifest = tmp_path / "store.json"
-    manifest.write_text(manifest.read_text().replace('"format": 1', '"format": 2'))
-    with pytest.raises(InvalidDataError, match="format version 2, this tracktokens reads 1"):
+    manifest.write_text(manifest.read_text().replace('"format": 1', '"format": 3'))
+    with pytest.raises(InvalidDataError, match="format version 3, this tracktokens reads 1"):
         Store.open(str(tmp_path))
 
 
@@ -77,3 +77,15 @@ def test_an_encoder_is_described_beside_its_vectors(tmp_path: Path) -> None:
     (tmp_path / "vectors" / "audio" / "e").mkdir(parents=True)
     Path(store.encoder("audio", "e")).write_text(described.to_json())
     assert store.read_encoder("audio", "e") == described
+
+
+def test_a_catalog_with_far_more_tracks_than_buckets_are_for_is_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    Store.open_or_create(str(tmp_path), 1)
+    Store.open_or_create(str(tmp_path), 200_000)
+    assert not caplog.messages
+    Store.open_or_create(str(tmp_path), 200_001)
+    [message] = caplog.messages
+    assert "has 1 buckets" in message
+    assert f"tracktokens rebucket --store {tmp_path}" in message
