@@ -1,7 +1,6 @@
 """The same tokens on every runner."""
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.demo_run import DemoRun, demo_job, token_table
+from tests.support.servers import free_port, wait_for_port
 from tests.support.vector_catalog import job, write_catalog, write_tracks
 from tracktokens.pipelines.maintenance.garbage_collection import GcJob
 from tracktokens.pipelines.maintenance.verify import verify_store
@@ -17,26 +17,6 @@ from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.modalities import MODALITIES
 
 pytestmark = pytest.mark.disturbed
-
-START_SECONDS = 60
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
-    import time
-
-    for _ in range(10 * START_SECONDS):
-        assert process.poll() is None, "a server of the test ended"
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.1)
-    raise TimeoutError(f"nothing listens on port {port}")
 
 
 @pytest.fixture
@@ -49,7 +29,7 @@ def portable_options() -> Iterator[tuple[str, ...]]:
     processes = [subprocess.Popen(command, env=environment, start_new_session=True) for command in (service, pool)]
     try:
         for port, process in zip((job_port, pool_port), processes, strict=True):
-            wait_for(port, process)
+            wait_for_port(port, process)
         yield (
             "--runner=PortableRunner",
             f"--job_endpoint=localhost:{job_port}",
