@@ -7,6 +7,7 @@ import difflib
 import logging
 from collections.abc import Iterator, Sequence
 
+from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import DebugOptions, PipelineOptions, PortableOptions, StandardOptions
 
 from tracktokens.schemas.errors import UsageError
@@ -88,6 +89,15 @@ def sdk_processes(flags: Sequence[str]) -> int:
     asked = options.view_as(PortableOptions).sdk_worker_parallelism
     given = any(flag.split("=")[0] == "--sdk_worker_parallelism" for flag in flags)
     return int(asked) if given else ONE_PER_CORE
+
+
+def use_filesystem_options(flags: Sequence[str] = ()) -> None:
+    """Have Beam's filesystems use options in this process; a pipeline does so only when it is built.
+
+    Without it, ``s3://`` has no options at all, and the driver signs in to ``gs://`` without
+    ``--impersonate_service_account``.
+    """
+    FileSystems.set_options(PipelineOptions(list(flags)))
 
 
 def _beam_parser() -> argparse.ArgumentParser:

@@ -16,11 +16,13 @@ from tracktokens.pipelines.beam_options import (
     check_beam_options,
     runner_name,
     sdk_processes,
+    use_filesystem_options,
 )
 from tracktokens.pipelines.input_paths import check_reachable
 from tracktokens.pipelines.remote_job import RemoteJob, RemoteJobError
 from tracktokens.schemas import errors
 from tracktokens.schemas.errors import TracktokensError, UsageError
+from tracktokens.schemas.filesystem_errors import filesystem_error
 from tracktokens.transforms.runtime.environment import send_environment
 from tracktokens.transforms.runtime.progress import ProgressReporter
 
@@ -50,12 +52,13 @@ class PipelineRunner:
     progress: ProgressReporter = field(default_factory=ProgressReporter)
 
     def __post_init__(self) -> None:
-        """Check the Beam options.
+        """Check the Beam options, and have the filesystems use them.
 
         Raises:
             UsageError: Beam does not know one of them, or its value is invalid.
         """
         check_beam_options(self.beam_options)
+        use_filesystem_options(self.beam_options)
 
     def run(self, build: Callable[[beam.Pipeline], object]) -> None:
         """Build a pipeline, run it, and wait until it ends.
@@ -159,15 +162,15 @@ def _describe(error: Exception) -> Exception:
 
 
 def unwrap_error(error: Exception) -> Exception:
-    """Find our own error, or the system's, in the error of a runner: a worker's exception, or its printed traceback.
+    """Find our own error, a remote filesystem's or the system's in the error of a runner.
 
-    Beam appends the step's name to the message of both.
+    The runner's error is a worker's exception, or has its printed traceback. Beam appends the step's name to both.
     """
     if isinstance(error, TracktokensError):
         return type(error)(str(error).partition(_STEP)[0])
     errors_of_ours = _OURS.findall(str(error))
     if not errors_of_ours:
-        return _unwrap_os_error(error)
+        return filesystem_error(error) or _unwrap_os_error(error)
     name, message = errors_of_ours[-1]
     kind = getattr(errors, name, TracktokensError)
     return kind(message) if issubclass(kind, TracktokensError) else error

@@ -1,9 +1,11 @@
 """The command line, ``tracktokens``. It parses options and calls jobs, which Python code can call in the same way."""
 
 import errno
+import functools
 import logging
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -32,6 +34,7 @@ from tracktokens.pipelines.cli.store_commands import (
 from tracktokens.pipelines.cli.vocabulary_commands import vocabulary_group
 from tracktokens.pipelines.terminal import OneLineFormatter, allow_any_text, printable
 from tracktokens.schemas.errors import TracktokensError
+from tracktokens.schemas.filesystem_errors import filesystem_error
 
 EXIT_CODES = """\b
 Exit codes:
@@ -83,14 +86,19 @@ class Cli(click.Group):
         except TracktokensError as error:
             click.echo(f"error: {printable(str(error))}", err=True)
             ctx.exit(error.exit_code)
-        except OSError as error:
-            click.echo(f"error: {printable(str(error))}{_remedy(error)}", err=True)
-            ctx.exit(1)
+        except click.exceptions.Exit:
+            raise
+        except Exception as error:
+            known = filesystem_error(error)
+            if known is None and not isinstance(error, OSError):
+                raise
+            click.echo(f"error: {printable(str(known or error))}{'' if known else _remedy(error)}", err=True)
+            ctx.exit(known.exit_code if known else 1)
 
 
-def _remedy(error: OSError) -> str:
+def _remedy(error: Exception) -> str:
     """The remedy for an error, where it is known. Arrow and Beam put the system's words into their own messages."""
-    if error.errno in DISK_FULL or any(os.strerror(number) in str(error) for number in DISK_FULL):
+    if getattr(error, "errno", None) in DISK_FULL or any(os.strerror(number) in str(error) for number in DISK_FULL):
         return ": free space and run the same command again, it resumes; `tracktokens gc` lists what can be deleted"
     return ""
 
@@ -107,8 +115,29 @@ def main() -> None:
     logging.getLogger("tracktokens").setLevel(logging.WARNING)
 
 
+def _with_filesystems(command: click.Command) -> click.Command:
+    """Have Beam's filesystems use its default options when a command starts; a runner's options replace them."""
+    if isinstance(command, click.Group):
+        for member in command.commands.values():
+            _with_filesystems(member)
+    elif command.callback is not None:
+        command.callback = _after_default_options(command.callback)
+    return command
+
+
+def _after_default_options(callback: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(callback)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        from tracktokens.pipelines.beam_options import use_filesystem_options
+
+        use_filesystem_options()
+        return callback(*args, **kwargs)
+
+    return run
+
+
 for command in COMMANDS:
-    main.add_command(command)
+    main.add_command(_with_filesystems(command))
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -74,11 +74,17 @@ def show_command(release: str, store: str, as_json: bool) -> None:
 @releases_group.command(name="rollback")
 @click.argument("release", metavar="RELEASE", type=NonEmptyStr())
 @store_option
-def rollback_command(release: str, store: str) -> None:
+@click.option(
+    "--expected-latest",
+    type=NonEmptyStr(),
+    metavar="ID",
+    help="Release that LATEST must name now; otherwise nothing is changed, and the exit code is 5.",
+)
+def rollback_command(release: str, store: str, expected_latest: str | None) -> None:
     """Check the files of RELEASE, and point LATEST to it. The next run continues from it."""
     from tracktokens.pipelines.maintenance.rollback import RollbackJob
 
-    done = RollbackJob(store, release).run()
+    done = RollbackJob(store, release, expected_latest).run()
     click.echo(f"LATEST was {done.previous or 'not there'}")
     click.echo(f"LATEST is {done.current}")
     for withdrawn in done.withdrawn:

@@ -35,7 +35,7 @@ from tracktokens.transforms.store.layout import (
 from tracktokens.transforms.store.record_buckets import RecordBucket, list_record_buckets
 from tracktokens.transforms.store.releases import latest_id, latest_release, releases
 from tracktokens.transforms.store.snapshots import Snapshot, open_snapshot
-from tracktokens.transforms.store.writer_lock import writes
+from tracktokens.transforms.store.writer_lock import require_writer, writes
 
 _logger = logging.getLogger(__name__)
 
@@ -151,13 +151,12 @@ class GcJob:
             StoreBusyError: another job writes the store.
         """
         store = Store.open(self.store)
-        if self.delete and files.is_remote(store.root):
-            _logger.warning("%s is remote and cannot be locked: make sure that no other job writes it now", store.root)
         items = _items(store)
         kept = choose_retained(store, items, self._kept_releases(store))
         garbage = _garbage(items, kept)
         if self.delete:
             for kind, unused in garbage.items():
+                require_writer(store.root)
                 for item in unused:
                     _delete(store, kind, item)
         counts = self._purge(store, kept, runner)

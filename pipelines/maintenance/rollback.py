@@ -1,16 +1,24 @@
 """List the releases of a store, and roll back to one of them."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from tracktokens.schemas.errors import InvalidDataError, UsageError
+from tracktokens.schemas.errors import InvalidDataError, StoreBusyError, UsageError
 from tracktokens.schemas.manifests.release import ReleaseManifest, Withdrawn
 from tracktokens.transforms.maintenance.checks import check_release_files
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.layout import Store, made_at
-from tracktokens.transforms.store.releases import find_release, is_withdrawn, latest_id, point_latest, releases
+from tracktokens.transforms.store.releases import (
+    find_release,
+    is_withdrawn,
+    latest_id,
+    point_latest,
+    releases,
+    require_latest,
+)
 from tracktokens.transforms.store.writer_lock import writes
 
 
@@ -87,10 +95,12 @@ class RollbackJob:
     Attributes:
         store: root of the store.
         release_id: the release.
+        expected_latest: release that ``LATEST`` must name; None for the one that it names when the job starts.
     """
 
     store: str
     release_id: str
+    expected_latest: str | None = None
 
     @writes("rollback")
     def run(self) -> RollbackResult:
@@ -99,19 +109,33 @@ class RollbackJob:
         Raises:
             UsageError: the store or the release does not exist.
             InvalidDataError: a file of the release is missing or was changed; then ``LATEST`` is not moved.
-            StoreBusyError: another job writes the store.
+            StoreBusyError: another job writes the store, or ``LATEST`` does not name the expected release; then nothing
+                is changed.
         """
         store = Store.open(self.store)
+        previous = latest_id(store.root) if self.expected_latest is None else self.expected_latest
+        require_latest(store, previous)
         release = find_release(store, self.release_id)
         if release.release_id != self.release_id:
             raise UsageError(f"{self.release_id} is a bundle: give a release id, see `tracktokens releases list`")
         damaged = next(check_release_files(store, release), None)
         if damaged is not None:
             raise InvalidDataError(f"{damaged.path} {damaged.problem}: {damaged.remedy}; LATEST was not moved")
-        previous = latest_id(store.root)
         newer = tuple(other.release_id for other in releases(store) if other.release_id > self.release_id)
-        for other in newer:
-            files.write_bytes(store.release(other).withdrawn, Withdrawn(self.release_id).to_json().encode())
-        point_latest(store, self.release_id, previous)
+        with self._withdrawn(store, newer):
+            point_latest(store, self.release_id, previous)
         files.delete_tree(store.release(self.release_id).withdrawn)
         return RollbackResult(previous, self.release_id, newer)
+
+    @contextmanager
+    def _withdrawn(self, store: Store, newer: tuple[str, ...]) -> Iterator[None]:
+        """Mark releases as withdrawn, and remove the new marks if the block does not move ``LATEST``."""
+        unmarked = [other for other in newer if not is_withdrawn(store, other)]
+        for other in newer:
+            files.write_bytes(store.release(other).withdrawn, Withdrawn(self.release_id).to_json().encode())
+        try:
+            yield
+        except StoreBusyError:
+            for other in unmarked:
+                files.delete_tree(store.release(other).withdrawn)
+            raise

@@ -35,6 +35,7 @@ from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.schemas.manifests.encoder import EncoderManifest
 from tracktokens.schemas.manifests.store import TRACKS_PER_BUCKET, StoreManifest, buckets_for
 from tracktokens.transforms.store import files
+from tracktokens.transforms.store.conditional import check_access
 from tracktokens.transforms.store.keys import key_bytes
 
 _logger = logging.getLogger(__name__)
@@ -98,11 +99,13 @@ class Store:
         """Open an existing store.
 
         Raises:
-            UsageError: the folder is not a store.
+            UsageError: the folder is not a store, or its bucket or the credentials for it are missing.
             InvalidDataError: it has a different format version, or its manifest is missing.
         """
         root = store_root(root)
         path = store_manifest(root)
+        if files.is_remote(root):
+            check_access(root)
         if not files.exists(path) and files.exists(files.join(root, LATEST)):
             raise InvalidDataError(f"{path} is missing, although {LATEST} exists: restore it from a backup")
         if not files.exists(path):

@@ -6,7 +6,15 @@ from itertools import chain
 from tracktokens.schemas.errors import InvalidDataError, StoreBusyError, UsageError
 from tracktokens.schemas.manifests.release import ReleaseManifest
 from tracktokens.transforms.store import files
+from tracktokens.transforms.store.conditional import (
+    ConflictError,
+    NotConditionalError,
+    ObjectStore,
+    object_store,
+    replace,
+)
 from tracktokens.transforms.store.layout import BUNDLES, LATEST, MANIFEST, RELEASES, ReleasePaths, Store, store_file
+from tracktokens.transforms.store.writer_lock import require_writer
 
 
 def latest_id(root: str) -> str:
@@ -23,17 +31,22 @@ def require_latest(store: Store, expected: str) -> None:
     """
     latest = latest_id(store.root)
     if latest != expected:
-        raise StoreBusyError(
-            f"{files.join(store.root, LATEST)} names {latest or 'nothing'} now, and {expected or 'nothing'} when this "
-            "job began: another job moved it; this job did not move it, run this job again"
-        )
+        raise _moved(store, latest, expected)
+
+
+def _moved(store: Store, latest: str, expected: str) -> StoreBusyError:
+    return StoreBusyError(
+        f"{files.join(store.root, LATEST)} names {latest or 'nothing'} now, and {expected or 'nothing'} when this "
+        "job began: another job moved it; this job did not move it, run this job again"
+    )
 
 
 def point_latest(store: Store, release_id: str, expected: str) -> None:
     """Make ``LATEST`` name a release. No other function writes ``LATEST``.
 
     Before the call, the release must be complete and synced to disk: after a power failure, ``LATEST`` must not name a
-    release that was not written yet.
+    release that was not written yet. On an object store the write is conditional, so that of two jobs one moves it; on
+    another filesystem ``LATEST`` is read and then written, under the lock of the store.
 
     Args:
         store: the store.
@@ -41,10 +54,31 @@ def point_latest(store: Store, release_id: str, expected: str) -> None:
         expected: result of :func:`latest_id` when the job began; ``""`` if there was no ``LATEST``.
 
     Raises:
-        StoreBusyError: ``LATEST`` no longer names ``expected``; it is not moved then.
+        StoreBusyError: ``LATEST`` no longer names ``expected``, or another process took over the lease of the store; it
+            is not moved then.
     """
+    require_writer(store.root)
+    path, content = files.join(store.root, LATEST), f"{release_id}\n".encode()
+    objects = object_store(path) if files.is_remote(path) else None
+    if objects is not None and _replace_latest(objects, path, content, expected, store):
+        return
     require_latest(store, expected)
-    files.write_bytes(files.join(store.root, LATEST), f"{release_id}\n".encode())
+    files.write_bytes(path, content)
+
+
+def _replace_latest(objects: ObjectStore, path: str, content: bytes, expected: str, store: Store) -> bool:
+    """Write ``LATEST`` if it still names a release. Return False if the object store has no conditional writes."""
+    found = objects.read(path)
+    latest = found.content.decode(errors="replace").strip() if found else ""
+    if latest != expected:
+        raise _moved(store, latest, expected)
+    try:
+        replace(objects, path, content, found.version if found else None)
+    except ConflictError as error:
+        raise _moved(store, latest_id(store.root), expected) from error
+    except NotConditionalError:
+        return False
+    return True
 
 
 def latest_release(store: Store) -> ReleaseManifest | None:

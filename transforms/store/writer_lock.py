@@ -1,28 +1,27 @@
 """Writer lock: one process at a time writes a store.
 
 On a local filesystem the kernel locks ``STORE/writer.lock``, so the lock ends with the process that holds it, even if
-that is killed. The file names this process for messages. Other filesystems have no lock: there, publishing compares
-``LATEST`` with its value at the start of the work.
+that is killed. The file names this process for messages. On an object store, a lease takes the place of the lock, see
+:mod:`tracktokens.transforms.store.lease`. Other filesystems have no lock: there, publishing compares ``LATEST`` with
+its value at the start of the work.
 """
 
 import errno
 import fcntl
 import functools
-import json
 import logging
 import os
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from tracktokens.schemas.errors import StoreBusyError, UsageError
 from tracktokens.transforms.store import files
-from tracktokens.transforms.store.layout import LOCK, STORE_MANIFEST, store_root
+from tracktokens.transforms.store.conditional import NotConditionalError, check_access, object_store
+from tracktokens.transforms.store.layout import LOCK, STORE_MANIFEST, store_manifest, store_root
+from tracktokens.transforms.store.lease import Holder, Lease
 
 _logger = logging.getLogger(__name__)
 
@@ -43,25 +42,11 @@ Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 
-@dataclass(frozen=True)
-class Holder:
-    """The process that holds the lock of a store.
-
-    Attributes:
-        host: name of the machine.
-        pid: process id on it.
-        command: the ``tracktokens`` command that runs.
-        since: start time in UTC, ISO 8601 to the second.
-    """
-
-    host: str
-    pid: int
-    command: str
-    since: str
-
-
 _held: dict[tuple[str, int], int] = {}
 """Locks that this process holds: root and thread to file descriptor."""
+
+_leases: dict[tuple[str, int], Lease | None] = {}
+"""Leases that this process holds: root and thread to lease; None on a filesystem without."""
 
 
 def writes(
@@ -86,7 +71,8 @@ def writes(
 def writer(root: str, command: str, *, creates: bool = False) -> Iterator[None]:
     """Hold the lock of a store during a block.
 
-    The lock is reentrant per thread, since jobs call jobs. Child processes do not inherit it.
+    The lock is reentrant per thread, since jobs call jobs. Child processes do not inherit it. A remote filesystem
+    without locks causes a warning.
 
     Args:
         root: root of the store.
@@ -95,11 +81,63 @@ def writer(root: str, command: str, *, creates: bool = False) -> Iterator[None]:
 
     Raises:
         StoreBusyError: another process or thread holds the lock.
-        UsageError: the folder cannot be written.
+        UsageError: the folder cannot be written, or the credentials or the bucket are missing.
     """
     root = store_root(root)
+    with _lease(root, command, creates) if files.is_remote(root) else _local_lock(root, command, creates):
+        yield
+
+
+def require_writer(root: str) -> None:
+    """Check that no other process took over the lease of a store, before something is done that it must not overlap.
+
+    Without a lease on the store, nothing is checked.
+
+    Raises:
+        StoreBusyError: another process took it over.
+    """
+    lease = _leases.get((store_root(root), threading.get_ident()))
+    if lease is not None:
+        lease.renew()
+
+
+@contextmanager
+def _lease(root: str, command: str, creates: bool) -> Iterator[None]:
+    """Hold the lease of a store on an object store."""
+    owner = (root, threading.get_ident())
+    if owner in _leases or not (creates or _remote_exists(root)):
+        yield
+        return
+    _leases[owner] = lease = _acquire_lease(root, command)
+    try:
+        yield
+    finally:
+        del _leases[owner]
+        if lease is not None:
+            lease.release()
+
+
+def _remote_exists(root: str) -> bool:
+    check_access(root)
+    return files.exists(store_manifest(root))
+
+
+def _acquire_lease(root: str, command: str) -> Lease | None:
+    store = object_store(root)
+    if store is not None:
+        lease = Lease(store, root, command)
+        with suppress(NotConditionalError):
+            lease.acquire()
+            return lease
+    _logger.warning("%s is on a filesystem without locks: make sure that no other process writes it now", root)
+    return None
+
+
+@contextmanager
+def _local_lock(root: str, command: str, creates: bool) -> Iterator[None]:
+    """Hold the lock of a store on a local filesystem."""
     owner = (os.path.realpath(root), threading.get_ident())
-    if files.is_remote(root) or owner in _held or not (creates or Path(root, STORE_MANIFEST).exists()):
+    if owner in _held or not (creates or Path(root, STORE_MANIFEST).exists()):
         yield
         return
     new_folders = [folder for folder in (Path(root), *Path(root).parents) if not folder.exists()]
@@ -149,28 +187,16 @@ def _is_same(path: Path, descriptor: int) -> bool:
 
 
 def _sign(descriptor: int, command: str) -> None:
-    since = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-    holder = Holder(socket.gethostname(), os.getpid(), command, since)
     with suppress(OSError):  # on a full disk the lock is held without it, so that gc can free space
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(asdict(holder)).encode() + b"\n", 0)
+        os.pwrite(descriptor, Holder.this_process(command).content(), 0)
 
 
 def _busy_message(root: str, descriptor: int) -> str:
-    holder = _read(descriptor)
+    holder = Holder.parse(os.pread(descriptor, 1 << 12, 0))
     if holder is None:  # it holds the lock and has not written its name yet
         return f"{root} is being written by another process: wait until it ends"
-    since = holder.since.replace("T", " ").removesuffix(":00Z").removesuffix("Z")
-    return (
-        f"{root} is being written by `tracktokens {holder.command}` (process {holder.pid} on {holder.host}) "
-        f"since {since} UTC: wait, or end that process"
-    )
-
-
-def _read(descriptor: int) -> Holder | None:
-    with suppress(ValueError, TypeError):
-        return Holder(**json.loads(os.pread(descriptor, 1 << 12, 0)))
-    return None
+    return f"{root} is being written by {holder.describe()}: wait, or end that process"
 
 
 def _release(root: str, descriptor: int, new_folders: list[Path]) -> None:

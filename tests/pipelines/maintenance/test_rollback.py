@@ -1,6 +1,7 @@
 """Rollback to an older release."""
 
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,9 +11,10 @@ from tests.support.vector_catalog import CODES, job, write_catalog
 from tracktokens.pipelines.jobs.publish import PublishJob
 from tracktokens.pipelines.jobs.tokenize import TokenizeJob
 from tracktokens.pipelines.jobs.train import TrainJob
+from tracktokens.pipelines.maintenance import rollback
 from tracktokens.pipelines.maintenance.rollback import RollbackJob, list_releases
 from tracktokens.pipelines.runner import PipelineRunner
-from tracktokens.schemas.errors import InvalidDataError, UsageError
+from tracktokens.schemas.errors import InvalidDataError, StoreBusyError, UsageError
 from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.transforms.store.layout import Store
 from tracktokens.transforms.store.releases import default_bundle, find_release, frozen_bundle
@@ -130,3 +132,18 @@ def test_a_release_that_is_not_there_is_wrong_usage(store: Store) -> None:
         roll_back(store, "nobody")
     with pytest.raises(UsageError, match="is a bundle: give a release id"):
         roll_back(store, default_bundle(store))
+
+
+def test_a_latest_that_moved_is_not_moved_back(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second, third = ids(store)
+    with pytest.raises(StoreBusyError, match=f"names {third} now, and {second}"):
+        RollbackJob(store.root, first, expected_latest=second).run()
+
+    def check(moved: Store, release: object) -> Iterator[object]:
+        Path(moved.root, "LATEST").write_text(f"{second}\n")  # as by a publish while the files are checked
+        return iter(())
+
+    monkeypatch.setattr(rollback, "check_release_files", check)
+    with pytest.raises(StoreBusyError, match=f"names {second} now, and {third}"):
+        roll_back(store, first)
+    assert states(store) == "-L-"
