@@ -16,7 +16,7 @@ from datetime import datetime, timezone
 
 from tracktokens.schemas.errors import StoreBusyError
 from tracktokens.schemas.filesystem_errors import converted_errors
-from tracktokens.transforms.store import conditional
+from tracktokens.transforms.store import conditional, files
 from tracktokens.transforms.store.conditional import ConflictError, ObjectStore, StoredObject
 from tracktokens.transforms.store.layout import LOCK, store_file
 
@@ -151,7 +151,7 @@ class Lease:
 
     def _time(self) -> float:
         """Return the time of the object store's clock: that of an object which is written now."""
-        probe = f"{self._path}.{self._holder.owner}"
+        probe = f"{self._path}.{self._holder.owner}{files.PARTIAL}"  # gc removes it if this process is killed now
         conditional.replace(self._store, probe, self._holder.owner.encode(), None)
         written = self._store.read(probe)
         self._store.delete(probe)
