@@ -11,7 +11,7 @@ DEMO ?= demo
 # Jobs start many processes: Python keeps compiled modules, whatever the environment says, so that they start faster.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: help setup demo test-fast test test-gcs test-flink cases fuzz lint docs format types bench lock worker clean
+.PHONY: help setup demo test-fast test test-gcs test-s3 test-flink cases fuzz lint docs format types bench lock worker clean
 
 help: ## List the targets (the default)
 	@grep -hE '^[a-z-]+:.* ## ' $(MAKEFILE_LIST) | sort | awk -F ':.* ## ' '{printf "%-10s %s\n", $$1, $$2}'
@@ -54,6 +54,9 @@ test: setup ## Run all tests: unit tests, whole jobs, and jobs that are disturbe
 
 test-gcs: setup ## Run every command on an emulated Google Cloud Storage, with faults
 	@$(PYTEST) tests/object_stores
+
+test-s3: setup ## Run commands and writers on an emulated S3
+	@$(PYTEST) tests/object_stores/test_s3.py tests/object_stores/test_lease.py
 
 # Runners under the jobs, and workers with an environment of their own: the package is installed there from a wheel.
 ENGINES := build/engines
