@@ -8,7 +8,6 @@ from typing import Any
 
 import apache_beam as beam
 import numpy as np
-import pyarrow as pa
 from apache_beam import typehints
 
 from tracktokens.codebooks.bundle import MAX_CODES, Bundle
@@ -21,6 +20,8 @@ from tracktokens.transforms.quantization.train_codebooks import (
     SampleVectors,
     TrainCodebook,
     TrainingFolder,
+    WriteSample,
+    bucket_ranges,
     hash_threshold,
 )
 from tracktokens.transforms.store import files
@@ -165,9 +166,9 @@ class CodebookTraining:
         )
         (
             pipeline
-            | "buckets" >> beam.Create([part for part in snapshot.buckets() if part[0] in encoders])
+            | "buckets" >> beam.Create(bucket_ranges(part for part in snapshot.buckets() if part[0] in encoders))
             | "spread buckets" >> beam.Reshuffle()  # Create gives them to one worker
-            | "sample" >> beam.ParDo(draw).with_output_types(typehints.KV[str, pa.RecordBatch])
+            | "sample" >> beam.ParDo(WriteSample(draw=draw, folder=folder)).with_output_types(typehints.KV[str, str])
             | "group by modality" >> beam.GroupByKey()
             | "train" >> beam.ParDo(train).with_output_types(type(None))
         )

@@ -1,7 +1,8 @@
 """Draw the sample that a codebook is trained on, and train it."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 
 import apache_beam as beam
 import numpy as np
@@ -15,7 +16,14 @@ from tracktokens.transforms.store import files
 from tracktokens.transforms.store.bundles import read_codebook_file
 from tracktokens.transforms.store.keys import seeded_hash
 from tracktokens.transforms.store.layout import Catalog, Store
-from tracktokens.transforms.store.records import as_matrix, catalog_keys, make_vector_records, read_vectors
+from tracktokens.transforms.store.records import (
+    VECTOR_FILE,
+    as_matrix,
+    catalog_keys,
+    make_vector_records,
+    read_vectors,
+    vectors_of_any_dim,
+)
 
 SLACK = 6.0
 """Standard deviations by which a bucket's share of the sample may exceed its expectation."""
@@ -51,6 +59,10 @@ class TrainingFolder:
     def metrics(self, modality: str) -> str:
         """Path of the metrics of a training."""
         return files.join(self.folder, f"{modality}.json")
+
+    def sample(self, modality: str, bucket: int) -> str:
+        """Path of the sample of the buckets that begin with this one."""
+        return files.join(self.folder, f"{modality}-sample", f"part-{bucket:04d}.parquet")
 
     def start(self, modality: str) -> str:
         """Path of the codebook that a training starts from: the old centroids, and the new codebook's preprocessing.
@@ -93,6 +105,51 @@ class SampleVectors(beam.DoFn):
             yield modality, make_vector_records(part, vectors)
 
 
+SAMPLE_FILES = 64
+"""Largest number of files that the sample of a modality is written to: each costs a request to an object store."""
+
+
+def bucket_ranges(buckets: Iterable[tuple[str, int]]) -> list[tuple[str, tuple[int, ...]]]:
+    """Divide the buckets of each modality into at most ``SAMPLE_FILES`` ranges of equal size.
+
+    >>> bucket_ranges([("tags", 0), ("tags", 1)])
+    [('tags', (0,)), ('tags', (1,))]
+    """
+    by_modality: dict[str, list[int]] = {}
+    for modality, bucket in buckets:
+        by_modality.setdefault(modality, []).append(bucket)
+    ranges = []
+    for modality, numbers in by_modality.items():
+        size = -(-len(numbers) // SAMPLE_FILES)
+        ranges += [(modality, tuple(numbers[i : i + size])) for i in range(0, len(numbers), size)]
+    return ranges
+
+
+@dataclass(kw_only=True, eq=False)
+class WriteSample(beam.DoFn):
+    """Sample some buckets of a modality into a file: modality and path.
+
+    The sample of five modalities is a gigabyte, which a local runner would hold in memory, several times, to group it.
+
+    Attributes:
+        draw: samples one bucket.
+        folder: folder of the training.
+    """
+
+    draw: SampleVectors
+    folder: TrainingFolder
+
+    def process(self, element: tuple[str, Sequence[int]]) -> Iterator[tuple[str, str]]:
+        """Write one file, unless the sample has no vector of these buckets."""
+        modality, buckets = element
+        batches = (batch for bucket in buckets for _, batch in self.draw.process((modality, bucket)))
+        first = next(batches, None)
+        if first is not None:
+            path = self.folder.sample(modality, buckets[0])
+            files.write_batches(path, first.schema, chain([first], batches), **VECTOR_FILE)
+            yield modality, path
+
+
 def smallest_hashes(records: pa.Table, wanted: int, seed: int) -> pa.Table:
     """Choose the ``wanted`` records whose keys have the smallest seeded hash, whatever the order of the records."""
     if records.num_rows <= wanted:
@@ -103,7 +160,7 @@ def smallest_hashes(records: pa.Table, wanted: int, seed: int) -> pa.Table:
 
 @dataclass(kw_only=True, eq=False)
 class TrainCodebook(beam.DoFn):
-    """Train the codebook of one modality on its sample; write it and its metrics to a folder.
+    """Train the codebook of one modality on the files of its sample; write it and its metrics to a folder.
 
     Attributes:
         folder: folder of the training.
@@ -127,9 +184,12 @@ class TrainCodebook(beam.DoFn):
     workers: int
     progress: ProgressReporter
 
-    def process(self, element: tuple[str, Iterable[pa.RecordBatch]]) -> None:
+    def process(self, element: tuple[str, Iterable[str]]) -> None:
         """Train one modality."""
-        modality, batches = element
+        modality, paths = element
+        batches = (
+            batch for path in sorted(paths) for batch in files.read_batches(path, vectors_of_any_dim, checked=True)
+        )
         records = smallest_hashes(pa.Table.from_batches(batches), self.sample, self.seed)
         start = read_codebook_file(self.folder.start(modality)) if modality in self.started else None
         fit = fit_codebook(

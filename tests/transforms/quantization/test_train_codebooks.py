@@ -9,13 +9,16 @@ import pytest
 
 from tracktokens.codebooks.codebook import Codebook
 from tracktokens.transforms.quantization.train_codebooks import (
+    SAMPLE_FILES,
     TrainCodebook,
     TrainingFolder,
+    bucket_ranges,
     hash_threshold,
     smallest_hashes,
 )
 from tracktokens.transforms.runtime.progress import ProgressReporter
 from tracktokens.transforms.store.bundles import read_codebook_file
+from tracktokens.transforms.store.files import write_batches
 from tracktokens.transforms.store.keys import content_keys, seeded_hash
 from tracktokens.transforms.store.records import make_vector_records
 
@@ -62,6 +65,19 @@ def trainer(folder: Path, standardized: list[str], starts: dict[str, Codebook]) 
     )
 
 
+def sample_file(folder: Path, records: pa.RecordBatch) -> str:
+    path = TrainingFolder(str(folder)).sample("audio", 0)
+    write_batches(path, records.schema, [records])
+    return path
+
+
+def test_a_modality_of_many_buckets_is_sampled_into_few_files() -> None:
+    ranges = bucket_ranges([(modality, bucket) for modality in ("tags", "audio") for bucket in range(2048)])
+    assert len(ranges) == 2 * SAMPLE_FILES
+    for modality in ("tags", "audio"):
+        assert [bucket for name, buckets in ranges if name == modality for bucket in buckets] == list(range(2048))
+
+
 @pytest.mark.parametrize("standardized", [["audio"], []])
 def test_the_named_modalities_are_standardised_and_others_scaled_to_unit_length(
     tmp_path: Path, standardized: list[str]
@@ -69,7 +85,7 @@ def test_the_named_modalities_are_standardised_and_others_scaled_to_unit_length(
     keys = content_keys(pa.array([str(number) for number in range(100)]))
     records = make_vector_records(keys, np.random.default_rng(0).normal(5, 2, (100, 3)).astype(np.float16))
     train = trainer(tmp_path, standardized, {})
-    train.process(("audio", [records]))
+    train.process(("audio", [sample_file(tmp_path, records)]))
     learned = read_codebook_file(str(tmp_path / "audio.safetensors")).preprocessing
     assert (learned.mean is not None) == bool(standardized)
     assert learned.unit_length == (not standardized)
@@ -81,7 +97,8 @@ def test_standardised_vectors_that_start_from_a_codebook_stay_in_its_space(tmp_p
 
     def learn(folder: Path, vectors: npt.NDArray[np.float64], starts: dict[str, Codebook]) -> Codebook:
         train = trainer(folder, ["audio"], starts)
-        train.process(("audio", [make_vector_records(keys, vectors.astype(np.float16))]))
+        records = make_vector_records(keys, vectors.astype(np.float16))
+        train.process(("audio", [sample_file(folder, records)]))
         return read_codebook_file(str(folder / "audio.safetensors"))
 
     first = learn(tmp_path / "first", draw.normal(5, 2, (100, 3)), {})
