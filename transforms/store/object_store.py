@@ -28,6 +28,7 @@ def share_clients() -> None:
     A client has its connections: a new one per call opens a new connection per call. Its traces ask for the metadata of
     the bucket at each of its first requests; they are switched off where the environment does not switch them on.
     """
+    _share_s3_clients()
     os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "1")
     try:
         from apache_beam.io.gcp.gcsfilesystem import GCSFileSystem
@@ -59,6 +60,34 @@ def remember_sizes(sizes: Mapping[str, int]) -> None:
     _listed_sizes.update(sizes)
 
 
+def _share_s3_clients() -> None:
+    """Have Beam use one client of boto3 per process, options and variables of the environment that boto3 reads."""
+    try:
+        from apache_beam.io.aws.clients.s3.boto3_client import Client, boto3
+    except ImportError:
+        return
+    if boto3 is None:  # installed without apache-beam[aws]
+        return
+    connect = Client.__init__
+
+    @functools.lru_cache(maxsize=16)
+    def shared(options: object, variables: object) -> Any:
+        made = object.__new__(Client)
+        connect(made, options)
+        return made.client
+
+    def share(client: Any, options: object) -> None:
+        if not isinstance(options, Hashable):
+            connect(client, options)
+            return
+        client.client = shared(options, tuple(sorted(i for i in os.environ.items() if i[0].startswith("AWS_"))))
+        client._download_request = client._download_stream = None
+        client._download_pos = 0
+
+    Client.__init__ = share
+    os.register_at_fork(after_in_child=shared.cache_clear)
+
+
 def open_ranges(path: str) -> IO[bytes]:
     """Open a remote file, unbuffered: each read is a request of exactly its bytes.
 
@@ -69,7 +98,8 @@ def open_ranges(path: str) -> IO[bytes]:
     if filesystem.scheme() == "gs":
         return _open_gcs(filesystem._gcsIO(), path)
     file = filesystem.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
-    unbuffered: IO[bytes] = getattr(file, "raw", file)
+    # A buffer that is freed would close the file inside.
+    unbuffered: IO[bytes] = file.detach() if hasattr(file, "detach") else file
     return unbuffered
 
 
