@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import apache_beam as beam
 from apache_beam.pvalue import TaggedOutput
@@ -30,7 +31,7 @@ from tracktokens.transforms.release.drift_baseline import usage_baseline
 from tracktokens.transforms.runtime.arrow_coder import Count
 from tracktokens.transforms.runtime.counters import COUNTS_TAG, WriteCounts, read_counts
 from tracktokens.transforms.runtime.progress import ProgressReporter
-from tracktokens.transforms.runtime.spilled import CreateSpilled, spill
+from tracktokens.transforms.runtime.spilled import CreateSpilled, SpilledList, spill
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.bundles import read_bundle
 from tracktokens.transforms.store.layout import (
@@ -72,26 +73,24 @@ class Manifests:
 
 @dataclass(frozen=True)
 class Check:
-    """One unit of work: a bucket of records, or a part of a release or catalog.
+    """One check of a part of a release or a catalog.
 
     Attributes:
-        kind: "records", "file", "rejects", "tokens", "catalog", or "keys".
+        kind: "file", "rejects", "tokens", "catalog", or "keys".
         name: id of the release or catalog.
         path: file of the release.
         bucket: part of the token table, or bucket of the catalog.
-        records: the bucket of records; None for other kinds.
     """
 
     kind: str
     name: str = ""
     path: str = ""
     bucket: int = 0
-    records: RecordBucket | None = None
 
 
 @dataclass(eq=False)
 class RunCheck(beam.DoFn):
-    """Run one check. Main output: findings. ``COUNTS_TAG``: counts of rows.
+    """Run one check of a release or a catalog. Main output: findings. ``COUNTS_TAG``: counts of rows.
 
     Attributes:
         store: the store.
@@ -106,13 +105,10 @@ class RunCheck(beam.DoFn):
 
     def process(self, check: Check) -> Iterator[object]:
         """Check one file of a release, one part of a table, or one bucket."""
-        for result in self._run(check):
-            yield result if isinstance(result, Finding) else TaggedOutput(COUNTS_TAG, result)
+        yield from _tag_counts(self._run(check))
         self.progress.add(CHECK, done=1)
 
     def _run(self, check: Check) -> Iterator[Finding | tuple[str, int]]:
-        if check.records is not None:
-            return check_records(self.store, check.records, self.centroids)
         if check.kind == "catalog":
             return check_catalog(self.store, check.name)
         if check.kind == "keys":
@@ -131,6 +127,25 @@ class RunCheck(beam.DoFn):
             path = self.store.release(name).manifest
             self._releases[name] = ReleaseManifest.from_json(files.read_bytes(path), path)
         return self._releases[name]
+
+
+@dataclass(eq=False)
+class CheckRecords(beam.DoFn):
+    """Check one bucket of records; the outputs and attributes are those of :class:`RunCheck`."""
+
+    store: Store
+    centroids: Mapping[str, Mapping[str, int]]
+    progress: ProgressReporter
+
+    def process(self, bucket: RecordBucket) -> Iterator[object]:
+        """Check the files of the bucket."""
+        yield from _tag_counts(check_records(self.store, bucket, self.centroids))
+        self.progress.add(CHECK, done=1)
+
+
+def _tag_counts(results: Iterable[Finding | tuple[str, int]]) -> Iterator[object]:
+    for result in results:
+        yield result if isinstance(result, Finding) else TaggedOutput(COUNTS_TAG, result)
 
 
 def verify_store(root: str, runner: PipelineRunner) -> list[Finding]:
@@ -182,23 +197,24 @@ def _run(
     def write(findings: list[Finding]) -> None:
         files.write_json(files.join(folder, "findings.json"), {"findings": [asdict(finding) for finding in findings]})
 
+    def check(
+        pipeline: beam.Pipeline, name: str, items: SpilledList[Any], step: beam.DoFn
+    ) -> beam.pvalue.DoOutputsTuple:
+        checked = beam.ParDo(step).with_output_types(Finding, **{COUNTS_TAG: Count})
+        return (
+            pipeline | name >> CreateSpilled(items) | f"check {name}" >> checked.with_outputs(COUNTS_TAG, main="main")
+        )
+
     def build(pipeline: beam.Pipeline) -> None:
-        parts = (
-            pipeline | "checks" >> CreateSpilled(checks),
-            pipeline
-            | "record buckets" >> CreateSpilled(buckets)
-            | beam.Map(lambda bucket: Check("records", records=bucket)),
-        )
+        centroids = manifests.centroids()
         done = (
-            parts
-            | "all checks" >> beam.Flatten()
-            | "check"
-            >> beam.ParDo(RunCheck(store, manifests.centroids(), runner.progress))
-            .with_output_types(Finding, **{COUNTS_TAG: Count})
-            .with_outputs(COUNTS_TAG, main="main")
+            check(pipeline, "manifests", checks, RunCheck(store, centroids, runner.progress)),
+            check(pipeline, "record buckets", buckets, CheckRecords(store, centroids, runner.progress)),
         )
-        done.main | "gather" >> beam.combiners.ToList() | "write findings" >> beam.Map(write)
-        done[COUNTS_TAG] | "write counts" >> WriteCounts(files.join(folder, "counts.json"))
+        findings = [part.main for part in done] | "all findings" >> beam.Flatten()
+        findings | "gather" >> beam.combiners.ToList() | "write findings" >> beam.Map(write)
+        counts = [part[COUNTS_TAG] for part in done] | "all counts" >> beam.Flatten()
+        counts | "write counts" >> WriteCounts(files.join(folder, "counts.json"))
 
     runner.progress.add(CHECK, total=len(checks) + len(buckets))
     runner.run(build)

@@ -48,7 +48,7 @@ def flink_run(demo_run: DemoRun, on_flink: PipelineRunner, tmp_path_factory: pyt
 def require_equal(one: RunResult, other: RunResult) -> None:
     assert one.bundle.bundle_id == other.bundle.bundle_id
     assert token_table(one).equals(token_table(other))
-    assert counted(one) == counted(other)
+    assert counted(one) == pytest.approx(counted(other))  # means are sums of parts, in the order in which they come
 
 
 def test_run_gives_the_same_table(demo_run: DemoRun, flink_run: DemoRun) -> None:
