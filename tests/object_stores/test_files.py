@@ -1,6 +1,7 @@
 """Files on Google Cloud Storage: the requests that they cost, and uploads that fail."""
 
 import gc
+import hashlib
 
 import numpy as np
 import pyarrow as pa
@@ -37,6 +38,18 @@ def test_requests_share_a_connection(gcs: GcsServer, bucket: str) -> None:
             files.exists(f"{bucket}/{number}")
     assert dict(traffic.requests) == {STAT: 20}
     assert traffic.connections <= 1
+
+
+def test_a_small_file_is_looked_up_and_read_in_one_request(gcs: GcsServer, bucket: str) -> None:
+    files.write_bytes(f"{bucket}/one/file", b"content")
+    with gcs.measured() as traffic:
+        assert files.read_existing(f"{bucket}/one/file") == b"content"
+        assert files.read_bytes(f"{bucket}/one/file") == b"content"
+        assert files.sha256(f"{bucket}/one/file", len(b"content")) == hashlib.sha256(b"content").hexdigest()
+        assert files.read_existing(f"{bucket}/one/none") is None
+    assert dict(traffic.requests) == {READ: 4}
+    with pytest.raises(FileNotFoundError):
+        files.read_bytes(f"{bucket}/one/none")
 
 
 @pytest.mark.parametrize("content", [b"half", b"x" * (20 << 20)])

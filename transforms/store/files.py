@@ -23,6 +23,7 @@ from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.transforms.store.object_store import (
     open_arrow,
     open_ranges,
+    read_whole,
     remember_sizes,
     share_clients,
     upload_when_complete,
@@ -38,6 +39,9 @@ PARTIAL = ".partial"
 
 PARQUET = ".parquet"
 """Suffix of tables. A table of the store never changes under its name."""
+
+WHOLE_FILE = 1 << 24
+"""Largest number of bytes of a remote file that is hashed in memory."""
 
 READ_ROWS = 1 << 14
 """Rows per batch when a file of the store is read."""
@@ -116,13 +120,31 @@ def open_bytes(path: str) -> IO[bytes]:
 
 
 def read_bytes(path: str) -> bytes:
-    """Read a whole file."""
+    """Read a whole file.
+
+    Raises:
+        FileNotFoundError: the file does not exist.
+    """
+    if is_remote(path):
+        content = read_whole(path)
+        if content is None:
+            raise FileNotFoundError(path)
+        return content
     with open_bytes(path) as file:
         return bytes(file.read())
 
 
-def sha256(path: str) -> str:
-    """Hash a file with SHA-256, to hexadecimal digits."""
+def read_existing(path: str) -> bytes | None:
+    """Read a whole file; None if it does not exist. An object store gets one request for both."""
+    if is_remote(path):
+        return read_whole(path)
+    return read_bytes(path) if exists(path) else None
+
+
+def sha256(path: str, size: int | None = None) -> str:
+    """Hash a file with SHA-256, to hexadecimal digits. A remote file that is known to be small is read in one go."""
+    if size is not None and size <= WHOLE_FILE and is_remote(path):
+        return hashlib.sha256(read_bytes(path)).hexdigest()
     digest = hashlib.sha256()
     with open_bytes(path) as file:
         while block := file.read(1 << 20):

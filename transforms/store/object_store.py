@@ -96,6 +96,29 @@ def _open_gcs(client: Any, path: str) -> IO[bytes]:
     return reader
 
 
+def read_whole(path: str) -> bytes | None:
+    """Read a remote file in one request, without the one for its size that Beam makes; None if there is none."""
+    filesystem = FileSystems.get_filesystem(path)
+    if filesystem.scheme() == "gs":
+        return _read_gcs(filesystem._gcsIO(), path)
+    if not filesystem.exists(path):
+        return None
+    with filesystem.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+        return bytes(file.read())
+
+
+def _read_gcs(client: Any, path: str) -> bytes | None:
+    from apache_beam.io.gcp.gcsio import parse_gcs_path
+    from google.api_core.exceptions import NotFound
+
+    bucket, name = parse_gcs_path(path)
+    blob = client.client.bucket(bucket).blob(name)
+    try:
+        return bytes(blob.download_as_bytes(raw_download=True, retry=client._storage_client_retry))
+    except NotFound:
+        return None
+
+
 @contextlib.contextmanager
 def open_arrow(path: str, open_file: Callable[[str], IO[bytes]]) -> Iterator[pa.NativeFile]:
     """Open a remote file for Arrow, which reads the ranges that it needs. A small file is read whole."""
