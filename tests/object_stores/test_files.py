@@ -2,6 +2,7 @@
 
 import gc
 import hashlib
+import pickle
 
 import numpy as np
 import pyarrow as pa
@@ -119,3 +120,36 @@ def test_a_file_that_is_merged_after_the_listing_is_found_in_the_next(bucket: st
     write_rows(f"{folder}/c.parquet", rows)
     read += batches
     assert sum(batch.num_rows for batch in read) == 2 * rows
+
+
+def test_the_buckets_of_a_folder_are_listed_once(gcs: GcsServer, bucket: str) -> None:
+    folder, listings = f"{bucket}/buckets", pickle.loads(pickle.dumps(files.Listings()))
+    for number in range(3):
+        write_rows(f"{folder}/bucket={number}/a.parquet", 10)
+    with gcs.measured() as traffic, listings.used():
+        rows = [files.read_table(f"{folder}/bucket={number}", SCHEMA, ["key"]).num_rows for number in range(4)]
+    assert rows == [10, 10, 10, 0]
+    assert dict(traffic.requests) == {LIST: 1, READ: 3}
+
+
+def test_listings_answer_only_where_they_are_used(bucket: str) -> None:
+    folder, listings = f"{bucket}/later", files.Listings()
+    write_rows(f"{folder}/bucket=0/a.parquet", 10)
+    with listings.used():
+        first = files.read_table(f"{folder}/bucket=0", SCHEMA)
+    write_rows(f"{folder}/bucket=0/b.parquet", 10)
+    assert first.num_rows == 10
+    assert files.read_table(f"{folder}/bucket=0", SCHEMA).num_rows == 20
+    with files.Listings().used():
+        assert files.read_table(f"{folder}/bucket=0", SCHEMA).num_rows == 20
+
+
+def test_a_file_that_is_merged_after_the_buckets_are_listed_is_found(bucket: str) -> None:
+    folder, listings = f"{bucket}/compacted", files.Listings()
+    write_rows(f"{folder}/bucket=0/a.parquet", 10)
+    with listings.used():
+        files.read_table(f"{folder}/bucket=0", SCHEMA)
+    files.delete_tree(f"{folder}/bucket=0/a.parquet")
+    write_rows(f"{folder}/bucket=0/b.parquet", 20)
+    reads = files.read_each(f"{folder}/bucket=0", lambda path: files.read_batches(path, SCHEMA, ["key"]))
+    assert sum(batch.num_rows for batch in listings.each(reads)) == 20
