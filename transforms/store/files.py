@@ -339,6 +339,8 @@ def open_parquet(path: str, checked: bool = False) -> Iterator[pq.ParquetFile]:
 
 
 def _open_remote(path: str) -> IO[bytes]:
+    if (listings := _listings.get()) is not None:
+        listings.tables(path.rpartition("/")[0])  # with the size of the file
     try:
         return open_ranges(path)
     except FileNotFoundError:
