@@ -176,9 +176,10 @@ class EmbedJob:
         """Find the base snapshot: the latest release's, or else the newest; None if its encoders are different."""
         latest = latest_release(store)
         catalog = newest_catalog(store) if latest is None else store.catalog(latest.catalog_id)
-        if catalog is None or not files.exists(catalog.manifest):
+        content = None if catalog is None else files.read_existing(catalog.manifest)
+        if catalog is None or content is None:
             return None
-        manifest = CatalogManifest.from_json(files.read_bytes(catalog.manifest), catalog.manifest)
+        manifest = CatalogManifest.from_json(content, catalog.manifest)
         return catalog if dict(manifest.encoders) == self.encoder_ids else None
 
     def _scan(self, store: Store, fragments: list[Fragment], base: Catalog | None, runner: PipelineRunner) -> Catalog:
@@ -342,8 +343,7 @@ def _describe_encoders(
 
 def _describe(store: Store, modality: str, encoder_id: str, manifest: EncoderManifest) -> EncoderManifest:
     """Write the manifest of an encoder unless there is one; return the one in the store."""
-    path = store.encoder(modality, encoder_id)
-    if files.exists(path):
-        return store.read_encoder(modality, encoder_id)
-    files.write_bytes(path, manifest.to_json().encode())
-    return manifest
+    known = store.find_encoder(modality, encoder_id)
+    if known is None:
+        files.write_bytes(store.encoder(modality, encoder_id), manifest.to_json().encode())
+    return known or manifest

@@ -5,7 +5,7 @@ such as unchanged lyrics, never travel.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import apache_beam as beam
 import numpy as np
@@ -69,6 +69,7 @@ class FindMissing(beam.DoFn):
     precomputed: Collection[str]
     retry: bool
     progress: ProgressReporter
+    _listings: files.Listings = field(default_factory=files.Listings, init=False, repr=False)
 
     def process(
         self, element: tuple[tuple[str, int], Mapping[str, Iterable[pa.RecordBatch]]], refused: bool
@@ -87,19 +88,22 @@ class FindMissing(beam.DoFn):
             distinct = distinct_sorted(keys["key"].combine_chunks())
             yield TaggedOutput(COUNTS_TAG, (f"tracks_with/{modality}", keys.num_rows))
             yield TaggedOutput(COUNTS_TAG, (f"inputs/{modality}", len(distinct)))
-            missing = unencoded(self.store, modality, self.encoders[modality], bucket, distinct, self.retry)
+            with self._listings.used():
+                missing = unencoded(self.store, modality, self.encoders[modality], bucket, distinct, self.retry)
             yield from self._locate(modality, missing, changes)
 
     def _previous_keys(self, modality: str, bucket: int) -> pa.Table:
         if self.base is None:
             return TRACK_KEYS.empty_table()
-        return files.read_table(self.base.keys(modality, bucket), TRACK_KEYS)
+        with self._listings.used():
+            return files.read_table(self.base.keys(modality, bucket), TRACK_KEYS)
 
     def _mark_failed(self, modality: str, bucket: int, keys: pa.Table) -> pa.Table:
         """Mark keys that failed in the base as changed, since they may have a vector by now."""
         if self.base is None:
             return keys
-        failures = failed(self.store, self.base, modality, self.encoders[modality], bucket)
+        with self._listings.used():
+            failures = failed(self.store, self.base, modality, self.encoders[modality], bucket)
         if not failures.num_rows:
             return keys
         has_failed = pc.is_in(keys["key"], value_set=failures["key"].combine_chunks())

@@ -108,6 +108,7 @@ class WriteSnapshotBucket(beam.DoFn):
     precomputed: Collection[str]
     scans: ScanCache
     retried: Collection[FailureFolder]
+    _listings: files.Listings = field(default_factory=files.Listings, init=False, repr=False)
     _retried_keys: dict[str, pa.Array] = field(default_factory=dict, init=False, repr=False)
 
     def setup(self) -> None:
@@ -155,7 +156,9 @@ class WriteSnapshotBucket(beam.DoFn):
         locations = pa.Table.from_batches(scanned, VECTOR_LOCATIONS)
         if self.base is None or not self.scans.known_row_groups:
             return locations.combine_chunks()
-        return pa.concat_tables([self.scans.load_cached(self.base, bucket), locations]).combine_chunks()
+        with self._listings.used():
+            cached = self.scans.load_cached(self.base, bucket)
+        return pa.concat_tables([cached, locations]).combine_chunks()
 
     def _diff(self, bucket: int, tracks: pa.Table, positions: Mapping[str, npt.NDArray[np.int64]]) -> Iterator[object]:
         """Yield the keys that differ from the base, and count new, changed and removed tracks."""
@@ -184,7 +187,8 @@ class WriteSnapshotBucket(beam.DoFn):
         columns = ["track", *MODALITIES]
         if self.base is None:
             return pa.schema([CATALOG_TRACKS.field(name) for name in columns]).empty_table()
-        return files.read_table(self.base.tracks(bucket), CATALOG_TRACKS, columns)
+        with self._listings.used():
+            return files.read_table(self.base.tracks(bucket), CATALOG_TRACKS, columns)
 
 
 def _count_vectors(bucket: int, modality: str, joined: JoinedVectors) -> Iterator[TaggedOutput]:

@@ -38,6 +38,7 @@ class AssignCodes(beam.DoFn):
     encoders: Mapping[str, str]
     workers: int
     progress: ProgressReporter
+    _listings: files.Listings = field(default_factory=files.Listings, init=False, repr=False)
     _codebooks: dict[str, Codebook] = field(default_factory=dict, init=False, repr=False)
 
     def setup(self) -> None:
@@ -49,10 +50,11 @@ class AssignCodes(beam.DoFn):
     def process(self, element: tuple[str, int]) -> Iterator[tuple[str, int]]:
         """Assign one bucket of one modality and write its code records; yield the number of codes."""
         modality, bucket = element
-        keys = catalog_keys(self.catalog, modality, bucket)
-        missing = uncoded(self.store, self.bundle_id, modality, bucket, keys)
-        records = list(self._assign(modality, bucket, missing))
-        self._require_vectors(modality, bucket, without(missing, [batch["key"] for batch in records]))
+        with self._listings.used():
+            keys = catalog_keys(self.catalog, modality, bucket)
+            missing = uncoded(self.store, self.bundle_id, modality, bucket, keys)
+            records = list(self._assign(modality, bucket, missing))
+            self._require_vectors(modality, bucket, without(missing, [batch["key"] for batch in records]))
         if records:
             name = part_name(pa.concat_arrays([batch["key"] for batch in records]))
             folder = self.store.codes(self.bundle_id, modality, bucket)

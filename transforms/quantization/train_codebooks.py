@@ -1,7 +1,7 @@
 """Draw the sample that a codebook is trained on, and train it."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import chain
 
 import apache_beam as beam
@@ -94,14 +94,16 @@ class SampleVectors(beam.DoFn):
     encoders: Mapping[str, str]
     thresholds: Mapping[str, int]
     seed: int
+    _listings: files.Listings = field(default_factory=files.Listings, init=False, repr=False)
 
     def process(self, element: tuple[str, int]) -> Iterator[tuple[str, pa.RecordBatch]]:
         """Sample one bucket of one modality: batches of vector records, by modality."""
         modality, bucket = element
-        keys = catalog_keys(self.catalog, modality, bucket)
+        with self._listings.used():
+            keys = catalog_keys(self.catalog, modality, bucket)
         chosen = keys.filter(pa.array(seeded_hash(keys, self.seed) <= np.uint64(self.thresholds[modality])))
         folder = self.store.vectors(modality, self.encoders[modality], bucket)
-        for part, vectors in read_vectors(folder, chosen):
+        for part, vectors in self._listings.each(read_vectors(folder, chosen)):
             yield modality, make_vector_records(part, vectors)
 
 

@@ -14,8 +14,12 @@ from tracktokens.transforms.readers.display import escape_surrogates
 from tracktokens.transforms.readers.file_discovery import corrupt_file_errors
 from tracktokens.transforms.readers.row_chunks import Chunk, check_columns, ignored_columns, with_path_columns
 from tracktokens.transforms.store import files
+from tracktokens.transforms.store.object_store import open_arrow, open_ranges
 
 _BUFFER_BYTES = 1 << 20
+
+_REMOTE_BUFFER_BYTES = 1 << 22
+"""Most bytes of a column that a request reads: fewer and larger requests need more memory per column."""
 
 
 def count_group_rows(path: str) -> list[int]:
@@ -67,14 +71,27 @@ def open_row_groups(path: str) -> Iterator[pq.ParquetFile]:
         InvalidDataError: the file is corrupt; also raised for what the block reads.
     """
     # With a buffer and without pre-buffering, a row group is read in small parts instead of all at once.
-    settings = {"buffer_size": _BUFFER_BYTES, "pre_buffer": False}
-    with corrupt_file_errors(path), _explaining_nulls(path):
-        if not files.is_remote(path) and _is_utf8(path):
-            with pq.ParquetFile(path, **settings) as parquet:
-                yield parquet
-        else:
-            with files.open_bytes(path) as raw, pq.ParquetFile(pa.PythonFile(raw, mode="r"), **settings) as parquet:
-                yield parquet
+    buffer_size = _REMOTE_BUFFER_BYTES if files.is_remote(path) else _BUFFER_BYTES
+    with (
+        corrupt_file_errors(path),
+        _explaining_nulls(path),
+        _source(path) as source,
+        pq.ParquetFile(source, buffer_size=buffer_size, pre_buffer=False) as parquet,
+    ):
+        yield parquet
+
+
+@contextmanager
+def _source(path: str) -> Iterator[str | pa.NativeFile]:
+    """Open a file for Arrow, or return its path if Arrow can open it."""
+    if files.is_remote(path):
+        with open_arrow(path, open_ranges) as source:
+            yield source
+    elif _is_utf8(path):
+        yield path
+    else:
+        with files.open_bytes(path) as raw:
+            yield pa.PythonFile(raw, mode="r")
 
 
 @contextmanager

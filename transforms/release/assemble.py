@@ -107,6 +107,6 @@ def _add_empty_file(folder: str, schema: pa.Schema) -> None:
 
 def _file_hashes(folder: str) -> dict[str, dict[str, Any]]:
     return {
-        path: {"bytes": size, "sha256": files.sha256(files.join(folder, path))}
+        path: {"bytes": size, "sha256": files.sha256(files.join(folder, path), size)}
         for path, size in files.list_tree(folder).items()
     }

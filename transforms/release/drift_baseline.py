@@ -76,7 +76,8 @@ def usage_baseline(store: Store, bundle: BundleManifest) -> UsageBaseline | None
         InvalidDataError: the file cannot be read.
     """
     path = _path(store, bundle.bundle_id)
-    return UsageBaseline.from_json(files.read_bytes(path), path) if files.exists(path) else None
+    content = files.read_existing(path)
+    return None if content is None else UsageBaseline.from_json(content, path)
 
 
 def write_usage_baseline(store: Store, bundle: BundleManifest, release_id: str, current: CatalogUsage) -> None:

@@ -1,7 +1,7 @@
 """Join codes to tracks, and write the token table."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import apache_beam as beam
 import numpy as np
@@ -91,14 +91,16 @@ class SendCodes(beam.DoFn):
     encoders: Mapping[str, str]
     playlists_learned: bool
     previous: PreviousRelease | None
+    _listings: files.Listings = field(default_factory=files.Listings, init=False, repr=False)
 
     def process(self, element: tuple[str, int]) -> Iterator[object]:
         """Join one bucket of one modality's keys with codes and failures."""
         modality, bucket = element
         buckets = self.catalog.buckets
-        keys = files.read_table(self.catalog.keys(modality, bucket), TRACK_KEYS)
-        codes = files.read_table(self.store.codes(self.bundle_id, modality, bucket), CODE_RECORDS)
-        failures = failed(self.store, self.catalog, modality, self.encoders[modality], bucket)
+        with self._listings.used():
+            keys = files.read_table(self.catalog.keys(modality, bucket), TRACK_KEYS)
+            codes = files.read_table(self.store.codes(self.bundle_id, modality, bucket), CODE_RECORDS)
+            failures = failed(self.store, self.catalog, modality, self.encoders[modality], bucket)
         code_rows = record_rows(keys, codes)
         uncoded = keys.filter(code_rows.is_null())  # a key with a code may have an old failure: its retry succeeded
         self._require_codes(
@@ -138,13 +140,15 @@ class SendCodes(beam.DoFn):
         """Mark the keys that the previous catalog does not have."""
         if previous.continued:
             return keys["new"].combine_chunks()
-        old = catalog_keys(previous.table.catalog, modality, bucket)
+        with self._listings.used():
+            old = catalog_keys(previous.table.catalog, modality, bucket)
         return pc.invert(pc.is_in(keys["key"], value_set=old)).combine_chunks()
 
     def _require_codes(self, modality: str, bucket: int, uncoded: pa.Array) -> None:
         """Refuse to publish ``none`` for a vector without a code; a track in no playlist has no playlist vector."""
         if modality == PLAYLIST and len(uncoded):
-            vectors = encoded(self.store, modality, self.encoders[modality], bucket)
+            with self._listings.used():
+                vectors = encoded(self.store, modality, self.encoders[modality], bucket)
             uncoded = uncoded.filter(pc.is_in(uncoded, value_set=pa.chunked_array(vectors, uncoded.type)))
         if len(uncoded):
             raise InvalidDataError(
@@ -176,14 +180,16 @@ class WriteTokens(beam.DoFn):
     bundle_id: str
     codebook_size: int
     previous: PreviousRelease | None
+    _listings: files.Listings = field(default_factory=files.Listings, init=False, repr=False)
 
     def process(self, element: tuple[int, Mapping[str, Iterable[pa.RecordBatch]]]) -> Iterator[object]:
         """Join the codes of one bucket to its tracks, in order of track id."""
         bucket, parts = element
         schema = tokens_schema(self.bundle_id)
-        tracks = files.read_table(self.catalog.tracks(bucket), CATALOG_TRACKS, PUBLISHED_COLUMNS)
-        old = self._old_tokens(bucket)
-        codes = self._kept_codes(bucket, tracks, old)
+        with self._listings.used():
+            tracks = files.read_table(self.catalog.tracks(bucket), CATALOG_TRACKS, PUBLISHED_COLUMNS)
+            old = self._old_tokens(bucket)
+            codes = self._kept_codes(bucket, tracks, old)
         coded = pa.Table.from_batches(parts["codes"], CODED_ROWS)
         failed = pa.Table.from_batches(parts["failures"], FAILED_ROWS)
         yield TaggedOutput(COUNTS_TAG, (CODES_RECEIVED, coded.num_rows))

@@ -26,10 +26,11 @@ def read_codebook(store: Store, bundle_id: str, modality: str) -> Codebook:
 
 def read_codebook_file(path: str) -> Codebook:
     """Read a codebook; see :func:`read_codebook`."""
-    if not files.exists(path):
+    content = files.read_existing(path)
+    if content is None:
         raise InvalidDataError(f"{path} is missing: restore it, or train a new bundle")
     try:
-        return Codebook.from_bytes(files.read_bytes(path))
+        return Codebook.from_bytes(content)
     except InvalidDataError as error:
         raise InvalidDataError(f"{path}: {error}; restore it, or train a new bundle") from error
 
@@ -41,9 +42,10 @@ def read_manifest(store: Store, bundle_id: str) -> BundleManifest:
         UsageError: the store has no such bundle.
     """
     path = store.bundle(bundle_id).manifest
-    if not files.exists(path):
+    content = files.read_existing(path)
+    if content is None:
         raise UsageError(f"{store.root} has no codebook bundle {bundle_id}: run `tracktokens train`")
-    return BundleManifest.from_json(files.read_bytes(path), path)
+    return BundleManifest.from_json(content, path)
 
 
 def read_bundle(store: Store, bundle_id: str) -> Bundle:

@@ -8,6 +8,7 @@ import re
 import shutil
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextvars import ContextVar
 from pathlib import Path
 from typing import IO, Any, TypeVar
 from urllib.request import url2pathname
@@ -23,6 +24,7 @@ from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.transforms.store.object_store import (
     open_arrow,
     open_ranges,
+    read_whole,
     remember_sizes,
     share_clients,
     upload_when_complete,
@@ -38,6 +40,9 @@ PARTIAL = ".partial"
 
 PARQUET = ".parquet"
 """Suffix of tables. A table of the store never changes under its name."""
+
+WHOLE_FILE = 1 << 24
+"""Largest number of bytes of a remote file that is hashed in memory."""
 
 READ_ROWS = 1 << 14
 """Rows per batch when a file of the store is read."""
@@ -75,6 +80,72 @@ def join(base: str, *parts: str) -> str:
 def exists(path: str) -> bool:
     """Return whether a file exists."""
     return bool(FileSystems.exists(path))
+
+
+class Listings:
+    """Listings of remote folders of buckets, made once, which answer for each bucket in them.
+
+    They do not have the files that are written later, so a step holds its own, for folders that are complete before it
+    starts or that only the step itself writes, per bucket, after it has read the bucket. Pickled, they are empty.
+    """
+
+    def __init__(self) -> None:
+        self._buckets: dict[str, dict[str, list[str]]] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle without the listings: a worker makes its own."""
+        return Listings, ()
+
+    @contextlib.contextmanager
+    def used(self) -> Iterator[None]:
+        """Have reads of folders in this block use the listings. The block must not yield to other steps."""
+        token = _listings.set(self)
+        try:
+            yield
+        finally:
+            _listings.reset(token)
+
+    def each(self, rows: Iterator[Rows]) -> Iterator[Rows]:
+        """Iterate, and use the listings while the iterator runs."""
+        while True:
+            with self.used():
+                row = next(rows, None)
+            if row is None:
+                return
+            yield row
+
+    def tables(self, folder: str) -> list[str]:
+        """List the Parquet files of a bucket, sorted."""
+        parent = folder.rpartition("/")[0]
+        if parent not in self._buckets:
+            self._buckets[parent] = _tables_by_folder(parent)
+        return self._buckets[parent].get(folder, [])
+
+    def forget(self, folder: str) -> None:
+        """List a folder again when it is next read."""
+        self._buckets.pop(folder.rpartition("/")[0], None)
+
+
+_listings: ContextVar[Listings | None] = ContextVar("listings", default=None)
+
+
+def _tables_by_folder(parent: str) -> dict[str, list[str]]:
+    sizes = {join(parent, name): size for name, size in list_all(parent).items() if name.endswith(PARQUET)}
+    remember_sizes(sizes)
+    folders: dict[str, list[str]] = {}
+    for path in sizes:
+        folders.setdefault(path.rpartition("/")[0], []).append(path)
+    return folders
+
+
+def _list_tables(folder: str) -> list[str]:
+    listings = _listings.get()
+    return listings.tables(folder) if listings is not None and is_remote(folder) else list_files(folder, PARQUET)
+
+
+def _forget(folder: str) -> None:
+    if (listings := _listings.get()) is not None:
+        listings.forget(folder)
 
 
 def list_files(folder: str, ending: str) -> list[str]:
@@ -116,13 +187,31 @@ def open_bytes(path: str) -> IO[bytes]:
 
 
 def read_bytes(path: str) -> bytes:
-    """Read a whole file."""
+    """Read a whole file.
+
+    Raises:
+        FileNotFoundError: the file does not exist.
+    """
+    if is_remote(path):
+        content = read_whole(path)
+        if content is None:
+            raise FileNotFoundError(path)
+        return content
     with open_bytes(path) as file:
         return bytes(file.read())
 
 
-def sha256(path: str) -> str:
-    """Hash a file with SHA-256, to hexadecimal digits."""
+def read_existing(path: str) -> bytes | None:
+    """Read a whole file; None if it does not exist. An object store gets one request for both."""
+    if is_remote(path):
+        return read_whole(path)
+    return read_bytes(path) if exists(path) else None
+
+
+def sha256(path: str, size: int | None = None) -> str:
+    """Hash a file with SHA-256, to hexadecimal digits. A remote file that is known to be small is read in one go."""
+    if size is not None and size <= WHOLE_FILE and is_remote(path):
+        return hashlib.sha256(read_bytes(path)).hexdigest()
     digest = hashlib.sha256()
     with open_bytes(path) as file:
         while block := file.read(1 << 20):
@@ -250,6 +339,8 @@ def open_parquet(path: str, checked: bool = False) -> Iterator[pq.ParquetFile]:
 
 
 def _open_remote(path: str) -> IO[bytes]:
+    if (listings := _listings.get()) is not None:
+        listings.tables(path.rpartition("/")[0])  # with the size of the file
     try:
         return open_ranges(path)
     except FileNotFoundError:
@@ -279,7 +370,7 @@ def read_each(folder: str, read: Callable[[str], Iterator[Rows]], backwards: boo
     """
     done: set[str] = set()
     vanished: set[str] = set()
-    while left := [path for path in list_files(folder, PARQUET) if path not in done]:
+    while left := [path for path in _list_tables(folder) if path not in done]:
         for path in reversed(left) if backwards else left:
             try:
                 yield from read(path)
@@ -287,6 +378,7 @@ def read_each(folder: str, read: Callable[[str], Iterator[Rows]], backwards: boo
                 if path in vanished:  # listed again, and missing again
                     raise
                 vanished.add(path)
+                _forget(folder)
                 break
             done.add(path)
         else:

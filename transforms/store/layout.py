@@ -106,13 +106,14 @@ class Store:
         path = store_manifest(root)
         if files.is_remote(root):
             check_access(root)
-        if not files.exists(path) and files.exists(files.join(root, LATEST)):
+        content = files.read_existing(path)
+        if content is None and files.exists(files.join(root, LATEST)):
             raise InvalidDataError(f"{path} is missing, although {LATEST} exists: restore it from a backup")
-        if not files.exists(path):
+        if content is None:
             raise UsageError(
                 f"{root} is not a store ({STORE_MANIFEST} is missing): give a store that `tracktokens run` made"
             )
-        manifest = StoreManifest.from_json(files.read_bytes(path), path)
+        manifest = StoreManifest.from_json(content, path)
         return cls(root, manifest.buckets, manifest.rebucketed)
 
     @classmethod
@@ -196,10 +197,21 @@ class Store:
         Raises:
             InvalidDataError: it is missing, or cannot be read.
         """
-        path = self.encoder(modality, encoder_id)
-        if not files.exists(path):
+        found = self.find_encoder(modality, encoder_id)
+        if found is None:
+            path = self.encoder(modality, encoder_id)
             raise InvalidDataError(f"{path} is missing: restore it from a backup, or run `tracktokens embed` again")
-        return EncoderManifest.from_json(files.read_bytes(path), path)
+        return found
+
+    def find_encoder(self, modality: str, encoder_id: str) -> EncoderManifest | None:
+        """Read the manifest of an encoder; None if the store does not know it.
+
+        Raises:
+            InvalidDataError: it cannot be read.
+        """
+        path = self.encoder(modality, encoder_id)
+        content = files.read_existing(path)
+        return None if content is None else EncoderManifest.from_json(content, path)
 
     def _bucket(self, *parts: str, bucket: int) -> str:
         return files.join(self.root, *parts, self.bucket_folder(bucket))

@@ -21,6 +21,9 @@ _REMEMBERED = 1 << 17
 _MEMORY = 1 << 24
 """Bytes of a file that are kept in memory before its upload; a larger file waits on the local disk."""
 
+_ONE_UPLOAD = 1 << 23
+"""Bytes of a file that are uploaded in one request; a larger upload is started first, and can be resumed."""
+
 
 def share_clients() -> None:
     """Have Beam use one client of Google Cloud Storage per process and options, where it makes one per call.
@@ -108,7 +111,6 @@ def _open_gcs(client: Any, path: str) -> IO[bytes]:
     if size is None:
         exact: IO[bytes] = client.open(path, "rb", read_buffer_size=1)
         return exact
-    from apache_beam.io.gcp.gcsio import parse_gcs_path
     from google.api_core.exceptions import NotFound
     from google.cloud.storage.fileio import BlobReader  # type: ignore[import-untyped]
 
@@ -119,11 +121,37 @@ def _open_gcs(client: Any, path: str) -> IO[bytes]:
             except NotFound as error:
                 raise FileNotFoundError(path) from error
 
-    bucket, name = parse_gcs_path(path)
-    blob = client.client.bucket(bucket).blob(name)
+    blob = _blob(client, path)
     blob._properties["size"] = size  # as a listing of the client itself sets it
     reader: IO[bytes] = Reader(blob, chunk_size=1, retry=client._storage_client_retry, raw_download=True)
     return reader
+
+
+def read_whole(path: str) -> bytes | None:
+    """Read a remote file in one request, without the one for its size that Beam makes; None if there is none."""
+    filesystem = FileSystems.get_filesystem(path)
+    if filesystem.scheme() == "gs":
+        return _read_gcs(filesystem._gcsIO(), path)
+    if not filesystem.exists(path):
+        return None
+    with filesystem.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+        return bytes(file.read())
+
+
+def _read_gcs(client: Any, path: str) -> bytes | None:
+    from google.api_core.exceptions import NotFound
+
+    try:
+        return bytes(_blob(client, path).download_as_bytes(raw_download=True, retry=client._storage_client_retry))
+    except NotFound:
+        return None
+
+
+def _blob(client: Any, path: str) -> Any:
+    from apache_beam.io.gcp.gcsio import parse_gcs_path
+
+    bucket, name = parse_gcs_path(path)
+    return client.client.bucket(bucket).blob(name)
 
 
 @contextlib.contextmanager
@@ -141,11 +169,20 @@ def upload_when_complete(path: str) -> Iterator[IO[bytes]]:
     """Open a remote file for writing. Nothing is uploaded before the block ends, or if it raises."""
     with tempfile.SpooledTemporaryFile(_MEMORY) as content:
         yield content
-        content.seek(0)
         _upload(content, path)
 
 
 def _upload(content: IO[bytes], path: str) -> None:
+    filesystem, size = FileSystems.get_filesystem(path), content.seek(0, os.SEEK_END)
+    content.seek(0)
+    if filesystem.scheme() == "gs" and size <= _ONE_UPLOAD:
+        client = filesystem._gcsIO()
+        _blob(client, path).upload_from_file(content, size=size, retry=client._storage_client_retry)
+    else:
+        _upload_in_parts(content, path)
+
+
+def _upload_in_parts(content: IO[bytes], path: str) -> None:
     file = FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED)
     try:
         shutil.copyfileobj(content, file, _MEMORY)

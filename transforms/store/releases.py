@@ -19,8 +19,8 @@ from tracktokens.transforms.store.writer_lock import require_writer
 
 def latest_id(root: str) -> str:
     """Read the id in ``LATEST`` of the store at ``root``; empty before the first release, or without a store."""
-    pointer = store_file(root, LATEST)
-    return files.read_bytes(pointer).decode(errors="replace").strip() if files.exists(pointer) else ""
+    content = files.read_existing(store_file(root, LATEST))
+    return "" if content is None else content.decode(errors="replace").strip()
 
 
 def require_latest(store: Store, expected: str) -> None:
@@ -91,12 +91,13 @@ def latest_release(store: Store) -> ReleaseManifest | None:
     if not release_id:
         return None
     path = store.release(release_id).manifest
-    if not files.exists(path):
+    content = files.read_existing(path)
+    if content is None:
         raise InvalidDataError(
             f"{files.join(store.root, LATEST)} names {release_id}, and {path} is missing: restore that file, or choose "
             "a release with `tracktokens releases rollback`"
         )
-    return ReleaseManifest.from_json(files.read_bytes(path), path)
+    return ReleaseManifest.from_json(content, path)
 
 
 def published_release(store: Store) -> ReleaseManifest:

@@ -54,9 +54,10 @@ def open_snapshot(store: Store, catalog_id: str | None = None) -> Snapshot:
     """
     name = catalog_id or _newest(store)
     catalog = store.catalog(name)
-    if not files.exists(catalog.manifest):
+    content = files.read_existing(catalog.manifest)
+    if content is None:
         raise UsageError(f"{store.root} has no complete catalog {name}: run `tracktokens embed`")
-    manifest = CatalogManifest.from_json(files.read_bytes(catalog.manifest), catalog.manifest)
+    manifest = CatalogManifest.from_json(content, catalog.manifest)
     return Snapshot(store, manifest, _playlists(catalog))
 
 
@@ -95,4 +96,5 @@ def _newest(store: Store) -> str:
 
 def _playlists(catalog: Catalog) -> PlaylistsManifest | None:
     path = catalog.playlists_manifest
-    return PlaylistsManifest.from_json(files.read_bytes(path), path) if files.exists(path) else None
+    content = files.read_existing(path)
+    return None if content is None else PlaylistsManifest.from_json(content, path)

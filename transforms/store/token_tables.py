@@ -1,8 +1,7 @@
 """Token tables: read the parts of one, and check that each belongs to the right bundle."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -65,37 +64,31 @@ class TokenTable:
     def read_part(self, part: int, columns: list[str] | None = None) -> pa.Table:
         """Read one file of the table; see :meth:`read`."""
         path = self.release.token_part(part)
-        self._check_bundle(path)
         wanted = TOKENS if columns is None else pa.schema([TOKENS.field(name) for name in columns])
-        batches = list(files.read_batches(path, TOKENS, columns, checked=True))
+        try:
+            batches = list(files.read_batches(path, partial(self._check_bundle, path), columns, checked=True))
+        except FileNotFoundError as error:
+            raise InvalidDataError(f"{path} cannot be read ({error}): restore it, or publish again") from error
         return pa.Table.from_batches(batches, wanted).combine_chunks()
 
     def tracks(self, bucket: int, columns: list[str]) -> pa.Table:
         """Read columns of the catalog for the same tracks, in the same order."""
         return files.read_table(self.catalog.tracks(bucket), CATALOG_TRACKS, columns)
 
-    def _check_bundle(self, path: str) -> None:
-        with _opened(path) as metadata:
-            part_bundle = metadata.get(BUNDLE_KEY.encode(), b"").decode()
+    def _check_bundle(self, path: str, found: pa.Schema) -> pa.Schema:
+        """Return the schema of the table, which a part has, if its metadata names the bundle of this release."""
+        part_bundle = (found.metadata or {}).get(BUNDLE_KEY.encode(), b"").decode()
         if part_bundle != self.bundle_id:
             raise InvalidDataError(
                 f"{path} has codes of bundle {part_bundle or 'unknown'}, its release has bundle {self.bundle_id}: "
                 "restore it, or publish again"
             )
+        return TOKENS
 
 
 def token_parts(store: Store, release: ReleaseManifest) -> int:
     """Count the files of a release's token table: the buckets of the store when it was published."""
     return sum(name.startswith("tokens/") for name in release.files) or store.buckets
-
-
-@contextmanager
-def _opened(path: str) -> Iterator[dict[bytes, bytes]]:
-    try:
-        with files.open_parquet(path) as file:
-            yield file.schema_arrow.metadata or {}
-    except (pa.ArrowException, OSError) as error:
-        raise InvalidDataError(f"{path} cannot be read ({error}): restore it, or publish again") from error
 
 
 def code_matrix(tokens: pa.Table | pa.RecordBatch) -> CodeMatrix:
