@@ -1,12 +1,13 @@
 """Requests to Google Cloud Storage, and their bytes: a first run, a refresh with changes, and a refresh of nothing.
 
-    python benchmarks/object_store_requests.py [--catalog demo] [--tracks 200] [--buckets 4] [--dim 256]
+    python benchmarks/object_store_requests.py [--catalog demo] [--tracks 200] [--buckets 2 8] [--dim 256]
 
 Catalog and store are in an emulated bucket, behind a proxy that counts. ``demo`` is the invented catalog with audio,
 lyrics and playlists. ``vectors`` is a catalog of precomputed embeddings, ``--dim`` numbers wide: it shows what a
 refresh reads beside the keys. A hundredth of the rows is edited before the refresh with changes.
 
-Prints per command: requests and bytes that concern the store and the catalog, per bucket and by kind.
+Prints per command: requests and bytes that concern the store and the catalog, and by kind. With several numbers of
+buckets, each on a new store, a line is fitted: requests of any store, and requests per bucket.
 """
 
 import argparse
@@ -31,28 +32,41 @@ from tracktokens.transforms.store.files import write_bytes
 
 BUCKET_URL = "gs://bench"
 MODALITIES = ("lyrics", "audio")
+COMMANDS = ("run", "refresh with changes", "refresh of nothing")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--catalog", choices=("demo", "vectors"), default="demo")
     parser.add_argument("--tracks", type=int, default=200)
-    parser.add_argument("--buckets", type=int, default=4)
+    parser.add_argument("--buckets", type=int, nargs="+", default=[2, 8])
     parser.add_argument("--dim", type=int, default=256)
     args = parser.parse_args()
+    totals = [measure(args, buckets) for buckets in args.buckets]
+    for number, title in enumerate(COMMANDS if len(totals) > 1 else ()):
+        slope, fixed = np.polyfit(args.buckets, [row[number] for row in totals], 1)
+        print(f"{title}: {fixed:.0f} requests, and {slope:.0f} per bucket")
+
+
+def measure(args: argparse.Namespace, buckets: int) -> list[int]:
+    """Run the commands on a new store, and return the number of requests of each."""
+    totals = []
     with tempfile.TemporaryDirectory() as folder, GcsServer(Path(folder)) as server:
         os.environ.update(server.environment)
         server.make_bucket("bench")
-        store = StoreManifest(buckets=args.buckets)
+        store = StoreManifest(buckets=buckets)
         write_bytes(f"{BUCKET_URL}/store/store.json", store.to_json().encode())
         catalog = Path(folder) / "catalog"
         options = write_demo(catalog, args.tracks) if args.catalog == "demo" else write_vectors(catalog, args)
         upload(catalog, list(files_in(catalog)))
-        for command, edited in (("run", ()), ("refresh", edit(catalog)), ("refresh", ())):
+        for title, edited in zip(COMMANDS, ((), edit(catalog), ()), strict=True):
+            command = title.split()[0]
             upload(catalog, edited)
             with server.measured() as traffic:
                 tracktokens(command, *options, *(("--codebook-size", "32") if command == "run" else ()))
-            show(f"{command}, {len(edited)} files edited", traffic, args.buckets)
+            show(f"{title}, {buckets} buckets", traffic)
+            totals.append(traffic.total)
+    return totals
 
 
 def write_demo(catalog: Path, tracks: int) -> list[str]:
@@ -110,14 +124,12 @@ def tracktokens(command: str, *options: str) -> None:
     )
 
 
-def show(title: str, traffic: Traffic, buckets: int) -> None:
+def show(title: str, traffic: Traffic) -> None:
     """Print the traffic of a command."""
     parts = Counter[str]()
     for (_, name), number in traffic.names.items():
         parts["store" if name.startswith("store/") else "catalog" if name.startswith("catalog/") else "other"] += number
-    without_catalog = traffic.total - parts["catalog"]
     print(f"== {title}: {traffic.total} requests, {traffic.connections} connections; {dict(parts)}")
-    print(f"   {without_catalog / buckets:.0f} requests per bucket without the catalog's objects")
     for kind, number in sorted(traffic.requests.items()):
         sent, received = traffic.sent[kind] / 1e6, traffic.received[kind] / 1e6
         print(f"   {kind:12} {number:6} requests {sent:10.3f} MB down {received:10.3f} MB up")
