@@ -42,6 +42,8 @@ def counted(outcome: RunResult) -> dict[str, object]:
 
 
 def _leaves(values: object, *path: str) -> Iterator[tuple[tuple[str, ...], object]]:
+    if isinstance(values, list):
+        values = {str(number): value for number, value in enumerate(values)}
     if not isinstance(values, dict):
         yield path, values
         return
