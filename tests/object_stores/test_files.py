@@ -147,6 +147,19 @@ def test_the_buckets_of_a_folder_are_listed_once(gcs: GcsServer, bucket: str) ->
     assert dict(traffic.requests) == {LIST: 1, READ: 3}
 
 
+def test_a_folder_of_many_files_is_listed_by_bucket(
+    gcs: GcsServer, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "LISTED_FILES", 2)
+    folder, listings = f"{bucket}/many", files.Listings()
+    for number in range(3):
+        write_rows(f"{folder}/bucket={number}/a.parquet", 10)
+    with gcs.measured() as traffic, listings.used():
+        rows = [files.read_table(f"{folder}/bucket={number}", SCHEMA, ["key"]).num_rows for number in (1, 1, 3)]
+    assert rows == [10, 10, 0]
+    assert dict(traffic.requests) == {LIST: 3, READ: 2}
+
+
 def test_listings_answer_only_where_they_are_used(bucket: str) -> None:
     folder, listings = f"{bucket}/later", files.Listings()
     write_rows(f"{folder}/bucket=0/a.parquet", 10)

@@ -82,15 +82,22 @@ def exists(path: str) -> bool:
     return bool(FileSystems.exists(path))
 
 
+LISTED_FILES = 1000
+"""Files that an object store lists in one request."""
+
+
 class Listings:
     """Listings of remote folders of buckets, made once, which answer for each bucket in them.
 
+    A folder of so many files that one request does not list it is listed bucket by bucket: on a cluster, each process
+    reads a few buckets of it.
     They do not have the files that are written later, so a step holds its own, for folders that are complete before it
     starts or that only the step itself writes, per bucket, after it has read the bucket. Pickled, they are empty.
     """
 
     def __init__(self) -> None:
         self._buckets: dict[str, dict[str, list[str]]] = {}
+        self._large: set[str] = set()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle without the listings: a worker makes its own."""
@@ -118,8 +125,24 @@ class Listings:
         """List the Parquet files of a bucket, sorted."""
         parent = folder.rpartition("/")[0]
         if parent not in self._buckets:
-            self._buckets[parent] = _tables_by_folder(parent)
-        return self._buckets[parent].get(folder, [])
+            self._buckets[parent] = self._list(parent)
+        buckets = self._buckets[parent]
+        if parent in self._large and folder not in buckets:
+            buckets[folder] = list_files(folder, PARQUET)
+        return buckets.get(folder, [])
+
+    def _list(self, parent: str) -> dict[str, list[str]]:
+        """List the tables below a folder, by folder; none if there are more than one request lists."""
+        sizes = list_all(parent, LISTED_FILES)
+        if len(sizes) == LISTED_FILES:
+            self._large.add(parent)
+            return {}
+        tables = {join(parent, name): size for name, size in sizes.items() if name.endswith(PARQUET)}
+        remember_sizes(tables)
+        folders: dict[str, list[str]] = {}
+        for path in tables:
+            folders.setdefault(path.rpartition("/")[0], []).append(path)
+        return folders
 
     def forget(self, folder: str) -> None:
         """List a folder again when it is next read."""
@@ -127,15 +150,6 @@ class Listings:
 
 
 _listings: ContextVar[Listings | None] = ContextVar("listings", default=None)
-
-
-def _tables_by_folder(parent: str) -> dict[str, list[str]]:
-    sizes = {join(parent, name): size for name, size in list_all(parent).items() if name.endswith(PARQUET)}
-    remember_sizes(sizes)
-    folders: dict[str, list[str]] = {}
-    for path in sizes:
-        folders.setdefault(path.rpartition("/")[0], []).append(path)
-    return folders
 
 
 def _list_tables(folder: str) -> list[str]:
@@ -167,10 +181,10 @@ def list_tree(folder: str) -> dict[str, int]:
     return {path: size for path, size in list_all(folder).items() if not path.endswith(PARTIAL)}
 
 
-def list_all(folder: str) -> dict[str, int]:
-    """List every file below a folder, with files that are being written; see :func:`list_tree`."""
+def list_all(folder: str, most: int | None = None) -> dict[str, int]:
+    """List every file below a folder, or ``most`` of them, with files that are being written; see :func:`list_tree`."""
     base = folder.rstrip("/") + "/"
-    matches = FileSystems.match([glob.escape(base) + "**"])[0].metadata_list
+    matches = FileSystems.match([glob.escape(base) + "**"], [most])[0].metadata_list
     sizes = {match.path[len(base) :]: match.size_in_bytes for match in matches}
     return {path: sizes[path] for path in sorted(sizes)}
 

@@ -29,7 +29,7 @@ ONCE = PipelineRunner()
 def require_equal(one: RunResult, other: RunResult) -> None:
     assert one.bundle.bundle_id == other.bundle.bundle_id
     assert token_table(one).equals(token_table(other))
-    assert counted(one) == counted(other)
+    assert counted(one) == pytest.approx(counted(other))  # the order of sums differs
     assert rejects(one) == rejects(other)
 
 
