@@ -12,6 +12,8 @@ import pyarrow as pa
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
+from tracktokens.schemas.filesystem_errors import converted_errors
+
 SMALL_FILE = 1 << 18
 """Bytes up to which a Parquet file is read whole: a request takes longer than the rest of so small a file."""
 
@@ -166,10 +168,16 @@ def open_arrow(path: str, open_file: Callable[[str], IO[bytes]]) -> Iterator[pa.
 
 @contextlib.contextmanager
 def upload_when_complete(path: str) -> Iterator[IO[bytes]]:
-    """Open a remote file for writing. Nothing is uploaded before the block ends, or if it raises."""
+    """Open a remote file for writing. Nothing is uploaded before the block ends, or if it raises.
+
+    Raises:
+        UsageError: the credentials, the right or the bucket are missing.
+        TracktokensError: the upload failed for another reason.
+    """
     with tempfile.SpooledTemporaryFile(_MEMORY) as content:
         yield content
-        _upload(content, path)
+        with converted_errors(path):
+            _upload(content, path)
 
 
 def _upload(content: IO[bytes], path: str) -> None:
