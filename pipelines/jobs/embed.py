@@ -71,7 +71,6 @@ class EmbedJob:
     retry_rejects: bool = False
     needs_inputs: bool = False
 
-    @writes("embed", creates=True)
     def run(self, runner: PipelineRunner) -> CatalogManifest:
         """Run the job and return the manifest of the catalog snapshot that it wrote.
 
@@ -80,6 +79,10 @@ class EmbedJob:
             InvalidDataError: the catalog or an encoder cannot be used, or too many rows are rejected.
         """
         self.source.check_reachable(self.store, runner)
+        return self._run_locked(runner)
+
+    @writes("embed", creates=True)
+    def _run_locked(self, runner: PipelineRunner) -> CatalogManifest:
         self.source.check_apart_from(self.store)
         fragments = self.find_tracks()
         encoders, precomputed = self.encoders, self.precomputed  # before a store is created: they may fail

@@ -94,7 +94,6 @@ class PlaylistsJob:
     frozen: ReleaseManifest | None = None
     max_reject_rate: float = MAX_REJECT_RATE
 
-    @writes("playlists")
     def run(self, runner: PipelineRunner) -> PlaylistsManifest:
         """Run the job and return the manifest that it wrote to the snapshot, whose playlists it replaces.
 
@@ -107,6 +106,10 @@ class PlaylistsJob:
                 vector.
         """
         runner.check_reachable({"store": self.store, "playlists": self.playlists})
+        return self._run_locked(runner)
+
+    @writes("playlists")
+    def _run_locked(self, runner: PipelineRunner) -> PlaylistsManifest:
         check_apart(self.store, {"playlists": self.playlists})
         fragments = find_fragments(files.absolute(self.playlists), "playlists")
         check_table(fragments, PLAYLISTS)

@@ -106,7 +106,6 @@ class PublishJob:
     expected_latest: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
-    @writes("publish")
     def run(self, runner: PipelineRunner) -> Release:
         """Run the job and return the release. Nothing is published where it raises.
 
@@ -118,6 +117,10 @@ class PublishJob:
             TracktokensError: rows are unaccounted for, which is a bug in tracktokens.
         """
         runner.check_reachable({"store": self.store})
+        return self._run_locked(runner)
+
+    @writes("publish")
+    def _run_locked(self, runner: PipelineRunner) -> Release:
         snapshot, bundle = open_with_bundle(self.store, self.bundle_id, self.catalog_id)
         expected = latest_id(snapshot.store.root) if self.expected_latest is None else self.expected_latest
         draft = ReleaseDraft.new(snapshot, bundle)

@@ -48,7 +48,6 @@ class RefreshJob:
     fail_on_drift: bool = False
     limits: DriftLimits = field(default_factory=DriftLimits)
 
-    @writes("refresh")
     def run(self, runner: PipelineRunner, start_stage: Callable[[str], None] = ignore_stage) -> RunResult:
         """Run all jobs. ``start_stage`` is called with each stage's name when the stage starts.
 
@@ -60,6 +59,10 @@ class RefreshJob:
             DriftError: the catalog is past a limit and ``fail_on_drift``. Nothing is published then.
         """
         self.source.check_reachable(self.store, runner)
+        return self._run_locked(runner, start_stage)
+
+    @writes("refresh")
+    def _run_locked(self, runner: PipelineRunner, start_stage: Callable[[str], None]) -> RunResult:
         self.source.check_apart_from(self.store)
         store = Store.open(self.store)
         latest = published_release(store)

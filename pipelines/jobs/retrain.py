@@ -72,7 +72,6 @@ class RetrainJob:
     seed: int = 0
     catalog_id: str | None = None
 
-    @writes("retrain")
     def run(self, runner: PipelineRunner) -> RetrainResult:
         """Run the job.
 
@@ -81,6 +80,10 @@ class RetrainJob:
             InvalidDataError: the bundle or the release was changed.
         """
         runner.check_reachable({"store": self.store})
+        return self._run_locked(runner)
+
+    @writes("retrain")
+    def _run_locked(self, runner: PipelineRunner) -> RetrainResult:
         store = Store.open(self.store)
         old = read_bundle(store, self.from_bundle)
         table = TokenTable.of(store, find_release(store, self.from_bundle))

@@ -67,7 +67,6 @@ class RunJob:
     seed: int = 0
     max_churn: float | None = None
 
-    @writes("run", creates=True)
     def run(self, runner: PipelineRunner, start_stage: Callable[[str], None] = ignore_stage) -> RunResult:
         """Run all jobs. ``start_stage`` is called with each stage's name when the stage starts.
 
@@ -76,6 +75,10 @@ class RunJob:
         """
         check_codebook_size(self.codebook_size)
         self.source.check_reachable(self.store, runner)
+        return self._run_locked(runner, start_stage)
+
+    @writes("run", creates=True)
+    def _run_locked(self, runner: PipelineRunner, start_stage: Callable[[str], None]) -> RunResult:
         self.source.check_apart_from(self.store)
         check_playlists(self.source)
         latest = latest_id(self.store)

@@ -34,7 +34,6 @@ class TokenizeJob:
     bundle_id: str
     catalog_id: str | None = None
 
-    @writes("tokenize")
     def run(self, runner: PipelineRunner) -> Mapping[str, int]:
         """Run the job and return modality to the number of codes added; 0 where all were stored.
 
@@ -43,6 +42,10 @@ class TokenizeJob:
             InvalidDataError: the bundle was trained on other encoders, or its files were changed.
         """
         runner.check_reachable({"store": self.store})
+        return self._run_locked(runner)
+
+    @writes("tokenize")
+    def _run_locked(self, runner: PipelineRunner) -> Mapping[str, int]:
         snapshot, _ = open_with_bundle(self.store, self.bundle_id, self.catalog_id)
         runner.progress.add("assign codes", total=sum(snapshot.inputs(modality) for modality in snapshot.encoders))
         path = files.join(snapshot.catalog.folder, f"assigned-{self.bundle_id}.json")

@@ -55,7 +55,6 @@ class TrainJob:
     catalog_id: str | None = None
     keep_from: str | None = None
 
-    @writes("train")
     def run(self, runner: PipelineRunner) -> BundleManifest:
         """Run the job and return the manifest of the bundle.
 
@@ -64,6 +63,10 @@ class TrainJob:
         """
         check_codebook_size(self.codebook_size)
         runner.check_reachable({"store": self.store})
+        return self._run_locked(runner)
+
+    @writes("train")
+    def _run_locked(self, runner: PipelineRunner) -> BundleManifest:
         store = Store.open(self.store)
         snapshot = open_snapshot(store, self.catalog_id)
         kept = self._kept(store, snapshot)
