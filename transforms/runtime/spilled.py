@@ -4,6 +4,7 @@ A service that runs pipelines limits the size of a graph, Dataflow to 10 MB. The
 300 kB, in each step that has them.
 """
 
+import json
 import socket
 from collections.abc import Iterable
 from dataclasses import astuple
@@ -33,7 +34,8 @@ class SpilledList(list[Item]):
 def spill(items: Iterable[Any], path: str) -> SpilledList[Any]:
     """Write a list to a file, in a folder that workers can read and that outlives the pipeline."""
     spilled = SpilledList(items, path)
-    files.write_json(path, {"items": [astuple(item) for item in spilled]})
+    # Escapes of JSON keep the lone surrogates of a path that is not UTF-8, which orjson refuses.
+    files.write_bytes(path, json.dumps([astuple(item) for item in spilled]).encode())
     return spilled
 
 
@@ -49,7 +51,7 @@ def _read(path: str, kind: type[Any]) -> SpilledList[Any]:
             f"{path} is missing on worker {socket.gethostname()}: give a store, and inputs, on a filesystem that the "
             "workers share with this machine, under the same path"
         )
-    return SpilledList((kind(*values) for values in files.read_json(path)["items"]), path)
+    return SpilledList((kind(*values) for values in json.loads(files.read_bytes(path))), path)
 
 
 class CreateSpilled(beam.PTransform):

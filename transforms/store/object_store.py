@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import io
 import os
 import shutil
 import tempfile
@@ -104,7 +105,7 @@ def open_ranges(path: str) -> IO[bytes]:
         return _open_gcs(filesystem._gcsIO(), path)
     file = filesystem.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
     # A buffer that is freed would close the file inside.
-    unbuffered: IO[bytes] = file.detach() if hasattr(file, "detach") else file
+    unbuffered: IO[bytes] = file.detach() if isinstance(file, io.BufferedReader) else file
     return unbuffered
 
 

@@ -22,6 +22,11 @@ def test_a_list_of_any_length_is_pickled_in_the_same_few_bytes(tmp_path: Path) -
     assert isinstance(loads(dumps(long)), SpilledList)
 
 
+def test_a_path_that_is_not_utf8_is_kept(tmp_path: Path) -> None:
+    named = [Fragment(0, "/tracks/caf\udce9.parquet", "parquet", None, 0)]
+    assert loads(dumps(spill(named, str(tmp_path / "named.json")))) == named
+
+
 def test_an_empty_list_stays_empty(tmp_path: Path) -> None:
     assert loads(dumps(spill([], str(tmp_path / "empty.json")))) == []
 
