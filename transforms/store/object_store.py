@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import pyarrow as pa
 from apache_beam.io.filesystem import CompressionTypes
@@ -105,8 +105,8 @@ def open_ranges(path: str) -> IO[bytes]:
         return _open_gcs(filesystem._gcsIO(), path)
     file = filesystem.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
     # A buffer that is freed would close the file inside.
-    unbuffered: IO[bytes] = file.detach() if isinstance(file, io.BufferedReader) else file
-    return unbuffered
+    unbuffered: Any = file.detach() if isinstance(file, io.BufferedReader) else file
+    return cast(IO[bytes], unbuffered)
 
 
 def _open_gcs(client: Any, path: str) -> IO[bytes]:
