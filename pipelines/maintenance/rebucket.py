@@ -5,7 +5,6 @@ moment in which ``store.json`` is replaced. A killed job leaves the old division
 complete. Releases are not rewritten: a token table keeps its number of files.
 """
 
-import logging
 from dataclasses import dataclass
 
 from tracktokens.pipelines.maintenance.bucket_jobs import count_in_buckets
@@ -17,8 +16,6 @@ from tracktokens.transforms.store import files
 from tracktokens.transforms.store.layout import Store, store_manifest
 from tracktokens.transforms.store.snapshots import open_snapshot
 from tracktokens.transforms.store.writer_lock import writes
-
-_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -61,8 +58,6 @@ class RebucketJob:
         manifest = self._manifest(old)
         if manifest.buckets == old.buckets:
             return Rebucketing(old.buckets, old.buckets, 0)
-        if files.is_remote(old.root):
-            _logger.warning("%s is remote and cannot be locked: make sure that no other job writes it now", old.root)
         new = Store(old.root, manifest.buckets, manifest.rebucketed)
         delete_outdated(old)
         groups = bucket_groups(old, new.buckets)
