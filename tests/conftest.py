@@ -16,3 +16,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> DemoCatalog:
 def demo_run(demo: DemoCatalog, tmp_path_factory: pytest.TempPathFactory) -> DemoRun:
     store = tmp_path_factory.mktemp("run") / "store"
     return DemoRun(demo, store, demo_job(demo, store).run(PipelineRunner()))
+
+
+def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
+    """Name bytes by their argument: their content is long, and compressed content may differ between processes."""
+    return argname if isinstance(val, bytes) else None

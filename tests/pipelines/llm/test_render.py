@@ -114,7 +114,7 @@ def render(store: Path, conversations: Path, out: Path) -> Result:
     ("name", "content"),
     [
         ("marked.jsonl", b"\xef\xbb\xbf" + talk("[track:t1]")),
-        ("in.jsonl.gz", gzip.compress(talk("[track:t1]"))),
+        ("in.jsonl.gz", gzip.compress(talk("[track:t1]"), mtime=0)),
         ("in.jsonl.bz2", bz2.compress(b"\n" + talk("[track:t1]"))),
         ("nan.jsonl", talk("[track:t1]").replace(b'"role"', b'"weight": NaN, "role"')),
         ("mac.jsonl", b"\r" + talk("[track:t1]").replace(b"\n", b"\r")),
@@ -125,7 +125,7 @@ def test_conversations_are_read_like_tables(store: Path, tmp_path: Path, name: s
     assert render(store, tmp_path / name, tmp_path / "out").output == "1 read, 1 written, 0 rejected\n"
 
 
-@pytest.mark.parametrize("content", [talk("a").decode().encode("utf-16"), gzip.compress(talk("a"))[:-9]])
+@pytest.mark.parametrize("content", [talk("a").decode().encode("utf-16"), gzip.compress(talk("a"), mtime=0)[:-9]])
 def test_a_text_that_cannot_be_read_is_refused(store: Path, tmp_path: Path, content: bytes) -> None:
     path = tmp_path / ("in.jsonl.gz" if content.startswith(b"\x1f") else "in.jsonl")
     path.write_bytes(content)
