@@ -91,11 +91,10 @@ def sdk_processes(flags: Sequence[str]) -> int:
     return int(asked) if given else ONE_PER_CORE
 
 
-def use_filesystem_options(flags: Sequence[str] = ()) -> None:
+def use_filesystem_options(flags: Sequence[str]) -> None:
     """Have Beam's filesystems use options in this process; a pipeline does so only when it is built.
 
-    Without it, ``s3://`` has no options at all, and the driver signs in to ``gs://`` without
-    ``--impersonate_service_account``.
+    Without it, the driver signs in to ``gs://`` without ``--impersonate_service_account``.
     """
     FileSystems.set_options(PipelineOptions(list(flags)))
 

@@ -1,11 +1,9 @@
 """The command line, ``tracktokens``. It parses options and calls jobs, which Python code can call in the same way."""
 
 import errno
-import functools
 import logging
 import os
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import click
@@ -115,29 +113,8 @@ def main() -> None:
     logging.getLogger("tracktokens").setLevel(logging.WARNING)
 
 
-def _with_filesystems(command: click.Command) -> click.Command:
-    """Have Beam's filesystems use its default options when a command starts; a runner's options replace them."""
-    if isinstance(command, click.Group):
-        for member in command.commands.values():
-            _with_filesystems(member)
-    elif command.callback is not None:
-        command.callback = _after_default_options(command.callback)
-    return command
-
-
-def _after_default_options(callback: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(callback)
-    def run(*args: Any, **kwargs: Any) -> Any:
-        from tracktokens.pipelines.beam_options import use_filesystem_options
-
-        use_filesystem_options()
-        return callback(*args, **kwargs)
-
-    return run
-
-
 for command in COMMANDS:
-    main.add_command(_with_filesystems(command))
+    main.add_command(command)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""The demo's run on Prism, Beam's local runner for portable pipelines, with Python workers from another environment."""
+"""Jobs on Prism, Beam's local runner for portable pipelines, with Python workers from another environment."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +7,7 @@ import pytest
 
 from tests.support.demo_run import DemoRun, counted, demo_job, token_table
 from tests.support.flink import ENGINES, WORKER, python_pool
+from tests.support.jobs_on_runner import JobsOnRunner
 from tests.support.servers import free_port, server, wait_for_port
 from tracktokens.pipelines.runner import PipelineRunner
 
@@ -20,7 +21,7 @@ pytestmark = [
 
 
 @pytest.fixture
-def on_prism(tmp_path: Path) -> Iterator[PipelineRunner]:
+def runner(tmp_path: Path) -> Iterator[PipelineRunner]:
     port, web, pool_port = free_port(), free_port(), free_port()
     command = [str(PRISM), f"--job_port={port}", f"--web_port={web}", "--serve_http=false"]
     with server(command, tmp_path / "prism.log") as prism, python_pool(tmp_path, pool_port) as pool:
@@ -36,8 +37,12 @@ def on_prism(tmp_path: Path) -> Iterator[PipelineRunner]:
         )
 
 
-def test_run_gives_the_same_table(demo_run: DemoRun, on_prism: PipelineRunner, tmp_path: Path) -> None:
-    outcome = demo_job(demo_run.catalog, tmp_path / "store").run(on_prism)
+def test_run_gives_the_same_table(demo_run: DemoRun, runner: PipelineRunner, tmp_path: Path) -> None:
+    outcome = demo_job(demo_run.catalog, tmp_path / "store").run(runner)
     assert outcome.bundle.bundle_id == demo_run.outcome.bundle.bundle_id
     assert token_table(outcome).equals(token_table(demo_run.outcome))
     assert counted(outcome) == counted(demo_run.outcome)
+
+
+class TestPrism(JobsOnRunner):
+    """Jobs after the first one."""

@@ -4,8 +4,6 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from apache_beam.io.filesystems import FileSystems
-from apache_beam.options.pipeline_options import PipelineOptions
 
 from tests.support.gcs_server import GcsServer
 from tests.support.s3_server import S3Server
@@ -37,6 +35,5 @@ def s3() -> Iterator[S3Server]:
 
 @pytest.fixture(scope="module")
 def s3_bucket(s3: S3Server, request: pytest.FixtureRequest) -> str:
-    """The address of an empty bucket of this module, which Beam's S3 reads with the options of a command."""
-    FileSystems.set_options(PipelineOptions([]))
+    """The address of an empty bucket of this module."""
     return s3.make_bucket(re.sub(r"[^a-z0-9-]", "-", request.module.__name__.rpartition(".")[2].lower()))

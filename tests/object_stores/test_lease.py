@@ -24,13 +24,10 @@ pytestmark = pytest.mark.disturbed
 
 OWNER = """
 import sys, time
-from apache_beam.io.filesystems import FileSystems
-from apache_beam.options.pipeline_options import PipelineOptions
 from tracktokens.transforms.store import lease
 from tracktokens.transforms.store.layout import Store
 from tracktokens.transforms.store.releases import latest_id, point_latest
 from tracktokens.transforms.store.writer_lock import writer
-FileSystems.set_options(PipelineOptions([]))
 lease.SECONDS = {seconds}
 """
 

@@ -11,6 +11,7 @@ from tracktokens.pipelines.catalog_source import CatalogSource
 from tracktokens.pipelines.encoder_config import PrecomputedConfig
 from tracktokens.pipelines.jobs.refresh import RefreshJob
 from tracktokens.pipelines.jobs.run import RunJob, RunResult
+from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.modalities import AUDIO, LYRICS
 
 PRECOMPUTED = (LYRICS, AUDIO)
@@ -54,6 +55,16 @@ def first_job(catalog: Path, store: Path) -> RunJob:
 def refresh_job(catalog: Path, store: Path) -> RefreshJob:
     first = first_job(catalog, store)
     return RefreshJob(source=first.source, store=first.store)
+
+
+def release_first_version(folder: Path) -> tuple[Path, RunResult]:
+    """Write both versions of the catalog to a folder, and a store of the first; the store and the result of its run."""
+    lyrics = group_vectors(3, DIMS[LYRICS], TRACKS + NEW)
+    first = write_catalog_version(folder / "first", range(TRACKS), lyrics)
+    moved = lyrics.copy()
+    moved[10:20] = np.roll(lyrics, 1, axis=0)[10:20]
+    write_catalog_version(folder / "second", range(10, TRACKS + NEW), moved)
+    return folder / "store", first_job(first, folder / "store").run(PipelineRunner())
 
 
 def changes(outcome: RunResult) -> list[dict[str, object]]:

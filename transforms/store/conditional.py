@@ -5,12 +5,12 @@ Google Cloud Storage compares generations, S3 compares ETags. Both answer 412 wh
 """
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from apache_beam.io.filesystems import FileSystems
-from apache_beam.options.pipeline_options import PipelineOptions
 
 from tracktokens.schemas.filesystem_errors import converted_errors
+from tracktokens.transforms.store.object_store import gcs_blob
 
 
 class ConflictError(Exception):
@@ -62,9 +62,8 @@ def object_store(path: str) -> ObjectStore | None:
     scheme = FileSystems.get_scheme(path)
     if scheme not in ("gs", "s3"):
         return None
-    options = FileSystems._pipeline_options or PipelineOptions([])
     with converted_errors(path):
-        return _GoogleObjects(options) if scheme == "gs" else _S3Objects(options)
+        return _GoogleObjects() if scheme == "gs" else _S3Objects()
 
 
 def check_access(path: str) -> None:
@@ -99,22 +98,11 @@ def replace(store: ObjectStore, path: str, content: bytes, version: str | None) 
 class _GoogleObjects:
     """Objects of Google Cloud Storage."""
 
-    def __init__(self, options: Any) -> None:
-        from apache_beam.io.gcp.gcsio import create_storage_client
-
-        self._client = create_storage_client(options)
-
-    def _blob(self, path: str) -> Any:
-        from apache_beam.io.gcp.gcsio import parse_gcs_path
-
-        bucket, name = parse_gcs_path(path)
-        return self._client.bucket(bucket).blob(name)
-
     def read(self, path: str) -> StoredObject | None:
         from google.api_core.exceptions import NotFound, PreconditionFailed
 
         while True:
-            blob = self._blob(path)
+            blob = gcs_blob(path)
             try:
                 blob.reload()
             except NotFound:
@@ -128,7 +116,7 @@ class _GoogleObjects:
     def write(self, path: str, content: bytes, version: str | None) -> str:
         from google.api_core.exceptions import PreconditionFailed
 
-        blob = self._blob(path)
+        blob = gcs_blob(path)
         try:
             blob.upload_from_string(content, if_generation_match=int(version or 0))
         except PreconditionFailed:
@@ -136,13 +124,11 @@ class _GoogleObjects:
         return str(blob.generation)
 
     def delete(self, path: str) -> None:
-        self._blob(path).delete()
+        gcs_blob(path).delete()
 
     def list_one(self, path: str) -> None:
-        from apache_beam.io.gcp.gcsio import parse_gcs_path
-
-        bucket, name = parse_gcs_path(f"{path}/")
-        list(self._client.list_blobs(bucket, prefix=name, max_results=1))
+        below = gcs_blob(f"{path}/")
+        list(below.client.list_blobs(below.bucket, prefix=below.name, max_results=1))
 
 
 _NO_CONDITION = ("NotImplemented", "InvalidArgument")
@@ -152,10 +138,10 @@ _NO_CONDITION = ("NotImplemented", "InvalidArgument")
 class _S3Objects:
     """Objects of S3, and of servers that speak its protocol."""
 
-    def __init__(self, options: Any) -> None:
+    def __init__(self) -> None:
         from apache_beam.io.aws.clients.s3.boto3_client import Client
 
-        self._client = Client(options).client
+        self._client = Client(FileSystems._pipeline_options).client
 
     @staticmethod
     def _address(path: str) -> dict[str, str]:

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
+from apache_beam.options.pipeline_options import PipelineOptions
 
 from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.transforms.store.object_store import (
@@ -31,6 +32,8 @@ from tracktokens.transforms.store.object_store import (
 )
 
 share_clients()
+if FileSystems._pipeline_options is None:  # those of a pipeline replace them
+    FileSystems.set_options(PipelineOptions([]))
 
 Rows = TypeVar("Rows")
 AnyRows = TypeVar("AnyRows", pa.RecordBatch, pa.Table)

@@ -124,7 +124,7 @@ def _open_gcs(client: Any, path: str) -> IO[bytes]:
             except NotFound as error:
                 raise FileNotFoundError(path) from error
 
-    blob = _blob(client, path)
+    blob = gcs_blob(path)
     blob._properties["size"] = size  # as a listing of the client itself sets it
     reader: IO[bytes] = Reader(blob, chunk_size=1, retry=client._storage_client_retry, raw_download=True)
     return reader
@@ -145,16 +145,17 @@ def _read_gcs(client: Any, path: str) -> bytes | None:
     from google.api_core.exceptions import NotFound
 
     try:
-        return bytes(_blob(client, path).download_as_bytes(raw_download=True, retry=client._storage_client_retry))
+        return bytes(gcs_blob(path).download_as_bytes(raw_download=True, retry=client._storage_client_retry))
     except NotFound:
         return None
 
 
-def _blob(client: Any, path: str) -> Any:
+def gcs_blob(path: str) -> Any:
+    """Return an object of Google Cloud Storage, as its library has it, with the client of this process; no request."""
     from apache_beam.io.gcp.gcsio import parse_gcs_path
 
     bucket, name = parse_gcs_path(path)
-    return client.client.bucket(bucket).blob(name)
+    return FileSystems.get_filesystem(path)._gcsIO().client.bucket(bucket).blob(name)
 
 
 @contextlib.contextmanager
@@ -186,7 +187,7 @@ def _upload(content: IO[bytes], path: str) -> None:
     content.seek(0)
     if filesystem.scheme() == "gs" and size <= _ONE_UPLOAD:
         client = filesystem._gcsIO()
-        _blob(client, path).upload_from_file(content, size=size, retry=client._storage_client_retry)
+        gcs_blob(path).upload_from_file(content, size=size, retry=client._storage_client_retry)
     else:
         _upload_in_parts(content, path)
 

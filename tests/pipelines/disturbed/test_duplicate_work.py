@@ -4,21 +4,18 @@ import json
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from tests.support.demo_run import DemoRun, counted, demo_job, token_table
 from tests.support.duplicate_work import COMPANY, RUNNER, duplicate_work
-from tests.support.refreshes import NEW, TRACKS, changes, first_job, refresh_job, write_catalog_version
-from tests.support.vector_catalog import DIMS, group_vectors
+from tests.support.refreshes import changes, refresh_job, release_first_version
 from tracktokens.pipelines.jobs.retrain import RetrainJob
 from tracktokens.pipelines.jobs.run import RunResult
 from tracktokens.pipelines.maintenance.compaction import compact_store
 from tracktokens.pipelines.maintenance.garbage_collection import GcJob
 from tracktokens.pipelines.maintenance.verify import verify_store
 from tracktokens.pipelines.runner import PipelineRunner
-from tracktokens.schemas.modalities import LYRICS
 from tracktokens.transforms.store.layout import Store
 
 pytestmark = pytest.mark.disturbed
@@ -51,22 +48,16 @@ def test_run(demo_run: DemoRun, tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def released(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, RunResult]:
     """A store with one release, beside the second version of its catalog."""
-    folder = tmp_path_factory.mktemp("released")
-    lyrics = group_vectors(3, DIMS[LYRICS], TRACKS + NEW)
-    first = write_catalog_version(folder / "first", range(TRACKS), lyrics)
-    moved = lyrics.copy()
-    moved[10:20] = np.roll(lyrics, 1, axis=0)[10:20]
-    write_catalog_version(folder / "second", range(10, TRACKS + NEW), moved)
-    return folder, first_job(first, folder / "store").run(ONCE)
+    return release_first_version(tmp_path_factory.mktemp("released"))
 
 
 def two_stores(released: tuple[Path, RunResult], folder: Path) -> tuple[Path, Path]:
-    return tuple(shutil.copytree(released[0] / "store", folder / name) for name in ("twice", "once"))  # type: ignore[return-value]
+    return tuple(shutil.copytree(released[0], folder / name) for name in ("twice", "once"))  # type: ignore[return-value]
 
 
 def test_refresh(released: tuple[Path, RunResult], tmp_path: Path) -> None:
     twice, once = two_stores(released, tmp_path)
-    second = released[0] / "second"
+    second = released[0].with_name("second")
     with duplicate_work() as done:
         outcome = refresh_job(second, twice).run(RUNNER)
     expected = refresh_job(second, once).run(ONCE)
@@ -91,7 +82,7 @@ def test_retrain(released: tuple[Path, RunResult], tmp_path: Path) -> None:
 def test_compact_and_gc(released: tuple[Path, RunResult], tmp_path: Path) -> None:
     """Compaction merges copies of records, and gc counts removed rows once."""
     twice, _ = two_stores(released, tmp_path)
-    refresh_job(released[0] / "second", twice).run(ONCE)
+    refresh_job(released[0].with_name("second"), twice).run(ONCE)
     for path in [*twice.glob("vectors/audio/*/*/*.parquet"), *twice.glob("codes/*/lyrics/*/*.parquet")]:
         for number in range(8):
             shutil.copy(path, path.with_name(f"again-{number}-{path.name}"))

@@ -9,12 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.demo_run import DemoRun, demo_job, token_table
+from tests.support.jobs_on_runner import JobsOnRunner
 from tests.support.servers import free_port, wait_for_port
-from tests.support.vector_catalog import job, write_catalog, write_tracks
-from tracktokens.pipelines.maintenance.garbage_collection import GcJob
-from tracktokens.pipelines.maintenance.verify import verify_store
 from tracktokens.pipelines.runner import PipelineRunner
-from tracktokens.schemas.modalities import MODALITIES
 
 pytestmark = pytest.mark.disturbed
 
@@ -56,13 +53,13 @@ def test_the_portable_job_service_gives_the_same_table(
     assert token_table(outcome).to_pylist() == token_table(demo_run.outcome).to_pylist()
 
 
-def test_a_store_is_kept_on_the_portable_job_service_too(tmp_path: Path, portable_options: tuple[str, ...]) -> None:
-    catalog = write_catalog(tmp_path, 40)
-    job(catalog, *MODALITIES, **dict.fromkeys(MODALITIES, "ours")).run(PipelineRunner())
-    write_tracks(catalog, 30)
-    job(catalog, *MODALITIES, **dict.fromkeys(MODALITIES, "ours")).run(PipelineRunner())
-    store, runner = str(catalog / "store"), PipelineRunner(beam_options=portable_options)
-    garbage = GcJob(store, keep=1, delete=True).run(runner)
-    assert dict(garbage.rows) == {f"{kind}/{m}": 10 for kind in ("codes", "vectors") for m in MODALITIES}
-    assert verify_store(store, runner) == []
-    assert not list((catalog / "store").glob("working/*/*"))
+class TestTwoWorkerProcesses(JobsOnRunner):
+    @pytest.fixture
+    def runner(self) -> PipelineRunner:
+        return PipelineRunner(workers=2)
+
+
+class TestPortableJobService(JobsOnRunner):
+    @pytest.fixture
+    def runner(self, portable_options: tuple[str, ...]) -> PipelineRunner:
+        return PipelineRunner(beam_options=portable_options)
