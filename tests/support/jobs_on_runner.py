@@ -28,14 +28,17 @@ class JobsOnRunner:
         """Two copies of a store with one release: for the runner, and for this process."""
         return shutil.copytree(released[0], tmp_path / "there"), shutil.copytree(released[0], tmp_path / "here")
 
-    def test_refresh_verify_and_gc(
+    def test_refresh_retrain_gc_and_verify(
         self, released: tuple[Path, RunResult], stores: tuple[Path, Path], runner: PipelineRunner
     ) -> None:
         there, here = stores
-        second = released[0].with_name("second")
+        second, bundle = released[0].with_name("second"), released[1].bundle.bundle_id
         outcome, expected = refresh_job(second, there).run(runner), refresh_job(second, here).run(LOCAL)
         assert token_table(outcome).equals(token_table(expected))
         assert changes(outcome) == changes(expected) != []
+        trained, by_us = (RetrainJob(str(s), bundle, seed=1).run(r) for s, r in ((there, runner), (here, LOCAL)))
+        assert trained.bundle.bundle_id == by_us.bundle.bundle_id != bundle
+        assert (trained.kept, trained.kept_without) == (by_us.kept, by_us.kept_without)
         garbage = GcJob(str(there), keep=1, delete=True).run(runner)
         assert garbage.rows == GcJob(str(here), keep=1, delete=True).run(LOCAL).rows
         assert sum(garbage.rows.values()) > 0
@@ -43,12 +46,3 @@ class JobsOnRunner:
         [damaged, *_] = there.glob("codes/*/lyrics/*/*.parquet")
         damaged.write_bytes(damaged.read_bytes()[:-9])
         assert verify_store(str(there), runner) == verify_store(str(there), LOCAL) != []
-
-    def test_retrain(self, released: tuple[Path, RunResult], stores: tuple[Path, Path], runner: PipelineRunner) -> None:
-        there, here = stores
-        bundle = released[1].bundle.bundle_id
-        outcome, expected = (
-            RetrainJob(str(store), bundle, seed=1).run(each) for store, each in ((there, runner), (here, LOCAL))
-        )
-        assert outcome.bundle.bundle_id == expected.bundle.bundle_id != bundle
-        assert (outcome.kept, outcome.kept_without) == (expected.kept, expected.kept_without)
