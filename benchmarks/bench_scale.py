@@ -9,6 +9,7 @@ Only anonymous memory is needed; pages of files that are mapped can be dropped b
 """
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -57,9 +58,10 @@ def main() -> None:
 def compare(folder: Path, sizes: list[int], workers: list[int], baseline: str | None) -> None:
     """Measure every combination, and print one row each."""
     print(
-        "| version | tracks | dims | workers | s | driver MiB | largest worker | anonymous | mapped | all | disk MB |"
+        "| version | tracks | dims | workers | s | CPU s "
+        "| driver MiB | largest worker | anonymous | mapped | all | disk MB |"
     )
-    print("|" + "---|" * 11)
+    print("|" + "---|" * 12)
     for tracks in sizes:
         catalog = folder / f"catalog-{tracks}"
         if not catalog.exists():
@@ -77,20 +79,21 @@ def run(python: str, catalog: Path, folder: Path, workers: int) -> str:
         store = Path(temporary, "store")
         start = time.perf_counter()
         command = [python, str(SCRIPT), "--job", str(catalog), str(store), "--workers", str(workers)]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        process = subprocess.Popen(command, stdout=sys.stderr)
         peaks, stop = Peaks(), threading.Event()
         watcher = threading.Thread(target=watch, args=(process.pid, peaks, stop))
         watcher.start()
-        status = process.wait()
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
         spent = time.perf_counter() - start
         stop.set()
         watcher.join()
-        if status:
-            raise SystemExit(f"the job ended with {status}")
+        if process.returncode:
+            raise SystemExit(f"the job ended with {process.returncode}")
         disk = sum(path.stat().st_size for path in store.rglob("*") if path.is_file())
     sizes = [peaks.driver, peaks.worker, peaks.anonymous, peaks.mapped, peaks.total]
     columns = " | ".join(f"{size / MIB:.0f}" for size in sizes)
-    return f"{spent:.1f} | {columns} | {disk / 1e6:.0f}"
+    return f"{spent:.1f} | {used.ru_utime + used.ru_stime:.1f} | {columns} | {disk / 1e6:.0f}"
 
 
 def watch(pid: int, peaks: Peaks, stop: threading.Event) -> None:

@@ -16,6 +16,7 @@ from tests.support.flink import JARS, WORKER, FlinkCluster, flink_cluster
 from tracktokens.pipelines.jobs.refresh import RefreshJob
 from tracktokens.pipelines.jobs.retrain import RetrainJob
 from tracktokens.pipelines.jobs.run import RunResult
+from tracktokens.pipelines.maintenance.garbage_collection import GcJob
 from tracktokens.pipelines.maintenance.verify import verify_store
 from tracktokens.pipelines.runner import PipelineRunner
 
@@ -79,6 +80,20 @@ def test_refresh_gives_the_same_table(flink_run: DemoRun, on_flink: PipelineRunn
         outcomes.append(RefreshJob(source=source, store=str(store)).run(runner))
     require_equal(*outcomes)
     assert not token_table(outcomes[0]).equals(token_table(flink_run.outcome))
+
+
+def test_gc_removes_the_same(flink_run: DemoRun, on_flink: PipelineRunner, tmp_path: Path) -> None:
+    removed = []
+    for name, runner in (("flink", on_flink), ("local", LOCAL)):
+        store = shutil.copytree(flink_run.store, tmp_path / name)
+        tracks = tmp_path / f"{name}.jsonl"
+        tracks.write_bytes(b"".join(flink_run.catalog.tracks.read_bytes().splitlines(keepends=True)[10:]))
+        source = replace(demo_job(flink_run.catalog, store).source, tracks=str(tracks))
+        RefreshJob(source=source, store=str(store)).run(LOCAL)
+        removed.append(GcJob(str(store), keep=1, delete=True).run(runner).rows)
+        assert verify_store(str(store), LOCAL) == []
+    assert removed[0] == removed[1]
+    assert sum(removed[0].values()) > 0
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,15 @@
 import os
 import signal
 import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import apache_beam as beam
 import pytest
 
 from tests.support.fake_dataflow import JOB, FakeDataflow, serving
+from tests.support.jobs_on_runner import JobsOnRunner
 from tracktokens.pipelines import remote_job
 from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.errors import InvalidDataError, TracktokensError
@@ -19,6 +22,9 @@ pytestmark = pytest.mark.disturbed
 LINK = f"https://console.cloud.google.com/dataflow/jobs/europe-west4/{JOB}?project=music"
 RUNNING, DONE, FAILED = "JOB_STATE_RUNNING", "JOB_STATE_DONE", "JOB_STATE_FAILED"
 CANCELLED, DRAINED = "JOB_STATE_CANCELLED", "JOB_STATE_DRAINED"
+
+PIPELINES = 10
+"""A refresh, a retraining, gc and verify are at least so many."""
 
 
 @pytest.fixture(autouse=True)
@@ -103,3 +109,30 @@ def test_a_second_ctrl_c_leaves_a_job_that_does_not_end(
         .err.splitlines()[-1]
         .endswith("may still be running, and write the store: cancel it yourself")
     )
+
+
+@dataclass(frozen=True)
+class SubmittedFirst(PipelineRunner):
+    """Submits each pipeline to a service, which accepts it, and then runs it in this process.
+
+    Attributes:
+        remote: runner that submits to the service.
+    """
+
+    remote: PipelineRunner = field(default_factory=PipelineRunner)
+
+    def run(self, build: Callable[[beam.Pipeline], object]) -> None:
+        self.remote.run(build)
+        super().run(build)
+
+
+class TestDataflowAcceptsEveryJob(JobsOnRunner):
+    """Beam translates each pipeline of the jobs for Dataflow, and the service gets it."""
+
+    @pytest.fixture
+    def runner(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[PipelineRunner]:
+        service = FakeDataflow([DONE])
+        with serving(service, monkeypatch):
+            yield SubmittedFirst(remote=PipelineRunner(beam_options=service.options))
+        names = [job["name"] for job in service.created]
+        assert len(set(names)) == len(names) >= PIPELINES
