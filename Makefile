@@ -49,8 +49,8 @@ PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no
 test-fast: setup ## Run the unit tests, in under a minute
 	@$(PYTEST) -m "not job and not disturbed"
 
-test: setup ## Run all tests: unit tests, whole jobs, and jobs that are disturbed
-	@$(PYTEST)
+test: setup ## Run all tests but those on other engines: unit tests, whole jobs, and jobs that are disturbed
+	@$(PYTEST) --ignore tests/engines
 
 test-gcs: setup ## Run every command on an emulated Google Cloud Storage, with faults
 	@$(PYTEST) tests/object_stores
