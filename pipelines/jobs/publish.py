@@ -19,6 +19,7 @@ from tracktokens.transforms.catalog.column_losses import IgnoredColumns
 from tracktokens.transforms.quantization.train_codebooks import SampleVectors, hash_threshold
 from tracktokens.transforms.release.assemble import assemble, reconcile_published, release_manifest
 from tracktokens.transforms.release.compare_tables import compare
+from tracktokens.transforms.release.count_playlists import CountPlaylists
 from tracktokens.transforms.release.draft import ReleaseDraft
 from tracktokens.transforms.release.drift_baseline import (
     CatalogUsage,
@@ -143,9 +144,10 @@ class PublishJob:
         """Build the graph: codes go to the buckets of their tracks, and both sides are measured."""
         previous = draft.previous_release()
         sent = self._send_codes(draft, previous, pipeline)
-        written = self._write_tokens(draft, previous, sent, pipeline)
+        listed = pipeline | "playlists" >> CountPlaylists(draft.snapshot.catalog, draft.popularity)
+        written = self._write_tokens(draft, previous, sent, listed.main, pipeline)
         written[REJECTS_TAG] | "write rejects" >> WriteRejects(draft.paths.rejects, "encode")
-        counts = [sent[COUNTS_TAG], written[COUNTS_TAG]] | "all counts" >> beam.Flatten()
+        counts = [part[COUNTS_TAG] for part in (sent, listed, written)] | "all counts" >> beam.Flatten()
         counts | "write counts" >> WriteCounts(draft.counts)
         self._measure(draft, sent, written.main)
         if self.neighbours:
@@ -181,6 +183,7 @@ class PublishJob:
         draft: ReleaseDraft,
         previous: PreviousRelease | None,
         sent: beam.pvalue.DoOutputsTuple,
+        listed: beam.PCollection,
         pipeline: beam.Pipeline,
     ) -> beam.pvalue.DoOutputsTuple:
         catalog, bundle = draft.snapshot.catalog, draft.bundle
@@ -190,11 +193,12 @@ class PublishJob:
             bundle_id=bundle.bundle_id,
             codebook_size=bundle.codebook_size,
             previous=previous,
+            popularity=draft.popularity,
         )
         # Every bucket of tracks has a part of the table, even if none of its tracks has a code.
         every = pipeline | "every track bucket" >> EveryKey(range(catalog.buckets), Keyed)
         return (
-            {"codes": sent.main, "failures": sent[FAILURES_TAG], "every": every}
+            {"codes": sent.main, "failures": sent[FAILURES_TAG], "playlists": listed, "every": every}
             | "group by track bucket" >> beam.CoGroupByKey()
             | "write tokens"
             >> beam.ParDo(write)

@@ -6,6 +6,12 @@ from typing import Any, ClassVar
 
 from tracktokens.schemas.manifests.base import Manifest
 
+FROM_CATALOG = "catalog"
+"""Popularity is the catalog's ``popularity``; a track without one has 0."""
+
+FROM_PLAYLISTS = "playlists"
+"""Popularity is the number of training playlists that hold a track."""
+
 
 @dataclass(frozen=True)
 class ReleaseManifest(Manifest):
@@ -23,6 +29,7 @@ class ReleaseManifest(Manifest):
             first, and where the vocabulary had another size.
         options: long option name to value: the options that made the release, paths as absolute ones. A refresh takes
             those that are not given again. Null in releases of older versions.
+        popularity: ``FROM_CATALOG`` or ``FROM_PLAYLISTS``; null without either, and in releases of older versions.
     """
 
     KIND: ClassVar[str] = "release"
@@ -36,6 +43,7 @@ class ReleaseManifest(Manifest):
     files: Mapping[str, Mapping[str, Any]]
     previous: str | None = None
     options: Mapping[str, Any] | None = None
+    popularity: str | None = None
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,7 @@ def assemble(draft: ReleaseDraft, rows: Mapping[str, int], drift: DriftReport | 
     changes = None if draft.previous is None else changes_by_modality(read_counts(draft.counts))
     metrics = {
         **release_metrics(draft.snapshot, draft.bundle, draft.paths, draft.measures, rows),
+        "popularity": draft.popularity,
         "changes": changes,
         "drift": None if drift is None else drift.to_json(),
     }
@@ -78,6 +79,7 @@ def release_manifest(draft: ReleaseDraft, rows: Mapping[str, int], options: Mapp
         rows=rows,
         files=_file_hashes(draft.folder),
         previous=None if draft.previous is None else draft.previous.release_id,
+        popularity=draft.popularity,
         options={**(draft.snapshot.manifest.options or {}), **options} or None,
     )
 

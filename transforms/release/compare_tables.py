@@ -5,13 +5,13 @@ from concurrent.futures import ThreadPoolExecutor
 from tracktokens.codebooks.metrics.churn import Churn, ChurnAccumulator
 from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.transforms.quantization.code_join import common_codes
-from tracktokens.transforms.store.token_tables import TokenTable, code_matrix, popularity_weights
+from tracktokens.transforms.store.token_tables import TokenTable, code_matrix
 
 _IO_THREADS = 8
 
 
 def compare(old: TokenTable, new: TokenTable, codebook_size: int) -> Churn:
-    """Measure the churn between two token tables; tracks are weighted by their popularity in the new catalog.
+    """Measure the churn between two token tables; tracks are weighted by their popularity in the new table.
 
     It reads half a million tracks per second and holds a few buckets in memory, so it needs no Beam job.
 
@@ -37,7 +37,7 @@ def _compare_bucket(old: TokenTable, new: TokenTable, codebook_size: int, bucket
     rows = new.read(bucket, columns)
     row_indices, old_codes = common_codes(old.read(bucket, columns), rows["track_id"].combine_chunks())
     common = rows.take(row_indices)
-    popularity = popularity_weights(new.tracks(bucket, ["popularity"])["popularity"].take(row_indices))
+    popularity = new.popularity(bucket)[row_indices.to_numpy()]
     churn = ChurnAccumulator(codebook_size)
     churn.update(common["track_id"].combine_chunks(), old_codes, code_matrix(common), popularity)
     return churn

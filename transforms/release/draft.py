@@ -7,6 +7,7 @@ from tracktokens.codebooks.bundle import Bundle
 from tracktokens.schemas.manifests.bundle import BundleManifest, UsageBaseline
 from tracktokens.schemas.manifests.release import ReleaseManifest
 from tracktokens.schemas.modalities import MODALITIES
+from tracktokens.transforms.release.count_playlists import PLAYLISTS_RECEIVED, PLAYLISTS_SENT, popularity_source
 from tracktokens.transforms.release.drift_baseline import usage_baseline
 from tracktokens.transforms.release.write_tokens import (
     BUCKETS_SENT,
@@ -80,7 +81,13 @@ class ReleaseDraft:
     @property
     def table(self) -> TokenTable:
         """Token table of the release."""
-        return TokenTable(self.paths, self.bundle.bundle_id, self.snapshot.catalog, self.snapshot.store.buckets)
+        catalog, buckets = self.snapshot.catalog, self.snapshot.store.buckets
+        return TokenTable(self.paths, self.bundle.bundle_id, catalog, buckets, self.popularity)
+
+    @cached_property
+    def popularity(self) -> str | None:
+        """Source of the tracks' popularity, for the manifest."""
+        return popularity_source(self.snapshot)
 
     @cached_property
     def bundle_manifest(self) -> BundleManifest:
@@ -113,6 +120,7 @@ class ReleaseDraft:
             "buckets of codes": (len(self.snapshot.buckets()), counts[BUCKETS_SENT]),
             "codes": (counts[CODES_SENT], counts[CODES_RECEIVED]),
             "failures": (counts[FAILURES_SENT], counts[FAILURES_RECEIVED]),
+            "playlist counts": (counts[PLAYLISTS_SENT], counts[PLAYLISTS_RECEIVED]),
             "tracks": (self.snapshot.manifest.rows_accepted, counts["rows_published"]),
         }
         return first_imbalance(balances, "arrived")

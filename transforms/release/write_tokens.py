@@ -13,8 +13,10 @@ from tracktokens.codebooks.numerics.arrays import CodeMatrix
 from tracktokens.codebooks.tokens.code_matrix import NONE
 from tracktokens.codebooks.tokens.vocabulary import token_strings
 from tracktokens.schemas.errors import InvalidDataError
+from tracktokens.schemas.manifests.release import FROM_PLAYLISTS
 from tracktokens.schemas.modalities import MODALITIES, PLAYLIST
 from tracktokens.schemas.tables.catalog import CATALOG_TRACKS, TRACK_KEYS
+from tracktokens.schemas.tables.popularity import PLAYLIST_COUNTS
 from tracktokens.schemas.tables.records import CODE_RECORDS
 from tracktokens.schemas.tables.rejects import ENCODE, REJECTS, TRACKS_TABLE
 from tracktokens.schemas.tables.token_changes import CHANGES
@@ -28,6 +30,7 @@ from tracktokens.transforms.quantization.code_join import (
     record_rows,
     track_rows,
 )
+from tracktokens.transforms.release.count_playlists import PLAYLISTS_RECEIVED, track_counts
 from tracktokens.transforms.release.measure_release import measure_codes, tuple_rows
 from tracktokens.transforms.release.token_changes import count_changes, find_changes
 from tracktokens.transforms.runtime.counters import COUNTS_TAG
@@ -173,6 +176,7 @@ class WriteTokens(beam.DoFn):
         bundle_id: bundle of the codes.
         codebook_size: codes per modality in the vocabulary.
         previous: None for the first release, and where the vocabulary has another size.
+        popularity: source of the tracks' popularity.
     """
 
     catalog: Catalog
@@ -180,6 +184,7 @@ class WriteTokens(beam.DoFn):
     bundle_id: str
     codebook_size: int
     previous: PreviousRelease | None
+    popularity: str | None = None
     _listings: files.Listings = field(default_factory=files.Listings, init=False, repr=False)
 
     def process(self, element: tuple[int, Mapping[str, Iterable[pa.RecordBatch]]]) -> Iterator[object]:
@@ -201,9 +206,20 @@ class WriteTokens(beam.DoFn):
         files.write_batches(self.release.token_part(bucket), schema, [table])
         yield TaggedOutput(COUNTS_TAG, ("rows_published", table.num_rows))
         yield from self._write_changes(bucket, table, old)
-        yield from tuple_rows(codes, tracks, self.catalog.buckets)
+        counted = list(parts["playlists"])
+        yield TaggedOutput(COUNTS_TAG, (PLAYLISTS_RECEIVED, sum(part.num_rows for part in counted)))
+        yield from tuple_rows(codes, self._with_popularity(bucket, tracks, counted), self.catalog.buckets)
         if failed.num_rows:
             yield from tag_rejects(bucket, encoding_rejects(failed, tracks))
+
+    def _with_popularity(self, bucket: int, tracks: pa.Table, counted: list[pa.RecordBatch]) -> pa.Table:
+        """Replace the popularity by the number of playlists, and write it, unless the catalog has one."""
+        if self.popularity != FROM_PLAYLISTS:
+            return tracks
+        counts = track_counts(tracks, counted)
+        files.write_batches(self.release.popularity_part(bucket), PLAYLIST_COUNTS, [counts])
+        column = tracks.schema.get_field_index("popularity")
+        return tracks.set_column(column, "popularity", counts["playlists"].cast(pa.float64()))
 
     def _old_tokens(self, bucket: int) -> pa.Table:
         """Read the bucket of the previous release; empty without one."""

@@ -15,7 +15,7 @@ Layout below the root; ``bucket=0007`` is the bucket of the rows' keys, ``bucket
     catalogs/<catalog_id>/rejects/*.parquet
     catalogs/<catalog_id>/playlists/                           corpus, rejects, playlists.json
     catalogs/<catalog_id>/catalog.json
-    releases/<release_id>/tokens, rejects, changes, vocabulary, metrics.json, report.html, manifest.json
+    releases/<release_id>/tokens, popularity, rejects, changes, vocabulary, metrics.json, report.html, manifest.json
     releases/<release_id>/withdrawn.json                       only after a rollback to an older release
     LATEST
     writer.lock                                                the process that writes the store now
@@ -338,6 +338,10 @@ class ReleasePaths:
     def token_part(self, bucket: int) -> str:
         """Path of the part of the token table that holds one bucket of tracks."""
         return files.join(self.tokens, f"part-{bucket:04d}.parquet")
+
+    def popularity_part(self, bucket: int) -> str:
+        """Path of the number of playlists of one bucket of tracks; missing if the catalog has a popularity."""
+        return files.join(self.folder, "popularity", f"part-{bucket:04d}.parquet")
 
     @property
     def rejects(self) -> str:

@@ -1,7 +1,8 @@
 """Release index: the token table of a release as arrays, to search tracks by tokens.
 
 Rows are in tie-breaking order: of two tracks with the same score, the more popular one is first, then the lower id.
-Tracks of unknown popularity are last. Ids are kept in Arrow: no Python objects are created per track.
+Popularity is the catalog's, or without one the number of training playlists that hold a track. Tracks of unknown
+popularity are last. Ids are kept in Arrow: no Python objects are created per track.
 """
 
 from collections.abc import Collection
@@ -22,7 +23,7 @@ from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.transforms.store.bundles import read_bundle
 from tracktokens.transforms.store.keys import bucket_numbers, content_keys
 from tracktokens.transforms.store.layout import Store
-from tracktokens.transforms.store.token_tables import TokenTable, code_matrix, popularity_weights
+from tracktokens.transforms.store.token_tables import TokenTable, code_matrix
 
 Names = dict[str, tuple[str | None, str | None]]
 """Title and artist by track id."""
@@ -95,6 +96,5 @@ def similarities(bundle: Bundle) -> list[CodeSimilarity]:
 
 def _read_bucket(table: TokenTable, bucket: int) -> pa.Table:
     tokens = table.read(bucket, ["track_id", *MODALITIES])
-    popularity = popularity_weights(table.tracks(bucket, ["popularity"])["popularity"])
-    tracks = tokens.append_column("popularity", pa.array(popularity))
+    tracks = tokens.append_column("popularity", pa.array(table.popularity(bucket)))
     return tracks.set_column(0, "track_id", tracks["track_id"].cast(pa.large_string()))

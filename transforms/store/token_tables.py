@@ -1,5 +1,6 @@
 """Token tables: read the parts of one, and check that each belongs to the right bundle."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -11,9 +12,10 @@ import pyarrow.compute as pc
 from tracktokens.codebooks.numerics.arrays import CodeMatrix
 from tracktokens.codebooks.tokens.code_matrix import NONE
 from tracktokens.schemas.errors import InvalidDataError
-from tracktokens.schemas.manifests.release import ReleaseManifest
+from tracktokens.schemas.manifests.release import FROM_PLAYLISTS, ReleaseManifest
 from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.schemas.tables.catalog import CATALOG_TRACKS
+from tracktokens.schemas.tables.popularity import PLAYLIST_COUNTS
 from tracktokens.schemas.tables.tokens import BUNDLE_KEY, TOKENS
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.keys import overlapping_buckets
@@ -32,18 +34,20 @@ class TokenTable:
         bundle_id: bundle of its codes.
         catalog: its catalog snapshot, with the same tracks in the same order.
         parts: number of its files; other than the number of buckets if the store was rebucketed since.
+        source: source of the popularity, ``popularity`` of the release's manifest.
     """
 
     release: ReleasePaths
     bundle_id: str
     catalog: Catalog
     parts: int
+    source: str | None = None
 
     @classmethod
     def of(cls, store: Store, release: ReleaseManifest) -> "TokenTable":
         """Open the token table of a published release."""
         catalog, parts = store.catalog(release.catalog_id), token_parts(store, release)
-        return cls(store.release(release.release_id), release.bundle_id, catalog, parts)
+        return cls(store.release(release.release_id), release.bundle_id, catalog, parts, release.popularity)
 
     def read(self, bucket: int, columns: list[str] | None = None) -> pa.Table:
         """Read one bucket of tracks, sorted by ``track_id``.
@@ -65,15 +69,23 @@ class TokenTable:
         """Read one file of the table; see :meth:`read`."""
         path = self.release.token_part(part)
         wanted = TOKENS if columns is None else pa.schema([TOKENS.field(name) for name in columns])
-        try:
-            batches = list(files.read_batches(path, partial(self._check_bundle, path), columns, checked=True))
-        except FileNotFoundError as error:
-            raise InvalidDataError(f"{path} cannot be read ({error}): restore it, or publish again") from error
-        return pa.Table.from_batches(batches, wanted).combine_chunks()
+        return _read_part(path, partial(self._check_bundle, path), wanted)
 
     def tracks(self, bucket: int, columns: list[str]) -> pa.Table:
         """Read columns of the catalog for the same tracks, in the same order."""
         return files.read_table(self.catalog.tracks(bucket), CATALOG_TRACKS, columns)
+
+    def popularity(self, bucket: int) -> npt.NDArray[np.float64]:
+        """Read the popularity of the same tracks, in the same order: float64 (tracks,), 0 if it is not known."""
+        tracks = self.tracks(bucket, ["track_id", "popularity"])
+        if self.source != FROM_PLAYLISTS:
+            return popularity_weights(tracks["popularity"])
+        parts = overlapping_buckets(bucket, self.catalog.buckets, self.parts)
+        counts = pa.concat_tables(
+            _read_part(self.release.popularity_part(part), PLAYLIST_COUNTS, PLAYLIST_COUNTS) for part in parts
+        )
+        rows = pc.index_in(tracks["track_id"].combine_chunks(), value_set=counts["track_id"].combine_chunks())
+        return popularity_weights(counts["playlists"].take(rows).cast(pa.float64()))
 
     def _check_bundle(self, path: str, found: pa.Schema) -> pa.Schema:
         """Return the schema of the table, which a part has, if its metadata names the bundle of this release."""
@@ -84,6 +96,15 @@ class TokenTable:
                 "restore it, or publish again"
             )
         return TOKENS
+
+
+def _read_part(path: str, schema: pa.Schema | Callable[[pa.Schema], pa.Schema], wanted: pa.Schema) -> pa.Table:
+    """Read columns of a file of a release; ``schema`` is as in :func:`.files.read_batches`."""
+    try:
+        batches = list(files.read_batches(path, schema, wanted.names, checked=True))
+    except FileNotFoundError as error:
+        raise InvalidDataError(f"{path} cannot be read ({error}): restore it, or publish again") from error
+    return pa.Table.from_batches(batches, wanted).combine_chunks()
 
 
 def token_parts(store: Store, release: ReleaseManifest) -> int:
