@@ -96,7 +96,7 @@ fuzz: setup ## Run odd catalogs, chats and trees of files: make fuzz SEED=7 TIME
 lint: setup types ## Check style, types and words
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@MYPYPATH=$(TYPES) $(BIN)/mypy -p tracktokens.schemas -p tracktokens.codebooks -p tracktokens.transforms -p tracktokens.pipelines
+	@MYPYPATH=$(TYPES) $(BIN)/mypy -p tracktokens.schemas -p tracktokens.codebooks -p tracktokens.serving -p tracktokens.transforms -p tracktokens.pipelines
 	@$(BIN)/python .ci/check_prose.py
 
 # The notice of mkdocs-material about MkDocs 2 is switched off: setup.py keeps MkDocs below 2.

@@ -4,7 +4,9 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-PACKAGES = find_packages(include=[f"{folder}*" for folder in ("pipelines", "transforms", "codebooks", "schemas")])
+PACKAGES = find_packages(
+    include=[f"{folder}*" for folder in ("pipelines", "transforms", "serving", "codebooks", "schemas")]
+)
 
 REQUIRES = [
     "apache-beam>=2.77",
