@@ -202,7 +202,9 @@ class CatalogTokens:
         return self._table.rows_by_tuple[first:last].astype(np.int64)
 
     def _ids(self, rows: RowIndices) -> list[str]:
-        track_ids: list[str] = self._table.track_ids.take(pa.array(rows)).to_pylist()
+        # pa.array() would import pandas where it is installed, which takes longer than to open the table.
+        indices = pa.Array.from_buffers(pa.int64(), len(rows), [None, pa.py_buffer(np.ascontiguousarray(rows))])
+        track_ids: list[str] = self._table.track_ids.take(indices).to_pylist()
         return track_ids
 
     def _row(self, track_id: str) -> int | None:

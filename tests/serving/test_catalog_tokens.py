@@ -185,4 +185,4 @@ def test_importing_and_opening_load_no_library_of_the_pipeline(small: SmallCatal
         subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout.split()
     )
     assert "tracktokens.serving.catalog_tokens" in loaded
-    assert not {"apache_beam", "torch", "faiss", "scipy", "numba", "transformers"} & loaded
+    assert not {"apache_beam", "torch", "faiss", "scipy", "numba", "transformers", "pandas"} & loaded
