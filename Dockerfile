@@ -40,6 +40,7 @@ RUN set -eu; \
 COPY setup.py README.md /opt/tracktokens/source/
 COPY schemas /opt/tracktokens/source/schemas
 COPY codebooks /opt/tracktokens/source/codebooks
+COPY serving /opt/tracktokens/source/serving
 COPY transforms /opt/tracktokens/source/transforms
 COPY pipelines /opt/tracktokens/source/pipelines
 RUN pip install --no-deps /opt/tracktokens/source

@@ -96,7 +96,7 @@ fuzz: setup ## Run odd catalogs, chats and trees of files: make fuzz SEED=7 TIME
 lint: setup types ## Check style, types and words
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@MYPYPATH=$(TYPES) $(BIN)/mypy -p tracktokens.schemas -p tracktokens.codebooks -p tracktokens.transforms -p tracktokens.pipelines
+	@MYPYPATH=$(TYPES) $(BIN)/mypy -p tracktokens.schemas -p tracktokens.codebooks -p tracktokens.serving -p tracktokens.transforms -p tracktokens.pipelines
 	@$(BIN)/python .ci/check_prose.py
 
 # The notice of mkdocs-material about MkDocs 2 is switched off: setup.py keeps MkDocs below 2.
@@ -116,9 +116,9 @@ bench: setup ## Run the benchmarks that need no data of their own (a quarter of 
 	@for stage in text audio codebooks tokenize matching; do echo "== $$stage"; $(BIN)/python benchmarks/bench_$$stage.py || exit 1; done
 
 lock: setup ## Pin the dependencies in requirements.lock, and those of the images in docker/
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --extra offline --extra dev --extra docs setup.py -o requirements.lock
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --extra pipeline --extra offline --extra dev --extra docs setup.py -o requirements.lock
 	@$(BIN)/uv pip compile --quiet --no-annotate --no-header --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
-		--extra gcp --extra offline --extra onnx --extra openvino -c requirements.lock setup.py -o docker/requirements-cuda.lock
+		--extra pipeline --extra gcp --extra offline --extra onnx --extra openvino -c requirements.lock setup.py -o docker/requirements-cuda.lock
 	@grep -vE '^(nvidia-|cuda-|triton==)' docker/requirements-cuda.lock > docker/requirements-cpu.lock
 
 clean: ## Remove the virtual environment, the demo and all caches

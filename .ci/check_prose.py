@@ -21,7 +21,7 @@ QUESTIONS = ("What", "How", "Whether", "Where")
 DATA = ("pipelines/demo/",)
 """Folders whose strings are data: only their comments and docstrings are prose."""
 
-PACKAGES = ("schemas/", "codebooks/", "transforms/", "pipelines/")
+PACKAGES = ("schemas/", "codebooks/", "serving/", "transforms/", "pipelines/")
 
 WORDS = {
     r"facts?": "record",

@@ -13,6 +13,10 @@ class UsageError(TracktokensError):
     exit_code = 2
 
 
+class UnknownTrackError(UsageError, LookupError):
+    """The release does not have the track."""
+
+
 class DriftError(TracktokensError):
     """The catalog differs from what the codebooks were trained on by more than the limits allow."""
 

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-FOLDERS = ("schemas", "codebooks", "transforms", "pipelines")
+FOLDERS = ("schemas", "codebooks", "serving", "transforms", "pipelines")
 
 PACKAGES = (
     "schemas",
@@ -23,6 +23,7 @@ PACKAGES = (
     "codebooks.matching",
     "codebooks.decoding",
     "codebooks.metrics",
+    "serving",
     "transforms",
     "transforms.store",
     "transforms.runtime",

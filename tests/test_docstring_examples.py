@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-FOLDERS = ("schemas", "codebooks", "transforms", "pipelines")
+FOLDERS = ("schemas", "codebooks", "serving", "transforms", "pipelines")
 
 FEWEST_EXAMPLES = 20
 """Docstrings with an example that there are at least."""

@@ -5,7 +5,7 @@ tuple. The nodes of a depth are sorted by prefix; each has its last code (int16)
 of a node end where those of the next node begin. Its children are the nodes of the next depth that begin within them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,6 +66,19 @@ class TupleTrie:
             begins[1:] |= column[1:] != column[:-1]
             starts = np.flatnonzero(begins)
             self._depths.append(_Depth(column[starts], starts.astype(np.int32)))
+
+    @classmethod
+    def of_nodes(cls, codes: Sequence[Codes], starts: Sequence[npt.NDArray[np.int32]]) -> "TupleTrie":
+        """Take the nodes of a trie from arrays, which are not copied: they may be memory-mapped.
+
+        Args:
+            codes: per depth int16 (nodes,), the last code of each node.
+            starts: per depth int32 (nodes,), the first tuple of each node; at the last depth there is one per tuple.
+        """
+        trie = cls.__new__(cls)
+        trie._size = len(starts[-1])
+        trie._depths = [_Depth(*arrays) for arrays in zip(codes, starts, strict=True)]
+        return trie
 
     def __len__(self) -> int:
         """Number of distinct tuples."""

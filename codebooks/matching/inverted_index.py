@@ -1,6 +1,6 @@
 """Posting lists of the rows with each code, and the exact search that reads them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -38,6 +38,15 @@ class InvertedIndex:
         self._columns = columns
         self._rows = [np.argsort(column, kind="stable").astype(np.int32) for column in columns]
         self._starts = [_starts(column) for column in columns]
+
+    @classmethod
+    def of_lists(
+        cls, columns: CodeColumns, rows: Sequence[npt.NDArray[np.int32]], starts: Sequence[RowIndices]
+    ) -> "InvertedIndex":
+        """Take sorted lists in the layout above, which are not copied: they may be memory-mapped."""
+        index = cls.__new__(cls)
+        index._columns, index._rows, index._starts = columns, list(rows), list(starts)
+        return index
 
     @property
     def nbytes(self) -> int:

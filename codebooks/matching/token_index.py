@@ -125,6 +125,20 @@ class TokenIndex:
         self._postings = InvertedIndex(self._columns)
         self._similarities = tuple(similarities)
 
+    @classmethod
+    def of_lists(
+        cls, columns: CodeColumns, postings: InvertedIndex, similarities: Sequence[CodeSimilarity] = ()
+    ) -> "TokenIndex":
+        """Take columns and posting lists that were made before, which are not copied: they may be memory-mapped.
+
+        Raises:
+            ValueError: the columns have codes without a similarity.
+        """
+        _check_similarities(columns.T, similarities)
+        index = cls.__new__(cls)
+        index._columns, index._postings, index._similarities = columns, postings, tuple(similarities)
+        return index
+
     def __len__(self) -> int:
         return int(self._columns.shape[1])
 

@@ -2,6 +2,8 @@
 
 import re
 import reprlib
+from collections.abc import Mapping
+from functools import lru_cache
 
 import numpy as np
 
@@ -11,8 +13,6 @@ from tracktokens.codebooks.tokens.code_matrix import NONE, WILDCARD
 from tracktokens.codebooks.tokens.vocabulary import TRACK_END, TRACK_START, token
 from tracktokens.schemas.errors import UsageError
 from tracktokens.schemas.modalities import MODALITIES
-
-_TOKEN = re.compile(rf"\s*(?:<\|({'|'.join(MODALITIES)})_(none|0|[1-9][0-9]*)\|>|(\S+?(?=<\||\s|$)))")
 
 _MAX_DIGITS = len(str(MAX_CODES))
 """Digits of the largest code. A model may write thousands, which ``int`` refuses to convert."""
@@ -42,17 +42,38 @@ def parse_tokens(text: str, codebook_size: int) -> Query:
         UsageError: the text has no tokens or something else than tokens, a modality occurs twice, or a code is out of
             range.
     """
-    query = np.full(len(MODALITIES), WILDCARD, np.int16)
-    for modality, code, other in _TOKEN.findall(text.strip().removeprefix(TRACK_START).removesuffix(TRACK_END)):
+    return parse_columns(text, dict.fromkeys(MODALITIES, codebook_size))
+
+
+def parse_columns(text: str, sizes: Mapping[str, int]) -> Query:
+    """Parse tokens of the given columns; see :func:`parse_tokens`.
+
+    Example:
+        >>> parse_columns("<|b_7|>", {"a": 4, "b": 8}).tolist()
+        [-2, 7]
+
+    Args:
+        text: written tokens.
+        sizes: column to its number of codes, in token order.
+    """
+    names = list(sizes)
+    query = np.full(len(names), WILDCARD, np.int16)
+    for name, code, other in _pattern(*names).findall(text.strip().removeprefix(TRACK_START).removesuffix(TRACK_END)):
         if other:
-            raise UsageError(f"{_shown.repr(other)} is not a token: write tokens such as {token(MODALITIES[0], 3)}")
-        column = MODALITIES.index(modality)
+            raise UsageError(f"{_shown.repr(other)} is not a token: write tokens such as {token(names[0], 3)}")
+        column = names.index(name)
         if query[column] != WILDCARD:
-            raise UsageError(f"{_shown.repr(text)} has more than one {modality} token: write each modality once")
-        query[column] = NONE if code == "none" else _checked_code(modality, code, codebook_size)
+            raise UsageError(f"{_shown.repr(text)} has more than one {name} token: write each modality once")
+        query[column] = NONE if code == "none" else _checked_code(name, code, sizes[name])
     if (query == WILDCARD).all():
-        raise UsageError(f"{_shown.repr(text)} has no tokens: write some, such as {token(MODALITIES[0], 3)}")
+        raise UsageError(f"{_shown.repr(text)} has no tokens: write some, such as {token(names[0], 3)}")
     return query
+
+
+@lru_cache
+def _pattern(*names: str) -> re.Pattern[str]:
+    """Compile the tokens of these columns, and anything else up to the next token."""
+    return re.compile(rf"\s*(?:<\|({'|'.join(map(re.escape, names))})_(none|0|[1-9][0-9]*)\|>|(\S+?(?=<\||\s|$)))")
 
 
 def _checked_code(modality: str, digits: str, codebook_size: int) -> int:

@@ -17,7 +17,7 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("schemas", "codebooks", "transforms", "pipelines")
+PACKAGES = ("schemas", "codebooks", "serving", "transforms", "pipelines")
 SOURCES = ROOT / "build" / "api"
 """A folder of links, in which mkdocstrings finds the packages under the name ``tracktokens``."""
 

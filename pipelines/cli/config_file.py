@@ -5,6 +5,7 @@ command line, so relative paths are relative to the working directory. An option
 """
 
 import difflib
+import importlib
 import sys
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
@@ -17,10 +18,8 @@ from tracktokens.pipelines.cli.options import NonEmptyStr, current_name
 from tracktokens.schemas.errors import UsageError
 from tracktokens.schemas.modalities import MODALITIES
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+TOML = "tomllib" if sys.version_info >= (3, 11) else "tomli"
+"""Module that parses TOML. A small installation on Python 3.10 lacks it, so it is imported where it is used."""
 
 CONFIG = "config"
 """Name of the option; a command that has it takes options from the file."""
@@ -63,12 +62,14 @@ config_option = click.option(
 
 
 def _read(path: str) -> dict[str, Any]:
+    toml = importlib.import_module(TOML)
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        content: dict[str, Any] = toml.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"--config {path} cannot be read ({error.strerror}): give a TOML file") from error
     except ValueError as error:  # of TOML and of UTF-8
         raise UsageError(f"--config {path} is not TOML: {error}") from error
+    return content
 
 
 def _keys(command: click.Command) -> Keys:

@@ -4,6 +4,7 @@ import errno
 import logging
 import os
 import sys
+from importlib.util import find_spec
 from typing import Any
 
 import click
@@ -31,7 +32,7 @@ from tracktokens.pipelines.cli.store_commands import (
 )
 from tracktokens.pipelines.cli.vocabulary_commands import vocabulary_group
 from tracktokens.pipelines.terminal import OneLineFormatter, allow_any_text, printable
-from tracktokens.schemas.errors import TracktokensError
+from tracktokens.schemas.errors import TracktokensError, UsageError
 from tracktokens.schemas.filesystem_errors import filesystem_error
 
 EXIT_CODES = """\b
@@ -46,6 +47,8 @@ Exit codes:
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 """Error numbers of a full disk."""
+
+INSTALL_PIPELINE = "install tracktokens[pipeline], which this command needs"
 
 COMMANDS = (
     run_command,
@@ -86,6 +89,11 @@ class Cli(click.Group):
             ctx.exit(error.exit_code)
         except click.exceptions.Exit:
             raise
+        except ModuleNotFoundError as error:
+            if find_spec("apache_beam") is not None:  # the pipeline is installed: this is a bug
+                raise
+            click.echo(f"error: {error.name} is not installed: {INSTALL_PIPELINE}", err=True)
+            ctx.exit(UsageError.exit_code)
         except Exception as error:
             known = filesystem_error(error)
             if known is None and not isinstance(error, OSError):

@@ -23,7 +23,7 @@ SHOWN_NAMES = 10
 
 @click.group(name="releases")
 def releases_group() -> None:
-    """List the releases of a store, show one, or roll back to one."""
+    """List the releases of a store, show one, roll back to one, or add its serving table."""
 
 
 @releases_group.command(name="list")
@@ -89,6 +89,20 @@ def rollback_command(release: str, store: str, expected_latest: str | None) -> N
     click.echo(f"LATEST is {done.current}")
     for withdrawn in done.withdrawn:
         click.echo(f"withdrawn: {withdrawn}")
+
+
+@releases_group.command(name="serving")
+@click.argument("release", metavar="RELEASE", type=NonEmptyStr())
+@store_option
+def serving_command(release: str, store: str) -> None:
+    """Write the serving table of RELEASE, which a release of an older version lacks."""
+    from tracktokens.transforms.release.write_serving import add_serving
+    from tracktokens.transforms.store.layout import Store
+    from tracktokens.transforms.store.releases import find_release
+
+    opened = Store.open(store)
+    completed = add_serving(opened, find_release(opened, release))
+    click.echo(opened.release(completed.release_id).serving)
 
 
 @click.command(name="compact")

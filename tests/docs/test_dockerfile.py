@@ -34,7 +34,7 @@ def test_the_image_has_the_beam_of_the_lock_which_the_driver_has_too() -> None:
 def test_everything_that_is_copied_exists_and_is_in_the_context() -> None:
     rules = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and line[0] != "#"]
     sources = [source for copied in instructions("COPY") for source in copied.split()[:-1]]
-    assert {"schemas", "codebooks", "transforms", "pipelines"} <= set(sources)
+    assert {"schemas", "codebooks", "serving", "transforms", "pipelines"} <= set(sources)
     assert rules[0] == "*"
     for source in sources:
         assert (ROOT / source).exists(), source

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
-FOLDERS_OF_CODE = ("schemas", "codebooks", "transforms", "pipelines", "tests", "benchmarks", "examples")
+FOLDERS_OF_CODE = ("schemas", "codebooks", "serving", "transforms", "pipelines", "tests", "benchmarks", "examples")
 
 EXIT_CODES_WITHOUT_ERROR = {0, 1}
 """Success, and an unexpected exception."""
@@ -126,7 +126,9 @@ def test_the_table_of_packages_is_the_order_that_is_checked() -> None:
         if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", None) == "PACKAGES"
     ]
     cells = first_cells(read("docs/architecture.md"))
-    packages = [cell for cell in cells if cell.split(".")[0] in ("schemas", "codebooks", "transforms", "pipelines")]
+    packages = [
+        cell for cell in cells if cell.split(".")[0] in ("schemas", "codebooks", "serving", "transforms", "pipelines")
+    ]
     assert packages == list(order)
 
 
@@ -178,7 +180,7 @@ def test_the_changelog_has_the_versions_of_all_formats() -> None:
     rows = re.findall(r"^\| [^|]+ \| (\d+) \| [^|]+ \| `(\w+)` in `([\w/.]+)` \|$", read("CHANGELOG.md"), re.MULTILINE)
     constants = {
         (path.relative_to(ROOT).as_posix(), name, version)
-        for folder in FOLDERS_OF_CODE[:4]
+        for folder in FOLDERS_OF_CODE[:5]
         for path in (ROOT / folder).rglob("*.py")
         for name, version in re.findall(
             r'^ *(FORMAT|FORMAT_VERSION)(?:: [\w\[\]]+)? = "?(\d+)"?$', path.read_text(encoding="utf-8"), re.MULTILINE

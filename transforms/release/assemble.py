@@ -17,6 +17,7 @@ from tracktokens.transforms.release.drift_baseline import DriftReport
 from tracktokens.transforms.release.metrics_json import release_metrics
 from tracktokens.transforms.release.report import release_report_html
 from tracktokens.transforms.release.token_changes import changes_by_modality
+from tracktokens.transforms.release.write_serving import write_serving
 from tracktokens.transforms.runtime.counters import read_counts, require_balance
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.layout import ReleasePaths
@@ -54,6 +55,7 @@ def assemble(draft: ReleaseDraft, rows: Mapping[str, int], drift: DriftReport | 
     if draft.previous is not None:
         _add_empty_file(draft.paths.changes, CHANGES)
     write_vocabulary(draft.bundle, draft.paths)
+    write_serving(draft.table, draft.bundle.codebook_size, rows["published"])
     changes = None if draft.previous is None else changes_by_modality(read_counts(draft.counts))
     metrics = {
         **release_metrics(draft.snapshot, draft.bundle, draft.paths, draft.measures, rows),

@@ -25,7 +25,7 @@ from tracktokens.schemas.errors import UsageError
 
 _logger = logging.getLogger(__name__)
 
-FOLDERS = ("schemas", "codebooks", "transforms", "pipelines")
+FOLDERS = ("schemas", "codebooks", "serving", "transforms", "pipelines")
 """Folders of the package's sources."""
 
 PACKAGES = (

@@ -50,6 +50,7 @@ CODES = "codes"
 BUNDLES = "codebooks"
 CATALOGS = "catalogs"
 RELEASES = "releases"
+SERVING = "serving"
 WORKING = "working"
 
 MANIFEST = "manifest.json"
@@ -376,6 +377,11 @@ class ReleasePaths:
     def centroids(self) -> str:
         """Path of the centroids of all modalities."""
         return files.join(self.vocabulary, "centroids.safetensors")
+
+    @property
+    def serving(self) -> str:
+        """Folder of the serving table."""
+        return files.join(self.folder, SERVING)
 
     @property
     def metrics(self) -> str:

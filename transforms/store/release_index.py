@@ -55,7 +55,7 @@ class ReleaseIndex:
         """
         bundle = read_bundle(store, release.bundle_id)
         table = TokenTable.of(store, release)
-        tracks = pa.concat_tables([_read_bucket(table, bucket) for bucket in range(store.buckets)])
+        tracks = pa.concat_tables([read_ranked_bucket(table, bucket) for bucket in range(store.buckets)])
         order = pc.sort_indices(tracks, [("popularity", "descending"), ("track_id", "ascending")])
         codes = code_matrix(tracks)[order.to_numpy()]
         ids = tracks["track_id"].combine_chunks().take(order)
@@ -94,7 +94,8 @@ def similarities(bundle: Bundle) -> list[CodeSimilarity]:
     return [CodeSimilarity(codebook.centroids) for codebook in bundle.codebooks]
 
 
-def _read_bucket(table: TokenTable, bucket: int) -> pa.Table:
+def read_ranked_bucket(table: TokenTable, bucket: int) -> pa.Table:
+    """Read ``track_id`` (large_string), the codes, and ``popularity``, which breaks ties, of one bucket of tracks."""
     tokens = table.read(bucket, ["track_id", *MODALITIES])
     tracks = tokens.append_column("popularity", pa.array(table.popularity(bucket)))
     return tracks.set_column(0, "track_id", tracks["track_id"].cast(pa.large_string()))

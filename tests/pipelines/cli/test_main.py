@@ -349,3 +349,14 @@ def test_a_codebook_that_the_catalog_has_outgrown_is_kept_with_a_warning(
     caplog.clear()
     assert grow(20).exit_code == 0
     assert "tags: the codebook in use has 4 centroids, and this catalog has enough vectors for 8" in caplog.text
+
+
+def test_a_command_without_the_packages_of_the_pipeline_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    def callback(**_: object) -> None:
+        raise ModuleNotFoundError("No module named 'apache_beam'", name="apache_beam")
+
+    monkeypatch.setattr(main.commands["verify"], "callback", callback)
+    result = call("verify", "store")
+    assert isinstance(result.exception, ModuleNotFoundError)  # the pipeline is installed: a bug has a traceback
+    monkeypatch.setattr(sys.modules["tracktokens.pipelines.cli.main"], "find_spec", lambda _: None)
+    refused(call("verify", "store"), 2, "apache_beam is not installed: install tracktokens[pipeline]")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
@@ -15,7 +16,12 @@ from tests.support.vector_catalog import job, write_catalog
 from tracktokens.pipelines.cli.main import main
 from tracktokens.pipelines.jobs.publish import PublishJob
 from tracktokens.pipelines.runner import PipelineRunner
+from tracktokens.schemas.errors import UsageError
 from tracktokens.schemas.modalities import MODALITIES
+from tracktokens.serving import CatalogTokens
+from tracktokens.transforms.store.layout import Store
+from tracktokens.transforms.store.release_index import ReleaseIndex
+from tracktokens.transforms.store.releases import published_release
 from tracktokens.transforms.store.writer_lock import writer
 
 pytestmark = pytest.mark.job
@@ -57,11 +63,46 @@ def test_releases_are_listed_shown_and_rolled_back_to(store: Path) -> None:
     )
 
 
+def without_serving(store: Path, release: str) -> None:
+    """Make a release as an older version left it."""
+    path = store / "releases" / release / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["files"] = {name: file for name, file in manifest["files"].items() if not name.startswith("serving/")}
+    path.write_text(json.dumps(manifest))
+    shutil.rmtree(store / "releases" / release / "serving")
+
+
+def test_a_serving_table_has_the_order_of_the_release_index(store: Path) -> None:
+    opened = Store.open(str(store))
+    index = ReleaseIndex.read(opened, published_release(opened))
+    tokens = CatalogTokens.open(store)
+    assert len(tokens) == len(index.index) == 40
+    for row, track_id in enumerate(index.track_ids.to_pylist()):
+        query = index.index.codes(np.array([row]))[0]
+        assert tokens.codes_of(track_id).tolist() == query.tolist()
+        assert tokens.match(query.tolist(), 7).track_ids == tuple(index.ids(index.index.match(query, 7).rows))
+
+
+def test_a_serving_table_is_written_into_a_release_of_an_older_version(store: Path) -> None:
+    older, _ = sorted(path.name for path in store.glob("releases/*"))
+    folder = store / "releases" / older
+    published = {path.name: path.read_bytes() for path in (folder / "serving").iterdir()}
+    manifest = json.loads((folder / "manifest.json").read_bytes())
+    without_serving(store, older)
+    with pytest.raises(UsageError, match="no serving table"):
+        CatalogTokens.open(folder)
+    assert call("releases", "serving", older, "--store", store).stdout == f"{folder / 'serving'}\n"
+    assert {path.name: path.read_bytes() for path in (folder / "serving").iterdir()} == published
+    assert json.loads((folder / "manifest.json").read_bytes()) == manifest
+    again = call("releases", "serving", older, "--store", store)
+    assert (again.exit_code, "has a serving table already" in again.stderr) == (2, True)
+
+
 def test_gc_counts_and_deletes_only_with_delete(store: Path) -> None:
     older, newer = sorted(path.name for path in store.glob("releases/*"))
     counted = call("gc", "--store", store, "--keep", 1)
     assert "would be removed (nothing was removed; give --delete):" in counted.stdout
-    assert "releases: 1, 8 files, " in counted.stdout
+    assert "releases: 1, 19 files, " in counted.stdout
     assert (store / "releases" / older).exists()
     deleted = call("gc", "--store", store, "--keep", 1, "--delete")
     assert deleted.stdout.startswith("removed:\n")

@@ -82,6 +82,7 @@ NOT_FINITE = [float("nan")] * 32
 
 DAMAGE: list[tuple[str, Callable[[Path], object], list[str]]] = [
     ("releases/*/report.html", change, ["releases/*/report.html: has SHA-256"]),
+    ("releases/*/serving/codes.npy", change, ["releases/*/serving/codes.npy: has SHA-256"]),
     ("releases/*/vocabulary/tokens.json", Path.unlink, ["releases/*/vocabulary/tokens.json: is missing"]),
     (
         "releases/*/tokens/part-0000.parquet",
