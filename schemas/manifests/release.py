@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from tracktokens.schemas.manifests.base import Manifest
+from tracktokens.schemas.token_format import TokenFormat
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class ReleaseManifest(Manifest):
             first, and where the vocabulary had another size.
         options: long option name to value: the options that made the release, paths as absolute ones. A refresh takes
             those that are not given again. Null in releases of older versions.
+        tokens: columns after the five of the modalities, as ``TokenFormat.to_json`` returns them, or null.
     """
 
     KIND: ClassVar[str] = "release"
@@ -36,6 +38,12 @@ class ReleaseManifest(Manifest):
     files: Mapping[str, Mapping[str, Any]]
     previous: str | None = None
     options: Mapping[str, Any] | None = None
+    tokens: Mapping[str, Any] | None = None
+
+    @property
+    def token_format(self) -> TokenFormat:
+        """Columns of the token table."""
+        return TokenFormat.from_json(self.codebook_size, self.tokens)
 
 
 @dataclass(frozen=True)

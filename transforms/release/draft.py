@@ -80,7 +80,8 @@ class ReleaseDraft:
     @property
     def table(self) -> TokenTable:
         """Token table of the release."""
-        return TokenTable(self.paths, self.bundle.bundle_id, self.snapshot.catalog, self.snapshot.store.buckets)
+        catalog, tokens = self.snapshot.catalog, self.bundle.token_format
+        return TokenTable(self.paths, self.bundle.bundle_id, catalog, self.snapshot.store.buckets, tokens)
 
     @cached_property
     def bundle_manifest(self) -> BundleManifest:

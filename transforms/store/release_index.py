@@ -18,7 +18,6 @@ from tracktokens.codebooks.matching.code_similarity import CodeSimilarity
 from tracktokens.codebooks.matching.token_index import TokenIndex
 from tracktokens.codebooks.numerics.arrays import RowIndices
 from tracktokens.schemas.manifests.release import ReleaseManifest
-from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.transforms.store.bundles import read_bundle
 from tracktokens.transforms.store.keys import bucket_numbers, content_keys
 from tracktokens.transforms.store.layout import Store
@@ -58,7 +57,8 @@ class ReleaseIndex:
         order = pc.sort_indices(tracks, [("popularity", "descending"), ("track_id", "ascending")])
         codes = code_matrix(tracks)[order.to_numpy()]
         ids = tracks["track_id"].combine_chunks().take(order)
-        return cls(table, bundle.codebook_size, ids, TokenIndex(codes, similarities(bundle)))
+        index = TokenIndex(codes, similarities(bundle), bundle.token_format)
+        return cls(table, bundle.codebook_size, ids, index)
 
     def ids(self, rows: RowIndices) -> list[str]:
         """Return the track ids of some rows."""
@@ -89,12 +89,15 @@ class ReleaseIndex:
 
 
 def similarities(bundle: Bundle) -> list[CodeSimilarity]:
-    """Return the similarity of the codes of each modality."""
-    return [CodeSimilarity(codebook.centroids) for codebook in bundle.codebooks]
+    """Return the similarity of the codes of each column; different numbers have none."""
+    numbers = np.zeros((bundle.numbers, 0), np.float32)
+    return [CodeSimilarity(codebook.centroids) for codebook in bundle.codebooks] + (
+        [CodeSimilarity(numbers)] if bundle.numbers else []
+    )
 
 
 def _read_bucket(table: TokenTable, bucket: int) -> pa.Table:
-    tokens = table.read(bucket, ["track_id", *MODALITIES])
+    tokens = table.read_codes(bucket)
     popularity = popularity_weights(table.tracks(bucket, ["popularity"])["popularity"])
     tracks = tokens.append_column("popularity", pa.array(popularity))
     return tracks.set_column(0, "track_id", tracks["track_id"].cast(pa.large_string()))
