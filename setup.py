@@ -15,7 +15,7 @@ REQUIRES = [
     "pyarrow>=16",
     "safetensors>=0.4",
 ]
-"""What reading and serving a release needs; each further package would be in every service."""
+"""Requirements of reading and serving a release; each further package would be in every service."""
 
 PIPELINE = [
     "apache-beam>=2.77",
@@ -37,7 +37,7 @@ PIPELINE = [
     "torchvision",  # laion-clap imports it without declaring it
     "transformers>=4.56",  # the first to call it dtype
 ]
-"""What the jobs need."""
+"""Requirements of the jobs."""
 
 EXTRAS = {
     "serve": [],  # nothing more: its name states the purpose of an installation

@@ -46,8 +46,11 @@ class Assignment:
         )
 
 
-def assign(codebook: Codebook, vectors: Vectors) -> Assignment:
+def assign(codebook: Codebook, vectors: Vectors, before: Sequence[Codebook] = ()) -> Assignment:
     """Find the nearest centroid of each float16 or float32 vector of shape (n, dim).
+
+    A residual level has the centroids of what the levels before it leave: of a preprocessed vector minus the nearest
+    centroid of each of them (residual quantization: Juang and Gray, 1982).
 
     The result for a vector depends neither on the other vectors nor on the number of threads.
 
@@ -59,32 +62,55 @@ def assign(codebook: Codebook, vectors: Vectors) -> Assignment:
         >>> assignment.codes.tolist(), assignment.distances.tolist(), assignment.margins.tolist()
         ([0, 1], [1.0, 1.0], [8.0, 24.0])
 
+    Args:
+        codebook: codebook of the codes.
+        vectors: not modified.
+        before: codebooks of the levels before that of the codebook, by level.
+
     Raises:
-        ValueError: the codebook has no centroids, or the vectors do not have the shape (n, dim).
+        ValueError: the codebook has no centroids or another level, or the vectors do not have the shape (n, dim).
         InvalidDataError: a vector is not finite.
     """
     if codebook.num_centroids == 0:
-        raise ValueError(f"the {codebook.modality} codebook has no centroids: it was trained without vectors")
+        raise ValueError(f"the {codebook.name} codebook has no centroids: it was trained without vectors")
+    if codebook.level != len(before) + 1:
+        raise ValueError(f"the {codebook.name} codebook needs those of all levels before it, not {len(before)}")
     if vectors.ndim != 2 or vectors.shape[1] != codebook.dim:
         raise ValueError(
             f"vectors of shape {vectors.shape} do not fit the {codebook.modality} codebook of {codebook.dim} dimensions"
         )
-    return _search(codebook.centroids, vectors, codebook.preprocessing)
+    return _search([book.centroids for book in (*before, codebook)], vectors, codebook.preprocessing)
+
+
+def residuals(codebook: Codebook, vectors: Vectors, before: Sequence[Codebook] = ()) -> Floats:
+    """Return what a codebook leaves of vectors of shape (n, dim), after the levels before it.
+
+    Returns:
+        float32 (n, components): preprocessed vectors minus their nearest centroid of each level.
+    """
+    points = codebook.preprocessing.apply(vectors)
+    for book in (*before, codebook):
+        points -= book.centroids[nearest_centroids(book.centroids, points).codes]
+    return points
 
 
 def nearest_centroids(centroids: Floats, points: Vectors) -> Assignment:
     """Find the nearest centroid, of float32 (k, dim), of each preprocessed point, float16 or float32 (n, dim)."""
-    return _search(centroids, points, Preprocessing(unit_length=False))
+    return _search([centroids], points, Preprocessing(unit_length=False))
 
 
-def _search(centroids: Floats, vectors: Vectors, preprocessing: Preprocessing) -> Assignment:
-    block_rows = max(MIN_BLOCK_ROWS, min(MAX_BLOCK_ROWS, TABLE_VALUES // len(centroids)))
-    search, buffers = _ExactSearch(centroids), _Buffers(block_rows, *centroids.shape)
+def _search(levels: Sequence[Floats], vectors: Vectors, preprocessing: Preprocessing) -> Assignment:
+    """Search the last of some levels of centroids, after the nearest centroids of the others are subtracted."""
+    block_rows = max(MIN_BLOCK_ROWS, min(MAX_BLOCK_ROWS, TABLE_VALUES // max(map(len, levels))))
+    searches = [_ExactSearch(centroids) for centroids in levels]
+    buffers = _Buffers(block_rows, levels)
 
     def work(block: slice) -> Assignment:
         rows = block.stop - block.start
         points = preprocessing.apply(vectors[block], buffers.points[:rows])
-        return search(points, buffers.table[:rows])
+        for centroids, search, table in zip(levels[:-1], searches, buffers.tables, strict=False):
+            points -= centroids[search(points, table[:rows]).codes]
+        return searches[-1](points, buffers.tables[-1][:rows])
 
     return Assignment.concatenate(map_blocks(work, len(vectors), block_rows))
 
@@ -92,9 +118,9 @@ def _search(centroids: Floats, vectors: Vectors, preprocessing: Preprocessing) -
 class _Buffers(threading.local):
     """Arrays for one block, per thread. Allocating them for every block takes a tenth of the whole search."""
 
-    def __init__(self, rows: int, codes: int, dim: int) -> None:
-        self.points = np.empty((rows, dim), np.float32)
-        self.table = np.empty((rows, codes), np.float32)
+    def __init__(self, rows: int, levels: Sequence[Floats]) -> None:
+        self.points = np.empty((rows, levels[0].shape[1]), np.float32)
+        self.tables = [np.empty((rows, len(centroids)), np.float32) for centroids in levels]
 
 
 class _ExactSearch:

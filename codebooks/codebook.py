@@ -2,7 +2,7 @@
 
 Layout: safetensors. Tensors ``centroids`` (float32, codes x components) and, where they are used, ``mean`` and
 ``scale`` (float32, dim) and ``projection`` (float32, dim x components). Metadata: format version, modality, encoder id,
-codebook size (as ``reserved``), unit length, content hash.
+codebook size (as ``reserved``), unit length, content hash, and the level from the second on.
 """
 
 import hashlib
@@ -19,6 +19,7 @@ from safetensors.numpy import load, save
 from tracktokens.codebooks.numerics.arrays import Floats, Vectors
 from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.schemas.modalities import MODALITIES
+from tracktokens.schemas.token_format import column_name
 
 FORMAT_VERSION = "2"
 
@@ -136,7 +137,9 @@ class Codebook:
         encoder_id: encoder of the vectors that the centroids were learned from.
         preprocessing: applied to vectors before they are compared with centroids.
         centroids: float32 (codes, components), in preprocessed space; no rows for a modality without vectors.
-        codebook_size: codes of the modality in the vocabulary, at least the number of centroids.
+        codebook_size: codes of the column in the vocabulary, at least the number of centroids.
+        level: 1 for a codebook of vectors, 2 for one of what a codebook of level 1 leaves of preprocessed vectors, and
+            so on. All levels of a modality have the same preprocessing.
 
     Raises:
         ValueError: shapes, dtypes or counts do not match.
@@ -148,11 +151,14 @@ class Codebook:
     preprocessing: Preprocessing
     centroids: Floats = field(repr=False)
     codebook_size: int
+    level: int = 1
 
     def __post_init__(self) -> None:
         if self.modality not in MODALITIES:
             raise ValueError(f"{self.modality!r} is not a modality: use one of {', '.join(MODALITIES)}")
         _check_array("centroids", self.centroids, ndim=2)
+        if self.level < 1:
+            raise ValueError(f"level {self.level} is out of range: the first level is 1")
         if not 1 <= self.codebook_size <= MAX_CODES:
             raise ValueError(
                 f"codebook size {self.codebook_size} is out of range: a modality can have 1 to {MAX_CODES} codes"
@@ -161,6 +167,11 @@ class Codebook:
             raise ValueError(f"{len(self.centroids)} centroids do not fit into a codebook size of {self.codebook_size}")
         if (components := self.preprocessing.components(self.dim)) != self.centroids.shape[1]:
             raise ValueError(f"centroids have {self.centroids.shape[1]} dimensions, preprocessed vectors {components}")
+
+    @property
+    def name(self) -> str:
+        """Name of its column of the token table: the modality, and the level from the second on."""
+        return column_name(self.modality, self.level)
 
     @property
     def dim(self) -> int:
@@ -208,6 +219,7 @@ class Codebook:
             "encoder_id": self.encoder_id,
             "reserved": str(self.codebook_size),
             "unit_length": "true" if self.preprocessing.unit_length else "false",
+            **({"level": str(self.level)} if self.level > 1 else {}),
         }
 
     def _tensors(self) -> dict[str, Floats]:
@@ -244,6 +256,7 @@ def _read(data: bytes) -> Codebook:
         ),
         centroids=tensors["centroids"],
         codebook_size=int(metadata["reserved"]),
+        level=int(metadata.get("level", "1")),
     )
     if codebook.content_hash != metadata["content_hash"]:
         raise ValueError(f"the content hash is {codebook.content_hash}, not {metadata['content_hash']} as stored")

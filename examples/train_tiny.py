@@ -45,7 +45,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from tracktokens.codebooks.decoding.catalog_constraint import LENGTH, CatalogConstraint, TokenIds
+from tracktokens.codebooks.decoding.catalog_constraint import CatalogConstraint, TokenIds
 from tracktokens.codebooks.decoding.trie import TupleTrie
 from tracktokens.codebooks.numerics.arrays import CodeTuple
 from tracktokens.codebooks.tokens.rendering import MENTION
@@ -346,8 +346,9 @@ class Recommender:
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, tracks: ReleaseIndex) -> None:
         self.model, self.tokenizer, self.tracks = model.eval(), tokenizer, tracks
         self.tree: TupleTrie = tracks.tree()
-        self.ids = TokenIds(tokenizer.get_vocab(), tracks.size)
-        self.constraint = CatalogConstraint(self.tree, tokenizer.get_vocab(), tracks.size, repeats=False)
+        self.format = tracks.table.token_format
+        self.ids = TokenIds(tokenizer.get_vocab(), self.format)
+        self.constraint = CatalogConstraint(self.tree, tokenizer.get_vocab(), self.format, repeats=False)
 
     def answer(self, asked: Sequence[Request], constrained: bool = True, batch: int = 32) -> Recommendations:
         """Write ten token tuples per request, and look up their tracks."""
@@ -364,7 +365,7 @@ class Recommender:
             begun,
             num_beams=BEAMS,
             num_return_sequences=TOP,
-            max_new_tokens=LENGTH + 1,
+            max_new_tokens=len(self.format) + 1,
             eos_token_id=self.ids.end,
             logits_processor=[self.constraint] if constrained else [],
         )
@@ -393,8 +394,9 @@ class Recommender:
 
     def _codes(self, ids: list[int]) -> CodeTuple | None:
         """Codes of a complete tuple, or None."""
-        complete = len(ids) > LENGTH and ids[LENGTH] == self.ids.end
-        return self.ids.read(np.array(ids[:LENGTH])) if complete else None
+        length = len(self.format)
+        complete = len(ids) > length and ids[length] == self.ids.end
+        return self.ids.read(np.array(ids[:length])) if complete else None
 
     def _exists(self, codes: CodeTuple) -> bool:
         return self.tree.find(codes.tolist()) is not None

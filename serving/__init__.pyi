@@ -1,3 +1,2 @@
 from .catalog_tokens import CatalogTokens as CatalogTokens
 from .catalog_tokens import TrackMatches as TrackMatches
-from .columns import TokenColumn as TokenColumn

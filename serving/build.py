@@ -4,7 +4,7 @@ All arrays are memory-mapped files, and all sorts are sorts in files: the memory
 that of the tracks of the largest tuple. See :mod:`tracktokens.serving.layout` for the files.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +16,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from tracktokens.codebooks.matching.weights import MATCHING_WEIGHTS, column_weights
 from tracktokens.codebooks.numerics.arrays import CodeColumns, CodeMatrix, Codes, Integers
 from tracktokens.codebooks.tokens.code_matrix import NONE
+from tracktokens.codebooks.tokens.vocabulary import token_strings
 from tracktokens.schemas.manifests.serving import ServingManifest
+from tracktokens.schemas.token_format import TokenFormat
 from tracktokens.serving import layout
-from tracktokens.serving.columns import TokenColumn, column_records, tuple_texts
 from tracktokens.serving.external_sort import RANGE_ROWS, SortKeys, sort_in_ranges
 
 BLOCK_ROWS = 1 << 20
@@ -39,18 +41,18 @@ class ServingBuild:
     Attributes:
         folder: local folder of the table, which exists.
         scratch: local folder for temporary files, which exists.
-        columns: token columns, in order.
+        token_format: token columns.
         tracks: number of tracks.
         range_rows: rows that are sorted in memory at a time, on average.
     """
 
     folder: Path
     scratch: Path
-    columns: Sequence[TokenColumn]
+    token_format: TokenFormat
     tracks: int
     range_rows: int = RANGE_ROWS
 
-    def write(self, tables: Iterable[pa.Table], release_id: str, bundle_id: str, codebook_size: int) -> ServingManifest:
+    def write(self, tables: Iterable[pa.Table], release_id: str, bundle_id: str) -> ServingManifest:
         """Write all files, the header last, and return the header.
 
         Args:
@@ -58,7 +60,6 @@ class ServingBuild:
                 of the rows.
             release_id: release of the tracks.
             bundle_id: bundle of their codes.
-            codebook_size: codes per modality in the vocabulary.
         """
         self._write_ranked(tables)
         self._write_postings()
@@ -67,10 +68,12 @@ class ServingBuild:
         manifest = ServingManifest(
             release_id=release_id,
             bundle_id=bundle_id,
-            codebook_size=codebook_size,
+            codebook_size=self.token_format.codebook_size,
             tracks=self.tracks,
             tuples=nodes[-1],
-            columns=column_records(self.columns),
+            columns=self.token_format.names,
+            tokens=self.token_format.to_json(),
+            weights=column_weights(MATCHING_WEIGHTS, self.token_format).tolist(),
             nodes=nodes,
         )
         (self.folder / layout.HEADER).write_text(manifest.to_json(), encoding="utf-8")
@@ -78,14 +81,14 @@ class ServingBuild:
 
     def _write_ranked(self, tables: Iterable[pa.Table]) -> None:
         """Write track ids and codes in order of popularity."""
-        codes = self._create(layout.CODES, np.int16, (len(self.columns), self.tracks))
+        codes = self._create(layout.CODES, np.int16, (len(self.token_format), self.tracks))
         offsets = _create(self.scratch / "offsets.npy", np.int64, (self.tracks + 1,))
         row, data = 0, self.scratch / "ids"
         with data.open("wb") as file:
             for part in self._sorted(tables, RANK):
                 stop = row + part.num_rows
-                for values, column in zip(codes, self.columns, strict=True):
-                    values[row:stop] = pc.fill_null(part[column.name], NONE).to_numpy()
+                for values, name in zip(codes, self.token_format.names, strict=True):
+                    values[row:stop] = pc.fill_null(part[name], NONE).to_numpy()
                 ids = part["track_id"].combine_chunks().cast(pa.large_binary())
                 lengths = pc.binary_length(ids).to_numpy()
                 offsets[row + 1 : stop + 1] = offsets[row] + np.cumsum(lengths)
@@ -108,7 +111,8 @@ class ServingBuild:
     def _write_postings(self) -> None:
         """Write, per column, the rows in order of their codes: a counting sort, block by block."""
         codes = self._read(layout.CODES)
-        counts = np.zeros((len(self.columns), max(column.size for column in self.columns) + 1), np.int64)
+        largest = max(column.size for column in self.token_format.columns)
+        counts = np.zeros((len(self.token_format), largest + 1), np.int64)
         for _, block in _blocks(codes):
             for total, values in zip(counts, block, strict=True):
                 total += np.bincount(values.astype(np.int64) - NONE, minlength=len(total))
@@ -133,10 +137,10 @@ class ServingBuild:
     def _write_tuples(self) -> list[int]:
         """Write the tuples, their rows and the trie; return the number of nodes per depth."""
         codes = self._read(layout.CODES)
-        names = [column.name for column in self.columns]
-        tables = (_numbered(pa.table(list(block), names=names), row) for row, block in _blocks(codes))
+        names = self.token_format.names
+        tables = (_numbered(pa.table(list(block), names=list(names)), row) for row, block in _blocks(codes))
         rows = self._create(layout.ROWS_BY_TUPLE, np.int32, (self.tracks,))
-        with TupleWriter(self.folder, self.scratch, self.columns) as writer:
+        with TupleWriter(self.folder, self.scratch, self.token_format) as writer:
             for part in self._sorted(tables, [(name, "ascending") for name in names]):
                 first = writer.rows
                 matrix = np.stack([part[name].to_numpy() for name in names], axis=1)
@@ -162,20 +166,20 @@ class TupleWriter:
         rows: rows so far.
     """
 
-    def __init__(self, folder: Path, scratch: Path, columns: Sequence[TokenColumn]) -> None:
+    def __init__(self, folder: Path, scratch: Path, token_format: TokenFormat) -> None:
         """Open the files; ``track_ids.arrow`` must exist in the folder."""
         self.rows = 0
         self._tuples = 0
-        self._nodes = [0] * len(columns)
+        self._nodes = [0] * len(token_format)
         self._previous: Codes | None = None
-        self._folder, self._scratch, self._columns = folder, scratch, columns
+        self._folder, self._scratch, self._format = folder, scratch, token_format
         self._stack = ExitStack()
         source = self._stack.enter_context(pa.memory_map(str(folder / layout.TRACK_IDS)))
         self._ids = pa.ipc.open_file(source).get_batch(0).column(0)
-        self._parquet = self._stack.enter_context(pq.ParquetWriter(folder / layout.TUPLES, tuples_schema(columns)))
+        self._parquet = self._stack.enter_context(pq.ParquetWriter(folder / layout.TUPLES, tuples_schema(token_format)))
         self._starts = self._open("tuple_starts")
-        self._codes = [self._open(f"codes_{depth}") for depth in range(len(columns))]
-        self._firsts = [self._open(f"firsts_{depth}") for depth in range(len(columns))]
+        self._codes = [self._open(f"codes_{depth}") for depth in range(len(token_format))]
+        self._firsts = [self._open(f"firsts_{depth}") for depth in range(len(token_format))]
 
     def __enter__(self) -> "TupleWriter":
         return self
@@ -206,7 +210,7 @@ class TupleWriter:
         self._starts.write(np.array([self.rows], np.int32).tobytes())
         self._stack.close()
         self._gather(layout.TUPLE_STARTS, ["tuple_starts"], np.int32)
-        depths = range(len(self._columns))
+        depths = range(len(self._format))
         self._gather(layout.TRIE_CODES, [f"codes_{depth}" for depth in depths], np.int16)
         self._gather(layout.TRIE_STARTS, [f"firsts_{depth}" for depth in depths], np.int32)
         return self._nodes
@@ -226,8 +230,8 @@ class TupleWriter:
     def _write_table(self, tuples: CodeMatrix, bounds: Integers, rows: Rows) -> None:
         columns = [pa.array(np.ascontiguousarray(column), mask=column == NONE) for column in tuples.T]
         lists = pa.ListArray.from_arrays(pa.array(bounds, pa.int32()), self._ids.take(pa.array(rows)).cast(pa.string()))
-        texts = tuple_texts(tuples, self._columns)
-        self._parquet.write_table(pa.table([*columns, texts, lists], schema=tuples_schema(self._columns)))
+        texts = token_strings(pa.record_batch(columns, names=list(self._format.names)), self._format)
+        self._parquet.write_table(pa.table([*columns, texts, lists], schema=tuples_schema(self._format)))
 
     def _open(self, name: str) -> IO[bytes]:
         return self._stack.enter_context((self._scratch / name).open("wb"))
@@ -246,9 +250,9 @@ class TupleWriter:
             path.unlink()
 
 
-def tuples_schema(columns: Sequence[TokenColumn]) -> pa.Schema:
+def tuples_schema(token_format: TokenFormat) -> pa.Schema:
     """Return the schema of ``tuples.parquet``: codes, null for none; ``tokens``; ``track_ids``, most popular first."""
-    codes = [pa.field(column.name, pa.int16()) for column in columns]
+    codes = [pa.field(name, pa.int16()) for name in token_format.names]
     ids = pa.field("track_ids", pa.list_(pa.string()), nullable=False)
     return pa.schema([*codes, pa.field("tokens", pa.string(), nullable=False), ids])
 

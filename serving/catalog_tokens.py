@@ -14,11 +14,12 @@ import numpy as np
 import pyarrow as pa
 
 from tracktokens.codebooks.decoding.catalog_constraint import CatalogConstraint
-from tracktokens.codebooks.matching.code_similarity import CodeSimilarity
+from tracktokens.codebooks.matching.code_similarity import CodeSimilarity, code_similarities
 from tracktokens.codebooks.matching.token_index import Matches, Matching, TokenIndex
 from tracktokens.codebooks.numerics.arrays import CodeTuple, Mask, Query, RowIndices
 from tracktokens.codebooks.tokens.code_matrix import NONE, WILDCARD
-from tracktokens.codebooks.tokens.parsing import parse_columns
+from tracktokens.codebooks.tokens.parsing import parse_tokens
+from tracktokens.codebooks.tokens.vocabulary import tuple_string
 from tracktokens.schemas.errors import UnknownTrackError, UsageError
 from tracktokens.serving import layout
 from tracktokens.serving.mapped_table import MappedTable
@@ -56,8 +57,8 @@ class CatalogTokens:
     def __init__(self, table: MappedTable) -> None:
         """Wrap a table; see :meth:`open`."""
         self._table = table
-        self._index = TokenIndex.of_lists(table.codes, table.postings)
-        self._sizes = {column.name: column.size for column in table.columns}
+        self._format = table.token_format
+        self._index = TokenIndex.of_lists(table.codes, table.postings, token_format=self._format)
 
     @classmethod
     def open(cls, path: str | Path) -> "CatalogTokens":
@@ -92,7 +93,7 @@ class CatalogTokens:
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of the token columns, in token order."""
-        return tuple(self._sizes)
+        return self._format.names
 
     def lookup(self, tokens: Tokens) -> list[str]:
         """Return the ids of the tracks with exactly these tokens, the most popular first; none for an unknown tuple.
@@ -102,7 +103,7 @@ class CatalogTokens:
         """
         query = self._query(tokens)
         if (query == WILDCARD).any():
-            missing = [name for name, code in zip(self._sizes, query, strict=True) if code == WILDCARD]
+            missing = [name for name, code in zip(self.columns, query, strict=True) if code == WILDCARD]
             raise UsageError(f"tokens of {', '.join(missing)} are missing: write all of them, or use match()")
         node = self._table.trie.find(query.tolist())
         return [] if node is None else self._ids(self._tuple_rows(node.first))
@@ -113,8 +114,7 @@ class CatalogTokens:
         Raises:
             UnknownTrackError: the release does not have the track.
         """
-        pairs = zip(self._table.columns, self.codes_of(track_id).tolist(), strict=True)
-        return "".join(token for column, code in pairs for token in column.tokens([code]))
+        return tuple_string(self.codes_of(track_id).tolist(), self.columns)
 
     def codes_of(self, track_id: str) -> CodeTuple:
         """Return the codes of a track, int16 (columns,), -1 for none.
@@ -151,7 +151,7 @@ class CatalogTokens:
             UsageError: a token is not in the vocabulary, or graded mode lacks the centroids.
             ValueError: ``k`` or the weights are invalid.
         """
-        chosen = [column.weight for column in self._table.columns] if weights is None else weights
+        chosen = self._table.manifest.weights if weights is None else weights
         matching = Matching(chosen, graded, none_is_a_token)
         index = self._graded_index if graded else self._index
         matches = index.match(self._query(tokens), k, matching, None if allowed is None else self._mask(allowed))
@@ -169,11 +169,11 @@ class CatalogTokens:
             UsageError: the tokenizer lacks tokens of the release, or the release has no tracks.
         """
         vocabulary = tokenizer if isinstance(tokenizer, Mapping) else tokenizer.get_vocab()
-        return CatalogConstraint(self._table.trie, vocabulary, self._table.manifest.codebook_size, **options)
+        return CatalogConstraint(self._table.trie, vocabulary, self._format, **options)
 
     @cached_property
     def _graded_index(self) -> TokenIndex:
-        return TokenIndex.of_lists(self._table.codes, self._table.postings, self._similarities())
+        return TokenIndex.of_lists(self._table.codes, self._table.postings, self._similarities(), self._format)
 
     def _similarities(self) -> list[CodeSimilarity]:
         """Read the centroids of the release's vocabulary."""
@@ -183,16 +183,16 @@ class CatalogTokens:
         if not path.exists():
             raise UsageError(f"{path} is missing, which graded mode needs: copy the whole release, or use exact mode")
         centroids = load_file(path)
-        return [CodeSimilarity(centroids[column.name]) for column in self._table.columns]
+        return code_similarities(centroids, self._format)
 
     def _query(self, tokens: Tokens) -> Query:
         if isinstance(tokens, str):
-            return parse_columns(tokens, self._sizes)
+            return parse_tokens(tokens, self._format)
         codes = [NONE if code is None else int(code) for code in tokens]
-        sizes = self._sizes.values()
+        sizes = [column.size for column in self._format.columns]
         if len(codes) != len(sizes) or any(not WILDCARD <= code < size for code, size in zip(codes, sizes)):  # noqa: B905
             raise UsageError(
-                f"{codes} are not codes of {', '.join(self._sizes)}: give one per column, below {max(sizes)}, "
+                f"{codes} are not codes of {', '.join(self.columns)}: give one per column, below {max(sizes)}, "
                 f"{NONE} for none, {WILDCARD} if not written"
             )
         return np.array(codes, np.int16)

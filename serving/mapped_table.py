@@ -14,8 +14,8 @@ from tracktokens.codebooks.matching.inverted_index import InvertedIndex
 from tracktokens.codebooks.numerics.arrays import CodeColumns
 from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.schemas.manifests.serving import ServingManifest
+from tracktokens.schemas.token_format import TokenFormat
 from tracktokens.serving import layout
-from tracktokens.serving.columns import TokenColumn, manifest_columns
 
 Rows = npt.NDArray[np.int32]
 
@@ -29,7 +29,7 @@ class MappedTable:
     Attributes:
         folder: folder of the table.
         manifest: its header.
-        columns: its token columns.
+        token_format: its token columns.
         track_ids: large_string (tracks,).
         codes: int16 (columns, tracks).
         postings: posting lists of the codes.
@@ -41,7 +41,7 @@ class MappedTable:
 
     folder: Path
     manifest: ServingManifest
-    columns: tuple[TokenColumn, ...]
+    token_format: TokenFormat
     track_ids: pa.LargeStringArray
     codes: CodeColumns
     postings: InvertedIndex
@@ -66,10 +66,10 @@ class MappedTable:
         return cls(
             folder=folder,
             manifest=manifest,
-            columns=manifest_columns(manifest),
+            token_format=manifest.token_format,
             track_ids=_map_ids(folder, tracks),
             codes=codes,
-            postings=InvertedIndex.of_lists(codes, list(postings), list(starts)),
+            postings=InvertedIndex.of_lists(codes, list(postings), list(starts), manifest.token_format.requires),
             rows_by_id=_map(folder, layout.ROWS_BY_ID, np.int32, (tracks,)),
             rows_by_tuple=_map(folder, layout.ROWS_BY_TUPLE, np.int32, (tracks,)),
             tuple_starts=_map(folder, layout.TUPLE_STARTS, np.int32, (manifest.tuples + 1,)),

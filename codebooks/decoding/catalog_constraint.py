@@ -1,6 +1,6 @@
 """Logits processor for Hugging Face ``generate`` that restricts a language model to the tracks of a catalog.
 
-    constraint = CatalogConstraint(TupleTrie(codes), tokenizer.get_vocab(), codebook_size)
+    constraint = CatalogConstraint(TupleTrie(codes), tokenizer.get_vocab(), release.token_format)
     model.generate(**inputs, logits_processor=[constraint])
 
 After ``<|track|>`` it admits the tokens of an existing tuple one by one, ``none`` tokens included, and then
@@ -25,16 +25,10 @@ from tracktokens.codebooks.numerics.arrays import CodeMatrix, CodeTuple, Ids, Ro
 from tracktokens.codebooks.tokens.code_matrix import NONE
 from tracktokens.codebooks.tokens.vocabulary import TRACK_END, TRACK_START, token, vocabulary
 from tracktokens.schemas.errors import UsageError
-from tracktokens.schemas.modalities import MODALITIES
+from tracktokens.schemas.token_format import TokenColumn, TokenFormat, as_format
 
 if TYPE_CHECKING:
     import torch
-
-LENGTH = len(MODALITIES)
-"""Code tokens of a track."""
-
-WINDOW = LENGTH + 1
-"""Last tokens that decide whether a row is in a track: ``<|track|>`` and its codes."""
 
 
 class TokenIds:
@@ -43,7 +37,8 @@ class TokenIds:
     Attributes:
         start: id of ``<|track|>``.
         end: id of ``<|/track|>``.
-        codes: int64 (M, codes + 1), the id of each code; that of ``none`` is last in each row, at -1.
+        codes: per column int64 (codes + 1,), the id of each code; that of ``none`` is last, at -1. The number has no
+            ``none``.
 
     Example:
         >>> import numpy as np
@@ -57,17 +52,17 @@ class TokenIds:
         [1, -1]
     """
 
-    def __init__(self, tokens_to_ids: Mapping[str, int], codebook_size: int) -> None:
+    def __init__(self, tokens_to_ids: Mapping[str, int], token_format: TokenFormat | int) -> None:
         """Look up the tokens.
 
         Args:
             tokens_to_ids: contents of ``tokens_to_ids.json``, or result of ``tokenizer.get_vocab()``.
-            codebook_size: codes per modality.
+            token_format: format of the vocabulary, or the codes per modality of one with five tokens.
 
         Raises:
             UsageError: a token has no id, or two tokens have the same id.
         """
-        names = [entry.token for entry in vocabulary(codebook_size)]
+        names = [entry.token for entry in vocabulary(token_format)]
         if missing := [name for name in names if name not in tokens_to_ids]:
             raise UsageError(
                 f"{len(missing)} of {len(names)} tokens have no id, the first is {missing[0]}: "
@@ -78,15 +73,20 @@ class TokenIds:
                 "some of the vocabulary's tokens have the same id: add each of them to the tokenizer as one token"
             )
         self.start, self.end = tokens_to_ids[TRACK_START], tokens_to_ids[TRACK_END]
-        tokens = {m: [token(m, code) for code in range(codebook_size)] + [token(m, None)] for m in MODALITIES}
-        self.codes: Ids = np.array([[tokens_to_ids[name] for name in row] for row in tokens.values()], np.int64)
-        code_values = [*range(codebook_size), NONE]
-        self._codes_by_id = [dict(zip(row, code_values, strict=True)) for row in self.codes.tolist()]
+        by_code = [_tokens_by_code(column) for column in as_format(token_format).columns]
+        self._codes_by_id = [{tokens_to_ids[name]: code for code, name in column.items()} for column in by_code]
+        self.codes: tuple[Ids, ...] = tuple(np.array(list(column), np.int64) for column in self._codes_by_id)
 
     def read(self, ids: Ids) -> CodeTuple | None:
         """Convert the ids of up to M tokens to codes, -1 for none; None if they are not codes in token order."""
         codes = [by_id.get(token_id) for by_id, token_id in zip(self._codes_by_id, ids.tolist(), strict=False)]
         return None if None in codes else np.array(codes, np.int16)
+
+
+def _tokens_by_code(column: TokenColumn) -> dict[int, str]:
+    """Return code to token, ``none`` last."""
+    tokens = {code: token(column.name, code) for code in range(column.size)}
+    return {**tokens, NONE: token(column.name, None)} if column.has_none else tokens
 
 
 class CatalogConstraint:
@@ -109,7 +109,7 @@ class CatalogConstraint:
         self,
         trie: TupleTrie,
         tokens_to_ids: Mapping[str, int],
-        codebook_size: int,
+        token_format: TokenFormat | int,
         *,
         exclude: CodeMatrix | None = None,
         repeats: bool = True,
@@ -120,7 +120,7 @@ class CatalogConstraint:
         Args:
             trie: tuples that may be written.
             tokens_to_ids: id of each token of the vocabulary; other tokens are ignored.
-            codebook_size: codes per modality.
+            token_format: format of the vocabulary, or the codes per modality of one with five tokens.
             exclude: int16 (n, M), tuples that may not be written, for example of tracks that were already recommended.
                 Other tracks with the same tuple are excluded too.
             repeats: whether a tuple may be written again in the same row, prompt included.
@@ -132,10 +132,12 @@ class CatalogConstraint:
         if not len(trie):
             raise UsageError("the trie has no tracks to admit: build it from a catalog with tracks")
         self._trie = trie
-        self._ids = TokenIds(tokens_to_ids, codebook_size)
+        self._ids = TokenIds(tokens_to_ids, token_format)
+        self._length = len(self._ids.codes)
+        self._window = self._length + 1  # the last tokens that decide whether a row is in a track
         self._excluded = np.zeros(0, np.int64) if exclude is None else trie.numbers(exclude)
         self._repeats = repeats
-        outside = np.append(self._ids.codes.ravel(), self._ids.end)
+        outside = np.append(np.concatenate(self._ids.codes), self._ids.end)
         self._outside = np.zeros(0, np.int64) if codes_outside else outside
 
     def __call__(self, input_ids: "torch.LongTensor", scores: "torch.FloatTensor") -> "torch.Tensor":
@@ -147,7 +149,7 @@ class CatalogConstraint:
         """
         import torch
 
-        context = input_ids.cpu().numpy() if not self._repeats else input_ids[:, -WINDOW:].cpu().numpy()
+        context = input_ids.cpu().numpy() if not self._repeats else input_ids[:, -self._window :].cpu().numpy()
         admitted = [self.admitted(row) for row in context]
         inside = [row for row, ids in enumerate(admitted) if ids is not None]
         kept = scores.clone() if len(inside) < len(admitted) else torch.full_like(scores, -torch.inf)
@@ -165,26 +167,28 @@ class CatalogConstraint:
         """Return the ids of the tokens that may follow, int64; None outside of a track.
 
         Args:
-            ids: int64 (length,), tokens so far: all of them if repeats are not allowed, else at least the last six.
+            ids: int64 (length,), tokens so far: all of them if repeats are not allowed, else at least the last ones,
+                one more than a track has.
         """
         prefix = self._prefix(ids)
         if prefix is None:
             return None
-        node = self._trie.find(prefix) if len(prefix) < LENGTH else None
+        node = self._trie.find(prefix) if len(prefix) < self._length else None
         if node is None:
             return np.array([self._ids.end])
         codes = self._trie.next_codes(node, self._excluded if self._repeats else self._excluded_for(ids))
-        return self._ids.codes[len(prefix), codes] if len(codes) else np.array([self._ids.end])
+        return self._ids.codes[len(prefix)][codes] if len(codes) else np.array([self._ids.end])
 
     def _prefix(self, ids: Ids) -> CodeTuple | None:
         """Return the codes of the unfinished track, or None outside of a track."""
-        begins = np.flatnonzero(ids[-WINDOW:] == self._ids.start)
-        return self._ids.read(ids[-WINDOW:][begins[-1] + 1 :]) if len(begins) else None
+        last = ids[-self._window :]
+        begins = np.flatnonzero(last == self._ids.start)
+        return self._ids.read(last[begins[-1] + 1 :]) if len(begins) else None
 
     def _excluded_for(self, ids: Ids) -> RowIndices:
         """Return the numbers of the tuples that are excluded or were written in the row."""
-        begins = np.flatnonzero(ids[: max(len(ids) - LENGTH, 0)] == self._ids.start)
-        read = (self._ids.read(ids[begin + 1 : begin + WINDOW]) for begin in begins)
+        begins = np.flatnonzero(ids[: max(len(ids) - self._length, 0)] == self._ids.start)
+        read = (self._ids.read(ids[begin + 1 : begin + self._window]) for begin in begins)
         written = [codes for codes in read if codes is not None]
         if not written:
             return self._excluded

@@ -10,10 +10,13 @@ does not change similarities.
 ``none`` is similar only to itself.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from tracktokens.codebooks.numerics.arrays import Floats, Scores
 from tracktokens.codebooks.tokens.code_matrix import NONE
+from tracktokens.schemas.token_format import TokenFormat
 
 
 class CodeSimilarity:
@@ -52,3 +55,16 @@ class CodeSimilarity:
         if NONE <= code < self.size:
             similarities[code] = 1
         return similarities
+
+
+def code_similarities(centroids: Mapping[str, Floats], token_format: TokenFormat) -> list[CodeSimilarity]:
+    """Return the similarity of the codes of each column of a format. Different numbers have none.
+
+    Args:
+        centroids: name of each column that has a codebook to its centroids, float32 (codes, dim).
+        token_format: the columns.
+    """
+    return [
+        CodeSimilarity(centroids[column.name] if column.has_none else np.zeros((column.size, 0), np.float32))
+        for column in token_format.columns
+    ]

@@ -125,7 +125,7 @@ def tie_sizes(
 
     Args:
         codes: int16 (n, M), -1 for none.
-        weights: one per modality in token order, none negative and at least one positive.
+        weights: one per modality in token order, none negative and at least one positive; further columns count.
         none_is_a_token: whether ``none`` equals ``none``; if not, written ``none`` tokens are left out of the score.
 
     Returns:
@@ -135,7 +135,8 @@ def tie_sizes(
         ValueError: ``codes`` is not a code matrix, or the weights are invalid.
     """
     check_codes(codes)
-    counted = codes[:, checked_weights(weights) > 0]
+    positive = checked_weights(weights) > 0
+    counted = codes[:, np.pad(positive, (0, codes.shape[1] - len(positive)), constant_values=True)]
     if not none_is_a_token:
         return _ties_without_none(counted)
     groups = equal_rows(counted)

@@ -1,6 +1,7 @@
 """Rows of a code matrix: group equal rows, pack rows into words, and divide them into buckets.
 
-A code matrix is int16 (n, M): one row per track, one column per modality in token order, -1 where a track lacks it.
+A code matrix is int16 (n, M): one row per track, one column per token in token order, the first ones of the modalities,
+-1 where a track lacks one.
 """
 
 from dataclasses import dataclass
@@ -38,9 +39,10 @@ class TupleGroups:
 
 def check_codes(codes: CodeMatrix) -> None:
     """Raise a ValueError unless ``codes`` is a code matrix: int16 (n, M), no value below -1."""
-    if codes.dtype != np.int16 or codes.ndim != 2 or codes.shape[1] != len(MODALITIES):
+    if codes.dtype != np.int16 or codes.ndim != 2 or codes.shape[1] < len(MODALITIES):
         raise ValueError(
-            f"a code matrix is int16 of shape (n, {len(MODALITIES)}), not {codes.dtype} of shape {codes.shape}"
+            f"a code matrix is int16 of shape (n, {len(MODALITIES)}), or with columns of further tokens, not "
+            f"{codes.dtype} of shape {codes.shape}"
         )
     if codes.size and codes.min() < NONE:
         raise ValueError(f"code {codes.min()} is below {NONE}: a code is a row number, or {NONE} for none")

@@ -13,9 +13,10 @@ from itertools import chain
 from tracktokens.codebooks.tokens.vocabulary import TRACK_END, TRACK_START
 from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.schemas.tables.tracks import MAX_ID_BYTES
+from tracktokens.schemas.token_format import NUMBER
 
-TOKEN = re.compile(rf"<\|(?:/?track|(?:{'|'.join(MODALITIES)})_(?:none|[0-9]+))\|>")
-"""Any token of a vocabulary of any size."""
+TOKEN = re.compile(rf"<\|(?:/?track|(?:{'|'.join(MODALITIES)})[0-9]*_(?:none|[0-9]+)|{NUMBER}_[0-9]+)\|>")
+"""Any token of a vocabulary of any format and size."""
 
 MENTION_START = "[track:"
 """Beginning of a mention of a track in a text: ``[track:ID]``."""

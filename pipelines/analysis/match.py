@@ -8,7 +8,6 @@ from tracktokens.codebooks.matching.token_index import Matches, Matching
 from tracktokens.codebooks.numerics.arrays import RowIndices
 from tracktokens.codebooks.tokens.parsing import parse_tokens
 from tracktokens.codebooks.tokens.vocabulary import tuple_string
-from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.transforms.store.layout import Store
 from tracktokens.transforms.store.release_index import ReleaseIndex
 from tracktokens.transforms.store.releases import release_or_latest
@@ -22,10 +21,10 @@ class MatchedTrack:
         track_id: its id.
         title: its title; None where it is not known.
         artist: its artist; None where it is not known.
-        tokens: its five tokens.
+        tokens: its tokens.
         score: above 0, at most 1.
-        similarities: modality to the similarity of its token to the query's, over modalities of the query with a
-            weight above 0: 1 for equal codes; otherwise 0, or in graded mode the similarity of their centroids.
+        similarities: column to the similarity of its token to the query's, over columns of the query with a weight
+            above 0: 1 for equal codes; otherwise 0, or in graded mode the similarity of their centroids.
     """
 
     track_id: str
@@ -42,7 +41,7 @@ class MatchResult:
 
     Attributes:
         release_id: release that was searched.
-        shares: modality of the query to its share of the score; they sum to 1.
+        shares: column of the query to its share of the score; they sum to 1.
         tracks: matching tracks, the best first.
     """
 
@@ -73,10 +72,10 @@ def find_tracks(
     """
     store = Store.open(root)
     manifest = release_or_latest(store, release)
-    query = parse_tokens(text, manifest.codebook_size)
+    query = parse_tokens(text, manifest.token_format)
     index = ReleaseIndex.read(store, manifest)
     matches = index.index.match(query, top, matching)
-    shares = _by_modality(matches, matches.shares.tolist())
+    shares = _by_column(index, matches, matches.shares.tolist())
     return MatchResult(manifest.release_id, shares, tuple(_tracks(index, matches)))
 
 
@@ -85,14 +84,15 @@ def _tracks(index: ReleaseIndex, matches: Matches) -> Iterator[MatchedTrack]:
     names = index.names(ids)
     parts = zip(ids, _tokens(index, matches.rows), matches.scores.tolist(), matches.similarities.tolist(), strict=True)
     for track_id, tokens, score, similarities in parts:
-        yield MatchedTrack(track_id, *names[track_id], tokens, score, _by_modality(matches, similarities))
+        yield MatchedTrack(track_id, *names[track_id], tokens, score, _by_column(index, matches, similarities))
 
 
 def _tokens(index: ReleaseIndex, rows: RowIndices) -> list[str]:
-    return [tuple_string(codes) for codes in index.index.codes(rows).tolist()]
+    names = index.table.token_format.names
+    return [tuple_string(codes, names) for codes in index.index.codes(rows).tolist()]
 
 
-def _by_modality(matches: Matches, values: list[float]) -> dict[str, float]:
-    """Map the modalities with a share above 0 to values, which are in token order."""
-    pairs = zip(MODALITIES, values, matches.shares.tolist(), strict=True)
-    return {modality: value for modality, value, share in pairs if share}
+def _by_column(index: ReleaseIndex, matches: Matches, values: list[float]) -> dict[str, float]:
+    """Map the columns with a share above 0 to values, which are in token order."""
+    triples = zip(index.table.token_format.names, values, matches.shares.tolist(), strict=True)
+    return {name: value for name, value, share in triples if share}

@@ -21,7 +21,6 @@ from tracktokens.codebooks.tokens.embedding_init import RowStatistics, centroid_
 from tracktokens.codebooks.tokens.vocabulary import Entry, vocabulary
 from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.schemas.manifests.release import ReleaseManifest
-from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.layout import MANIFEST, ReleasePaths
 from tracktokens.transforms.store.user_files import check_output_folder, path_errors
@@ -48,7 +47,7 @@ class TokenRelease:
 
     Attributes:
         manifest: manifest of the release.
-        centroids: modality to float32 (codes, components).
+        centroids: column of the token table, except for the number, to float32 (codes, components).
     """
 
     manifest: ReleaseManifest
@@ -57,7 +56,7 @@ class TokenRelease:
     @property
     def entries(self) -> list[Entry]:
         """Return all tokens, in the order of the vocabulary."""
-        return vocabulary(self.manifest.codebook_size)
+        return vocabulary(self.manifest.token_format)
 
 
 @dataclass(frozen=True)
@@ -272,7 +271,7 @@ def _add_tokens(tokenizer: PreTrainedTokenizerBase, names: list[str], taken: set
 
     # Not special: decoding with skip_special_tokens would drop them.
     tokenizer.add_tokens([AddedToken(name, normalized=False, special=False) for name in names])
-    _write_without_spaces(tokenizer)
+    _write_without_spaces(tokenizer, names)
     ids = _ids_of(tokenizer, names)
     if len(set(ids.values())) < len(names) or taken & set(ids.values()):
         raise InvalidDataError("the tokenizer assigns taken ids to new tokens: it cannot represent these tokens")
@@ -284,14 +283,14 @@ def _ids_of(tokenizer: PreTrainedTokenizerBase, names: list[str]) -> dict[str, i
     return dict(zip(names, numbers, strict=True))
 
 
-def _write_without_spaces(tokenizer: PreTrainedTokenizerBase) -> None:
+def _write_without_spaces(tokenizer: PreTrainedTokenizerBase, names: list[str]) -> None:
     """Remove the space that a WordPiece decoder writes before each token."""
     from tokenizers import decoders
 
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None or not isinstance(backend.decoder, decoders.WordPiece):
         return
-    starts = [*(f"<|{modality}_" for modality in MODALITIES), "<|track|>", "<|/track|>"]
+    starts = dict.fromkeys(name[: name.rfind("_") + 1] or name for name in names)
     backend.decoder = decoders.Sequence([backend.decoder, *(decoders.Replace(f" {start}", start) for start in starts)])
 
 
@@ -347,8 +346,9 @@ def _new_rows(
     if init == CENTROID:
         by_code = centroid_rows(old, release.centroids, seed)
         for entry in release.entries:
-            if entry.modality is not None and entry.code is not None and entry.code < len(by_code[entry.modality]):
-                rows[ids[entry.token]] = by_code[entry.modality][entry.code]
+            known = by_code.get(entry.modality or "")
+            if known is not None and entry.code is not None and entry.code < len(known):
+                rows[ids[entry.token]] = known[entry.code]
     return rows
 
 

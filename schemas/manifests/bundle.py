@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from tracktokens.schemas.manifests.base import Manifest
+from tracktokens.schemas.modalities import MODALITIES
+from tracktokens.schemas.token_format import TokenFormat
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,10 @@ class BundleManifest(Manifest):
     Attributes:
         bundle_id: hash of the codebooks' contents, and name of the folder.
         codebook_size: codes per modality in the vocabulary.
-        codebooks: modality to the fields of :class:`CodebookEntry`, in token order.
+        codebooks: column of the token table to the fields of :class:`CodebookEntry`, in token order: a modality, or a
+            residual level such as ``metadata2``.
         parent: bundle that codebooks were kept from, or null.
+        tokens: columns after the five of the modalities, as ``TokenFormat.to_json`` returns them, or null.
     """
 
     KIND: ClassVar[str] = "bundle"
@@ -45,11 +49,18 @@ class BundleManifest(Manifest):
     codebook_size: int
     codebooks: Mapping[str, Mapping[str, Any]]
     parent: str | None
+    tokens: Mapping[str, Any] | None = None
+
+    @property
+    def token_format(self) -> TokenFormat:
+        """Columns of the token tables with its codes."""
+        return TokenFormat.from_json(self.codebook_size, self.tokens)
 
     @property
     def encoders(self) -> dict[str, str]:
         """Modality to encoder id, without modalities that have no encoder."""
-        return {modality: entry["encoder_id"] for modality, entry in self.codebooks.items() if entry["encoder_id"]}
+        entries = ((modality, self.codebooks[modality]["encoder_id"]) for modality in MODALITIES)
+        return {modality: encoder_id for modality, encoder_id in entries if encoder_id}
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from tracktokens.schemas.manifests.base import Manifest
+from tracktokens.schemas.token_format import TokenFormat
 
 FROM_CATALOG = "catalog"
 """Popularity is the catalog's ``popularity``; a track without one has 0."""
@@ -30,6 +31,7 @@ class ReleaseManifest(Manifest):
         options: long option name to value: the options that made the release, paths as absolute ones. A refresh takes
             those that are not given again. Null in releases of older versions.
         popularity: ``FROM_CATALOG`` or ``FROM_PLAYLISTS``; null without either, and in releases of older versions.
+        tokens: columns after the five of the modalities, as ``TokenFormat.to_json`` returns them, or null.
     """
 
     KIND: ClassVar[str] = "release"
@@ -44,6 +46,12 @@ class ReleaseManifest(Manifest):
     previous: str | None = None
     options: Mapping[str, Any] | None = None
     popularity: str | None = None
+    tokens: Mapping[str, Any] | None = None
+
+    @property
+    def token_format(self) -> TokenFormat:
+        """Columns of the token table."""
+        return TokenFormat.from_json(self.codebook_size, self.tokens)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from tracktokens.schemas.manifests.base import Manifest
+from tracktokens.schemas.token_format import TokenFormat
 
 
 @dataclass(frozen=True)
@@ -17,8 +18,9 @@ class ServingManifest(Manifest):
         codebook_size: codes per modality in the vocabulary.
         tracks: number of tracks.
         tuples: number of distinct token tuples.
-        columns: token columns in order, each with ``name``, ``modality``, ``level``, ``size`` (codes) and ``weight``
-            (default weight of matching).
+        columns: names of the token columns, in order.
+        tokens: columns after the five of the modalities, as ``TokenFormat.to_json`` returns them, or null.
+        weights: default weight of each column in matching.
         nodes: number of nodes of the trie per depth, one per column.
     """
 
@@ -29,5 +31,12 @@ class ServingManifest(Manifest):
     codebook_size: int
     tracks: int
     tuples: int
-    columns: Sequence[Mapping[str, Any]]
+    columns: Sequence[str]
+    tokens: Mapping[str, Any] | None
+    weights: Sequence[float]
     nodes: Sequence[int]
+
+    @property
+    def token_format(self) -> TokenFormat:
+        """Columns of its tokens."""
+        return TokenFormat.from_json(self.codebook_size, self.tokens)

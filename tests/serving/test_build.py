@@ -11,9 +11,9 @@ from tests.support.small_serving import CODES, SmallCatalog, as_table, draw_cata
 from tracktokens.codebooks.decoding.trie import TupleTrie
 from tracktokens.codebooks.matching.token_index import TokenIndex
 from tracktokens.schemas.modalities import MODALITIES
+from tracktokens.schemas.token_format import TokenFormat
 from tracktokens.serving.build import ServingBuild
 from tracktokens.serving.catalog_tokens import CatalogTokens
-from tracktokens.serving.columns import TokenColumn, modality_columns
 from tracktokens.serving.mapped_table import MappedTable
 
 
@@ -56,13 +56,13 @@ def test_sorting_in_small_ranges_gives_the_same_files(small: SmallCatalog, in_ra
 
 def test_any_number_of_columns_can_be_served(tmp_path: Path) -> None:
     catalog = draw_catalog(tmp_path / "r1")
-    columns = (*modality_columns(CODES), TokenColumn("metadata2", "metadata", 2, 9, 5.0))
+    columns = TokenFormat.of(CODES, {"metadata": [9]})
     rows = np.arange(4)
     table = as_table(catalog, rows)
     table = table.append_column("metadata2", [np.array([8, 0, 1, 2], np.int16)])
     folder = tmp_path / "six"
     (folder / "serving").mkdir(parents=True)
-    manifest = ServingBuild(folder / "serving", tmp_path, columns, 4).write([table], "r1", "b1", CODES)
+    manifest = ServingBuild(folder / "serving", tmp_path, columns, 4).write([table], "r1", "b1")
     assert len(manifest.nodes) == 6
     tokens = CatalogTokens.open(folder)
     text = tokens.tokens_of(catalog.ids[0])
@@ -72,8 +72,8 @@ def test_any_number_of_columns_can_be_served(tmp_path: Path) -> None:
 
 def test_a_catalog_without_tracks_has_an_empty_table(tmp_path: Path, small: SmallCatalog) -> None:
     (tmp_path / "serving").mkdir()
-    build = ServingBuild(tmp_path / "serving", tmp_path, modality_columns(CODES), 0)
-    build.write([as_table(small, np.arange(0))], "r1", "b1", CODES)
+    build = ServingBuild(tmp_path / "serving", tmp_path, TokenFormat.of(CODES), 0)
+    build.write([as_table(small, np.arange(0))], "r1", "b1")
     tokens = CatalogTokens.open(tmp_path)
     assert len(tokens) == 0
     assert tokens.lookup([0] * 5) == []
@@ -83,8 +83,9 @@ def test_a_catalog_without_tracks_has_an_empty_table(tmp_path: Path, small: Smal
 def test_the_header_names_the_columns(small: SmallCatalog) -> None:
     header = json.loads((small.release / "serving" / "serving.json").read_bytes())
     assert header["kind"] == "tracktokens.serving"
-    assert [column["name"] for column in header["columns"]] == list(MODALITIES)
-    assert {(column["level"], column["size"]) for column in header["columns"]} == {(1, CODES)}
+    assert header["columns"] == list(MODALITIES)
+    assert header["weights"] == [25, 5, 5, 1, 1]
+    assert header["tokens"] is None
     assert header["nodes"][-1] == header["tuples"]
 
 

@@ -8,8 +8,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tracktokens.schemas.modalities import MODALITIES
+from tracktokens.schemas.token_format import TokenFormat
 from tracktokens.serving.build import ServingBuild
-from tracktokens.serving.columns import modality_columns
 
 TRACKS, CODES = 300, 4
 
@@ -36,9 +36,9 @@ def draw_catalog(release: Path, range_rows: int = 1 << 20) -> SmallCatalog:
     catalog = SmallCatalog(ids, codes, draw.integers(0, 4, TRACKS).astype(float), release)
     (release / "serving").mkdir(parents=True)
     (release / "scratch").mkdir()
-    build = ServingBuild(release / "serving", release / "scratch", modality_columns(CODES), TRACKS, range_rows)
+    build = ServingBuild(release / "serving", release / "scratch", TokenFormat.of(CODES), TRACKS, range_rows)
     tables = (as_table(catalog, part) for part in np.array_split(np.arange(TRACKS), 7))
-    build.write(tables, "r1", "b1", CODES)
+    build.write(tables, "r1", "b1")
     return catalog
 
 

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tracktokens.schemas.tables.records import KEY
+from tracktokens.schemas.token_format import modality_of
 from tracktokens.transforms.maintenance.compact_bucket import parquet_sizes, rewrite
 from tracktokens.transforms.runtime.progress import ProgressReporter
 from tracktokens.transforms.store import files
@@ -59,7 +60,7 @@ class PurgeRecords(beam.DoFn):
         """Read the keys of the kept catalogs."""
         wanted = pa.array([], KEY.type)
         for catalog_id in sorted(self.catalog_ids):
-            keys = catalog_keys(self.store.catalog(catalog_id), bucket.modality, bucket.bucket)
+            keys = catalog_keys(self.store.catalog(catalog_id), modality_of(bucket.modality), bucket.bucket)
             wanted = distinct_keys(pa.concat_arrays([wanted, keys]))
         return wanted
 

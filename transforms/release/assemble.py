@@ -55,7 +55,7 @@ def assemble(draft: ReleaseDraft, rows: Mapping[str, int], drift: DriftReport | 
     if draft.previous is not None:
         _add_empty_file(draft.paths.changes, CHANGES)
     write_vocabulary(draft.bundle, draft.paths)
-    write_serving(draft.table, draft.bundle.codebook_size, rows["published"])
+    write_serving(draft.table, rows["published"])
     changes = None if draft.previous is None else changes_by_modality(read_counts(draft.counts))
     metrics = {
         **release_metrics(draft.snapshot, draft.bundle, draft.paths, draft.measures, rows),

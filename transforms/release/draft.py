@@ -81,8 +81,10 @@ class ReleaseDraft:
     @property
     def table(self) -> TokenTable:
         """Token table of the release."""
-        catalog, buckets = self.snapshot.catalog, self.snapshot.store.buckets
-        return TokenTable(self.paths, self.bundle.bundle_id, catalog, buckets, self.popularity)
+        catalog, tokens = self.snapshot.catalog, self.bundle.token_format
+        return TokenTable(
+            self.paths, self.bundle.bundle_id, catalog, self.snapshot.store.buckets, tokens, self.popularity
+        )
 
     @cached_property
     def popularity(self) -> str | None:

@@ -16,7 +16,6 @@ from tracktokens.schemas.errors import UsageError
 from tracktokens.schemas.manifests.release import ReleaseManifest
 from tracktokens.schemas.manifests.serving import ServingManifest
 from tracktokens.serving.build import ServingBuild
-from tracktokens.serving.columns import modality_columns
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.layout import SERVING, Store
 from tracktokens.transforms.store.release_index import read_ranked_bucket
@@ -24,21 +23,20 @@ from tracktokens.transforms.store.token_tables import TokenTable
 from tracktokens.transforms.store.writer_lock import writer
 
 
-def write_serving(table: TokenTable, codebook_size: int, tracks: int) -> ServingManifest:
+def write_serving(table: TokenTable, tracks: int) -> ServingManifest:
     """Write the serving table of a release whose token table is written; return its header.
 
     Args:
         table: token table of the release.
-        codebook_size: codes per modality in its vocabulary.
         tracks: number of its tracks.
     """
     with tempfile.TemporaryDirectory(prefix="tracktokens-") as folder:
         built, scratch = Path(folder, SERVING), Path(folder, "scratch")
         built.mkdir()
         scratch.mkdir()
-        build = ServingBuild(built, scratch, modality_columns(codebook_size), tracks)
+        build = ServingBuild(built, scratch, table.token_format, tracks)
         release_id = table.release.folder.rsplit("/", 1)[-1]
-        manifest = build.write(_buckets(table), release_id, table.bundle_id, codebook_size)
+        manifest = build.write(_buckets(table), release_id, table.bundle_id)
         for path in sorted(built.iterdir()):
             _copy(path, files.join(table.release.serving, path.name))
     return manifest
@@ -55,7 +53,7 @@ def add_serving(store: Store, release: ReleaseManifest) -> ReleaseManifest:
         raise UsageError(f"release {release.release_id} has a serving table already: nothing was written")
     with writer(store.root, "releases serving"):
         table = TokenTable.of(store, release)
-        write_serving(table, release.codebook_size, release.rows["published"])
+        write_serving(table, release.rows["published"])
         completed = replace(release, files={**release.files, **_hashes(table.release.serving)})
         files.write_bytes(table.release.manifest, completed.to_json().encode())
     return completed

@@ -10,18 +10,25 @@ from tracktokens.codebooks.training.fit import TrainingMetrics
 from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.schemas.manifests.bundle import BundleManifest, CodebookEntry
 from tracktokens.schemas.manifests.release import ReleaseManifest
-from tracktokens.schemas.modalities import MODALITIES
+from tracktokens.schemas.token_format import column_name
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.layout import Store
 
 
-def read_codebook(store: Store, bundle_id: str, modality: str) -> Codebook:
-    """Read one codebook of a bundle.
+def read_codebook(store: Store, bundle_id: str, name: str) -> Codebook:
+    """Read the codebook of one column of a bundle.
 
     Raises:
         InvalidDataError: the file is missing, was changed, or is not a codebook.
     """
-    return read_codebook_file(store.bundle(bundle_id).codebook(modality))
+    return read_codebook_file(store.bundle(bundle_id).codebook(name))
+
+
+def read_levels(store: Store, bundle_id: str, name: str) -> tuple[Codebook, ...]:
+    """Read the codebook of one column of a bundle, after those of the levels before it; see :func:`read_codebook`."""
+    codebook = read_codebook(store, bundle_id, name)
+    before = (column_name(codebook.modality, level) for level in range(1, codebook.level))
+    return (*(read_codebook(store, bundle_id, earlier) for earlier in before), codebook)
 
 
 def read_codebook_file(path: str) -> Codebook:
@@ -56,12 +63,14 @@ def read_bundle(store: Store, bundle_id: str) -> Bundle:
         InvalidDataError: the codebooks do not match the hashes in the manifest, or the id.
     """
     manifest = read_manifest(store, bundle_id)
-    bundle = Bundle.of(read_codebook(store, bundle_id, modality) for modality in MODALITIES)
+    columns = manifest.token_format
+    codebooks = (read_codebook(store, bundle_id, column.name) for column in columns.coded)
+    bundle = Bundle.of(codebooks, columns.numbers, columns.same_song)
     for codebook in bundle.codebooks:
-        expected = manifest.codebooks[codebook.modality]["content_hash"]
+        expected = manifest.codebooks[codebook.name]["content_hash"]
         if codebook.content_hash != expected:
             raise InvalidDataError(
-                f"{store.bundle(bundle_id).codebook(codebook.modality)} has the hash {codebook.content_hash}, "
+                f"{store.bundle(bundle_id).codebook(codebook.name)} has the hash {codebook.content_hash}, "
                 f"its manifest has {expected}: restore it, or train a new bundle"
             )
     if bundle.bundle_id != bundle_id:
@@ -87,9 +96,9 @@ def read_released_bundle(store: Store, release: ReleaseManifest) -> Bundle:
     return read_bundle(store, release.bundle_id)
 
 
-def training_metrics(manifest: BundleManifest, modality: str) -> TrainingMetrics | None:
-    """Return the training metrics of a bundle's codebook; None if it was not trained, or an old version measured it."""
-    metrics = manifest.codebooks[modality]["training"]
+def training_metrics(manifest: BundleManifest, name: str) -> TrainingMetrics | None:
+    """Return the training metrics of a column's codebook; None if it was not trained, or an old version measured it."""
+    metrics = manifest.codebooks[name]["training"]
     names = [field.name for field in fields(TrainingMetrics)]
     return TrainingMetrics(**{name: metrics[name] for name in names}) if metrics.keys() >= set(names) else None
 
@@ -106,24 +115,25 @@ def write_bundle(
     Args:
         store: the store.
         bundle: the codebooks.
-        training: modality to training metrics.
-        kept: modalities whose codebook is the parent's.
+        training: column to training metrics.
+        kept: columns whose codebook is the parent's.
         parent: id of the bundle that this one was retrained from.
     """
     paths, entries = store.bundle(bundle.bundle_id), {}
     for codebook in bundle.codebooks:
-        modality = codebook.modality
-        files.write_bytes(paths.codebook(modality), codebook.to_bytes())
-        entries[modality] = asdict(
+        name = codebook.name
+        files.write_bytes(paths.codebook(name), codebook.to_bytes())
+        entries[name] = asdict(
             CodebookEntry(
                 encoder_id=codebook.encoder_id,
                 dim=codebook.dim,
                 centroids=codebook.num_centroids,
                 content_hash=codebook.content_hash,
-                training=dict(training[modality]),
-                kept_from=parent if modality in kept else None,
+                training=dict(training[name]),
+                kept_from=parent if name in kept else None,
             )
         )
-    manifest = BundleManifest(bundle.bundle_id, bundle.codebook_size, entries, parent)
+    tokens = bundle.token_format.to_json()
+    manifest = BundleManifest(bundle.bundle_id, bundle.codebook_size, entries, parent, tokens)
     files.write_bytes(paths.manifest, manifest.to_json().encode())
     return manifest

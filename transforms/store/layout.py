@@ -8,6 +8,7 @@ Layout below the root; ``bucket=0007`` is the bucket of the rows' keys, ``bucket
     failures/<modality>/<encoder_id>/bucket=0007/*.parquet     key, reason, detail
     codebooks/<bundle_id>/<modality>.safetensors, manifest.json, use.json
     codes/<bundle_id>/<modality>/bucket=0007/*.parquet         key, code, distance, margin
+    codebooks/<bundle_id>/metadata2.safetensors, codes/<bundle_id>/metadata2/   a residual level, the same layout
     catalogs/<catalog_id>/tracks/bucket=0007/*.parquet         accepted tracks
     catalogs/<catalog_id>/keys/<modality>/bucket=0007/*.parquet
     catalogs/<catalog_id>/failures/<modality>/bucket=0007/*.parquet
@@ -172,9 +173,9 @@ class Store:
         """Folder of all failed inputs of an encoder, by bucket."""
         return files.join(self.root, FAILED, modality, encoder_id)
 
-    def codes(self, bundle_id: str, modality: str, bucket: int) -> str:
-        """Folder of the code records of one bucket."""
-        return self._bucket(CODES, bundle_id, modality, bucket=bucket)
+    def codes(self, bundle_id: str, name: str, bucket: int) -> str:
+        """Folder of the code records of one bucket of a column: a modality, or a residual level."""
+        return self._bucket(CODES, bundle_id, name, bucket=bucket)
 
     def bundle(self, bundle_id: str) -> "BundlePaths":
         """Paths of a codebook bundle."""
@@ -306,9 +307,9 @@ class BundlePaths:
 
     folder: str
 
-    def codebook(self, modality: str) -> str:
-        """Path of a codebook."""
-        return files.join(self.folder, f"{modality}.safetensors")
+    def codebook(self, name: str) -> str:
+        """Path of the codebook of a column: a modality, or a residual level such as ``metadata2``."""
+        return files.join(self.folder, f"{name}.safetensors")
 
     @property
     def manifest(self) -> str:

@@ -24,7 +24,8 @@ class RecordBucket:
     Attributes:
         kind: one of ``KINDS``.
         owner: encoder id, or bundle id of code records.
-        modality: modality of the keys.
+        modality: modality of the keys; of code records the column, which may be a residual level such as
+            ``metadata2``.
         bucket: number of the bucket.
     """
 

@@ -15,11 +15,10 @@ import pyarrow.compute as pc
 
 from tracktokens.codebooks.bundle import Bundle
 from tracktokens.codebooks.decoding.trie import TupleTrie
-from tracktokens.codebooks.matching.code_similarity import CodeSimilarity
+from tracktokens.codebooks.matching.code_similarity import CodeSimilarity, code_similarities
 from tracktokens.codebooks.matching.token_index import TokenIndex
 from tracktokens.codebooks.numerics.arrays import RowIndices
 from tracktokens.schemas.manifests.release import ReleaseManifest
-from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.transforms.store.bundles import read_bundle
 from tracktokens.transforms.store.keys import bucket_numbers, content_keys
 from tracktokens.transforms.store.layout import Store
@@ -59,7 +58,8 @@ class ReleaseIndex:
         order = pc.sort_indices(tracks, [("popularity", "descending"), ("track_id", "ascending")])
         codes = code_matrix(tracks)[order.to_numpy()]
         ids = tracks["track_id"].combine_chunks().take(order)
-        return cls(table, bundle.codebook_size, ids, TokenIndex(codes, similarities(bundle)))
+        index = TokenIndex(codes, similarities(bundle), bundle.token_format)
+        return cls(table, bundle.codebook_size, ids, index)
 
     def ids(self, rows: RowIndices) -> list[str]:
         """Return the track ids of some rows."""
@@ -90,12 +90,13 @@ class ReleaseIndex:
 
 
 def similarities(bundle: Bundle) -> list[CodeSimilarity]:
-    """Return the similarity of the codes of each modality."""
-    return [CodeSimilarity(codebook.centroids) for codebook in bundle.codebooks]
+    """Return the similarity of the codes of each column."""
+    centroids = {codebook.name: codebook.centroids for codebook in bundle.codebooks}
+    return code_similarities(centroids, bundle.token_format)
 
 
 def read_ranked_bucket(table: TokenTable, bucket: int) -> pa.Table:
     """Read ``track_id`` (large_string), the codes, and ``popularity``, which breaks ties, of one bucket of tracks."""
-    tokens = table.read(bucket, ["track_id", *MODALITIES])
+    tokens = table.read_codes(bucket)
     tracks = tokens.append_column("popularity", pa.array(table.popularity(bucket)))
     return tracks.set_column(0, "track_id", tracks["track_id"].cast(pa.large_string()))

@@ -1,6 +1,6 @@
 """Token tables: read the parts of one, and check that each belongs to the right bundle."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,10 +13,10 @@ from tracktokens.codebooks.numerics.arrays import CodeMatrix
 from tracktokens.codebooks.tokens.code_matrix import NONE
 from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.schemas.manifests.release import FROM_PLAYLISTS, ReleaseManifest
-from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.schemas.tables.catalog import CATALOG_TRACKS
 from tracktokens.schemas.tables.popularity import PLAYLIST_COUNTS
-from tracktokens.schemas.tables.tokens import BUNDLE_KEY, TOKENS
+from tracktokens.schemas.tables.tokens import BUNDLE_KEY, token_columns
+from tracktokens.schemas.token_format import TokenFormat
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.keys import overlapping_buckets
 from tracktokens.transforms.store.layout import Catalog, ReleasePaths, Store
@@ -34,6 +34,7 @@ class TokenTable:
         bundle_id: bundle of its codes.
         catalog: its catalog snapshot, with the same tracks in the same order.
         parts: number of its files; other than the number of buckets if the store was rebucketed since.
+        token_format: its columns of codes.
         source: source of the popularity, ``popularity`` of the release's manifest.
     """
 
@@ -41,13 +42,24 @@ class TokenTable:
     bundle_id: str
     catalog: Catalog
     parts: int
+    token_format: TokenFormat
     source: str | None = None
 
     @classmethod
     def of(cls, store: Store, release: ReleaseManifest) -> "TokenTable":
         """Open the token table of a published release."""
         catalog, parts = store.catalog(release.catalog_id), token_parts(store, release)
-        return cls(store.release(release.release_id), release.bundle_id, catalog, parts, release.popularity)
+        folder, tokens = store.release(release.release_id), release.token_format
+        return cls(folder, release.bundle_id, catalog, parts, tokens, release.popularity)
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Schema of the table, without metadata."""
+        return token_columns(self.token_format.names)
+
+    def read_codes(self, bucket: int) -> pa.Table:
+        """Read ``track_id`` and all columns of codes of one bucket; see :meth:`read`."""
+        return self.read(bucket, ["track_id", *self.token_format.names])
 
     def read(self, bucket: int, columns: list[str] | None = None) -> pa.Table:
         """Read one bucket of tracks, sorted by ``track_id``.
@@ -57,7 +69,7 @@ class TokenTable:
         """
         if self.parts == self.catalog.buckets:
             return self.read_part(bucket, columns)
-        wanted = TOKENS.names if columns is None else columns
+        wanted = self.schema.names if columns is None else columns
         rows = pa.concat_tables(
             self.read_part(part, [*dict.fromkeys(["track_id", *wanted])])
             for part in overlapping_buckets(bucket, self.catalog.buckets, self.parts)
@@ -68,7 +80,8 @@ class TokenTable:
     def read_part(self, part: int, columns: list[str] | None = None) -> pa.Table:
         """Read one file of the table; see :meth:`read`."""
         path = self.release.token_part(part)
-        wanted = TOKENS if columns is None else pa.schema([TOKENS.field(name) for name in columns])
+        schema = self.schema
+        wanted = schema if columns is None else pa.schema([schema.field(name) for name in columns])
         return _read_part(path, partial(self._check_bundle, path), wanted)
 
     def tracks(self, bucket: int, columns: list[str]) -> pa.Table:
@@ -95,7 +108,7 @@ class TokenTable:
                 f"{path} has codes of bundle {part_bundle or 'unknown'}, its release has bundle {self.bundle_id}: "
                 "restore it, or publish again"
             )
-        return TOKENS
+        return self.schema
 
 
 def _read_part(path: str, schema: pa.Schema | Callable[[pa.Schema], pa.Schema], wanted: pa.Schema) -> pa.Table:
@@ -112,9 +125,17 @@ def token_parts(store: Store, release: ReleaseManifest) -> int:
     return sum(name.startswith("tokens/") for name in release.files) or store.buckets
 
 
-def code_matrix(tokens: pa.Table | pa.RecordBatch) -> CodeMatrix:
-    """Convert the code columns of a token table to int16 (tracks, 5), -1 where a track lacks a modality."""
-    columns = [pc.fill_null(tokens[modality], NONE).to_numpy(zero_copy_only=False) for modality in MODALITIES]
+def code_matrix(tokens: pa.Table | pa.RecordBatch, names: Sequence[str] | None = None) -> CodeMatrix:
+    """Convert columns of a token table to int16 (tracks, columns), -1 where a track lacks a modality.
+
+    ``names`` are those of the columns; all columns of codes by default. A column that the table lacks is all -1.
+    """
+    names = [field.name for field in tokens.schema if field.type == pa.int16()] if names is None else names
+    lacking = np.full(tokens.num_rows, NONE, np.int16)
+    columns = [
+        pc.fill_null(tokens[name], NONE).to_numpy(zero_copy_only=False) if name in tokens.schema.names else lacking
+        for name in names
+    ]
     codes: CodeMatrix = np.stack(columns, axis=1).astype(np.int16, copy=False)
     return codes
 
