@@ -3,7 +3,12 @@
 import click
 
 from tracktokens.pipelines.catalog_source import CatalogSource
-from tracktokens.pipelines.cli.codebook_commands import codebook_size_option, max_churn_option, seed_option
+from tracktokens.pipelines.cli.codebook_commands import (
+    codebook_size_option,
+    further_token_options,
+    max_churn_option,
+    seed_option,
+)
 from tracktokens.pipelines.cli.config_file import config_option
 from tracktokens.pipelines.cli.encoder_options import source_options
 from tracktokens.pipelines.cli.options import (
@@ -14,6 +19,7 @@ from tracktokens.pipelines.cli.options import (
     runner_with_progress,
     store_option,
 )
+from tracktokens.schemas.token_format import FurtherTokens
 
 
 @click.command(name="run")
@@ -22,6 +28,7 @@ from tracktokens.pipelines.cli.options import (
 @source_options()
 @max_churn_option
 @codebook_size_option
+@further_token_options
 @seed_option
 @runner_options
 def run_command(
@@ -29,6 +36,7 @@ def run_command(
     store: str,
     max_churn: float | None,
     codebook_size: int,
+    tokens: FurtherTokens,
     seed: int,
     workers: int,
     beam_options: tuple[str, ...],
@@ -41,7 +49,7 @@ def run_command(
     from tracktokens.pipelines.jobs.run import RunJob
     from tracktokens.transforms.release.report import release_report
 
-    job = RunJob(source=source, store=store, codebook_size=codebook_size, seed=seed, max_churn=max_churn)
+    job = RunJob(source=source, store=store, codebook_size=codebook_size, seed=seed, max_churn=max_churn, tokens=tokens)
     with runner_with_progress(workers, beam_options) as (runner, display):
         outcome = job.run(runner, display.start_stage)
     display.console.print(release_report(outcome.release.metrics), seconds_table(outcome.seconds))

@@ -21,7 +21,8 @@ from tracktokens.codebooks.continuity.procrustes import Rotation, RotationAccumu
 from tracktokens.pipelines.jobs.train import CodebookTraining, TrainedCodebook, warn_of_few
 from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.manifests.bundle import BundleManifest
-from tracktokens.schemas.modalities import MODALITIES, PLAYLIST
+from tracktokens.schemas.modalities import PLAYLIST
+from tracktokens.schemas.token_format import modality_buckets
 from tracktokens.transforms.playlists.warm_start import parent_encoder
 from tracktokens.transforms.quantization.align_codes import (
     AssignWithNewBundle,
@@ -47,8 +48,8 @@ class RetrainResult:
 
     Attributes:
         bundle: its manifest.
-        kept: modality to the share of common tracks that keep their code; None without common tracks.
-        kept_without: modality to the share that would keep it without renumbering.
+        kept: column to the share of common tracks that keep their code; None without common tracks.
+        kept_without: column to the share that would keep it without renumbering.
     """
 
     bundle: BundleManifest
@@ -91,8 +92,9 @@ class RetrainJob:
         working = store.bundle(f"retraining-{new_id()}").folder
         rotation = self._rotation(old[PLAYLIST], snapshot, working, runner)
         starts = _starts(old, snapshot, rotation)
-        trained = CodebookTraining(snapshot, snapshot.encoders, old.codebook_size, self.seed, starts).run(runner)
-        pairs = _count_pairs(snapshot, trained, table, working, runner)
+        training = CodebookTraining(snapshot, old.token_format, self.seed, starts=starts)
+        trained = training.run(runner)
+        pairs = _count_pairs(training, trained, table, working, runner)
         files.delete_tree(working)
         return self._finish(store, old, trained, pairs, rotation)
 
@@ -129,19 +131,20 @@ class RetrainJob:
         codebooks: dict[str, Codebook] = {}
         training: dict[str, Mapping[str, Any]] = {}
         alignments: dict[str, Alignment] = {}
-        kept = frozenset(MODALITIES) - trained.keys()
-        for modality in MODALITIES:
-            if modality in kept:
-                codebooks[modality], training[modality] = old[modality], {}
+        kept = frozenset(column.name for column in old.token_format.coded) - trained.keys()
+        for column in old.token_format.coded:
+            name = column.name
+            if name in kept:
+                codebooks[name], training[name] = old[name], {}
                 continue
-            warn_of_few(trained[modality])
-            new = trained[modality].codebook
-            alignments[modality] = align(old[modality], new, pairs[modality])
-            codebooks[modality] = relabel(new, alignments[modality].mapping)
-            training[modality] = {**trained[modality].training, **_alignment_metrics(alignments[modality])}
+            warn_of_few(trained[name])
+            new = trained[name].codebook
+            alignments[name] = align(old[name], new, pairs[name])
+            codebooks[name] = relabel(new, alignments[name].mapping)
+            training[name] = {**trained[name].training, **_alignment_metrics(alignments[name])}
         if rotation is not None:
             training[PLAYLIST] = {**training[PLAYLIST], "rotation_cosine": rotation.cosine}
-        bundle = Bundle.of(codebooks.values())
+        bundle = Bundle.of(codebooks.values(), old.numbers, old.same_song)
         manifest = write_bundle(store, bundle, training, kept, self.from_bundle)
         return RetrainResult(
             bundle=manifest,
@@ -151,14 +154,15 @@ class RetrainJob:
 
 
 def _starts(old: Bundle, snapshot: Snapshot, rotation: Rotation | None) -> dict[str, Codebook]:
-    """Choose the start of each modality: the old codebook, if the vectors share its space or can be rotated."""
-    starts = {}
+    """Choose the start of each column: the old codebook, if the vectors share its space or can be rotated."""
+    starts: dict[str, Codebook] = {}
     for modality, encoder_id in snapshot.encoders.items():
-        book = old[modality]
-        if book.num_centroids and _in_space_of(snapshot.store, modality, book.encoder_id, encoder_id):
-            starts[modality] = book
+        books = [old[column.name] for column in old.token_format.columns_of(modality)]
+        if books[0].num_centroids and _in_space_of(snapshot.store, modality, books[0].encoder_id, encoder_id):
+            starts |= {book.name: book for book in books}
         elif modality == PLAYLIST and rotation is not None:
-            starts[modality] = replace(book, preprocessing=_rotated(book.preprocessing, rotation))
+            space = _rotated(books[0].preprocessing, rotation)
+            starts |= {book.name: replace(book, preprocessing=space) for book in books}
     return starts
 
 
@@ -190,30 +194,41 @@ def _write_rotation(parts: list[tuple[int, RotationAccumulator]], dim: int, path
 
 
 def _count_pairs(
-    snapshot: Snapshot, trained: Mapping[str, TrainedCodebook], old: TokenTable, working: str, runner: PipelineRunner
+    training: CodebookTraining,
+    trained: Mapping[str, TrainedCodebook],
+    old: TokenTable,
+    working: str,
+    runner: PipelineRunner,
 ) -> dict[str, CodePairs]:
-    """Count the pairs of codes, old and new, over common tracks: modality to pairs."""
+    """Count the pairs of codes, old and new, over common tracks: column to pairs."""
     path, folder = files.join(working, "pairs.json"), TrainingFolder(working)
-    coded = [modality for modality, result in trained.items() if result.codebook.num_centroids]
-    for modality in coded:
-        files.write_bytes(folder.codebook(modality), trained[modality].codebook.to_bytes())
-    runner.run(partial(_build_pairs, snapshot, folder, coded, old, path, runner.processes_per_machine))
-    return {modality: _pairs(fields) for modality, fields in files.read_json(path).items()}
+    coded = {name: result.codebook for name, result in trained.items() if result.codebook.num_centroids}
+    folder.write_kept(coded)
+    snapshot = training.snapshot
+    buckets = [part for part in modality_buckets(snapshot.buckets(), training.token_format) if part[0] in coded]
+    runner.run(partial(_build_pairs, snapshot, folder, buckets, old, path, runner.processes_per_machine))
+    return {name: _pairs(fields) for name, fields in files.read_json(path).items()}
 
 
 def _build_pairs(
     snapshot: Snapshot,
     folder: TrainingFolder,
-    coded: Collection[str],
+    buckets: Collection[tuple[str, int]],
     old: TokenTable,
     path: str,
     workers: int,
     pipeline: beam.Pipeline,
 ) -> None:
-    assign = AssignWithNewBundle(store=snapshot.store, catalog=snapshot.catalog, folder=folder, workers=workers)
+    assign = AssignWithNewBundle(
+        store=snapshot.store,
+        catalog=snapshot.catalog,
+        folder=folder,
+        names=old.token_format.names,
+        workers=workers,
+    )
     (
         pipeline
-        | "key buckets" >> beam.Create([part for part in snapshot.buckets() if part[0] in coded])
+        | "key buckets" >> beam.Create(buckets)
         | "spread key buckets" >> beam.Reshuffle()
         | "assign new codes" >> beam.ParDo(assign).with_output_types(Keyed)
         | "group by track bucket" >> beam.GroupByKey()
@@ -226,8 +241,8 @@ def _build_pairs(
 
 def _write_pairs(pairs: Mapping[str, CodePairs], path: str) -> None:
     content = {
-        modality: {"old": counted.old.tolist(), "new": counted.new.tolist(), "weights": counted.weights.tolist()}
-        for modality, counted in pairs.items()
+        name: {"old": counted.old.tolist(), "new": counted.new.tolist(), "weights": counted.weights.tolist()}
+        for name, counted in pairs.items()
     }
     files.write_json(path, content)
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tracktokens.pipelines.catalog_source import CatalogSource
 from tracktokens.pipelines.jobs.embed import EmbedJob
@@ -16,6 +16,7 @@ from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.manifests.bundle import BundleManifest
 from tracktokens.schemas.manifests.catalog import CatalogManifest
 from tracktokens.schemas.tables.playlists import PLAYLISTS
+from tracktokens.schemas.token_format import FurtherTokens
 from tracktokens.transforms.readers.fragments import check_table, find_fragments
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.layout import Store
@@ -59,6 +60,7 @@ class RunJob:
         codebook_size: codes that the vocabulary reserves per modality.
         seed: seed of codebook training.
         max_churn: largest share of a modality's tokens, 0 to 1, that may differ from the latest release; None for any.
+        tokens: tokens after the five of the modalities; by default those of the newest release with this codebook size.
     """
 
     source: CatalogSource
@@ -66,6 +68,7 @@ class RunJob:
     codebook_size: int = DEFAULT_CODEBOOK_SIZE
     seed: int = 0
     max_churn: float | None = None
+    tokens: FurtherTokens = field(default_factory=FurtherTokens)
 
     def run(self, runner: PipelineRunner, start_stage: Callable[[str], None] = ignore_stage) -> RunResult:
         """Run all jobs. ``start_stage`` is called with each stage's name when the stage starts.
@@ -100,6 +103,7 @@ class RunJob:
             seed=self.seed,
             catalog_id=catalog.catalog_id,
             keep_from=frozen_bundle(Store.open(self.store), self.codebook_size),
+            tokens=self.tokens,
         )
         bundle = clock.time("train", lambda: train.run(runner))
         tokenize = TokenizeJob(store=self.store, bundle_id=bundle.bundle_id, catalog_id=catalog.catalog_id)
@@ -116,9 +120,9 @@ class RunJob:
         clock.time("compact", lambda: compact_after(Store.open(self.store), runner))
         return RunResult(release, catalog, bundle, clock.seconds)
 
-    def _own_options(self) -> dict[str, int | float]:
+    def _own_options(self) -> dict[str, Any]:
         """Options that are not the source's, as the release's manifest keeps them."""
-        own: dict[str, int | float] = {"codebook-size": self.codebook_size, "seed": self.seed}
+        own = {"codebook-size": self.codebook_size, "seed": self.seed, **self.tokens.to_options()}
         return own if self.max_churn is None else {**own, "max-churn": self.max_churn}
 
 

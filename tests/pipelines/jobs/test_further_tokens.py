@@ -1,0 +1,224 @@
+"""Residual levels and numbers through all jobs: run, refresh, retrain, verify and gc."""
+
+import shutil
+from collections import Counter, defaultdict
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.support.demo_run import token_table
+from tests.support.vector_catalog import CODES, DIMS, group_vectors, job, write_vectors
+from tracktokens.codebooks.assign import assign
+from tracktokens.pipelines.analysis.diff import diff_releases
+from tracktokens.pipelines.jobs.publish import PublishJob, Release
+from tracktokens.pipelines.jobs.refresh import RefreshJob
+from tracktokens.pipelines.jobs.retrain import RetrainJob
+from tracktokens.pipelines.jobs.run import RunJob, RunResult
+from tracktokens.pipelines.jobs.tokenize import TokenizeJob
+from tracktokens.pipelines.maintenance.garbage_collection import GcJob
+from tracktokens.pipelines.maintenance.verify import verify_store
+from tracktokens.pipelines.runner import PipelineRunner
+from tracktokens.schemas.modalities import AUDIO, METADATA, MODALITIES
+from tracktokens.schemas.token_format import NUMBER, NUMBERED, FurtherTokens
+from tracktokens.transforms.store.bundles import read_bundle
+from tracktokens.transforms.store.layout import Store
+
+pytestmark = pytest.mark.job
+
+TRACKS, NEW, GONE = 120, 24, 10
+MADE = (METADATA, AUDIO)
+LEVEL_CODES = 3
+NUMBERS = 64
+FURTHER = FurtherTokens(levels={METADATA: (2, LEVEL_CODES)}, numbers=NUMBERS)
+COLUMNS = (*MODALITIES, "metadata2", NUMBER)
+
+
+def write_version(folder: Path, tracks: range) -> None:
+    """Write tracks of ``GROUPS`` groups, of which t000 to t063 are 16 songs with four ids each."""
+    folder.mkdir()
+    ids = [f"t{n:03}" for n in tracks]
+    rows = {
+        "track_id": ids,
+        "title": [song_of(track) for track in ids],
+        "artist": ["artist"] * len(ids),
+        "popularity": [float(n * 37 % 100) for n in tracks],
+    }
+    pq.write_table(pa.table(rows), folder / "tracks.parquet")
+    for modality in MADE:
+        write_vectors(folder / modality / "part.parquet", vectors_of(modality)[tracks.start : tracks.stop], ids)
+
+
+def song_of(track_id: str) -> str:
+    number = int(track_id[1:])
+    return f"song {number % 16 if number < 64 else number}"
+
+
+def vectors_of(modality: str) -> np.ndarray:
+    return group_vectors(MODALITIES.index(modality), DIMS[modality], TRACKS + NEW)
+
+
+def job_of(folder: Path, store: Path, tokens: FurtherTokens = FURTHER) -> RunJob:
+    source = job(folder, *MADE, **dict.fromkeys(MADE, "ours")).source
+    return RunJob(source=source, store=str(store), codebook_size=CODES, tokens=tokens)
+
+
+def codes_of(release: str) -> dict[str, tuple[int | None, ...]]:
+    """Track id to its codes, in order of column."""
+    rows = pq.read_table(f"{release}/tokens").to_pylist()
+    return {row["track_id"]: tuple(row[name] for name in COLUMNS) for row in rows}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("further")
+    write_version(folder / "first", range(TRACKS))
+    write_version(folder / "second", range(GONE, TRACKS + NEW))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def first(folder: Path) -> RunResult:
+    return job_of(folder / "first", folder / "store").run(PipelineRunner())
+
+
+@pytest.fixture(scope="module")
+def refreshed(folder: Path, first: RunResult) -> RunResult:
+    source = job_of(folder / "second", folder / "store").source
+    return RefreshJob(source=source, store=str(folder / "store")).run(PipelineRunner())
+
+
+@pytest.fixture(scope="module")
+def retrained(folder: Path, refreshed: RunResult) -> Release:
+    """Release of a retrained bundle."""
+    store = str(folder / "store")
+    bundle_id = RetrainJob(store, refreshed.bundle.bundle_id, seed=1).run(PipelineRunner()).bundle.bundle_id
+    TokenizeJob(store, bundle_id).run(PipelineRunner())
+    return PublishJob(store, bundle_id).run(PipelineRunner())
+
+
+def test_a_release_has_a_column_per_level_and_a_number(first: RunResult) -> None:
+    table = token_table(first)
+    assert [name for name in table.column_names if name in COLUMNS] == list(COLUMNS)
+    row = table.to_pylist()[0]
+    assert row["tokens"].endswith(f"<|metadata2_{row['metadata2']}|><|n_{row[NUMBER]}|>")
+    assert set(table["metadata2"].to_pylist()) == set(range(LEVEL_CODES))
+
+
+def test_a_level_quantizes_what_the_level_before_leaves(folder: Path, first: RunResult) -> None:
+    bundle = read_bundle(Store.open(str(folder / "store")), first.bundle.bundle_id)
+    vectors = vectors_of(METADATA)[:TRACKS].astype(np.float16).astype(np.float64)
+    units = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    left = units - bundle[METADATA].centroids[assign(bundle[METADATA], vectors.astype(np.float16)).codes]
+    distances = ((left[:, None] - bundle["metadata2"].centroids[None]) ** 2).sum(axis=2)
+    codes = codes_of(first.release.folder)
+    column = COLUMNS.index("metadata2")
+    assert [codes[f"t{n:03}"][column] for n in range(TRACKS)] == distances.argmin(axis=1).tolist()
+
+
+def test_songs_with_equal_tokens_have_different_numbers(first: RunResult) -> None:
+    songs = defaultdict(set)
+    for track, codes in codes_of(first.release.folder).items():
+        songs[codes].add(song_of(track))
+    assert {len(sharing) for sharing in songs.values()} == {1}
+
+
+def test_ids_of_a_song_with_equal_tokens_share_a_number(first: RunResult) -> None:
+    numbers = defaultdict(set)
+    for track, (*codes, number) in codes_of(first.release.folder).items():
+        numbers[song_of(track), tuple(codes)].add(number)
+    assert {len(different) for different in numbers.values()} == {1}
+    assert len(numbers) < TRACKS
+
+
+def test_the_most_popular_song_of_a_tuple_has_number_0(first: RunResult) -> None:
+    codes = codes_of(first.release.folder)
+    best: dict[tuple[int | None, ...], str] = {}
+    for track in sorted(codes, key=lambda track: (-(int(track[1:]) * 37 % 100), track)):
+        best.setdefault(codes[track][:-1], track)
+    assert {codes[track][-1] for track in best.values()} == {0}
+
+
+def test_the_metrics_compare_the_first_tokens_with_all(first: RunResult) -> None:
+    metrics = first.release.metrics
+    rates = [metrics["prefixes"][name]["tokens"]["conflict_rate"] for name in ("5", "6")]
+    groups = Counter(codes_of(first.release.folder).values())
+    conflict_rate = sum(count for count in groups.values() if count > 1) / TRACKS
+    assert metrics["tokens"]["conflict_rate"] == pytest.approx(conflict_rate)
+    assert rates[0] >= rates[1] > conflict_rate
+    assert metrics["tokens"]["collision_rate"] == 0
+    assert metrics["numbers"] == {"size": NUMBERS, "overflow": 0}
+
+
+def test_a_refresh_keeps_the_tuples_of_unchanged_tracks(first: RunResult, refreshed: RunResult) -> None:
+    before, after = codes_of(first.release.folder), codes_of(refreshed.release.folder)
+    kept = before.keys() & after.keys()
+    assert len(kept) == TRACKS - GONE
+    assert {track: after[track] for track in kept} == {track: before[track] for track in kept}
+    assert len(after) == TRACKS + NEW - GONE
+
+
+def test_new_tracks_get_the_codes_of_a_run_from_scratch(folder: Path, refreshed: RunResult) -> None:
+    """The same bundle without a previous release: only numbers depend on the past."""
+    store = Path(shutil.copytree(folder / "store", folder / "fresh"))
+    shutil.rmtree(store / "releases")
+    (store / "LATEST").unlink()
+    release = PublishJob(str(store), refreshed.bundle.bundle_id).run(PipelineRunner())
+    fresh, after = codes_of(release.folder), codes_of(refreshed.release.folder)
+    assert {track: codes[:-1] for track, codes in fresh.items()} == {
+        track: codes[:-1] for track, codes in after.items()
+    }
+    assert Counter(codes[:-1] for codes in fresh.values()) == Counter(codes[:-1] for codes in after.values())
+
+
+def test_a_retrained_bundle_aligns_each_level(folder: Path, refreshed: RunResult, retrained: Release) -> None:
+    store = str(folder / "store")
+    diff = diff_releases(store, refreshed.release.manifest.release_id, retrained.manifest.release_id)
+    assert set(diff.churn.modalities) == set(COLUMNS)
+    assert diff.churn.modalities["metadata"].recoded == 0
+    assert diff.churn.modalities["metadata2"].recoded < 0.2
+    assert read_bundle(Store.open(store), retrained.manifest.bundle_id).token_format.names == COLUMNS
+
+
+def test_each_id_has_a_number_of_its_own_if_wanted(folder: Path) -> None:
+    tokens = replace(FURTHER, same_song=NUMBERED)
+    outcome = job_of(folder / "first", folder / "numbered", tokens).run(PipelineRunner())
+    assert max(Counter(codes_of(outcome.release.folder).values()).values()) == 1
+    assert outcome.release.metrics["oracle"]["every_track"]["mrr"] == 1
+
+
+def test_too_few_numbers_are_reported(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    tokens = replace(FURTHER, numbers=1)
+    outcome = job_of(folder / "first", folder / "few", tokens).run(PipelineRunner())
+    overflow = outcome.release.metrics["numbers"]["overflow"]
+    assert overflow > 0
+    assert f"{overflow} tracks share the last number" in caplog.text
+
+
+def test_a_run_without_the_options_keeps_levels_and_numbers(folder: Path, retrained: Release) -> None:
+    store = Path(shutil.copytree(folder / "store", folder / "again"))
+    outcome = job_of(folder / "first", store, FurtherTokens()).run(PipelineRunner())
+    assert outcome.bundle.bundle_id == retrained.manifest.bundle_id
+
+
+def test_the_store_is_sound_and_gc_keeps_what_releases_need(folder: Path, retrained: Release) -> None:
+    store = Path(shutil.copytree(folder / "store", folder / "collected"))
+    assert verify_store(str(store), PipelineRunner()) == []
+    GcJob(str(store), 1, (), True).run(PipelineRunner())
+    assert verify_store(str(store), PipelineRunner()) == []
+    assert {path.name for path in (store / "codes" / retrained.manifest.bundle_id).iterdir()} >= {"metadata2"}
+    assert [path.name for path in (store / "releases").iterdir()] == [retrained.manifest.release_id]
+
+
+def test_a_number_that_does_not_exist_is_found(folder: Path, first: RunResult) -> None:
+    store = Path(shutil.copytree(folder / "store", folder / "damaged"))
+    part = next((store / "releases" / first.release.manifest.release_id / "tokens").iterdir())
+    table = pq.read_table(part)
+    column = table.schema.get_field_index(NUMBER)
+    damaged = pa.array(np.full(table.num_rows, NUMBERS, np.int16))
+    pq.write_table(table.set_column(column, table.schema.field(column), damaged), part)
+    found = [finding.problem for finding in verify_store(str(store), PipelineRunner())]
+    assert any("n codes that the codebook does not have" in problem for problem in found)
