@@ -1,5 +1,7 @@
 """Residual levels and numbers through all jobs: run, refresh, retrain, verify and gc."""
 
+import json
+import re
 import shutil
 from collections import Counter, defaultdict
 from dataclasses import replace
@@ -9,21 +11,30 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
+from tokenizers import Tokenizer, decoders, models
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from tests.support.demo_run import token_table
 from tests.support.vector_catalog import CODES, DIMS, group_vectors, job, write_vectors
 from tracktokens.codebooks.assign import assign
+from tracktokens.codebooks.tokens.vocabulary import vocabulary
 from tracktokens.pipelines.analysis.diff import diff_releases
+from tracktokens.pipelines.analysis.inspect import Inspector
+from tracktokens.pipelines.analysis.match import find_tracks
 from tracktokens.pipelines.jobs.publish import PublishJob, Release
 from tracktokens.pipelines.jobs.refresh import RefreshJob
 from tracktokens.pipelines.jobs.retrain import RetrainJob
 from tracktokens.pipelines.jobs.run import RunJob, RunResult
 from tracktokens.pipelines.jobs.tokenize import TokenizeJob
+from tracktokens.pipelines.llm.extend_model import MEAN, apply_vocabulary, read_token_release
+from tracktokens.pipelines.llm.render import render_tracks
 from tracktokens.pipelines.maintenance.garbage_collection import GcJob
 from tracktokens.pipelines.maintenance.verify import verify_store
 from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.modalities import AUDIO, METADATA, MODALITIES
 from tracktokens.schemas.token_format import NUMBER, NUMBERED, FurtherTokens
+from tracktokens.serving import CatalogTokens
 from tracktokens.transforms.store.bundles import read_bundle
 from tracktokens.transforms.store.layout import Store
 
@@ -222,3 +233,53 @@ def test_a_number_that_does_not_exist_is_found(folder: Path, first: RunResult) -
     pq.write_table(table.set_column(column, table.schema.field(column), damaged), part)
     found = [finding.problem for finding in verify_store(str(store), PipelineRunner())]
     assert any("n codes that the codebook does not have" in problem for problem in found)
+
+
+def test_every_reader_of_tokens_knows_them(folder: Path, refreshed: RunResult, tmp_path: Path) -> None:
+    store, release = str(folder / "store"), refreshed.release.manifest.release_id
+    rows = {row["track_id"]: row["tokens"] for row in token_table(refreshed).to_pylist()}
+    written = rows["t070"]
+    found = find_tracks(store, written, release).tracks
+    assert (found[0].track_id, found[0].score) == ("t070", 1)
+    assert found[1].score < 1
+    assert CatalogTokens.open(refreshed.release.folder).lookup(written) == ["t070"]
+    render_tracks(store, str(tmp_path / "tracks.jsonl"), release)
+    lines = map(json.loads, (tmp_path / "tracks.jsonl").read_text().splitlines())
+    assert sorted(line["tokens"].removeprefix("<|track|>").removesuffix("<|/track|>") for line in lines) == sorted(
+        rows.values()
+    )
+    view = Inspector(Store.open(store), refreshed.bundle.bundle_id, "metadata2").code(1)
+    of_code = [
+        track for track, codes in codes_of(refreshed.release.folder).items() if codes[COLUMNS.index("metadata2")] == 1
+    ]
+    assert view.summary.tracks == len(of_code)
+    assert {track.track_id for track in view.nearest_tracks} <= set(of_code)
+
+
+def test_a_language_model_gets_a_row_per_token(first: RunResult) -> None:
+    words = Tokenizer(models.BPE({"a": 0}, []))
+    words.decoder = decoders.Fuse()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words)
+    settings = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    model = LlamaForCausalLM(LlamaConfig(**settings, vocab_size=8))
+    applied = apply_vocabulary(model, tokenizer, read_token_release(first.release.folder), MEAN)
+    assert len(applied.ids) == len(MODALITIES) * (CODES + 1) + 2 + LEVEL_CODES + 1 + NUMBERS
+    for tokens in token_table(first)["tokens"].to_pylist():
+        ids = tokenizer.encode(f"<|track|>{tokens}<|/track|>", add_special_tokens=False)
+        assert len(ids) == len(COLUMNS) + 2
+        assert tokenizer.decode(ids) == f"<|track|>{tokens}<|/track|>"
+
+
+def test_decoding_reaches_each_tuple_with_its_levels_and_number(first: RunResult) -> None:
+    tokens = CatalogTokens.open(first.release.folder)
+    names = [entry.token for entry in vocabulary(first.bundle.token_format)]
+    ids = {name: number for number, name in enumerate(names)}
+    constraint = tokens.constraint(ids)
+    text = token_table(first)["tokens"].to_pylist()[0]
+    prompt = [ids["<|track|>"]]
+    for name in re.findall(r"<\|[^|]*\|>", text):
+        scores = constraint(torch.tensor([prompt]), torch.zeros(1, len(ids)))
+        assert torch.isfinite(scores[0, ids[name]])
+        prompt.append(ids[name])
+    scores = constraint(torch.tensor([prompt]), torch.zeros(1, len(ids)))
+    assert torch.isfinite(scores[0]).nonzero().flatten().tolist() == [ids["<|/track|>"]]
