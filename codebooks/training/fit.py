@@ -119,6 +119,10 @@ def fit_codebook(
         return Fit(replace(initial, centroids=clustering.centroids), _measure(points, clustering))
 
 
+ROUNDING = 2.0**-10
+"""Residuals up to this fraction of the largest centroid are rounding errors: training points are float16."""
+
+
 def fit_level(vectors: Vectors, before: Sequence[Codebook], **settings: Any) -> Fit:
     """Learn the codebook of the level after some levels: of the vectors themselves, or of what the levels leave.
 
@@ -127,10 +131,14 @@ def fit_level(vectors: Vectors, before: Sequence[Codebook], **settings: Any) -> 
         before: codebooks of the levels before, by level; none for the first level.
         settings: keyword arguments of :func:`fit_codebook`. A residual level ignores ``standardize`` and
             ``preprocessing``: its points are in the preprocessed space of the levels before, and are not scaled.
+            Where the levels leave rounding errors only, they leave nothing: vectors that equal a centroid of their own
+            have the same code of the next level.
     """
     if not before:
         return fit_codebook(vectors, **settings)
     left = residuals(before[-1], vectors, before[:-1])
+    rounding = ROUNDING * np.linalg.norm(before[0].centroids, axis=1).max()
+    left[np.linalg.norm(left, axis=1) <= rounding] = 0
     space = {"standardize": False, "preprocessing": Preprocessing(unit_length=False)}
     fit = fit_codebook(left, **{**settings, **space})
     codebook = replace(fit.codebook, preprocessing=before[0].preprocessing, level=len(before) + 1)

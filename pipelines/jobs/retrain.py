@@ -4,6 +4,9 @@ A codebook starts from the centroids of the old one where both have the same vec
 its training continued from the old vectors. The space of playlist vectors trained from scratch is rotated arbitrarily;
 they are first rotated back onto the old ones. Finally, codes are renumbered so that as many tracks as possible keep
 theirs. That works for a different encoder too.
+
+A residual level in the same vector space is kept, if none of its codes was left over for lack of vectors. Retrained, it
+would change far more codes than the level before: its vectors are far from all centroids.
 """
 
 from collections.abc import Collection, Mapping
@@ -34,7 +37,7 @@ from tracktokens.transforms.quantization.align_codes import (
 from tracktokens.transforms.quantization.train_codebooks import TrainingFolder
 from tracktokens.transforms.runtime.arrow_coder import Keyed
 from tracktokens.transforms.store import files
-from tracktokens.transforms.store.bundles import read_bundle, write_bundle
+from tracktokens.transforms.store.bundles import read_bundle, read_manifest, write_bundle
 from tracktokens.transforms.store.layout import Store, new_id
 from tracktokens.transforms.store.releases import find_release
 from tracktokens.transforms.store.snapshots import Snapshot, open_snapshot
@@ -92,11 +95,13 @@ class RetrainJob:
         working = store.bundle(f"retraining-{new_id()}").folder
         rotation = self._rotation(old[PLAYLIST], snapshot, working, runner)
         starts = _starts(old, snapshot, rotation)
-        training = CodebookTraining(snapshot, old.token_format, self.seed, starts=starts)
+        kept = {name: book for name, book in starts.items() if _is_complete_level(book)}
+        starts = {name: book for name, book in starts.items() if name not in kept}
+        training = CodebookTraining(snapshot, old.token_format, self.seed, kept, starts)
         trained = training.run(runner)
         pairs = _count_pairs(training, trained, table, working, runner)
         files.delete_tree(working)
-        return self._finish(store, old, trained, pairs, rotation)
+        return self._finish(store, old, trained, kept, pairs, rotation)
 
     def _rotation(self, old: Codebook, snapshot: Snapshot, working: str, runner: PipelineRunner) -> Rotation | None:
         """Find the rotation of new playlist vectors onto the old ones; None where none is needed or possible."""
@@ -124,18 +129,20 @@ class RetrainJob:
         store: Store,
         old: Bundle,
         trained: Mapping[str, TrainedCodebook],
+        levels: Mapping[str, Codebook],
         pairs: Mapping[str, CodePairs],
         rotation: Rotation | None,
     ) -> RetrainResult:
-        """Renumber the codes, and write the codebooks as one bundle."""
+        """Renumber the codes of trained codebooks, and write them and the kept levels as one bundle."""
+        parent = read_manifest(store, self.from_bundle).codebooks
         codebooks: dict[str, Codebook] = {}
         training: dict[str, Mapping[str, Any]] = {}
         alignments: dict[str, Alignment] = {}
-        kept = frozenset(column.name for column in old.token_format.coded) - trained.keys()
         for column in old.token_format.coded:
             name = column.name
-            if name in kept:
-                codebooks[name], training[name] = old[name], {}
+            if name not in trained:
+                codebooks[name] = levels.get(name, old[name])
+                training[name] = parent[name]["training"] if name in levels else {}
                 continue
             warn_of_few(trained[name])
             new = trained[name].codebook
@@ -145,12 +152,12 @@ class RetrainJob:
         if rotation is not None:
             training[PLAYLIST] = {**training[PLAYLIST], "rotation_cosine": rotation.cosine}
         bundle = Bundle.of(codebooks.values(), old.numbers, old.same_song)
+        kept = frozenset(book.name for book in bundle.codebooks if book.content_hash == old[book.name].content_hash)
         manifest = write_bundle(store, bundle, training, kept, self.from_bundle)
-        return RetrainResult(
-            bundle=manifest,
-            kept={m: _share(alignment.kept, alignment.weight) for m, alignment in alignments.items()},
-            kept_without={m: _share(alignment.kept_without, alignment.weight) for m, alignment in alignments.items()},
-        )
+        unchanged = {name: align(old[name], levels[name], pairs[name]) for name in levels}
+        without = {m: _share(a.kept_without, a.weight) for m, a in (alignments | unchanged).items()}
+        renumbered = {m: _share(a.kept, a.weight) for m, a in alignments.items()}
+        return RetrainResult(manifest, {m: renumbered.get(m, share) for m, share in without.items()}, without)
 
 
 def _starts(old: Bundle, snapshot: Snapshot, rotation: Rotation | None) -> dict[str, Codebook]:
@@ -158,12 +165,20 @@ def _starts(old: Bundle, snapshot: Snapshot, rotation: Rotation | None) -> dict[
     starts: dict[str, Codebook] = {}
     for modality, encoder_id in snapshot.encoders.items():
         books = [old[column.name] for column in old.token_format.columns_of(modality)]
+        space = books[0].preprocessing
         if books[0].num_centroids and _in_space_of(snapshot.store, modality, books[0].encoder_id, encoder_id):
-            starts |= {book.name: book for book in books}
+            pass
         elif modality == PLAYLIST and rotation is not None:
-            space = _rotated(books[0].preprocessing, rotation)
-            starts |= {book.name: replace(book, preprocessing=space) for book in books}
+            space = _rotated(space, rotation)
+        else:
+            continue
+        starts |= {book.name: replace(book, encoder_id=encoder_id, preprocessing=space) for book in books}
     return starts
+
+
+def _is_complete_level(codebook: Codebook) -> bool:
+    """Return whether a codebook is of a residual level, and has a centroid for each of its codes."""
+    return codebook.level > 1 and codebook.num_centroids == codebook.codebook_size
 
 
 def _in_space_of(store: Store, modality: str, old: str, new: str) -> bool:
@@ -202,7 +217,8 @@ def _count_pairs(
 ) -> dict[str, CodePairs]:
     """Count the pairs of codes, old and new, over common tracks: column to pairs."""
     path, folder = files.join(working, "pairs.json"), TrainingFolder(working)
-    coded = {name: result.codebook for name, result in trained.items() if result.codebook.num_centroids}
+    books = {name: result.codebook for name, result in trained.items()} | dict(training.kept)
+    coded = {name: codebook for name, codebook in books.items() if codebook.num_centroids}
     folder.write_kept(coded)
     snapshot = training.snapshot
     buckets = [part for part in modality_buckets(snapshot.buckets(), training.token_format) if part[0] in coded]

@@ -173,7 +173,7 @@ class CodebookTraining:
 
     def _build(self, folder: TrainingFolder, runner: PipelineRunner, pipeline: beam.Pipeline) -> None:
         snapshot, encoders = self.snapshot, self.encoders
-        sample = SAMPLE_PER_CODE * self.token_format.codebook_size
+        sample = SAMPLE_PER_CODE * max(column.size for column in self.token_format.coded)
         thresholds = {modality: hash_threshold(snapshot.inputs(modality), sample) for modality in encoders}
         draw = SampleVectors(
             store=snapshot.store,

@@ -48,6 +48,16 @@ def test_a_level_learns_what_the_levels_before_leave() -> None:
     np.testing.assert_allclose(decoded, points, atol=1e-3)
 
 
+@pytest.mark.parametrize("standardize", [False, True])
+def test_vectors_with_a_centroid_of_their_own_leave_nothing(standardize: bool) -> None:
+    vectors = np.random.default_rng(0).standard_normal((40, 24)).astype(np.float16)
+    settings = {"modality": "audio", "encoder_id": "encoder", "codebook_size": 64, "standardize": standardize}
+    first = fit_level(vectors, [], **settings).codebook
+    second = fit_level(vectors, [first], **settings)
+    assert (first.num_centroids, second.codebook.num_centroids) == (40, 1)
+    assert set(assign(second.codebook, vectors, [first]).codes.tolist()) == {0}
+
+
 def test_a_level_needs_the_codebooks_before_it() -> None:
     with pytest.raises(ValueError, match="metadata2 codebook needs those of all levels before"):
         assign(codebook("metadata", 2), np.zeros((1, 3), np.float32))

@@ -6,7 +6,7 @@ from functools import cached_property
 from tracktokens.codebooks.bundle import Bundle
 from tracktokens.schemas.manifests.bundle import BundleManifest, UsageBaseline
 from tracktokens.schemas.manifests.release import ReleaseManifest
-from tracktokens.schemas.token_format import NUMBER, modality_buckets
+from tracktokens.schemas.token_format import modality_buckets
 from tracktokens.transforms.release.count_playlists import PLAYLISTS_RECEIVED, PLAYLISTS_SENT, popularity_source
 from tracktokens.transforms.release.drift_baseline import usage_baseline
 from tracktokens.transforms.release.write_tokens import (
@@ -145,6 +145,8 @@ class ReleaseDraft:
 
 
 def _contents(bundle: BundleManifest) -> dict[str, object]:
-    """Return column to what determines its codes."""
-    books = {name: entry["content_hash"] for name, entry in bundle.codebooks.items()}
-    return {**books, **({NUMBER: bundle.token_format.columns[-1]} if bundle.token_format.numbers else {})}
+    """Return column to what determines its codes: its codebook, and those of the columns that it requires."""
+    columns = bundle.token_format.columns
+    own = [bundle.codebooks[column.name]["content_hash"] if column.modality else column for column in columns]
+    parts = zip(columns, own, bundle.token_format.requires, strict=True)
+    return {column.name: (part, *(own[number] for number in required)) for column, part, required in parts}

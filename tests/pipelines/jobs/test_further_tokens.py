@@ -16,12 +16,13 @@ from tokenizers import Tokenizer, decoders, models
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from tests.support.demo_run import token_table
-from tests.support.vector_catalog import CODES, DIMS, group_vectors, job, write_vectors
+from tests.support.vector_catalog import CODES, DIMS, GROUPS, group_vectors, job, write_vectors
 from tracktokens.codebooks.assign import assign
 from tracktokens.codebooks.tokens.vocabulary import vocabulary
 from tracktokens.pipelines.analysis.diff import diff_releases
 from tracktokens.pipelines.analysis.inspect import Inspector
 from tracktokens.pipelines.analysis.match import find_tracks
+from tracktokens.pipelines.jobs.embed import EmbedJob
 from tracktokens.pipelines.jobs.publish import PublishJob, Release
 from tracktokens.pipelines.jobs.refresh import RefreshJob
 from tracktokens.pipelines.jobs.retrain import RetrainJob
@@ -33,9 +34,10 @@ from tracktokens.pipelines.maintenance.garbage_collection import GcJob
 from tracktokens.pipelines.maintenance.verify import verify_store
 from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.modalities import AUDIO, METADATA, MODALITIES
+from tracktokens.schemas.tables.token_changes import CODEBOOK_CHANGED
 from tracktokens.schemas.token_format import NUMBER, NUMBERED, FurtherTokens
 from tracktokens.serving import CatalogTokens
-from tracktokens.transforms.store.bundles import read_bundle
+from tracktokens.transforms.store.bundles import read_bundle, read_manifest
 from tracktokens.transforms.store.layout import Store
 
 pytestmark = pytest.mark.job
@@ -185,13 +187,36 @@ def test_new_tracks_get_the_codes_of_a_run_from_scratch(folder: Path, refreshed:
     assert Counter(codes[:-1] for codes in fresh.values()) == Counter(codes[:-1] for codes in after.values())
 
 
-def test_a_retrained_bundle_aligns_each_level(folder: Path, refreshed: RunResult, retrained: Release) -> None:
-    store = str(folder / "store")
-    diff = diff_releases(store, refreshed.release.manifest.release_id, retrained.manifest.release_id)
+def test_a_retrained_bundle_keeps_its_levels(folder: Path, refreshed: RunResult, retrained: Release) -> None:
+    store = Store.open(str(folder / "store"))
+    old, new = (read_bundle(store, name) for name in (refreshed.bundle.bundle_id, retrained.manifest.bundle_id))
+    assert new.token_format == old.token_format
+    assert new["metadata2"].content_hash == old["metadata2"].content_hash
+    assert new["metadata"].content_hash != old["metadata"].content_hash
+    assert read_manifest(store, new.bundle_id).codebooks["metadata2"]["kept_from"] == old.bundle_id
+    diff = diff_releases(store.root, refreshed.release.manifest.release_id, retrained.manifest.release_id)
     assert set(diff.churn.modalities) == set(COLUMNS)
     assert diff.churn.modalities["metadata"].recoded == 0
-    assert diff.churn.modalities["metadata2"].recoded < 0.2
-    assert read_bundle(Store.open(store), retrained.manifest.bundle_id).token_format.names == COLUMNS
+    assert diff.churn.modalities["metadata2"].recoded < 0.1
+
+
+def test_codes_and_numbers_change_with_the_codebooks_before_them(retrained: Release) -> None:
+    changes = pq.read_table(f"{retrained.folder}/changes").to_pylist()
+    assert {row["modality"] for row in changes} <= {"metadata2", NUMBER}
+    assert {row["why"] for row in changes} == {CODEBOOK_CHANGED}
+
+
+def test_a_level_with_codes_to_spare_is_trained_on_more_tracks(folder: Path, tmp_path: Path) -> None:
+    write_version(tmp_path / "few", range(GROUPS))
+    tokens = FurtherTokens(levels={METADATA: (2, CODES)})
+    first = job_of(tmp_path / "few", tmp_path / "store", tokens).run(PipelineRunner())
+    EmbedJob(source=job_of(folder / "first", tmp_path / "store").source, store=str(tmp_path / "store")).run(
+        PipelineRunner()
+    )
+    bundle_id = RetrainJob(str(tmp_path / "store"), first.bundle.bundle_id).run(PipelineRunner()).bundle.bundle_id
+    store = Store.open(str(tmp_path / "store"))
+    sizes = [read_bundle(store, name)["metadata2"].num_centroids for name in (first.bundle.bundle_id, bundle_id)]
+    assert sizes[0] < sizes[1] == CODES
 
 
 def test_each_id_has_a_number_of_its_own_if_wanted(folder: Path) -> None:
