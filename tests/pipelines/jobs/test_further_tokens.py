@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from click.testing import CliRunner
 from tokenizers import Tokenizer, decoders, models
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -22,6 +23,7 @@ from tracktokens.codebooks.tokens.vocabulary import vocabulary
 from tracktokens.pipelines.analysis.diff import diff_releases
 from tracktokens.pipelines.analysis.inspect import Inspector
 from tracktokens.pipelines.analysis.match import find_tracks
+from tracktokens.pipelines.cli.main import main
 from tracktokens.pipelines.jobs.embed import EmbedJob
 from tracktokens.pipelines.jobs.publish import PublishJob, Release
 from tracktokens.pipelines.jobs.refresh import RefreshJob
@@ -279,6 +281,17 @@ def test_every_reader_of_tokens_knows_them(folder: Path, refreshed: RunResult, t
     ]
     assert view.summary.tracks == len(of_code)
     assert {track.track_id for track in view.nearest_tracks} <= set(of_code)
+
+
+def test_playlists_are_continued_by_the_five_tokens(folder: Path, refreshed: RunResult, tmp_path: Path) -> None:
+    lists = [[f"t{n:03}" for n in range(64 + group, TRACKS, GROUPS)] for group in range(GROUPS)]
+    table = pa.table({"playlist_id": [f"p{group}" for group in range(GROUPS)], "track_ids": lists})
+    pq.write_table(table, tmp_path / "playlists.parquet")
+    arguments = ["--playlists", str(tmp_path / "playlists.parquet"), "--store", str(folder / "store")]
+    release = ["--release", refreshed.release.manifest.release_id]
+    result = CliRunner().invoke(main, ["evaluate", *arguments, *release, "--tokens-only", "--json"])
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["qualities"]["tokens"]["hit_at_100"] == 1
 
 
 def test_a_language_model_gets_a_row_per_token(first: RunResult) -> None:
