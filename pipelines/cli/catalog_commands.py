@@ -15,6 +15,9 @@ from tracktokens.pipelines.cli.options import (
     store_option,
 )
 
+PLAYLIST_ENCODERS = ("word2vec", "als", "auto")
+"""``playlist_encoder.CHOICES``, without its imports."""
+
 
 @click.command(name="run")
 @config_option
@@ -23,6 +26,13 @@ from tracktokens.pipelines.cli.options import (
 @max_churn_option
 @codebook_size_option
 @seed_option
+@click.option(
+    "--playlist-encoder",
+    type=click.Choice(PLAYLIST_ENCODERS),
+    default=PLAYLIST_ENCODERS[0],
+    show_default=True,
+    help="Encoder of the playlists; auto trains each that is installed and keeps the best.",
+)
 @runner_options
 def run_command(
     source: CatalogSource,
@@ -30,6 +40,7 @@ def run_command(
     max_churn: float | None,
     codebook_size: int,
     seed: int,
+    playlist_encoder: str,
     workers: int,
     beam_options: tuple[str, ...],
 ) -> None:
@@ -41,7 +52,14 @@ def run_command(
     from tracktokens.pipelines.jobs.run import RunJob
     from tracktokens.transforms.release.report import release_report
 
-    job = RunJob(source=source, store=store, codebook_size=codebook_size, seed=seed, max_churn=max_churn)
+    job = RunJob(
+        source=source,
+        store=store,
+        codebook_size=codebook_size,
+        seed=seed,
+        playlist_encoder=playlist_encoder,
+        max_churn=max_churn,
+    )
     with runner_with_progress(workers, beam_options) as (runner, display):
         outcome = job.run(runner, display.start_stage)
     display.console.print(release_report(outcome.release.metrics), seconds_table(outcome.seconds))
@@ -67,7 +85,12 @@ def embed_command(source: CatalogSource, store: str, workers: int, beam_options:
     "--from-bundle",
     type=NonEmptyStr(),
     metavar="ID",
-    help="Bundle whose playlist vectors the training starts with, in their space; by default it starts from scratch.",
+    help="Bundle whose playlist vectors the training starts with, if of its kind; by default it starts from scratch.",
+)
+@click.option(
+    "--playlist-encoder",
+    type=click.Choice(PLAYLIST_ENCODERS),
+    help="Encoder; auto trains each that is installed and keeps the best. The bundle's by default, else word2vec.",
 )
 @store_option
 @catalog_option
@@ -75,6 +98,7 @@ def embed_command(source: CatalogSource, store: str, workers: int, beam_options:
 @runner_options
 def playlists_command(
     playlists: str,
+    playlist_encoder: str | None,
     from_bundle: str | None,
     store: str,
     catalog: str | None,
@@ -89,6 +113,7 @@ def playlists_command(
         playlists=playlists,
         store=store,
         catalog_id=catalog,
+        encoder=playlist_encoder,
         from_bundle=from_bundle,
         max_reject_rate=max_reject_rate,
     )

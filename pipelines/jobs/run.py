@@ -16,6 +16,7 @@ from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.manifests.bundle import BundleManifest
 from tracktokens.schemas.manifests.catalog import CatalogManifest
 from tracktokens.schemas.tables.playlists import PLAYLISTS
+from tracktokens.transforms.playlists.playlist_encoder import WORD2VEC, encoders_of
 from tracktokens.transforms.readers.fragments import check_table, find_fragments
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.layout import Store
@@ -58,6 +59,7 @@ class RunJob:
         store: root of the store; created when it does not exist.
         codebook_size: codes that the vocabulary reserves per modality.
         seed: seed of codebook training.
+        playlist_encoder: ``word2vec``, ``als``, or ``auto`` for the one that continues held-out playlists best.
         max_churn: largest share of a modality's tokens, 0 to 1, that may differ from the latest release; None for any.
     """
 
@@ -65,6 +67,7 @@ class RunJob:
     store: str
     codebook_size: int = DEFAULT_CODEBOOK_SIZE
     seed: int = 0
+    playlist_encoder: str = WORD2VEC
     max_churn: float | None = None
 
     def run(self, runner: PipelineRunner, start_stage: Callable[[str], None] = ignore_stage) -> RunResult:
@@ -74,6 +77,8 @@ class RunJob:
             UsageError, InvalidDataError, TracktokensError: as the jobs do. Nothing is published then.
         """
         check_codebook_size(self.codebook_size)
+        if self.source.playlists is not None:
+            encoders_of(self.playlist_encoder)  # a missing package must fail before hours of encoding
         self.source.check_reachable(self.store, runner)
         return self._run_locked(runner, start_stage)
 
@@ -91,6 +96,7 @@ class RunJob:
                 playlists=self.source.playlists,
                 store=self.store,
                 catalog_id=catalog.catalog_id,
+                encoder=self.playlist_encoder,
                 max_reject_rate=self.source.max_reject_rate,
             )
             clock.time("playlists", lambda: learn.run(runner))
@@ -116,9 +122,11 @@ class RunJob:
         clock.time("compact", lambda: compact_after(Store.open(self.store), runner))
         return RunResult(release, catalog, bundle, clock.seconds)
 
-    def _own_options(self) -> dict[str, int | float]:
+    def _own_options(self) -> dict[str, int | float | str]:
         """Options that are not the source's, as the release's manifest keeps them."""
-        own: dict[str, int | float] = {"codebook-size": self.codebook_size, "seed": self.seed}
+        own: dict[str, int | float | str] = {"codebook-size": self.codebook_size, "seed": self.seed}
+        if self.source.playlists is not None:
+            own["playlist-encoder"] = self.playlist_encoder
         return own if self.max_churn is None else {**own, "max-churn": self.max_churn}
 
 
