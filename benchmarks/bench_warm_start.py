@@ -1,6 +1,6 @@
 """Compare playlist vectors that start from older ones with vectors trained from scratch, on real playlists.
 
-    python benchmarks/bench_warm_start.py PLAYLISTS.parquet [--times 3]
+    python benchmarks/bench_warm_start.py PLAYLISTS.parquet [--encoder als] [--times 3]
 
 A fifth of the playlists is held out. Of the rest, 95 % of the playlists with 95 % of the tracks give the old vectors
 and a codebook of 1,024 codes. Then vectors of all the rest are trained: from scratch, and several times from the
@@ -13,6 +13,7 @@ explained variance. ``hit`` and ``next`` are those of ``bench_playlists``, among
 
 import argparse
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -27,17 +28,20 @@ from tracktokens.codebooks.continuity.alignment import align, count_pairs
 from tracktokens.codebooks.continuity.procrustes import rotation
 from tracktokens.codebooks.training.fit import fit_codebook
 from tracktokens.schemas.modalities import PLAYLIST
+from tracktokens.transforms.playlists.als import AlsConfig
+from tracktokens.transforms.playlists.playlist_encoder import KINDS
 from tracktokens.transforms.playlists.warm_start import PreviousVectors
-from tracktokens.transforms.playlists.word2vec import Word2VecConfig, train
+from tracktokens.transforms.playlists.word2vec import Word2VecConfig
 
 Floats = npt.NDArray[np.float32]
 Vectors = tuple[pa.Array, npt.NDArray[np.float16]]
 """Sorted keys, and a vector for each."""
+Encoder = Word2VecConfig | AlsConfig
 
 
-def learn(corpus: pa.Table, seed: int = 0, old: Vectors | None = None) -> Vectors:
+def learn(corpus: pa.Table, encoder: Encoder, old: Vectors | None = None) -> Vectors:
     """Train vectors and round them as the store does."""
-    keys, vectors = train(corpus, Word2VecConfig(seed=seed), None if old is None else PreviousVectors("old", *old))
+    keys, vectors = encoder.train(corpus, None if old is None else PreviousVectors("old", *old))
     return keys, vectors.astype(np.float16)
 
 
@@ -80,7 +84,7 @@ def quality(vectors: Vectors, known: pa.Array, corpus: pa.Table, held_out: pa.Ta
     return {"hit": measured["hit"], "next": measured["next"]}
 
 
-def measure(corpus: pa.Table, times: int) -> Iterator[tuple[str, dict[str, float]]]:
+def measure(corpus: pa.Table, encoder: Encoder, times: int) -> Iterator[tuple[str, dict[str, float]]]:
     """Yield the name and figures of each training."""
     generator = np.random.default_rng(0)
     aside = generator.random(corpus.num_rows) < 0.2
@@ -88,19 +92,19 @@ def measure(corpus: pa.Table, times: int) -> Iterator[tuple[str, dict[str, float
     tracks = full["track_keys"].combine_chunks().flatten().unique()
     hidden = tracks.filter(pa.array(generator.random(len(tracks)) < 0.05))
     part = full.filter(pa.array(generator.random(full.num_rows) < 0.95))
-    old = learn(without(part, frozenset(hidden.to_pylist())))
+    old = learn(without(part, frozenset(hidden.to_pylist())), encoder)
     fit = fit_codebook(old[1], modality=PLAYLIST, encoder_id="old", codebook_size=1024)
     explained = {"explained": round(fit.metrics.explained_variance, 3)}
     yield "old", {**explained, **quality(old, old[0], full, held_out)}
     for seed in (0, 1):
-        scratch = rotated(learn(full, seed), old)
+        scratch = rotated(learn(full, replace(encoder, seed=seed)), old)
         yield (
             f"scratch, seed {seed}",
             {**retrained(fit.codebook, old, scratch)[1], **quality(scratch, old[0], full, held_out)},
         )
     previous, book = old, fit.codebook
     for time in range(times):
-        current = learn(full, old=previous)
+        current = learn(full, encoder, previous)
         book, figures = retrained(book, previous, current)
         yield f"warm, {time + 1}", {**figures, **quality(current, old[0], full, held_out)}
         previous = current
@@ -110,9 +114,10 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("playlists")
+    parser.add_argument("--encoder", choices=KINDS, default="word2vec")
     parser.add_argument("--times", type=int, default=3, help="number of warm starts in a row")
     args = parser.parse_args()
-    for name, figures in measure(read_corpus(args.playlists), args.times):
+    for name, figures in measure(read_corpus(args.playlists), KINDS[args.encoder](), args.times):
         print(f"{name:16}", figures, flush=True)
 
 

@@ -21,6 +21,9 @@ from tracktokens.pipelines.cli.options import (
 )
 from tracktokens.schemas.token_format import FurtherTokens
 
+PLAYLIST_ENCODERS = ("word2vec", "als", "auto")
+"""``playlist_encoder.CHOICES``, without its imports."""
+
 
 @click.command(name="run")
 @config_option
@@ -30,6 +33,13 @@ from tracktokens.schemas.token_format import FurtherTokens
 @codebook_size_option
 @further_token_options
 @seed_option
+@click.option(
+    "--playlist-encoder",
+    type=click.Choice(PLAYLIST_ENCODERS),
+    default=PLAYLIST_ENCODERS[0],
+    show_default=True,
+    help="Encoder of the playlists; auto trains each that is installed and keeps the best.",
+)
 @runner_options
 def run_command(
     source: CatalogSource,
@@ -38,6 +48,7 @@ def run_command(
     codebook_size: int,
     tokens: FurtherTokens,
     seed: int,
+    playlist_encoder: str,
     workers: int,
     beam_options: tuple[str, ...],
 ) -> None:
@@ -49,7 +60,15 @@ def run_command(
     from tracktokens.pipelines.jobs.run import RunJob
     from tracktokens.transforms.release.report import release_report
 
-    job = RunJob(source=source, store=store, codebook_size=codebook_size, seed=seed, max_churn=max_churn, tokens=tokens)
+    job = RunJob(
+        source=source,
+        store=store,
+        codebook_size=codebook_size,
+        seed=seed,
+        playlist_encoder=playlist_encoder,
+        max_churn=max_churn,
+        tokens=tokens,
+    )
     with runner_with_progress(workers, beam_options) as (runner, display):
         outcome = job.run(runner, display.start_stage)
     display.console.print(release_report(outcome.release.metrics), seconds_table(outcome.seconds))
@@ -75,7 +94,12 @@ def embed_command(source: CatalogSource, store: str, workers: int, beam_options:
     "--from-bundle",
     type=NonEmptyStr(),
     metavar="ID",
-    help="Bundle whose playlist vectors the training starts with, in their space; by default it starts from scratch.",
+    help="Bundle whose playlist vectors the training starts with, if of its kind; by default it starts from scratch.",
+)
+@click.option(
+    "--playlist-encoder",
+    type=click.Choice(PLAYLIST_ENCODERS),
+    help="Encoder; auto trains each that is installed and keeps the best. The bundle's by default, else word2vec.",
 )
 @store_option
 @catalog_option
@@ -83,6 +107,7 @@ def embed_command(source: CatalogSource, store: str, workers: int, beam_options:
 @runner_options
 def playlists_command(
     playlists: str,
+    playlist_encoder: str | None,
     from_bundle: str | None,
     store: str,
     catalog: str | None,
@@ -97,6 +122,7 @@ def playlists_command(
         playlists=playlists,
         store=store,
         catalog_id=catalog,
+        encoder=playlist_encoder,
         from_bundle=from_bundle,
         max_reject_rate=max_reject_rate,
     )

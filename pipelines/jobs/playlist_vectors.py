@@ -1,7 +1,8 @@
 """The playlists job: clean playlists against a catalog, and train track vectors on them, or fold new tracks in."""
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+import logging
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -17,6 +18,15 @@ from tracktokens.schemas.modalities import PLAYLIST
 from tracktokens.schemas.tables.playlists import PLAYLISTS
 from tracktokens.transforms.catalog.column_losses import NULL_ELEMENTS, IgnoredColumns, column_losses
 from tracktokens.transforms.playlists.fold_in_tracks import FoldPlaylists
+from tracktokens.transforms.playlists.playlist_encoder import (
+    AUTO,
+    KINDS,
+    WORD2VEC,
+    PlaylistEncoder,
+    encoders_of,
+    read_settings,
+    require_installed,
+)
 from tracktokens.transforms.playlists.read_playlists import PLAYLISTS_READ, TRACK_IDS
 from tracktokens.transforms.playlists.train_vectors import (
     HEADS_TAG,
@@ -26,7 +36,6 @@ from tracktokens.transforms.playlists.train_vectors import (
     WriteCorpus,
 )
 from tracktokens.transforms.playlists.unknown_tracks import find_unknown
-from tracktokens.transforms.playlists.word2vec import NAME, Word2VecConfig
 from tracktokens.transforms.readers.fragments import Fragment, check_table, estimate_rows, find_fragments
 from tracktokens.transforms.release.gates import RejectRateGate, playlist_rows, playlists_refused
 from tracktokens.transforms.release.input_warnings import require_used, warn_of_playlists
@@ -45,10 +54,12 @@ from tracktokens.transforms.store.writer_lock import writes
 COUNTS_FILE = "counts.json"
 RESULT_FILE = "encoder.json"
 
+_logger = logging.getLogger(__name__)
+
 
 @dataclass(eq=False)
 class _OnWholeCorpus(beam.PTransform):
-    """Send all files of the corpus to one worker: word2vec trains on them together.
+    """Send all files of the corpus to one worker: encoders train on them together.
 
     Attributes:
         train: step that makes vectors from the paths of all files.
@@ -78,9 +89,11 @@ class PlaylistsJob:
         playlists: file, folder or glob of the playlists table.
         store: root of the store.
         catalog_id: the snapshot; the newest complete one when it is None.
-        config: parameters of word2vec.
-        from_bundle: bundle whose playlist vectors the training continues from, in their space; None trains from
-            scratch.
+        encoder: ``word2vec``, ``als``, or ``auto`` for the one that continues held-out playlists best; None takes the
+            kind of ``from_bundle``, else ``word2vec``.
+        config: settings of the encoder, instead of the default ones of ``encoder``.
+        from_bundle: bundle whose playlist vectors the training continues from, in their space, if they are of the same
+            kind; None trains from scratch.
         frozen: release whose playlist vectors are kept: nothing is trained, and new tracks are folded into their
             space. None trains.
         max_reject_rate: share of the playlists, 0 to 1, that may be rejected before the job fails.
@@ -89,7 +102,8 @@ class PlaylistsJob:
     playlists: str
     store: str
     catalog_id: str | None = None
-    config: Word2VecConfig = field(default_factory=Word2VecConfig)
+    encoder: str | None = None
+    config: PlaylistEncoder | None = None
     from_bundle: str | None = None
     frozen: ReleaseManifest | None = None
     max_reject_rate: float = MAX_REJECT_RATE
@@ -100,8 +114,8 @@ class PlaylistsJob:
         The snapshot keeps the playlists that it had where the job raises.
 
         Raises:
-            UsageError: an input is missing, the store has no catalog, the catalog has precomputed playlist embeddings,
-                or the bundle has no playlist vectors that training can continue from.
+            UsageError: an input or the encoder's package is missing, the store has no catalog, the catalog has
+                precomputed playlist embeddings, or the bundle has no playlist vectors that training can continue from.
             InvalidDataError: the playlists cannot be used, too many are rejected, or none of their tracks has an old
                 vector.
         """
@@ -128,20 +142,37 @@ class PlaylistsJob:
         files.write_bytes(snapshot.catalog.playlists_manifest, manifest.to_json().encode())
         return manifest
 
+    def _encoders(self, start: Mapping[str, Any] | None) -> tuple[PlaylistEncoder, ...]:
+        """Return the encoders to choose from. ``start`` is the identity of the one that training continues from."""
+        if self.config is not None:
+            return (self.config,)
+        kind = self.encoder or (WORD2VEC if start is None else start["name"])
+        encoders = encoders_of(kind)
+        if start is not None and start["name"] not in {encoder.name for encoder in encoders}:
+            _logger.warning(
+                "the playlist vectors of bundle %s are of %s: %s is trained from scratch, in a space of its own",
+                self.from_bundle,
+                start["name"],
+                kind,
+            )
+        return encoders
+
     def _start_from(self, store: Store, bundle_id: str) -> str:
-        """Find the encoder id of a bundle's playlist vectors, and check that word2vec can continue from them."""
+        """Find the encoder id of a bundle's playlist vectors, and check that they were trained here."""
         encoder_id = read_manifest(store, bundle_id).encoders.get(PLAYLIST)
         if encoder_id is None:
             raise UsageError(f"bundle {bundle_id} has no playlist vectors to continue from: omit --from-bundle")
-        identity = store.read_encoder(PLAYLIST, encoder_id).identity
-        if identity["name"] != NAME:
+        if store.read_encoder(PLAYLIST, encoder_id).identity["name"] not in KINDS:
             raise UsageError(f"playlist vectors of bundle {bundle_id} are precomputed embeddings: omit --from-bundle")
-        if identity["dim"] != self.config.dim:
-            raise UsageError(
-                f"the playlist vectors of bundle {bundle_id} have {identity['dim']} dimensions, new ones "
-                f"{self.config.dim}: omit --from-bundle"
-            )
         return encoder_id
+
+    def _check_dimensions(self, encoders: Sequence[PlaylistEncoder], start: Mapping[str, Any]) -> None:
+        for encoder in encoders:
+            if encoder.name == start["name"] and encoder.dim != start["dim"]:
+                raise UsageError(
+                    f"the playlist vectors of bundle {self.from_bundle} have {start['dim']} dimensions, new ones "
+                    f"{encoder.dim}: omit --from-bundle"
+                )
 
     def _build(
         self,
@@ -173,13 +204,23 @@ class PlaylistsJob:
         store, result = snapshot.store, files.join(draft.playlists, RESULT_FILE)
         if self.frozen is None:
             start_from = None if self.from_bundle is None else self._start_from(store, self.from_bundle)
+            start = None if start_from is None else store.read_encoder(PLAYLIST, start_from).identity
+            encoders = self._encoders(start)
+            if start is not None:
+                self._check_dimensions(encoders, start)
             return TrainPlaylists(
-                store=store, config=self.config, result=result, progress=runner.progress, start_from=start_from
+                store=store, encoders=encoders, result=result, progress=runner.progress, start_from=start_from
             )
         table, encoder_id = TokenTable.of(store, self.frozen), self.frozen.encoders[PLAYLIST]
-        window = int(store.read_encoder(PLAYLIST, encoder_id).identity["window"])
+        encoder = read_settings(store.read_encoder(PLAYLIST, encoder_id).identity)
+        require_installed(encoder.name)
         return FoldPlaylists(
-            store=store, encoder_id=encoder_id, window=window, published=table, result=result, progress=runner.progress
+            store=store,
+            encoder_id=encoder_id,
+            encoder=encoder,
+            published=table,
+            result=result,
+            progress=runner.progress,
         )
 
     def _check(self, catalog: Catalog, draft: Catalog, fragments: list[Fragment]) -> PlaylistsManifest:
@@ -191,7 +232,19 @@ class PlaylistsJob:
         example = find_unknown(fragments, catalog) if 2 * counts["entries_unknown"] > counts["entries_read"] else ""
         require_used(self.playlists, "the catalog", counts, used, example)
         warn_of_playlists(counts, used, example)
-        return _manifest(counts, files.read_json(files.join(draft.playlists, RESULT_FILE)))
+        return _manifest(counts, self._result(draft))
+
+    def _result(self, draft: Catalog) -> Mapping[str, Any]:
+        """Read the result of the training, and report a choice that leaves the space of the bundle."""
+        result: Mapping[str, Any] = files.read_json(files.join(draft.playlists, RESULT_FILE))
+        if self.encoder == AUTO and self.from_bundle is not None and not result["continued"]:
+            _logger.warning(
+                "%s continues held-out playlists best, and is trained from scratch: bundle %s has vectors of another "
+                "kind",
+                result["encoder"],
+                self.from_bundle,
+            )
+        return result
 
 
 def _manifest(counts: Mapping[str, int], result: Mapping[str, Any]) -> PlaylistsManifest:
@@ -205,6 +258,9 @@ def _manifest(counts: Mapping[str, int], result: Mapping[str, Any]) -> Playlists
         tracks=result["tracks"],
         trained=result["trained"],
         folded=result.get("folded", 0),
+        without_vector=result["without_vector"],
+        encoder=result["encoder"],
+        comparison=result.get("comparison"),
         entries_null=counts[f"{NULL_ELEMENTS}{TRACK_IDS}"],
         entries_rejected=sum(sum(column.rejected.values()) for column in column_losses(counts)),
         ignored_columns=IgnoredColumns.of_counts(counts).names,

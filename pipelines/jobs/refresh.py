@@ -16,6 +16,7 @@ from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.schemas.manifests.catalog import CatalogManifest, PlaylistsManifest
 from tracktokens.schemas.manifests.release import ReleaseManifest
 from tracktokens.schemas.modalities import MODALITIES, PLAYLIST
+from tracktokens.transforms.playlists.playlist_encoder import require_installed
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.bundles import read_manifest, read_released_bundle
 from tracktokens.transforms.store.layout import Store
@@ -113,6 +114,8 @@ class RefreshJob:
                 f"release {latest.release_id} has no playlist tokens, so new tracks cannot be folded into their "
                 "space: leave out --playlists, or train playlist codes with `tracktokens run`"
             )
+        identity = previous.store.read_encoder(PLAYLIST, latest.encoders[PLAYLIST]).identity
+        require_installed(str(identity["name"]))
 
     def _fold_in(
         self, previous: Snapshot, latest: ReleaseManifest, catalog: CatalogManifest, runner: PipelineRunner

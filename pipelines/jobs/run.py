@@ -17,6 +17,7 @@ from tracktokens.schemas.manifests.bundle import BundleManifest
 from tracktokens.schemas.manifests.catalog import CatalogManifest
 from tracktokens.schemas.tables.playlists import PLAYLISTS
 from tracktokens.schemas.token_format import FurtherTokens
+from tracktokens.transforms.playlists.playlist_encoder import WORD2VEC, encoders_of
 from tracktokens.transforms.readers.fragments import check_table, find_fragments
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.layout import Store
@@ -59,6 +60,7 @@ class RunJob:
         store: root of the store; created when it does not exist.
         codebook_size: codes that the vocabulary reserves per modality.
         seed: seed of codebook training.
+        playlist_encoder: ``word2vec``, ``als``, or ``auto`` for the one that continues held-out playlists best.
         max_churn: largest share of a modality's tokens, 0 to 1, that may differ from the latest release; None for any.
         tokens: tokens after the five of the modalities; by default those of the newest release with this codebook size.
     """
@@ -67,6 +69,7 @@ class RunJob:
     store: str
     codebook_size: int = DEFAULT_CODEBOOK_SIZE
     seed: int = 0
+    playlist_encoder: str = WORD2VEC
     max_churn: float | None = None
     tokens: FurtherTokens = field(default_factory=FurtherTokens)
 
@@ -77,6 +80,8 @@ class RunJob:
             UsageError, InvalidDataError, TracktokensError: as the jobs do. Nothing is published then.
         """
         check_codebook_size(self.codebook_size)
+        if self.source.playlists is not None:
+            encoders_of(self.playlist_encoder)  # a missing package must fail before hours of encoding
         self.source.check_reachable(self.store, runner)
         return self._run_locked(runner, start_stage)
 
@@ -94,6 +99,7 @@ class RunJob:
                 playlists=self.source.playlists,
                 store=self.store,
                 catalog_id=catalog.catalog_id,
+                encoder=self.playlist_encoder,
                 max_reject_rate=self.source.max_reject_rate,
             )
             clock.time("playlists", lambda: learn.run(runner))
@@ -122,7 +128,9 @@ class RunJob:
 
     def _own_options(self) -> dict[str, Any]:
         """Options that are not the source's, as the release's manifest keeps them."""
-        own = {"codebook-size": self.codebook_size, "seed": self.seed, **self.tokens.to_options()}
+        own: dict[str, Any] = {"codebook-size": self.codebook_size, "seed": self.seed, **self.tokens.to_options()}
+        if self.source.playlists is not None:
+            own["playlist-encoder"] = self.playlist_encoder
         return own if self.max_churn is None else {**own, "max-churn": self.max_churn}
 
 

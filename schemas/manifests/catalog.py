@@ -65,6 +65,11 @@ class PlaylistsManifest(Manifest):
         tracks: distinct tracks in the corpus.
         trained: whether this job trained the vectors; false where the store had them already.
         folded: tracks whose vector this job folded in from their neighbours, without training.
+        without_vector: tracks in the corpus that get no vector: in a training, those of small isolated playlists; when
+            folding in, those without a known neighbour.
+        encoder: kind of the encoder, such as ``word2vec``; null in snapshots of older versions.
+        comparison: kind of encoder to its figures on held-out playlists, where the kind was chosen by them; null
+            otherwise.
         entries_null: null entries, which are dropped.
         entries_rejected: rejected entries and lists of entries, each with a row in ``rejects/``.
         ignored_columns: input columns that are not in the schema, sorted by name.
@@ -81,6 +86,9 @@ class PlaylistsManifest(Manifest):
     tracks: int
     trained: bool
     folded: int = 0
+    without_vector: int = 0
+    encoder: str | None = None
+    comparison: Mapping[str, Mapping[str, float]] | None = None
     entries_null: int = 0
     entries_rejected: int = 0
     ignored_columns: Sequence[str] = ()

@@ -15,9 +15,12 @@ class EncoderManifest(Manifest):
         standardize: whether codebooks standardise the vectors, because their dimensions have different units. Without
             it, codebooks scale them to unit length.
         identity: contents that the encoder id is a hash of.
+        comparison: kind of playlist encoder to its figures on held-out playlists, where the kind was chosen by them;
+            null otherwise.
     """
 
     KIND: ClassVar[str] = "encoder"
 
     standardize: bool
     identity: Mapping[str, Any]
+    comparison: Mapping[str, Mapping[str, float]] | None = None

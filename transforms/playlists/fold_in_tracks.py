@@ -10,9 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tracktokens.codebooks.continuity.fold_in import NeighbourSums, merge_sums, neighbour_sums
+from tracktokens.codebooks.numerics.arrays import Floats, HalfVectors
 from tracktokens.schemas.modalities import PLAYLIST
 from tracktokens.schemas.tables.playlists import CORPUS
 from tracktokens.schemas.tables.records import KEY
+from tracktokens.transforms.playlists.als import AlsConfig, confidences, fold_in, membership
+from tracktokens.transforms.playlists.numbered_corpus import NumberedCorpus
+from tracktokens.transforms.playlists.word2vec import Word2VecConfig
 from tracktokens.transforms.runtime.progress import ProgressReporter
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.keys import bucket_numbers, content_keys, split_by_bucket
@@ -29,12 +33,12 @@ class FoldPlaylists(beam.DoFn):
 
     Only tracks with a playlist token in the latest release count as neighbours, so a run that is repeated after it was
     killed computes the same vectors. In memory are the corpus's keys, the playlists with a track to fold in, and the
-    vectors of their tracks.
+    vectors of their tracks; for als, those of all playlists.
 
     Attributes:
         store: the store.
         encoder_id: encoder of the playlist vectors.
-        window: largest distance of a neighbour in a playlist, in entries.
+        encoder: its settings. Word2vec folds by neighbours within its window, als by factors of the playlists.
         published: token table of the latest release.
         result: path of the JSON file with the counts.
         progress: receives the number of tracks to fold in.
@@ -42,7 +46,7 @@ class FoldPlaylists(beam.DoFn):
 
     store: Store
     encoder_id: str
-    window: int
+    encoder: Word2VecConfig | AlsConfig
     published: TokenTable
     result: str
     progress: ProgressReporter
@@ -63,7 +67,14 @@ class FoldPlaylists(beam.DoFn):
         folded = self._fold(playlists, missing) if len(missing) else _NO_RECORDS
         tracks = len(keys) - len(missing) + folded.num_rows
         if not files.exists(self.result):
-            result = {"encoder_id": self.encoder_id, "tracks": tracks, "folded": folded.num_rows, "trained": False}
+            result = {
+                "encoder_id": self.encoder_id,
+                "tracks": tracks,
+                "folded": folded.num_rows,
+                "trained": False,
+                "without_vector": len(missing) - folded.num_rows,
+                "encoder": self.encoder.name,
+            }
             files.write_json(self.result, result)
         for bucket, part in split_by_bucket(folded, bucket_numbers(folded["key"], self.store.buckets)):
             write_vectors(self.store, PLAYLIST, self.encoder_id, bucket, part)
@@ -74,17 +85,18 @@ class FoldPlaylists(beam.DoFn):
 
     def _fold(self, playlists: list[pa.ListArray], missing: pa.Array) -> pa.RecordBatch:
         """Fold the missing tracks in, and return the records of those that get a vector."""
-        chunks = [chunk for part in playlists if len(chunk := playlists_with(part, missing))]
-        keys, vectors = self._neighbours(pc.unique(pa.chunked_array([chunk.flatten() for chunk in chunks], KEY.type)))
+        if isinstance(self.encoder, Word2VecConfig):
+            playlists = [chunk for part in playlists if len(chunk := playlists_with(part, missing))]
+        keys, vectors = self._neighbours(pc.unique(pa.chunked_array([part.flatten() for part in playlists], KEY.type)))
         if not len(keys):
             return _NO_RECORDS
-        space = VectorSpace.of(missing, keys, vectors)
-        folded = merge_sums((space.sums(chunk, self.window) for chunk in chunks), vectors.shape[1])
-        folded_vectors = folded.folded()
-        directed = np.flatnonzero(folded_vectors.any(axis=1))
-        return make_vector_records(
-            missing.take(pa.array(folded.tracks[directed])), folded_vectors[directed].astype(np.float16)
-        )
+        if isinstance(self.encoder, Word2VecConfig):
+            folded = fold_by_neighbours(playlists, missing, keys, vectors, self.encoder.window)
+        else:
+            folded = fold_by_factors(playlists, missing, keys, vectors, self.encoder)
+        halves = folded.astype(np.float16)
+        directed = np.flatnonzero(halves.any(axis=1))
+        return make_vector_records(missing.take(pa.array(directed)), halves[directed])
 
     def _neighbours(self, keys: pa.Array) -> tuple[pa.Array, npt.NDArray[np.float16]]:
         """Read the vectors of the tracks that have a playlist token in the latest release."""
@@ -97,6 +109,50 @@ class FoldPlaylists(beam.DoFn):
         if not parts:
             return _concatenate([]), np.zeros((0, 1), np.float16)
         return _concatenate(keys for keys, _ in parts), np.concatenate([vectors for _, vectors in parts])
+
+
+def fold_by_neighbours(
+    playlists: Iterable[pa.ListArray], missing: pa.Array, keys: pa.Array, vectors: HalfVectors, window: int
+) -> Floats:
+    """Fold tracks in as word2vec does; see :mod:`tracktokens.codebooks.continuity.fold_in`.
+
+    Args:
+        playlists: lists of keys.
+        missing: keys of the tracks to fold in.
+        keys: keys of the tracks with a vector; all others are ignored.
+        vectors: float16 (keys, dim).
+        window: largest distance of a neighbour, in entries.
+
+    Returns:
+        Float32 (missing, dim): zero for a track without a neighbour that has a vector.
+    """
+    space = VectorSpace.of(missing, keys, vectors)
+    sums = merge_sums((space.sums(chunk, window) for chunk in playlists), vectors.shape[1])
+    folded = np.zeros((len(missing), vectors.shape[1]), np.float32)
+    folded[sums.tracks] = sums.folded()
+    return folded
+
+
+def fold_by_factors(
+    playlists: Iterable[pa.ListArray], missing: pa.Array, keys: pa.Array, vectors: HalfVectors, config: AlsConfig
+) -> Floats:
+    """Fold tracks in as als does; see :func:`tracktokens.transforms.playlists.als.fold_in`.
+
+    Args:
+        playlists: all playlists, as lists of keys: the weight of an entry depends on the track's number of playlists.
+        missing: keys of the tracks to fold in.
+        keys: keys of the tracks with a vector; all others are ignored.
+        vectors: float16 (keys, dim).
+        config: settings of the vectors.
+
+    Returns:
+        Float32 (missing, dim): zero for a track without a playlist that has a track with a vector.
+    """
+    lists = pa.chunked_array(playlists, CORPUS.field("track_keys").type)
+    numbered = NumberedCorpus.of(pa.table([np.arange(len(lists)), lists], schema=CORPUS))
+    columns = pc.index_in(_concatenate([keys, missing]), value_set=numbered.keys).to_numpy()
+    entries = confidences(membership(numbered)[:, columns], config)
+    return fold_in(entries[:, : len(keys)], vectors, entries[:, len(keys) :], config)
 
 
 @dataclass(frozen=True, eq=False)

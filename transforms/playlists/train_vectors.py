@@ -1,19 +1,19 @@
 """Clean playlists against a catalog, and train a vector for each of their tracks."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 
 import apache_beam as beam
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 from apache_beam.pvalue import TaggedOutput
 
 from tracktokens.schemas.manifests.encoder import EncoderManifest
 from tracktokens.schemas.modalities import PLAYLIST
 from tracktokens.schemas.tables.catalog import CATALOG_TRACKS
 from tracktokens.schemas.tables.playlists import CORPUS
+from tracktokens.transforms.playlists.compare_encoders import best, compare
 from tracktokens.transforms.playlists.corpus import (
     ENTRIES,
     HEADS,
@@ -24,9 +24,11 @@ from tracktokens.transforms.playlists.corpus import (
     keep_known,
     too_short_rejects,
 )
+from tracktokens.transforms.playlists.numbered_corpus import Mask, NumberedCorpus
+from tracktokens.transforms.playlists.playlist_encoder import PlaylistEncoder
 from tracktokens.transforms.playlists.read_playlists import read_playlists
-from tracktokens.transforms.playlists.warm_start import PreviousVectors
-from tracktokens.transforms.playlists.word2vec import Word2VecConfig, train
+from tracktokens.transforms.playlists.warm_start import PreviousVectors, without_vector
+from tracktokens.transforms.playlists.word2vec import Word2VecConfig
 from tracktokens.transforms.readers.fragments import Fragment
 from tracktokens.transforms.runtime.counters import COUNTS_TAG
 from tracktokens.transforms.runtime.progress import ProgressReporter
@@ -37,6 +39,9 @@ from tracktokens.transforms.store.layout import Catalog, Store
 from tracktokens.transforms.store.records import as_matrix, make_vector_records, read_vectors, unencoded, write_vectors
 
 HEADS_TAG = "heads"
+
+Comparison = Mapping[str, Mapping[str, float]]
+"""Kind of encoder to its figures on held-out playlists."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -121,20 +126,65 @@ class WriteCorpus(beam.DoFn):
         yield path
 
 
+@dataclass(frozen=True, eq=False)
+class Training:
+    """A training of one encoder on a corpus.
+
+    Attributes:
+        encoder: settings of the training.
+        start: vectors that it starts from; None trains from scratch.
+        without_vector: bool (keys,), the keys of the corpus, sorted, that get no vector.
+        keys: distinct keys of the corpus, sorted.
+        digest: hash of the corpus.
+    """
+
+    encoder: PlaylistEncoder
+    start: PreviousVectors | None
+    without_vector: Mask
+    keys: pa.FixedSizeBinaryArray
+    digest: str
+
+    @property
+    def identity(self) -> Mapping[str, object]:
+        """Everything that changes the vectors."""
+        return self.encoder.identity(self.digest, self.start, self._isolated)
+
+    @property
+    def encoder_id(self) -> str:
+        """Id of the vectors."""
+        return self.encoder.encoder_id(self.digest, self.start, self._isolated)
+
+    @property
+    def _isolated(self) -> int:
+        return int(np.count_nonzero(self.without_vector))
+
+    def result(self, trained: bool, comparison: Comparison | None) -> dict[str, object]:
+        """Return the counts of the job."""
+        return {
+            "encoder_id": self.encoder_id,
+            "tracks": len(self.keys),
+            "trained": trained,
+            "without_vector": self._isolated,
+            "encoder": self.encoder.name,
+            "comparison": comparison,
+            "continued": self.start is not None,
+        }
+
+
 @dataclass(kw_only=True, eq=False)
 class TrainPlaylists(beam.DoFn):
     """Train the playlist vectors on the whole corpus, in one process, unless the store has them.
 
     Attributes:
         store: the store.
-        config: settings of the training.
+        encoders: settings of the training. Of several, the one is trained that continues held-out playlists best.
         result: path of the JSON file with encoder id and counts.
         progress: receives one count per training.
-        start_from: encoder whose vectors the training starts from; None trains from scratch.
+        start_from: encoder whose vectors a training of the same kind starts from; None trains from scratch.
     """
 
     store: Store
-    config: Word2VecConfig
+    encoders: Sequence[PlaylistEncoder]
     result: str
     progress: ProgressReporter
     start_from: str | None = None
@@ -148,28 +198,63 @@ class TrainPlaylists(beam.DoFn):
             return
         _, paths = element
         batches = [batch for path in sorted(paths) for batch in files.read_batches(path, CORPUS)]
-        digest = corpus_digest(batches)
         corpus = in_content_order(batches)
-        keys = pc.unique(corpus["track_keys"].combine_chunks().flatten())
-        start = None if self.start_from is None else read_previous_vectors(self.store, self.start_from, keys)
-        encoder_id = self.config.encoder_id(digest, start)
-        description = self.store.encoder(PLAYLIST, encoder_id)
-        trained = corpus.num_rows > 0 and not (files.exists(description) and self._has_vectors(encoder_id, keys))
+        training, comparison = self._choose(corpus, self._trainings(corpus, corpus_digest(batches)))
+        description = self.store.encoder(PLAYLIST, training.encoder_id)
+        trained = corpus.num_rows > 0 and not (files.exists(description) and self._has_vectors(training))
         if not files.exists(self.result):
-            files.write_json(self.result, {"encoder_id": encoder_id, "tracks": len(keys), "trained": trained})
+            files.write_json(self.result, training.result(trained, comparison))
         if trained:
             self.progress.add("train playlists", total=1)
-            self._add_records(encoder_id, *train(corpus, self.config, start))
-            manifest = EncoderManifest(standardize=False, identity=self.config.identity(digest, start))
+            self._add_records(training.encoder_id, *training.encoder.train(corpus, training.start))
+            manifest = EncoderManifest(standardize=False, identity=training.identity, comparison=comparison)
             files.write_bytes(description, manifest.to_json().encode())
             self.progress.add("train playlists", done=1)
 
-    def _has_vectors(self, encoder_id: str, keys: pa.Array) -> bool:
+    def _trainings(self, corpus: pa.Table, digest: str) -> list[Training]:
+        numbered = NumberedCorpus.of(corpus)
+        trainings = []
+        for encoder in self.encoders:
+            start = self._start(encoder, numbered.keys)
+            missing = without_vector(numbered, encoder.smallest_component, start)
+            trainings.append(Training(encoder, start, missing, numbered.keys, digest))
+        return trainings
+
+    def _start(self, encoder: PlaylistEncoder, keys: pa.FixedSizeBinaryArray) -> PreviousVectors | None:
+        if (
+            self.start_from is None
+            or self.store.read_encoder(PLAYLIST, self.start_from).identity["name"] != encoder.name
+        ):
+            return None
+        return read_previous_vectors(self.store, self.start_from, keys)
+
+    def _choose(self, corpus: pa.Table, trainings: Sequence[Training]) -> tuple[Training, Comparison | None]:
+        """Choose one of the trainings, and return the comparison of their encoders; None if there is only one.
+
+        A comparison that the store has of the same encoders is not made again.
+        """
+        if len(trainings) == 1 or not corpus.num_rows:
+            return trainings[0], None
+        names = {training.encoder.name for training in trainings}
+        for training in trainings:
+            if files.exists(self.store.encoder(PLAYLIST, training.encoder_id)):
+                known = self.store.read_encoder(PLAYLIST, training.encoder_id).comparison
+                if known is not None and set(known) == names:
+                    return training, known
+        figures = compare(corpus, self.encoders)
+        chosen = best(self.encoders, figures)
+        comparison = {name: asdict(measured) for name, measured in figures.items()}
+        return next(training for training in trainings if training.encoder is chosen), comparison
+
+    def _has_vectors(self, training: Training) -> bool:
         """Check that each track of the corpus that must have a vector has one."""
-        if self.config.min_count > 1:
+        if isinstance(training.encoder, Word2VecConfig) and training.encoder.min_count > 1:
             return True
+        keys = training.keys.filter(pa.array(~training.without_vector))
         parts = split_by_bucket(pa.record_batch([keys], names=["key"]), bucket_numbers(keys, self.store.buckets))
-        return all(not len(unencoded(self.store, PLAYLIST, encoder_id, number, part["key"])) for number, part in parts)
+        return all(
+            not len(unencoded(self.store, PLAYLIST, training.encoder_id, number, part["key"])) for number, part in parts
+        )
 
     def _add_records(self, encoder_id: str, keys: pa.Array, vectors: npt.NDArray[np.float32]) -> None:
         """Write the missing records: a killed run may have written some buckets."""

@@ -23,6 +23,8 @@ import pyarrow.compute as pc
 from tracktokens.codebooks.codebook import Preprocessing
 from tracktokens.codebooks.continuity.fold_in import neighbour_sums
 from tracktokens.codebooks.numerics.arrays import Floats, HalfVectors, Integers
+from tracktokens.schemas.errors import InvalidDataError
+from tracktokens.transforms.playlists.numbered_corpus import Mask, NumberedCorpus
 from tracktokens.transforms.store.keys import key_bytes
 
 RULES = 1
@@ -50,23 +52,39 @@ class PreviousVectors:
     vectors: HalfVectors
 
     def identity(self) -> Mapping[str, object]:
-        """Return everything that changes the training, as JSON values.
+        """Return everything about the vectors that changes the training, as JSON values.
 
         The vectors are a part of it, beside their encoder's id: a refresh adds the vectors of folded-in tracks.
         """
         digest = hashlib.blake2b(key_bytes(self.keys).tobytes(), digest_size=16)
         digest.update(np.ascontiguousarray(self.vectors, "<f2").tobytes())
-        settings = {"rules": RULES, "epochs_share": EPOCHS_SHARE, "learning_rate": LEARNING_RATE}
-        return {"encoder_id": self.encoder_id, "vectors": digest.hexdigest(), **settings}
+        return {"encoder_id": self.encoder_id, "vectors": digest.hexdigest()}
 
     def rows(self, keys: pa.FixedSizeBinaryArray) -> Integers:
         """Return the row of each key, -1 where it has no previous vector."""
         rows: Integers = pc.fill_null(pc.index_in(keys, value_set=self.keys), -1).to_numpy().astype(np.int64)
         return rows
 
+    def without_known_track(self) -> InvalidDataError:
+        """Return the error for a corpus in which no track has a previous vector."""
+        return InvalidDataError(
+            f"No track in the playlists has a vector of encoder {self.encoder_id} to start from: train from scratch."
+        )
+
+
+def without_vector(corpus: NumberedCorpus, smallest_component: int, start: PreviousVectors | None) -> Mask:
+    """Find the tracks of a corpus that get no vector: the isolated ones without a previous vector."""
+    isolated = corpus.isolated(smallest_component)
+    return isolated if start is None else isolated & (start.rows(corpus.keys) < 0)
+
+
+def word2vec_settings() -> Mapping[str, object]:
+    """Return the settings of a warm start of word2vec, as a part of its identity."""
+    return {"rules": RULES, "epochs_share": EPOCHS_SHARE, "learning_rate": LEARNING_RATE}
+
 
 def parent_encoder(identity: Mapping[str, object]) -> str | None:
-    """Return the encoder whose space a word2vec encoder shares, by its identity; None where it has its own."""
+    """Return the encoder whose space a playlist encoder shares, by its identity; None where it has its own."""
     start = identity.get("start")
     return str(start["encoder_id"]) if isinstance(start, Mapping) else None
 

@@ -16,16 +16,18 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.transforms.encoders.base import identity_hash
-from tracktokens.transforms.playlists.corpus import in_content_order, require_playlists
+from tracktokens.transforms.playlists.corpus import require_playlists
+from tracktokens.transforms.playlists.numbered_corpus import NumberedCorpus
 from tracktokens.transforms.playlists.warm_start import (
     LEARNING_RATE,
     PreviousVectors,
     fold_in_new_tracks,
     warm_start_epochs,
+    without_vector,
+    word2vec_settings,
 )
 
 NAME = "word2vec"
@@ -60,6 +62,7 @@ class Word2VecConfig:
         epochs: epochs of a training from scratch. None takes :func:`epochs_for`.
         min_count: tracks with fewer entries get no vector.
         sg: 1 for skip-gram, 0 for CBOW.
+        smallest_component: fewest tracks of a component whose tracks get vectors; see :mod:`.numbered_corpus`.
         seed: seed of the initial vectors of a training from scratch, and of every draw.
     """
 
@@ -72,15 +75,36 @@ class Word2VecConfig:
     min_count: int = 1
     sg: int = 1
     seed: int = 0
+    smallest_component: int = 30
 
-    def identity(self, digest: str, start: PreviousVectors | None = None) -> Mapping[str, object]:
-        """Return everything that changes the vectors, as JSON values; ``digest`` is the ``corpus_digest``."""
+    @property
+    def name(self) -> str:
+        """Name of this kind of encoder."""
+        return NAME
+
+    def identity(self, digest: str, start: PreviousVectors | None = None, isolated: int = 0) -> Mapping[str, object]:
+        """Return everything that changes the vectors, as JSON values.
+
+        Args:
+            digest: the ``corpus_digest``.
+            start: previous vectors that the training starts from.
+            isolated: tracks that get no vector because they are isolated. Their limit is a part of the identity only
+                where it leaves out a track, so that other encoders keep their ids.
+        """
         own = {"name": NAME, "rules": RULES, "corpus": digest, "gensim": version("gensim"), **asdict(self)}
-        return own if start is None else {**own, "start": start.identity()}
+        if not isolated:
+            del own["smallest_component"]
+        return own if start is None else {**own, "start": {**start.identity(), **word2vec_settings()}}
 
-    def encoder_id(self, digest: str, start: PreviousVectors | None = None) -> str:
+    def encoder_id(self, digest: str, start: PreviousVectors | None = None, isolated: int = 0) -> str:
         """Id of the vectors trained on the corpus with this digest, from this start: 12 hex digits."""
-        return identity_hash(self.identity(digest, start))
+        return identity_hash(self.identity(digest, start, isolated))
+
+    def train(
+        self, corpus: pa.Table, start: PreviousVectors | None = None
+    ) -> tuple[pa.FixedSizeBinaryArray, npt.NDArray[np.float32]]:
+        """Train a vector for each track of the corpus; see :func:`train`."""
+        return train(corpus, self, start)
 
 
 def training_pairs(lengths: npt.NDArray[np.int64], window: int) -> int:
@@ -123,7 +147,7 @@ def sample_for(tracks: int) -> float:
 def train(
     corpus: pa.Table, config: Word2VecConfig, start: PreviousVectors | None = None
 ) -> tuple[pa.FixedSizeBinaryArray, npt.NDArray[np.float32]]:
-    """Train a vector for each track of the corpus.
+    """Train a vector for each track of the corpus that is not isolated or has a previous vector.
 
     Args:
         corpus: ``CORPUS``, in any order and any chunks.
@@ -139,14 +163,14 @@ def train(
             vectors diverged.
     """
     require_playlists(corpus)
-    keys, playlists = _encode(corpus)
-    counts = np.bincount(playlists.codes, minlength=len(keys))
-    kept = np.flatnonzero(counts >= config.min_count)
+    numbered = NumberedCorpus.of(corpus)
+    counts, playlists = numbered.counts(), _sentences(numbered)
+    kept = np.flatnonzero((counts >= config.min_count) & ~without_vector(numbered, config.smallest_component, start))
     if not len(kept):
         raise InvalidDataError(
             f"No track has {config.min_count} entries in the playlists: at most {counts.max()}. Lower min_count."
         )
-    names = keys.take(pa.array(kept))
+    names = numbered.keys.take(pa.array(kept))
     if start is None:
         vectors = _fit(playlists, counts[kept], kept, config)
     else:
@@ -189,15 +213,9 @@ def _chunks(codes: npt.NDArray[np.int32]) -> list[npt.NDArray[np.int32]]:
     return np.array_split(codes, -(-len(codes) // LONGEST_SENTENCE))
 
 
-def _encode(corpus: pa.Table) -> tuple[pa.FixedSizeBinaryArray, Sentences]:
-    """Return the distinct keys, sorted, and the playlists with each track as the rank of its key."""
-    lists = in_content_order(corpus.to_batches()).column("track_keys")
-    entries = pc.list_flatten(lists)
-    distinct = entries.unique()
-    keys = distinct.take(pc.sort_indices(distinct))
-    codes = pc.index_in(entries, value_set=keys).to_numpy()
-    offsets = np.concatenate([[0], np.cumsum(pc.list_value_length(lists).to_numpy(), dtype=np.int64)])
-    return keys, Sentences(codes, offsets, np.array([str(code) for code in range(len(keys))], np.object_))
+def _sentences(corpus: NumberedCorpus) -> Sentences:
+    words = np.array([str(track) for track in range(len(corpus.keys))], np.object_)
+    return Sentences(corpus.tracks, corpus.offsets, words)
 
 
 def _train_warm(
@@ -211,9 +229,7 @@ def _train_warm(
 ) -> npt.NDArray[np.float32]:
     """Train tracks from their ``rows`` in the start, and fold in those that have none."""
     if not (rows >= 0).any():
-        raise InvalidDataError(
-            f"No track in the playlists has a vector of encoder {start.encoder_id} to start from: train from scratch."
-        )
+        raise start.without_known_track()
     fitted = _fit(playlists, counts, kept, config, (rows, start.vectors))
     rows_of_kept = np.full(len(playlists.words), -1, np.int32)
     rows_of_kept[kept] = np.arange(len(kept))

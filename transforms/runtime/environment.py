@@ -33,6 +33,7 @@ PACKAGES = (
     "av",
     "faiss-cpu",
     "gensim",
+    "implicit",
     "laion-clap",
     "librosa",
     "numpy",

@@ -93,11 +93,28 @@ def test_a_new_track_has_the_direction_of_its_neighbours_and_the_median_length()
 def test_a_new_track_that_is_near_no_old_one_has_the_vector_that_training_gave_it() -> None:
     old = old_vectors(groups(60))
 
-    keys, vectors = train(corpus([*groups(60), ["x", "y"]]), CONFIG, old)
+    names = [f"x{n}" for n in range(CONFIG.smallest_component)]
 
-    rows = [keys.to_pylist().index(key(name)) for name in ("x", "y")]
+    keys, vectors = train(corpus([*groups(60), names]), CONFIG, old)
+
+    rows = [keys.to_pylist().index(key(name)) for name in names]
     assert np.isfinite(vectors[rows]).all()
     assert vectors[rows].any(axis=1).all()
+
+
+def test_isolated_tracks_get_a_vector_only_if_they_had_one() -> None:
+    old = old_vectors(groups(60))
+    pair = PreviousVectors(
+        "old",
+        pa.array(sorted([*old.keys.to_pylist(), key("x"), key("y")]), KEY.type),
+        np.ones((2 * GROUP + 2, 16), np.float16),
+    )
+
+    new, _ = train(corpus([*groups(60), ["x", "y"]]), CONFIG, old)
+    kept, _ = train(corpus([*groups(60), ["x", "y"]]), CONFIG, pair)
+
+    assert new.equals(old.keys)
+    assert {key("x"), key("y")} < set(kept.to_pylist())
 
 
 def test_the_same_start_gives_the_same_bytes_in_whatever_order_playlists_are_cut() -> None:

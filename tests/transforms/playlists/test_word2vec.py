@@ -141,6 +141,16 @@ def test_a_min_count_that_no_track_reaches_is_refused():
         train(corpus([["a", "b"], ["a", "c"]]), replace(SMALL, min_count=3))
 
 
+def test_tracks_of_small_isolated_lists_get_no_vector():
+    table = two_groups(40, 6, 10)
+    with_pair = pa.concat_tables([table, corpus([["x", "y"]])])
+
+    keys, _ = train(with_pair, SMALL)
+
+    assert keys.equals(train(table, SMALL)[0])
+    assert SMALL.identity("aa", isolated=2) == {**SMALL.identity("aa"), "smallest_component": 30}
+
+
 def test_an_empty_corpus_is_refused():
     with pytest.raises(InvalidDataError, match="cannot be trained"):
         train(CORPUS.empty_table(), SMALL)
