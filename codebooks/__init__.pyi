@@ -1,5 +1,5 @@
 from .assign import Assignment
-from .bundle import MAX_CODES, Bundle
+from .bundle import Bundle
 from .codebook import Codebook, Preprocessing
 from .continuity.alignment import Alignment, CodePairs, align, count_pairs, relabel
 from .continuity.procrustes import Rotation, RotationAccumulator, rotation
@@ -20,7 +20,6 @@ from .training.fit import Fit, TrainingMetrics, fit_codebook
 
 __all__ = [
     "MATCHING_WEIGHTS",
-    "MAX_CODES",
     "NONE",
     "WILDCARD",
     "Alignment",

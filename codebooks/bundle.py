@@ -6,12 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from tracktokens.codebooks.codebook import MAX_CODES, Codebook
+from tracktokens.codebooks.codebook import Codebook
 from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.schemas.token_format import NUMBER, SHARED, TokenFormat, column_name, column_order
-
-__all__ = ["MAX_CODES", "Bundle"]
 
 
 @dataclass(frozen=True, eq=False)

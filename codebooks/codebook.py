@@ -19,12 +19,9 @@ from safetensors.numpy import load, save
 from tracktokens.codebooks.numerics.arrays import Floats, Vectors
 from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.schemas.modalities import MODALITIES
-from tracktokens.schemas.token_format import column_name
+from tracktokens.schemas.token_format import MAX_CODES, column_name
 
 FORMAT_VERSION = "2"
-
-MAX_CODES = 32767
-"""Largest number of codes per modality: a code is a non-negative int16."""
 
 _HEADER_LENGTH_BYTES = 8
 _HEADER_ALIGNMENT = 8

@@ -6,11 +6,14 @@ differs between tracks whose other tokens are equal.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
 from tracktokens.schemas.modalities import MODALITIES
+
+MAX_CODES = 32767
+"""Largest number of codes of a column: codes are stored as int16."""
 
 NUMBER = "n"
 """Name of the number's column."""
@@ -190,3 +193,39 @@ def modality_buckets(buckets: Iterable[tuple[str, int]], token_format: TokenForm
 
 def _precedes(other: TokenColumn, column: TokenColumn) -> bool:
     return column.modality is None or (other.modality == column.modality and other.level < column.level)
+
+
+@dataclass(frozen=True)
+class FurtherTokens:
+    """Tokens after the five of the modalities, as options give them.
+
+    Attributes:
+        levels: modality to its number of levels, at least 1, and the codes of each residual level; 0 for as many as
+            the codebook size. Other modalities keep the levels of the bundle that is continued.
+        numbers: number tokens, 0 for none; None for those of the bundle that is continued.
+        same_song: ``SHARED`` or ``NUMBERED``; None for that of the bundle that is continued.
+    """
+
+    levels: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    numbers: int | None = None
+    same_song: str | None = None
+
+    def format(self, codebook_size: int, continued: TokenFormat | None = None) -> TokenFormat:
+        """Return the format of a new bundle, which may continue another of the same codebook size.
+
+        Example:
+            >>> FurtherTokens({"tags": (2, 0)}).format(8, TokenFormat.of(8, numbers=4)).names[5:]
+            ('tags2', 'n')
+        """
+        base = continued or TokenFormat.of(codebook_size)
+        given = {modality: [size or codebook_size] * (levels - 1) for modality, (levels, size) in self.levels.items()}
+        numbers = base.numbers if self.numbers is None else self.numbers
+        return TokenFormat.of(codebook_size, base.levels | given, numbers, self.same_song or base.same_song)
+
+    def to_options(self) -> dict[str, Any]:
+        """Return the given options, long name to value, as a manifest keeps them."""
+        levels = [
+            f"{modality}={count}" + (f":{size}" if size else "") for modality, (count, size) in self.levels.items()
+        ]
+        options = {"levels": levels or None, "number": self.numbers, "same-song": self.same_song}
+        return {name: value for name, value in options.items() if value is not None}

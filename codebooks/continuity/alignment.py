@@ -15,10 +15,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tracktokens.codebooks.codebook import MAX_CODES, Codebook
+from tracktokens.codebooks.codebook import Codebook
 from tracktokens.codebooks.numerics.arrays import Codes, Counts, Floats
 from tracktokens.codebooks.numerics.distances import distance_table
 from tracktokens.codebooks.tokens.code_matrix import NONE
+from tracktokens.schemas.token_format import MAX_CODES
 
 BLOCK_CENTROIDS = 256
 """Centroids per table of distances: bounds its size."""

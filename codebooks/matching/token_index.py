@@ -27,7 +27,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tracktokens.codebooks.codebook import MAX_CODES
 from tracktokens.codebooks.matching.code_similarity import CodeSimilarity
 from tracktokens.codebooks.matching.graded_search import search_graded
 from tracktokens.codebooks.matching.inverted_index import InvertedIndex
@@ -35,7 +34,7 @@ from tracktokens.codebooks.matching.top_k import BestRows
 from tracktokens.codebooks.matching.weights import MATCHING_WEIGHTS, checked_weights, column_weights
 from tracktokens.codebooks.numerics.arrays import CodeColumns, CodeMatrix, Doubles, Mask, Query, RowIndices, Scores
 from tracktokens.codebooks.tokens.code_matrix import NONE, WILDCARD, check_codes
-from tracktokens.schemas.token_format import TokenFormat
+from tracktokens.schemas.token_format import MAX_CODES, TokenFormat
 
 FIVE_TOKENS = TokenFormat.of(MAX_CODES)
 """One token per modality, with any codebook size."""

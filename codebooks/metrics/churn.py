@@ -75,7 +75,7 @@ class Churn:
         churn: their share; None without tracks.
         churn_by_popularity: the same with tracks weighted by popularity; None if popularity is not known.
         tracks_by_changes: number of tracks with 0, 1, ... M changed tokens.
-        modalities: churn of each modality, in token order.
+        modalities: churn of each column, in token order: modalities, residual levels and the number.
         worst: the most affected tracks, by number of changed tokens, then by popularity, then by id.
     """
 
@@ -110,27 +110,29 @@ class ChurnAccumulator:
     Example:
         >>> import numpy as np
         >>> old, new = np.array([[1, 2, 3, -1, 5], [0, 0, 0, 0, 0]], np.int16), np.zeros((2, 5), np.int16)
-        >>> accumulator = ChurnAccumulator(codebook_size=8)
+        >>> accumulator = ChurnAccumulator(8)
         >>> accumulator.update(pa.array(["t1", "t2"]), old, new)
         >>> churn = accumulator.finalize()
         >>> churn.churn, churn.modalities["lyrics"].gained, churn.modalities["audio"].codes_gone
         (0.5, 1, (5,))
     """
 
-    def __init__(self, codebook_size: int, worst: int = WORST_TRACKS) -> None:
+    def __init__(self, sizes: Mapping[str, int] | int, worst: int = WORST_TRACKS) -> None:
         """Start empty.
 
         Args:
-            codebook_size: codes per modality, the same in both tables.
+            sizes: column to the codes that it has in both tables, in order; a number means so many per modality.
             worst: number of most affected tracks to list.
         """
-        modalities = len(MODALITIES)
+        by_column = dict.fromkeys(MODALITIES, sizes) if isinstance(sizes, int) else dict(sizes)
+        self._names, modalities, codebook_size = tuple(by_column), len(by_column), max(by_column.values())
+        self._sizes = np.array(list(by_column.values()))
         self._by_changes = np.zeros(modalities + 1, np.int64)
         self._kinds = np.zeros((len(_KINDS), modalities), np.int64)
         self._old_tracks = np.zeros((modalities, codebook_size), np.int64)
         self._new_tracks = np.zeros((modalities, codebook_size), np.int64)
         self._any = WeightedMean()
-        self._popular = [WeightedMean() for _ in MODALITIES]
+        self._popular = [WeightedMean() for _ in self._names]
         self._worst = _WORST.empty_table()
         self._wanted = worst
 
@@ -154,7 +156,7 @@ class ChurnAccumulator:
         changes = np.count_nonzero(changed, axis=1)
         self._by_changes += np.bincount(changes, minlength=len(self._by_changes))
         self._kinds += _kinds(old, new)
-        for number in range(len(MODALITIES)):
+        for number in range(len(self._names)):
             self._old_tracks[number] += self._code_tracks(old[:, number])
             self._new_tracks[number] += self._code_tracks(new[:, number])
         if popularity is not None:
@@ -184,7 +186,7 @@ class ChurnAccumulator:
             churn=_share(changed, tracks),
             churn_by_popularity=self._any.value(),
             tracks_by_changes=tuple(self._by_changes.tolist()),
-            modalities={modality: self._modality(number, tracks) for number, modality in enumerate(MODALITIES)},
+            modalities={modality: self._modality(number, tracks) for number, modality in enumerate(self._names)},
             worst=self._worst_tracks(),
         )
 
@@ -195,9 +197,10 @@ class ChurnAccumulator:
             raise ValueError(
                 f"{len(track_ids)} ids, {len(old)} old and {len(new)} new rows: pass one of each per track"
             )
-        codebook_size = self._old_tracks.shape[1]
-        if len(old) and (highest := max(old.max(), new.max())) >= codebook_size:
-            raise ValueError(f"code {highest} is out of range: the codebook size is {codebook_size}")
+        if len(old) and (beyond := np.maximum(old.max(axis=0), new.max(axis=0)) >= self._sizes).any():
+            column = int(beyond.argmax())
+            highest = max(old[:, column].max(), new[:, column].max())
+            raise ValueError(f"code {highest} is out of range: the codebook size is {self._sizes[column]}")
 
     def _code_tracks(self, column: Codes) -> Counts:
         return np.bincount(column[column != NONE], minlength=self._old_tracks.shape[1])
@@ -219,10 +222,13 @@ class ChurnAccumulator:
             codes_new=tuple(np.flatnonzero(new_used & ~old_used).tolist()),
         )
 
+    def _names_of(self, which: int) -> tuple[str, ...]:
+        return tuple(name for number, name in enumerate(self._names) if which >> number & 1)
+
     def _worst_tracks(self) -> tuple[AffectedTrack, ...]:
         weighted = self._any.value() is not None
         return tuple(
-            AffectedTrack(row["track_id"], _modality_names(row["which"]), row["popularity"] if weighted else None)
+            AffectedTrack(row["track_id"], self._names_of(row["which"]), row["popularity"] if weighted else None)
             for row in self._worst.to_pylist()
         )
 
@@ -277,7 +283,3 @@ def _most_affected(tracks: pa.Table, most: int) -> pa.Table:
     if not min(most, tracks.num_rows):
         return tracks.slice(0, 0)  # Arrow cannot select nothing
     return tracks.take(pc.select_k_unstable(tracks, min(most, tracks.num_rows), order))
-
-
-def _modality_names(which: int) -> tuple[str, ...]:
-    return tuple(modality for number, modality in enumerate(MODALITIES) if which >> number & 1)

@@ -56,7 +56,9 @@ class CodebookQuality:
         explained_variance: 1 - inertia / total variance; None without tracks, or if that variance is not known.
         perplexity: 2 to the entropy of the codes in bits: the number of equally frequent codes with the same entropy; 0
             without tracks.
-        dead_codes: centroids that are nearest to no track.
+        dead_codes: centroids that are nearest to no track: unused codes.
+        gini: Gini coefficient of the tracks per code: 0 if all codes have as many, towards 1 if one code has all; None
+            without tracks.
         largest_code_share: share of the tracks with the most frequent code; None without tracks.
         relative_margins: quantiles of relative margins; None if the codebook has one centroid, or without tracks.
         distances: quantiles of squared distances to the centroids; None without tracks.
@@ -69,6 +71,7 @@ class CodebookQuality:
     explained_variance: float | None
     perplexity: float
     dead_codes: int
+    gini: float | None
     largest_code_share: float | None
     relative_margins: MarginQuantiles | None
     distances: DistanceQuantiles | None
@@ -174,6 +177,7 @@ class CodebookQualityAccumulator:
             explained_variance=_explained_variance(inertia, variance),
             perplexity=perplexity(self._counts),
             dead_codes=int(np.count_nonzero(self._counts == 0)),
+            gini=gini(self._counts) if tracks else None,
             largest_code_share=int(self._counts.max()) / tracks if tracks else None,
             relative_margins=_quantiles(self._margins) if self._margins.any() else None,
             distances=_distance_quantiles(self._distances) if tracks else None,
@@ -193,6 +197,18 @@ def perplexity(counts: Counts) -> float:
         return 0.0
     shares = counts[counts > 0] / total
     return float(np.exp2(-(shares * np.log2(shares)).sum()))
+
+
+def gini(counts: Counts) -> float:
+    """Compute the Gini coefficient of counts, at least one above 0: half of their relative mean absolute difference.
+
+    Example:
+        >>> import numpy as np
+        >>> gini(np.array([3, 3])), gini(np.array([0, 0, 0, 8]))
+        (0.0, 0.75)
+    """
+    ranks = np.arange(1, len(counts) + 1)
+    return float(((2 * ranks - len(counts) - 1) * np.sort(counts)).sum() / (len(counts) * counts.sum()))
 
 
 def _explained_variance(inertia: float | None, variance: float | None) -> float | None:

@@ -6,9 +6,9 @@ import numpy as np
 
 from tracktokens.codebooks.numerics.arrays import CodeMatrix, Mask, Words
 from tracktokens.codebooks.tokens.code_matrix import NONE, TupleGroups, check_codes, equal_rows
+from tracktokens.codebooks.tokens.numbering import UNKNOWN_SONG
 
-UNKNOWN_SONG = 0
-"""Song of a track without a known title and artist: it is the same song as no other track."""
+__all__ = ["UNKNOWN_SONG", "TokenTableAccumulator", "TokenTableQuality", "Tuple"]
 
 Tuple = tuple[int, ...]
 """Codes of a tuple in token order, -1 for none."""
@@ -26,6 +26,9 @@ class TokenTableQuality:
         distinct_tuples: distinct token tuples.
         uniquely_identified_tracks: tracks with a unique tuple.
         uniquely_identified_track_rate: their share; None without tracks.
+        conflict_rate: share of the tracks whose tuple is not theirs alone, 1 minus the rate above; None without tracks.
+            It is 0 if each token sequence maps to exactly one track, which FusID (arXiv 2601.08764) calls no conflicts.
+            Other ids of the same song count as conflicts; ``collision_rate`` leaves them out.
         same_song_tracks: tracks with a shared tuple, if all tracks that share it are the same song.
         colliding_tracks: tracks that share their tuple with another song.
         collision_rate: their share; None without tracks.
@@ -39,6 +42,7 @@ class TokenTableQuality:
     distinct_tuples: int
     uniquely_identified_tracks: int
     uniquely_identified_track_rate: float | None
+    conflict_rate: float | None
     same_song_tracks: int
     colliding_tracks: int
     collision_rate: float | None
@@ -114,6 +118,7 @@ class TokenTableAccumulator:
             distinct_tuples=self._tuples,
             uniquely_identified_tracks=self._unique,
             uniquely_identified_track_rate=self._rate(self._unique),
+            conflict_rate=self._rate(self._tracks - self._unique),
             same_song_tracks=self._same_song,
             colliding_tracks=colliding,
             collision_rate=self._rate(colliding),

@@ -5,13 +5,12 @@ import reprlib
 
 import numpy as np
 
-from tracktokens.codebooks.codebook import MAX_CODES
 from tracktokens.codebooks.numerics.arrays import Query
 from tracktokens.codebooks.tokens.code_matrix import NONE, WILDCARD
 from tracktokens.codebooks.tokens.vocabulary import TRACK_END, TRACK_START, token
 from tracktokens.schemas.errors import UsageError
 from tracktokens.schemas.modalities import MODALITIES
-from tracktokens.schemas.token_format import TokenColumn, TokenFormat, as_format
+from tracktokens.schemas.token_format import MAX_CODES, TokenColumn, TokenFormat, as_format
 
 _TOKEN = re.compile(r"\s*(?:<\|([a-z]+[0-9]*)_(none|0|[1-9][0-9]*)\|>|(\S+?(?=<\||\s|$)))")
 

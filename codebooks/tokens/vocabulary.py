@@ -13,11 +13,10 @@ from functools import lru_cache
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tracktokens.codebooks.codebook import MAX_CODES
 from tracktokens.codebooks.tokens.code_matrix import NONE
 from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.schemas.modalities import MODALITIES
-from tracktokens.schemas.token_format import MAX_COLUMNS, TokenColumn, TokenFormat, as_format
+from tracktokens.schemas.token_format import MAX_CODES, MAX_COLUMNS, TokenColumn, TokenFormat, as_format
 
 FORMAT_VERSION = 1
 """Version of the layout of ``tokens.json``."""

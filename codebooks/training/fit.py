@@ -1,12 +1,13 @@
 """Train a codebook: preprocessing, weighted k-means on the distinct points, and codes by descending cluster size."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from tracktokens.codebooks.assign import Assignment
+from tracktokens.codebooks.assign import Assignment, residuals
 from tracktokens.codebooks.codebook import Codebook, Preprocessing
 from tracktokens.codebooks.numerics.arrays import Counts, Floats, Vectors
 from tracktokens.codebooks.training.kmeans import Clustering, learn_centroids
@@ -116,6 +117,32 @@ def fit_codebook(
         points = training_points(vectors, preprocessing, seed)
         clustering = _train(points, initial)
         return Fit(replace(initial, centroids=clustering.centroids), _measure(points, clustering))
+
+
+ROUNDING = 2.0**-10
+"""Residuals up to this fraction of the largest centroid are rounding errors: training points are float16."""
+
+
+def fit_level(vectors: Vectors, before: Sequence[Codebook], **settings: Any) -> Fit:
+    """Learn the codebook of the level after some levels: of the vectors themselves, or of what the levels leave.
+
+    Args:
+        vectors: float16 or float32 (n, dim).
+        before: codebooks of the levels before, by level; none for the first level.
+        settings: keyword arguments of :func:`fit_codebook`. A residual level ignores ``standardize`` and
+            ``preprocessing``: its points are in the preprocessed space of the levels before, and are not scaled.
+            Where the levels leave rounding errors only, they leave nothing: vectors that equal a centroid of their own
+            have the same code of the next level.
+    """
+    if not before:
+        return fit_codebook(vectors, **settings)
+    left = residuals(before[-1], vectors, before[:-1])
+    rounding = ROUNDING * np.linalg.norm(before[0].centroids, axis=1).max()
+    left[np.linalg.norm(left, axis=1) <= rounding] = 0
+    space = {"standardize": False, "preprocessing": Preprocessing(unit_length=False)}
+    fit = fit_codebook(left, **{**settings, **space})
+    codebook = replace(fit.codebook, preprocessing=before[0].preprocessing, level=len(before) + 1)
+    return replace(fit, codebook=codebook)
 
 
 def _check_arguments(

@@ -12,7 +12,6 @@ from rich.table import Table
 from tracktokens.codebooks.metrics.churn import Churn, CodeMove, moved_codes
 from tracktokens.pipelines.terminal import catalog_text
 from tracktokens.schemas.errors import InvalidDataError
-from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.transforms.release.compare_tables import compare
 from tracktokens.transforms.store.bundles import read_bundle
 from tracktokens.transforms.store.layout import Store
@@ -33,7 +32,7 @@ class Diff:
         old_bundle: bundle of the older release.
         new_bundle: bundle of the newer release.
         churn: token changes of the tracks that both releases have.
-        moved: modality to the codes whose centroid moved furthest; None where the codebooks share no space.
+        moved: column to the codes whose centroid moved furthest; None where the codebooks share no space.
         names: track id to title and artist, of the most affected tracks.
     """
 
@@ -65,10 +64,11 @@ def diff_releases(root: str, old_id: str, new_id: str) -> Diff:
             "vocabularies of different sizes cannot be compared"
         )
     table = TokenTable.of(store, new)
-    churn = compare(TokenTable.of(store, old), table, new.codebook_size)
+    churn = compare(TokenTable.of(store, old), table)
     books = read_bundle(store, old.bundle_id), read_bundle(store, new.bundle_id)
-    moved = {modality: moved_codes(books[0][modality], books[1][modality]) for modality in MODALITIES}
-    names = _names(table, {track.track_id for track in churn.worst})
+    names = [book.name for book in books[1].codebooks if book.name in books[0].token_format.names]
+    moved = {name: moved_codes(books[0][name], books[1][name]) for name in names}
+    texts = _names(table, {track.track_id for track in churn.worst})
     return Diff(
         old=old.release_id,
         new=new.release_id,
@@ -76,7 +76,7 @@ def diff_releases(root: str, old_id: str, new_id: str) -> Diff:
         new_bundle=new.bundle_id,
         churn=churn,
         moved=moved,
-        names=names,
+        names=texts,
     )
 
 

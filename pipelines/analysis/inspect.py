@@ -17,7 +17,6 @@ from tracktokens.codebooks.tokens.vocabulary import token
 from tracktokens.pipelines.terminal import catalog_text
 from tracktokens.schemas.errors import UsageError
 from tracktokens.schemas.manifests.bundle import BundleManifest
-from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.schemas.tables.catalog import TRACK_KEYS
 from tracktokens.schemas.tables.records import CODE_RECORDS
 from tracktokens.transforms.release.track_terms import term_counts, track_terms
@@ -77,21 +76,24 @@ class CodeView:
 
 
 class Inspector:
-    """One modality of a bundle, seen in the bundle's newest release."""
+    """One column of a bundle, a modality or a residual level, seen in the bundle's newest release."""
 
-    def __init__(self, store: Store, bundle_id: str, modality: str) -> None:
+    def __init__(self, store: Store, bundle_id: str, column: str) -> None:
         """Read the tracks.
 
         Raises:
-            UsageError: the bundle or modality does not exist, the modality has no codes, or nothing was published.
+            UsageError: the bundle or column does not exist, the column has no codes, or nothing was published.
         """
-        if modality not in MODALITIES:
-            raise UsageError(f"{modality} is not one of the modalities {', '.join(MODALITIES)}")
+        bundle = read_bundle(store, bundle_id)
+        names = [codebook.name for codebook in bundle.codebooks]
+        if column not in names:
+            raise UsageError(f"{column} is not one of {', '.join(names)}, which have codes in bundle {bundle_id}")
         self._store = store
-        self._modality = modality
-        self._codebook = read_bundle(store, bundle_id)[modality]
+        self._column = column
+        self._codebook = bundle[column]
         if not self._codebook.num_centroids:
-            raise UsageError(f"bundle {bundle_id} has no {modality} codes: its catalog had no {modality} vectors")
+            modality = self._codebook.modality
+            raise UsageError(f"bundle {bundle_id} has no {column} codes: its catalog had no {modality} vectors")
         self._table = TokenTable.of(store, find_release(store, bundle_id))
         self._buckets = _sample_buckets(store, self._table)
         self._bundle_id = bundle_id
@@ -109,7 +111,7 @@ class Inspector:
             UsageError: the code does not exist.
         """
         if not 0 <= code < self._codebook.num_centroids:
-            raise UsageError(f"{self._modality} has the codes 0 to {self._codebook.num_centroids - 1}, not {code}")
+            raise UsageError(f"{self._column} has the codes 0 to {self._codebook.num_centroids - 1}, not {code}")
         centroids = self._codebook.centroids
         distances = row_distances(centroids, centroids[code])
         nearest = [int(other) for other in np.argsort(distances, kind="stable") if other != code][:CODES]
@@ -125,8 +127,8 @@ class Inspector:
 
         The last row of the second counts tracks without the modality.
         """
-        columns = [self._modality]
-        codes = pa.concat_tables([self._table.read(bucket, columns) for bucket in self._buckets])[self._modality]
+        columns = [self._column]
+        codes = pa.concat_tables([self._table.read(bucket, columns) for bucket in self._buckets])[self._column]
         tracks = pa.concat_tables(
             [self._table.tracks(bucket, ["title", "artist", "tag_names"]) for bucket in self._buckets]
         )
@@ -161,8 +163,8 @@ class Inspector:
 
     def _records_of(self, code: int, bucket: int) -> pa.Table:
         """Read the catalog's keys with this code in one bucket, with their distance and one of their tracks."""
-        records = files.read_table(self._store.codes(self._bundle_id, self._modality, bucket), CODE_RECORDS)
-        keys = files.read_table(self._table.catalog.keys(self._modality, bucket), TRACK_KEYS)
+        records = files.read_table(self._store.codes(self._bundle_id, self._column, bucket), CODE_RECORDS)
+        keys = files.read_table(self._table.catalog.keys(self._codebook.modality, bucket), TRACK_KEYS)
         with_code = records.filter(pc.equal(records["code"], code))
         key_rows = pc.index_in(with_code["key"].combine_chunks(), value_set=keys["key"].combine_chunks())
         known = with_code.filter(key_rows.is_valid())
@@ -222,7 +224,8 @@ def code_report(modality: str, view: CodeView) -> Group:
 
 def _origin(manifest: BundleManifest) -> str:
     parent = f", from bundle {manifest.parent}" if manifest.parent else ""
-    return f"bundle {manifest.bundle_id}, {manifest.codebook_size} codes per modality{parent}"
+    numbers = f", {manifest.token_format.numbers} numbers" if manifest.token_format.numbers else ""
+    return f"bundle {manifest.bundle_id}, {manifest.codebook_size} codes per modality{numbers}{parent}"
 
 
 def _codebook_table(manifest: BundleManifest) -> Table:

@@ -3,7 +3,12 @@
 import click
 
 from tracktokens.pipelines.catalog_source import CatalogSource
-from tracktokens.pipelines.cli.codebook_commands import codebook_size_option, max_churn_option, seed_option
+from tracktokens.pipelines.cli.codebook_commands import (
+    codebook_size_option,
+    further_token_options,
+    max_churn_option,
+    seed_option,
+)
 from tracktokens.pipelines.cli.config_file import config_option
 from tracktokens.pipelines.cli.encoder_options import source_options
 from tracktokens.pipelines.cli.options import (
@@ -14,6 +19,7 @@ from tracktokens.pipelines.cli.options import (
     runner_with_progress,
     store_option,
 )
+from tracktokens.schemas.token_format import FurtherTokens
 
 PLAYLIST_ENCODERS = ("word2vec", "als", "auto")
 """``playlist_encoder.CHOICES``, without its imports."""
@@ -25,6 +31,7 @@ PLAYLIST_ENCODERS = ("word2vec", "als", "auto")
 @source_options()
 @max_churn_option
 @codebook_size_option
+@further_token_options
 @seed_option
 @click.option(
     "--playlist-encoder",
@@ -39,6 +46,7 @@ def run_command(
     store: str,
     max_churn: float | None,
     codebook_size: int,
+    tokens: FurtherTokens,
     seed: int,
     playlist_encoder: str,
     workers: int,
@@ -59,6 +67,7 @@ def run_command(
         seed=seed,
         playlist_encoder=playlist_encoder,
         max_churn=max_churn,
+        tokens=tokens,
     )
     with runner_with_progress(workers, beam_options) as (runner, display):
         outcome = job.run(runner, display.start_stage)

@@ -1,15 +1,102 @@
 """The commands from vectors to a release: ``train``, ``retrain``, ``tokenize`` and ``publish``."""
 
+import re
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
 import click
 
+from tracktokens.pipelines.cli.encoder_options import ModalityValue
 from tracktokens.pipelines.cli.options import (
     NonEmptyStr,
     Share,
     catalog_option,
+    options,
     runner_options,
     runner_with_progress,
     store_option,
 )
+from tracktokens.schemas.errors import UsageError
+from tracktokens.schemas.token_format import DEFAULT_NUMBERS, MAX_CODES, NUMBERED, SHARED, FurtherTokens
+
+
+class Levels(ModalityValue):
+    """``MODALITY=LEVELS`` or ``MODALITY=LEVELS:CODES``, as modality and the text after it."""
+
+    def convert(
+        self, value: str | tuple[str, str], param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        """Split the modality from the levels; fail for numbers that are not levels and codes."""
+        modality, levels = super().convert(value, param, ctx)
+        if not re.fullmatch(r"[1-9][0-9]?(:[1-9][0-9]{0,4})?", levels) or parse_levels(levels)[1] > MAX_CODES:
+            self.fail(
+                f"{modality}={levels} is not MODALITY=LEVELS or MODALITY=LEVELS:CODES: give a number of levels, such "
+                f"as 2, and at most {MAX_CODES} codes",
+                param,
+                ctx,
+            )
+        return modality, levels
+
+
+def parse_levels(text: str) -> tuple[int, int]:
+    """Parse ``LEVELS:CODES``; 0 codes mean as many as the codebook size.
+
+    >>> parse_levels("2:32"), parse_levels("3")
+    ((2, 32), (3, 0))
+    """
+    levels, _, codes = text.partition(":")
+    return int(levels), int(codes or 0)
+
+
+def further_tokens(levels: tuple[tuple[str, str], ...], number: int | None, same_song: str | None) -> FurtherTokens:
+    """Make the tokens after the five of the modalities from the values of their options.
+
+    Raises:
+        UsageError: a modality has its levels twice, or a track would have too many tokens.
+    """
+    by_modality = dict(levels)
+    if len(by_modality) < len(levels):
+        raise UsageError("--levels: give each modality once")
+    tokens = FurtherTokens({modality: parse_levels(text) for modality, text in levels}, number, same_song)
+    try:
+        tokens.format(1)
+    except ValueError as error:
+        raise UsageError(f"{error}; give fewer --levels") from error
+    return tokens
+
+
+def further_token_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of the tokens after the five, which the command gets as one argument, ``tokens``."""
+
+    @wraps(command)
+    def with_tokens(levels: Any, number: int | None, same_song: str | None, **values: Any) -> Any:
+        return command(tokens=further_tokens(levels, number, same_song), **values)
+
+    return options(
+        click.option(
+            "--levels",
+            type=Levels(),
+            multiple=True,
+            metavar="MODALITY=LEVELS[:CODES]",
+            help="Levels of a modality's codes: each after the first is one more token, with CODES codes.",
+        ),
+        click.option(
+            "--number",
+            type=click.IntRange(0, MAX_CODES),
+            is_flag=False,
+            flag_value=DEFAULT_NUMBERS,
+            metavar="[NUMBERS]",
+            help="Add a last token that differs between songs whose other tokens are equal, one of NUMBERS (256); 0 "
+            "for none.",
+        ),
+        click.option(
+            "--same-song",
+            type=click.Choice((SHARED, NUMBERED)),
+            help="Whether ids of the same song share a number, which is the default, or each has a number of its own.",
+        ),
+    )(with_tokens)
+
 
 codebook_size_option = click.option(
     "--codebook-size", default=1024, show_default=True, help="Codes that the vocabulary reserves per modality."
@@ -31,15 +118,22 @@ bundle_option = click.option(
 @store_option
 @catalog_option
 @codebook_size_option
+@further_token_options
 @seed_option
 @runner_options
 def train_command(
-    store: str, catalog: str | None, codebook_size: int, seed: int, workers: int, beam_options: tuple[str, ...]
+    store: str,
+    catalog: str | None,
+    codebook_size: int,
+    tokens: FurtherTokens,
+    seed: int,
+    workers: int,
+    beam_options: tuple[str, ...],
 ) -> None:
     """Learn a new codebook bundle from a catalog snapshot. Prints the bundle's id."""
     from tracktokens.pipelines.jobs.train import TrainJob
 
-    job = TrainJob(store=store, codebook_size=codebook_size, seed=seed, catalog_id=catalog)
+    job = TrainJob(store=store, codebook_size=codebook_size, seed=seed, catalog_id=catalog, tokens=tokens)
     with runner_with_progress(workers, beam_options) as (runner, _):
         click.echo(job.run(runner).bundle_id)
 
@@ -72,14 +166,14 @@ def retrain_command(
 def tokenize_command(
     store: str, bundle: str | None, catalog: str | None, workers: int, beam_options: tuple[str, ...]
 ) -> None:
-    """Assign a code to every vector of a catalog snapshot. Prints the number of new codes per modality."""
+    """Assign a code to every vector of a catalog snapshot. Prints the number of new codes per column."""
     from tracktokens.pipelines.jobs.tokenize import TokenizeJob
 
     with runner_with_progress(workers, beam_options) as (runner, _):
         bundle_id = bundle or _default_bundle(store)
         counts = TokenizeJob(store=store, bundle_id=bundle_id, catalog_id=catalog).run(runner)
-    for modality, count in counts.items():
-        click.echo(f"{modality} {count}")
+    for column, count in counts.items():
+        click.echo(f"{column} {count}")
 
 
 @click.command(name="publish")

@@ -45,10 +45,12 @@ from tracktokens.transforms.release.measure_release import (
     WriteTableQuality,
 )
 from tracktokens.transforms.release.metrics_json import count_failures, count_rejects, training_variances
+from tracktokens.transforms.release.number_tracks import NumberTuples, SendTuples
 from tracktokens.transforms.release.write_tokens import (
     FAILURES_TAG,
     NEW_TAG,
     QUALITY_TAG,
+    JoinCodes,
     PreviousRelease,
     SendCodes,
     WriteTokens,
@@ -144,11 +146,18 @@ class PublishJob:
         """Build the graph: codes go to the buckets of their tracks, and both sides are measured."""
         previous = draft.previous_release()
         sent = self._send_codes(draft, previous, pipeline)
+        # Every bucket of tracks has a part of the table, even if none of its tracks has a code.
+        every = pipeline | "every track bucket" >> EveryKey(range(draft.snapshot.catalog.buckets), Keyed)
         listed = pipeline | "playlists" >> CountPlaylists(draft.snapshot.catalog, draft.popularity)
-        written = self._write_tokens(draft, previous, sent, listed.main, pipeline)
+        join = JoinCodes(draft.snapshot.catalog, draft.bundle.token_format, previous, draft.popularity)
+        numbers = _number_tracks(join, sent.main, listed.main, every) if draft.bundle.numbers else None
+        codes = sent.main if numbers is None else [sent.main, numbers.main] | "codes and numbers" >> beam.Flatten()
+        written = self._write_tokens(
+            draft, join, {"codes": codes, "failures": sent[FAILURES_TAG], "playlists": listed.main, "every": every}
+        )
         written[REJECTS_TAG] | "write rejects" >> WriteRejects(draft.paths.rejects, "encode")
-        counts = [part[COUNTS_TAG] for part in (sent, listed, written)] | "all counts" >> beam.Flatten()
-        counts | "write counts" >> WriteCounts(draft.counts)
+        counted = [part[COUNTS_TAG] for part in (sent, listed, numbers, written) if part is not None]
+        counted | "all counts" >> beam.Flatten() | "write counts" >> WriteCounts(draft.counts)
         self._measure(draft, sent, written.main)
         if self.neighbours:
             self._measure_neighbours(draft, runner, pipeline)
@@ -161,14 +170,15 @@ class PublishJob:
             store=draft.store,
             catalog=snapshot.catalog,
             bundle_id=bundle.bundle_id,
-            centroids={codebook.modality: codebook.num_centroids for codebook in bundle.codebooks},
+            token_format=bundle.token_format,
+            centroids={codebook.name: codebook.num_centroids for codebook in bundle.codebooks},
             encoders=snapshot.encoders,
             playlists_learned=snapshot.playlists is not None,
             previous=previous,
         )
         return (
             pipeline
-            | "key buckets" >> beam.Create(snapshot.buckets())
+            | "key buckets" >> beam.Create(draft.buckets)
             | "spread key buckets" >> beam.Reshuffle()  # Create gives them to one worker
             | "send codes to tracks"
             >> beam.ParDo(send)
@@ -181,24 +191,12 @@ class PublishJob:
     def _write_tokens(
         self,
         draft: ReleaseDraft,
-        previous: PreviousRelease | None,
-        sent: beam.pvalue.DoOutputsTuple,
-        listed: beam.PCollection,
-        pipeline: beam.Pipeline,
+        join: JoinCodes,
+        parts: Mapping[str, beam.PCollection],
     ) -> beam.pvalue.DoOutputsTuple:
-        catalog, bundle = draft.snapshot.catalog, draft.bundle
-        write = WriteTokens(
-            catalog=catalog,
-            release=draft.paths,
-            bundle_id=bundle.bundle_id,
-            codebook_size=bundle.codebook_size,
-            previous=previous,
-            popularity=draft.popularity,
-        )
-        # Every bucket of tracks has a part of the table, even if none of its tracks has a code.
-        every = pipeline | "every track bucket" >> EveryKey(range(catalog.buckets), Keyed)
+        write = WriteTokens(join, draft.paths, draft.bundle.bundle_id)
         return (
-            {"codes": sent.main, "failures": sent[FAILURES_TAG], "playlists": listed, "every": every}
+            dict(parts)
             | "group by track bucket" >> beam.CoGroupByKey()
             | "write tokens"
             >> beam.ParDo(write)
@@ -212,7 +210,7 @@ class PublishJob:
         quality = WriteCodebookQuality(files.join(measures, CODEBOOKS_FILE), variances)
         sent[QUALITY_TAG] | "measure codebooks" >> quality
         sent[NEW_TAG] | "measure new codes" >> WriteNewTrackFit(files.join(measures, FIT_FILE), baselines)
-        tuples | "measure the table" >> WriteTableQuality(files.join(measures, TABLE_FILE))
+        tuples | "measure the table" >> WriteTableQuality(files.join(measures, TABLE_FILE), draft.bundle.token_format)
 
     def _measure_neighbours(self, draft: ReleaseDraft, runner: PipelineRunner, pipeline: beam.Pipeline) -> None:
         snapshot = draft.snapshot
@@ -239,6 +237,7 @@ class PublishJob:
         drift = self._check_drift(draft, usage)
         metrics = assemble(draft, rows, drift)
         _warn_of_failures(draft, metrics)
+        _warn_of_overflow(metrics)
         manifest = release_manifest(draft, rows, self.options)
         self._check_churn(draft)
         _keep_baseline(draft, usage)
@@ -262,7 +261,7 @@ class PublishJob:
             return
         size, churn = draft.bundle.codebook_size, None
         if latest.codebook_size == size:
-            churn = compare(TokenTable.of(draft.store, latest), draft.table, size)
+            churn = compare(TokenTable.of(draft.store, latest), draft.table)
         ChurnGate(self.max_churn).check(ReleaseChurn(latest, size, churn))
 
 
@@ -285,6 +284,33 @@ def _warn_of_failures(draft: ReleaseDraft, metrics: Mapping[str, Any]) -> None:
     for modality, failures in count_failures(draft.paths.rejects).items():
         tokens = metrics["modalities"][modality]["tracks"]
         _logger.warning("%s", failure_warning(modality, tokens, failures, draft.paths.rejects))
+
+
+def _warn_of_overflow(metrics: Mapping[str, Any]) -> None:
+    """Warn of tracks that share the last number of their tuple."""
+    numbers = metrics.get("numbers")
+    if numbers and numbers["overflow"]:
+        _logger.warning(
+            "%d tracks share the last number of their tokens with others: %d numbers are too few; give a larger "
+            "--number, or another of --levels",
+            numbers["overflow"],
+            numbers["size"],
+        )
+
+
+def _number_tracks(
+    join: JoinCodes, codes: beam.PCollection, listed: beam.PCollection, every: beam.PCollection
+) -> beam.pvalue.DoOutputsTuple:
+    """Number the tracks: their codes meet at a hash of all codes, and the numbers go to the buckets of the tracks."""
+    number = NumberTuples(join.token_format, join.catalog.buckets)
+    return (
+        {"codes": codes, "playlists": listed, "every": every}
+        | "group codes by track bucket" >> beam.CoGroupByKey()
+        | "send tuples" >> beam.ParDo(SendTuples(join)).with_output_types(Keyed)
+        | "group by tuple" >> beam.GroupByKey()
+        | "number tracks"
+        >> beam.ParDo(number).with_output_types(Keyed, **{COUNTS_TAG: Count}).with_outputs(COUNTS_TAG, main="main")
+    )
 
 
 def _keep_baseline(draft: ReleaseDraft, usage: CatalogUsage) -> None:

@@ -4,6 +4,9 @@ A codebook starts from the centroids of the old one where both have the same vec
 its training continued from the old vectors. The space of playlist vectors trained from scratch is rotated arbitrarily;
 they are first rotated back onto the old ones, unless another kind of encoder made them. Finally, codes are renumbered
 so that as many tracks as possible keep theirs. That works for a different encoder too.
+
+A residual level in the same vector space is kept, if none of its codes was left over for lack of vectors. Retrained, it
+would change far more codes than the level before: its vectors are far from all centroids.
 """
 
 from collections.abc import Collection, Mapping
@@ -21,7 +24,8 @@ from tracktokens.codebooks.continuity.procrustes import Rotation, RotationAccumu
 from tracktokens.pipelines.jobs.train import CodebookTraining, TrainedCodebook, warn_of_few
 from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.manifests.bundle import BundleManifest
-from tracktokens.schemas.modalities import MODALITIES, PLAYLIST
+from tracktokens.schemas.modalities import PLAYLIST
+from tracktokens.schemas.token_format import modality_buckets
 from tracktokens.transforms.playlists.warm_start import parent_encoder
 from tracktokens.transforms.quantization.align_codes import (
     AssignWithNewBundle,
@@ -33,7 +37,7 @@ from tracktokens.transforms.quantization.align_codes import (
 from tracktokens.transforms.quantization.train_codebooks import TrainingFolder
 from tracktokens.transforms.runtime.arrow_coder import Keyed
 from tracktokens.transforms.store import files
-from tracktokens.transforms.store.bundles import read_bundle, write_bundle
+from tracktokens.transforms.store.bundles import read_bundle, read_manifest, write_bundle
 from tracktokens.transforms.store.layout import Store, new_id
 from tracktokens.transforms.store.releases import find_release
 from tracktokens.transforms.store.snapshots import Snapshot, open_snapshot
@@ -47,8 +51,8 @@ class RetrainResult:
 
     Attributes:
         bundle: its manifest.
-        kept: modality to the share of common tracks that keep their code; None without common tracks.
-        kept_without: modality to the share that would keep it without renumbering.
+        kept: column to the share of common tracks that keep their code; None without common tracks.
+        kept_without: column to the share that would keep it without renumbering.
     """
 
     bundle: BundleManifest
@@ -91,10 +95,13 @@ class RetrainJob:
         working = store.bundle(f"retraining-{new_id()}").folder
         rotation = self._rotation(old[PLAYLIST], snapshot, working, runner)
         starts = _starts(old, snapshot, rotation)
-        trained = CodebookTraining(snapshot, snapshot.encoders, old.codebook_size, self.seed, starts).run(runner)
-        pairs = _count_pairs(snapshot, trained, table, working, runner)
+        kept = {name: book for name, book in starts.items() if _is_complete_level(book)}
+        starts = {name: book for name, book in starts.items() if name not in kept}
+        training = CodebookTraining(snapshot, old.token_format, self.seed, kept, starts)
+        trained = training.run(runner)
+        pairs = _count_pairs(training, trained, table, working, runner)
         files.delete_tree(working)
-        return self._finish(store, old, trained, pairs, rotation)
+        return self._finish(store, old, trained, kept, pairs, rotation)
 
     def _rotation(self, old: Codebook, snapshot: Snapshot, working: str, runner: PipelineRunner) -> Rotation | None:
         """Find the rotation of new playlist vectors onto the old ones; None where none is needed or possible."""
@@ -124,44 +131,56 @@ class RetrainJob:
         store: Store,
         old: Bundle,
         trained: Mapping[str, TrainedCodebook],
+        levels: Mapping[str, Codebook],
         pairs: Mapping[str, CodePairs],
         rotation: Rotation | None,
     ) -> RetrainResult:
-        """Renumber the codes, and write the codebooks as one bundle."""
+        """Renumber the codes of trained codebooks, and write them and the kept levels as one bundle."""
+        parent = read_manifest(store, self.from_bundle).codebooks
         codebooks: dict[str, Codebook] = {}
         training: dict[str, Mapping[str, Any]] = {}
         alignments: dict[str, Alignment] = {}
-        kept = frozenset(MODALITIES) - trained.keys()
-        for modality in MODALITIES:
-            if modality in kept:
-                codebooks[modality], training[modality] = old[modality], {}
+        for column in old.token_format.coded:
+            name = column.name
+            if name not in trained:
+                codebooks[name] = levels.get(name, old[name])
+                training[name] = parent[name]["training"] if name in levels else {}
                 continue
-            warn_of_few(trained[modality])
-            new = trained[modality].codebook
-            alignments[modality] = align(old[modality], new, pairs[modality])
-            codebooks[modality] = relabel(new, alignments[modality].mapping)
-            training[modality] = {**trained[modality].training, **_alignment_metrics(alignments[modality])}
+            warn_of_few(trained[name])
+            new = trained[name].codebook
+            alignments[name] = align(old[name], new, pairs[name])
+            codebooks[name] = relabel(new, alignments[name].mapping)
+            training[name] = {**trained[name].training, **_alignment_metrics(alignments[name])}
         if rotation is not None:
             training[PLAYLIST] = {**training[PLAYLIST], "rotation_cosine": rotation.cosine}
-        bundle = Bundle.of(codebooks.values())
+        bundle = Bundle.of(codebooks.values(), old.numbers, old.same_song)
+        kept = frozenset(book.name for book in bundle.codebooks if book.content_hash == old[book.name].content_hash)
         manifest = write_bundle(store, bundle, training, kept, self.from_bundle)
-        return RetrainResult(
-            bundle=manifest,
-            kept={m: _share(alignment.kept, alignment.weight) for m, alignment in alignments.items()},
-            kept_without={m: _share(alignment.kept_without, alignment.weight) for m, alignment in alignments.items()},
-        )
+        unchanged = {name: align(old[name], levels[name], pairs[name]) for name in levels}
+        without = {m: _share(a.kept_without, a.weight) for m, a in (alignments | unchanged).items()}
+        renumbered = {m: _share(a.kept, a.weight) for m, a in alignments.items()}
+        return RetrainResult(manifest, {m: renumbered.get(m, share) for m, share in without.items()}, without)
 
 
 def _starts(old: Bundle, snapshot: Snapshot, rotation: Rotation | None) -> dict[str, Codebook]:
-    """Choose the start of each modality: the old codebook, if the vectors share its space or can be rotated."""
-    starts = {}
+    """Choose the start of each column: the old codebook, if the vectors share its space or can be rotated."""
+    starts: dict[str, Codebook] = {}
     for modality, encoder_id in snapshot.encoders.items():
-        book = old[modality]
-        if book.num_centroids and _in_space_of(snapshot.store, modality, book.encoder_id, encoder_id):
-            starts[modality] = book
+        books = [old[column.name] for column in old.token_format.columns_of(modality)]
+        space = books[0].preprocessing
+        if books[0].num_centroids and _in_space_of(snapshot.store, modality, books[0].encoder_id, encoder_id):
+            pass
         elif modality == PLAYLIST and rotation is not None:
-            starts[modality] = replace(book, preprocessing=_rotated(book.preprocessing, rotation))
+            space = _rotated(space, rotation)
+        else:
+            continue
+        starts |= {book.name: replace(book, encoder_id=encoder_id, preprocessing=space) for book in books}
     return starts
+
+
+def _is_complete_level(codebook: Codebook) -> bool:
+    """Return whether a codebook is of a residual level, and has a centroid for each of its codes."""
+    return codebook.level > 1 and codebook.num_centroids == codebook.codebook_size
 
 
 def _in_space_of(store: Store, modality: str, old: str, new: str) -> bool:
@@ -192,30 +211,42 @@ def _write_rotation(parts: list[tuple[int, RotationAccumulator]], dim: int, path
 
 
 def _count_pairs(
-    snapshot: Snapshot, trained: Mapping[str, TrainedCodebook], old: TokenTable, working: str, runner: PipelineRunner
+    training: CodebookTraining,
+    trained: Mapping[str, TrainedCodebook],
+    old: TokenTable,
+    working: str,
+    runner: PipelineRunner,
 ) -> dict[str, CodePairs]:
-    """Count the pairs of codes, old and new, over common tracks: modality to pairs."""
+    """Count the pairs of codes, old and new, over common tracks: column to pairs."""
     path, folder = files.join(working, "pairs.json"), TrainingFolder(working)
-    coded = [modality for modality, result in trained.items() if result.codebook.num_centroids]
-    for modality in coded:
-        files.write_bytes(folder.codebook(modality), trained[modality].codebook.to_bytes())
-    runner.run(partial(_build_pairs, snapshot, folder, coded, old, path, runner.processes_per_machine))
-    return {modality: _pairs(fields) for modality, fields in files.read_json(path).items()}
+    books = {name: result.codebook for name, result in trained.items()} | dict(training.kept)
+    coded = {name: codebook for name, codebook in books.items() if codebook.num_centroids}
+    folder.write_kept(coded)
+    snapshot = training.snapshot
+    buckets = [part for part in modality_buckets(snapshot.buckets(), training.token_format) if part[0] in coded]
+    runner.run(partial(_build_pairs, snapshot, folder, buckets, old, path, runner.processes_per_machine))
+    return {name: _pairs(fields) for name, fields in files.read_json(path).items()}
 
 
 def _build_pairs(
     snapshot: Snapshot,
     folder: TrainingFolder,
-    coded: Collection[str],
+    buckets: Collection[tuple[str, int]],
     old: TokenTable,
     path: str,
     workers: int,
     pipeline: beam.Pipeline,
 ) -> None:
-    assign = AssignWithNewBundle(store=snapshot.store, catalog=snapshot.catalog, folder=folder, workers=workers)
+    assign = AssignWithNewBundle(
+        store=snapshot.store,
+        catalog=snapshot.catalog,
+        folder=folder,
+        names=old.token_format.names,
+        workers=workers,
+    )
     (
         pipeline
-        | "key buckets" >> beam.Create([part for part in snapshot.buckets() if part[0] in coded])
+        | "key buckets" >> beam.Create(buckets)
         | "spread key buckets" >> beam.Reshuffle()
         | "assign new codes" >> beam.ParDo(assign).with_output_types(Keyed)
         | "group by track bucket" >> beam.GroupByKey()
@@ -228,8 +259,8 @@ def _build_pairs(
 
 def _write_pairs(pairs: Mapping[str, CodePairs], path: str) -> None:
     content = {
-        modality: {"old": counted.old.tolist(), "new": counted.new.tolist(), "weights": counted.weights.tolist()}
-        for modality, counted in pairs.items()
+        name: {"old": counted.old.tolist(), "new": counted.new.tolist(), "weights": counted.weights.tolist()}
+        for name, counted in pairs.items()
     }
     files.write_json(path, content)
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tracktokens.pipelines.catalog_source import CatalogSource
 from tracktokens.pipelines.jobs.embed import EmbedJob
@@ -16,6 +16,7 @@ from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.manifests.bundle import BundleManifest
 from tracktokens.schemas.manifests.catalog import CatalogManifest
 from tracktokens.schemas.tables.playlists import PLAYLISTS
+from tracktokens.schemas.token_format import FurtherTokens
 from tracktokens.transforms.playlists.playlist_encoder import WORD2VEC, encoders_of
 from tracktokens.transforms.readers.fragments import check_table, find_fragments
 from tracktokens.transforms.store import files
@@ -61,6 +62,7 @@ class RunJob:
         seed: seed of codebook training.
         playlist_encoder: ``word2vec``, ``als``, or ``auto`` for the one that continues held-out playlists best.
         max_churn: largest share of a modality's tokens, 0 to 1, that may differ from the latest release; None for any.
+        tokens: tokens after the five of the modalities; by default those of the newest release with this codebook size.
     """
 
     source: CatalogSource
@@ -69,6 +71,7 @@ class RunJob:
     seed: int = 0
     playlist_encoder: str = WORD2VEC
     max_churn: float | None = None
+    tokens: FurtherTokens = field(default_factory=FurtherTokens)
 
     def run(self, runner: PipelineRunner, start_stage: Callable[[str], None] = ignore_stage) -> RunResult:
         """Run all jobs. ``start_stage`` is called with each stage's name when the stage starts.
@@ -106,6 +109,7 @@ class RunJob:
             seed=self.seed,
             catalog_id=catalog.catalog_id,
             keep_from=frozen_bundle(Store.open(self.store), self.codebook_size),
+            tokens=self.tokens,
         )
         bundle = clock.time("train", lambda: train.run(runner))
         tokenize = TokenizeJob(store=self.store, bundle_id=bundle.bundle_id, catalog_id=catalog.catalog_id)
@@ -122,9 +126,9 @@ class RunJob:
         clock.time("compact", lambda: compact_after(Store.open(self.store), runner))
         return RunResult(release, catalog, bundle, clock.seconds)
 
-    def _own_options(self) -> dict[str, int | float | str]:
+    def _own_options(self) -> dict[str, Any]:
         """Options that are not the source's, as the release's manifest keeps them."""
-        own: dict[str, int | float | str] = {"codebook-size": self.codebook_size, "seed": self.seed}
+        own: dict[str, Any] = {"codebook-size": self.codebook_size, "seed": self.seed, **self.tokens.to_options()}
         if self.source.playlists is not None:
             own["playlist-encoder"] = self.playlist_encoder
         return own if self.max_churn is None else {**own, "max-churn": self.max_churn}

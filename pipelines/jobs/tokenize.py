@@ -10,6 +10,7 @@ from tracktokens.codebooks.bundle import Bundle
 from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.schemas.manifests.bundle import BundleManifest
+from tracktokens.schemas.token_format import modality_buckets, modality_of
 from tracktokens.transforms.quantization.assign_codes import AssignCodes
 from tracktokens.transforms.runtime.arrow_coder import Count
 from tracktokens.transforms.runtime.counters import WriteCounts, read_counts
@@ -35,7 +36,7 @@ class TokenizeJob:
     catalog_id: str | None = None
 
     def run(self, runner: PipelineRunner) -> Mapping[str, int]:
-        """Run the job and return modality to the number of codes added; 0 where all were stored.
+        """Run the job and return column to the number of codes added; 0 where all were stored.
 
         Raises:
             UsageError: the store lacks the bundle or a catalog.
@@ -46,14 +47,24 @@ class TokenizeJob:
 
     @writes("tokenize")
     def _run_locked(self, runner: PipelineRunner) -> Mapping[str, int]:
-        snapshot, _ = open_with_bundle(self.store, self.bundle_id, self.catalog_id)
-        runner.progress.add("assign codes", total=sum(snapshot.inputs(modality) for modality in snapshot.encoders))
+        snapshot, bundle = open_with_bundle(self.store, self.bundle_id, self.catalog_id)
+        columns = [column for column in bundle.token_format.coded if column.modality in snapshot.encoders]
+        inputs = sum(snapshot.inputs(modality_of(column.name)) for column in columns)
+        runner.progress.add("assign codes", total=inputs)
         path = files.join(snapshot.catalog.folder, f"assigned-{self.bundle_id}.json")
-        runner.run(partial(self._build, snapshot, path, runner))
+        buckets = modality_buckets(snapshot.buckets(), bundle.token_format)
+        runner.run(partial(self._build, snapshot, buckets, path, runner))
         counts = read_counts(path)
-        return {modality: counts[f"assigned/{modality}"] for modality in snapshot.encoders}
+        return {column.name: counts[f"assigned/{column.name}"] for column in columns}
 
-    def _build(self, snapshot: Snapshot, path: str, runner: PipelineRunner, pipeline: beam.Pipeline) -> None:
+    def _build(
+        self,
+        snapshot: Snapshot,
+        buckets: list[tuple[str, int]],
+        path: str,
+        runner: PipelineRunner,
+        pipeline: beam.Pipeline,
+    ) -> None:
         assign = AssignCodes(
             store=snapshot.store,
             catalog=snapshot.catalog,
@@ -64,7 +75,7 @@ class TokenizeJob:
         )
         counts = (
             pipeline
-            | "buckets" >> beam.Create(snapshot.buckets())
+            | "buckets" >> beam.Create(buckets)
             | "spread buckets" >> beam.Reshuffle()
             | "assign" >> beam.ParDo(assign).with_output_types(Count)
         )

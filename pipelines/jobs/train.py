@@ -10,12 +10,19 @@ import apache_beam as beam
 import numpy as np
 from apache_beam import typehints
 
-from tracktokens.codebooks.bundle import MAX_CODES, Bundle
+from tracktokens.codebooks.bundle import Bundle
 from tracktokens.codebooks.codebook import Codebook, Preprocessing
 from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.errors import UsageError
 from tracktokens.schemas.manifests.bundle import BundleManifest
-from tracktokens.schemas.modalities import MODALITIES
+from tracktokens.schemas.token_format import (
+    MAX_CODES,
+    FurtherTokens,
+    TokenColumn,
+    TokenFormat,
+    column_name,
+    modality_of,
+)
 from tracktokens.transforms.quantization.train_codebooks import (
     SampleVectors,
     TrainCodebook,
@@ -38,7 +45,7 @@ SAMPLE_PER_CODE = 256
 
 @dataclass(frozen=True)
 class TrainJob:
-    """Train five codebooks on a catalog snapshot.
+    """Train the codebooks of a bundle on a catalog snapshot.
 
     Attributes:
         store: root of the store.
@@ -47,6 +54,7 @@ class TrainJob:
         catalog_id: the snapshot; the newest complete one when it is None.
         keep_from: bundle whose codebooks are kept, so that their tokens keep their meaning. A codebook without
             centroids, or of another encoder than the snapshot's, is trained. None trains all.
+        tokens: tokens after the five of the modalities; by default those of ``keep_from``.
     """
 
     store: str
@@ -54,6 +62,7 @@ class TrainJob:
     seed: int = 0
     catalog_id: str | None = None
     keep_from: str | None = None
+    tokens: FurtherTokens = field(default_factory=FurtherTokens)
 
     def run(self, runner: PipelineRunner) -> BundleManifest:
         """Run the job and return the manifest of the bundle.
@@ -69,33 +78,38 @@ class TrainJob:
     def _run_locked(self, runner: PipelineRunner) -> BundleManifest:
         store = Store.open(self.store)
         snapshot = open_snapshot(store, self.catalog_id)
-        kept = self._kept(store, snapshot)
-        encoders = {m: e for m, e in snapshot.encoders.items() if m not in kept}
-        trained = CodebookTraining(snapshot, encoders, self.codebook_size, self.seed).run(runner)
-        return self._finish(snapshot, kept, trained)
+        old = read_bundle(store, self.keep_from) if self.keep_from else None
+        token_format = self._format(old)
+        kept = {} if old is None else _kept(old, token_format, snapshot)
+        trained = CodebookTraining(snapshot, token_format, self.seed, kept).run(runner)
+        return self._finish(snapshot, token_format, kept, trained)
 
-    def _kept(self, store: Store, snapshot: Snapshot) -> dict[str, Codebook]:
-        if self.keep_from is None:
-            return {}
-        bundle = read_bundle(store, self.keep_from)
-        return {book.modality: book for book in bundle.codebooks if book.num_centroids and _still_fits(book, snapshot)}
+    def _format(self, old: Bundle | None) -> TokenFormat:
+        try:
+            return self.tokens.format(self.codebook_size, old.token_format if old else None)
+        except ValueError as error:
+            raise UsageError(f"{error}; give fewer --levels") from error
 
     def _finish(
-        self, snapshot: Snapshot, kept: Mapping[str, Codebook], trained: Mapping[str, "TrainedCodebook"]
+        self,
+        snapshot: Snapshot,
+        token_format: TokenFormat,
+        kept: Mapping[str, Codebook],
+        trained: Mapping[str, "TrainedCodebook"],
     ) -> BundleManifest:
         """Write kept and trained codebooks as one bundle."""
         store = snapshot.store
         parent = read_manifest(store, self.keep_from).codebooks if self.keep_from else {}
-        codebooks, training = dict(kept), {modality: parent[modality]["training"] for modality in kept}
-        for modality in MODALITIES:
-            if modality in kept:
-                _warn_of_outgrown(kept[modality], snapshot)
+        codebooks, training = dict(kept), {name: parent[name]["training"] for name in kept}
+        for column in token_format.coded:
+            name = column.name
+            if name in kept:
+                _warn_of_outgrown(kept[name], snapshot)
             else:
-                empty = TrainedCodebook(empty_codebook(modality, "", self.codebook_size), {})
-                result = trained.get(modality, empty)
-                codebooks[modality], training[modality] = result.codebook, result.training
+                result = trained.get(name, TrainedCodebook(empty_codebook(column, ""), {}))
+                codebooks[name], training[name] = result.codebook, result.training
                 warn_of_few(result)
-        bundle = Bundle.of(codebooks.values())
+        bundle = Bundle.of(codebooks.values(), token_format.numbers, token_format.same_song)
         return write_bundle(store, bundle, training, frozenset(kept), self.keep_from if kept else None)
 
 
@@ -104,7 +118,7 @@ class TrainedCodebook:
     """A codebook and the metrics of its training.
 
     Attributes:
-        codebook: the codebook; without centroids where the modality has no vectors.
+        codebook: the codebook of a column; without centroids where the modality has no vectors.
         training: name to metric; empty where the modality has no vectors.
     """
 
@@ -118,35 +132,48 @@ class CodebookTraining:
 
     Attributes:
         snapshot: the catalog.
-        encoders: modality to encoder id, of the modalities to train.
-        codebook_size: codes per modality in the vocabulary.
+        token_format: columns of the bundle.
         seed: seed of the sample and of k-means.
-        starts: modality to the codebook that its training starts from, with the preprocessing of the new codebook;
-            other modalities start from scratch.
+        kept: column to the codebook that is not trained. A residual level is trained on what the level before leaves.
+        starts: column to the codebook that its training starts from, with the preprocessing of the new codebook; other
+            columns start from scratch.
     """
 
     snapshot: Snapshot
-    encoders: Mapping[str, str]
-    codebook_size: int
+    token_format: TokenFormat
     seed: int
+    kept: Mapping[str, Codebook] = field(default_factory=dict)
     starts: Mapping[str, Codebook] = field(default_factory=dict)
 
+    @property
+    def columns(self) -> list[TokenColumn]:
+        """Columns to train: those of modalities with an encoder that are not kept."""
+        columns = (column for column in self.token_format.coded if column.name not in self.kept)
+        return [column for column in columns if column.modality in self.snapshot.encoders]
+
+    @property
+    def encoders(self) -> dict[str, str]:
+        """Modality to encoder id, of the modalities to train."""
+        modalities = {column.modality for column in self.columns}
+        return {m: encoder for m, encoder in self.snapshot.encoders.items() if m in modalities}
+
     def run(self, runner: PipelineRunner) -> dict[str, TrainedCodebook]:
-        """Train, and return modality to its codebook."""
+        """Train, and return column to its codebook."""
         store = self.snapshot.store
         folder = TrainingFolder(store.bundle(f"training-{new_id()}").folder)
         folder.write_starts(self.starts)
+        folder.write_kept(self.kept)
         todo = [modality for modality in self.encoders if self.snapshot.inputs(modality)]
         runner.progress.add("train codebooks", total=len(todo))
         if todo:
             runner.run(partial(self._build, folder, runner))
-        trained = {modality: self._read(modality, folder) for modality in self.encoders}
+        trained = {column.name: self._read(column, folder) for column in self.columns}
         files.delete_tree(folder.folder)
         return trained
 
     def _build(self, folder: TrainingFolder, runner: PipelineRunner, pipeline: beam.Pipeline) -> None:
         snapshot, encoders = self.snapshot, self.encoders
-        sample = SAMPLE_PER_CODE * self.codebook_size
+        sample = SAMPLE_PER_CODE * max(column.size for column in self.token_format.coded)
         thresholds = {modality: hash_threshold(snapshot.inputs(modality), sample) for modality in encoders}
         draw = SampleVectors(
             store=snapshot.store,
@@ -161,7 +188,8 @@ class CodebookTraining:
             encoders=encoders,
             standardized=standardized,
             started=list(self.starts),
-            codebook_size=self.codebook_size,
+            kept=list(self.kept),
+            token_format=self.token_format,
             sample=sample,
             seed=self.seed,
             workers=runner.processes_per_machine,
@@ -176,12 +204,24 @@ class CodebookTraining:
             | "train" >> beam.ParDo(train).with_output_types(type(None))
         )
 
-    def _read(self, modality: str, folder: TrainingFolder) -> TrainedCodebook:
-        """Read the trained codebook of a modality; it has no centroids where the modality has no vectors."""
-        path = folder.codebook(modality)
+    def _read(self, column: TokenColumn, folder: TrainingFolder) -> TrainedCodebook:
+        """Read the trained codebook of a column; it has no centroids where the modality has no vectors."""
+        path = folder.codebook(column.name)
         if not files.exists(path):
-            return TrainedCodebook(empty_codebook(modality, self.encoders[modality], self.codebook_size), {})
-        return TrainedCodebook(read_codebook_file(path), files.read_json(folder.metrics(modality)))
+            return TrainedCodebook(empty_codebook(column, self.encoders[modality_of(column.name)]), {})
+        return TrainedCodebook(read_codebook_file(path), files.read_json(folder.metrics(column.name)))
+
+
+def _kept(old: Bundle, token_format: TokenFormat, snapshot: Snapshot) -> dict[str, Codebook]:
+    """Choose the codebooks to keep, column to codebook: a residual level only with all levels before it."""
+    kept: dict[str, Codebook] = {}
+    for column in token_format.coded:
+        book = old[column.name] if column.name in old.token_format.names else None
+        before = column.level == 1 or column_name(modality_of(column.name), column.level - 1) in kept
+        same = book is not None and before and book.codebook_size == column.size
+        if book is not None and same and book.num_centroids and _still_fits(book, snapshot):
+            kept[column.name] = book
+    return kept
 
 
 def _still_fits(codebook: Codebook, snapshot: Snapshot) -> bool:
@@ -195,7 +235,7 @@ def warn_of_few(trained: TrainedCodebook) -> None:
     if trained.training and codebook.num_centroids < codebook.codebook_size:
         _logger.warning(
             "%s: %d distinct vectors give %d centroids; the other %d tokens are reserved and unused",
-            codebook.modality,
+            codebook.name,
             trained.training["distinct_vectors"],
             codebook.num_centroids,
             codebook.codebook_size - codebook.num_centroids,
@@ -209,15 +249,16 @@ def _warn_of_outgrown(codebook: Codebook, snapshot: Snapshot) -> None:
         _logger.warning(
             "%s: the codebook in use has %d centroids, and this catalog has enough vectors for %d: run `tracktokens "
             "retrain` to add centroids and keep tokens, or `tracktokens train` for a new codebook",
-            codebook.modality,
+            codebook.name,
             codebook.num_centroids,
             possible,
         )
 
 
-def empty_codebook(modality: str, encoder_id: str, codebook_size: int) -> Codebook:
-    """Create the codebook of a modality without vectors: its tokens are reserved and unused."""
-    return Codebook(modality, encoder_id, Preprocessing(unit_length=True), np.zeros((0, 1), np.float32), codebook_size)
+def empty_codebook(column: TokenColumn, encoder_id: str) -> Codebook:
+    """Create the codebook of a column of a modality without vectors: its tokens are reserved and unused."""
+    space, centroids = Preprocessing(unit_length=True), np.zeros((0, 1), np.float32)
+    return Codebook(modality_of(column.name), encoder_id, space, centroids, column.size, column.level)
 
 
 def check_codebook_size(size: int) -> None:

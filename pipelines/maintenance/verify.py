@@ -15,6 +15,7 @@ from tracktokens.schemas.manifests.bundle import BundleManifest
 from tracktokens.schemas.manifests.catalog import CatalogManifest
 from tracktokens.schemas.manifests.release import ReleaseManifest
 from tracktokens.schemas.tables.rejects import REJECTS
+from tracktokens.schemas.token_format import NUMBER
 from tracktokens.transforms.maintenance.checks import (
     REPUBLISH,
     Finding,
@@ -64,9 +65,10 @@ class Manifests:
     bundles: Mapping[str, BundleManifest]
 
     def centroids(self) -> dict[str, dict[str, int]]:
-        """Return bundle to modality to number of centroids."""
+        """Return bundle to column to number of centroids; of a number, to how many there are."""
         return {
-            name: {modality: entry["centroids"] for modality, entry in bundle.codebooks.items()}
+            name: {column: entry["centroids"] for column, entry in bundle.codebooks.items()}
+            | ({NUMBER: bundle.token_format.numbers} if bundle.token_format.numbers else {})
             for name, bundle in self.bundles.items()
         }
 
@@ -94,7 +96,7 @@ class RunCheck(beam.DoFn):
 
     Attributes:
         store: the store.
-        centroids: bundle to modality to number of centroids.
+        centroids: bundle to column to number of centroids.
         progress: reporter of finished checks.
     """
 

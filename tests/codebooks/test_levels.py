@@ -6,6 +6,7 @@ import pytest
 from tracktokens.codebooks.assign import assign, residuals
 from tracktokens.codebooks.bundle import Bundle
 from tracktokens.codebooks.codebook import Codebook, Preprocessing
+from tracktokens.codebooks.training.fit import fit_level
 from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.schemas.token_format import NUMBERED
@@ -32,6 +33,29 @@ def test_a_level_has_the_codes_of_what_the_levels_before_leave() -> None:
         np.testing.assert_allclose(assignment.distances, distances.min(axis=1), rtol=1e-4)
         left = left - book.centroids[assignment.codes]
         np.testing.assert_allclose(residuals(book, vectors, books[:number]), left, atol=1e-6)
+
+
+def test_a_level_learns_what_the_levels_before_leave() -> None:
+    draw = np.random.default_rng(0)
+    coarse, fine = draw.standard_normal((4, 6)), draw.standard_normal((3, 6)) / 20
+    vectors = (coarse[:, np.newaxis] + fine).reshape(-1, 6).repeat(5, axis=0).astype(np.float32)
+    settings = {"modality": "tags", "encoder_id": "encoder", "seed": 0}
+    first = fit_level(vectors, [], codebook_size=4, **settings).codebook
+    second = fit_level(vectors, [first], codebook_size=12, **settings).codebook
+    assert (second.name, second.codebook_size, second.preprocessing) == ("tags2", 12, first.preprocessing)
+    points = first.preprocessing.apply(vectors)
+    decoded = first.centroids[assign(first, vectors).codes] + second.centroids[assign(second, vectors, [first]).codes]
+    np.testing.assert_allclose(decoded, points, atol=1e-3)
+
+
+@pytest.mark.parametrize("standardize", [False, True])
+def test_vectors_with_a_centroid_of_their_own_leave_nothing(standardize: bool) -> None:
+    vectors = np.random.default_rng(0).standard_normal((40, 24)).astype(np.float16)
+    settings = {"modality": "audio", "encoder_id": "encoder", "codebook_size": 64, "standardize": standardize}
+    first = fit_level(vectors, [], **settings).codebook
+    second = fit_level(vectors, [first], **settings)
+    assert (first.num_centroids, second.codebook.num_centroids) == (40, 1)
+    assert set(assign(second.codebook, vectors, [first]).codes.tolist()) == {0}
 
 
 def test_a_level_needs_the_codebooks_before_it() -> None:

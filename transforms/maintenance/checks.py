@@ -30,7 +30,7 @@ from tracktokens.transforms.store.records import as_matrix
 from tracktokens.transforms.store.token_tables import TokenTable
 
 Centroids = Mapping[str, Mapping[str, int]]
-"""Bundle to modality to number of centroids."""
+"""Bundle to column to number of centroids."""
 
 Count = tuple[str, int]
 """A named count, to be summed over the parts of a check."""
@@ -138,10 +138,10 @@ def check_token_part(
     strays = np.count_nonzero(bucket_numbers(content_keys(ids), tokens.parts) != part)
     if strays:
         yield problem(f"has {strays} tracks that belong to other parts")
-    for modality, size in (centroids or {}).items():
-        bad = _out_of_range(table[modality], size)
+    for column, size in (centroids or {}).items():
+        bad = _out_of_range(table[column], size)
         if bad:
-            yield problem(f"has {bad} {modality} codes that the codebook does not have")
+            yield problem(f"has {bad} {column} codes that the codebook does not have")
 
 
 def _out_of_range(codes: pa.ChunkedArray, size: int) -> int:

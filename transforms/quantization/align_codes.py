@@ -1,6 +1,6 @@
 """Align a retrained codebook with the old one: compare playlist spaces, and pair old and new codes of tracks."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import apache_beam as beam
@@ -14,9 +14,9 @@ from tracktokens.codebooks.continuity.alignment import CodePairs, count_pairs, m
 from tracktokens.codebooks.continuity.procrustes import Rotation, RotationAccumulator
 from tracktokens.codebooks.numerics.arrays import CodeMatrix
 from tracktokens.codebooks.tokens.code_matrix import NONE
-from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.schemas.tables.catalog import CATALOG_TRACKS, TRACK_KEYS
 from tracktokens.schemas.tables.records import KEY
+from tracktokens.schemas.token_format import column_name
 from tracktokens.transforms.quantization.code_join import (
     CODED_ROWS,
     by_track_bucket,
@@ -91,14 +91,16 @@ class AssignWithNewBundle(beam.DoFn):
         store: the store.
         catalog: catalog snapshot whose vectors are assigned.
         folder: folder with the new codebooks. A worker reads those that it needs: in the graph they would be megabytes.
+        names: columns of the token table, in order.
         workers: worker processes that share the cores.
     """
 
     store: Store
     catalog: Catalog
     folder: TrainingFolder
+    names: Sequence[str]
     workers: int
-    _codebooks: dict[str, Codebook] = field(default_factory=dict, init=False, repr=False)
+    _codebooks: dict[str, tuple[Codebook, ...]] = field(default_factory=dict, init=False, repr=False)
 
     def setup(self) -> None:
         """Limit faiss to this worker's share of the cores."""
@@ -107,35 +109,40 @@ class AssignWithNewBundle(beam.DoFn):
         faiss.omp_set_num_threads(thread_share(self.workers))
 
     def process(self, element: tuple[str, int]) -> Iterator[tuple[int, pa.RecordBatch]]:
-        """Assign one bucket of one modality."""
-        modality, bucket = element
-        codebook = self._codebook(modality)
+        """Assign one bucket of one column."""
+        name, bucket = element
+        *before, codebook = self._levels(name)
+        modality = codebook.modality
         keys = files.read_table(self.catalog.keys(modality, bucket), TRACK_KEYS)
         wanted = distinct_sorted(keys["key"].combine_chunks())
         for part, vectors in read_vectors(self.store.vectors(modality, codebook.encoder_id, bucket), wanted):
-            records = pa.table({"key": part, "code": assign(codebook, vectors).codes})
+            records = pa.table({"key": part, "code": assign(codebook, vectors, before).codes})
             yield from by_track_bucket(
                 keys,
                 record_rows(keys, records),
                 records,
-                modality=modality,
+                column=self.names.index(name),
                 schema=CODED_ROWS,
                 buckets=self.catalog.buckets,
             )
 
-    def _codebook(self, modality: str) -> Codebook:
-        if modality not in self._codebooks:
-            self._codebooks[modality] = read_codebook_file(self.folder.codebook(modality))
-        return self._codebooks[modality]
+    def _levels(self, name: str) -> tuple[Codebook, ...]:
+        """Read the codebook of a column, after those of the levels before it."""
+        if name not in self._codebooks:
+            codebook = read_codebook_file(self.folder.codebook(name))
+            before = (column_name(codebook.modality, level) for level in range(1, codebook.level))
+            levels = (read_codebook_file(self.folder.codebook(earlier)) for earlier in before)
+            self._codebooks[name] = (*levels, codebook)
+        return self._codebooks[name]
 
 
 @dataclass(eq=False)
 class PairCodes(beam.DoFn):
-    """Count the pairs of an old and a new code in one bucket of tracks, by modality.
+    """Count the pairs of an old and a new code in one bucket of tracks, by column.
 
     Attributes:
         catalog: catalog snapshot of the new codes.
-        old: token table of the old codes.
+        old: token table of the old codes, with the columns of the new ones.
     """
 
     catalog: Catalog
@@ -145,17 +152,18 @@ class PairCodes(beam.DoFn):
         """Count the pairs of one bucket."""
         bucket, batches = element
         tracks = files.read_table(self.catalog.tracks(bucket), CATALOG_TRACKS, ["track_id", "track"])
-        new = np.full((tracks.num_rows, len(MODALITIES)), NONE, np.int16)
+        names = [column.name for column in self.old.token_format.coded]
+        new = np.full((tracks.num_rows, len(names)), NONE, np.int16)
         fill_codes(new, pa.Table.from_batches(batches, CODED_ROWS), tracks["track"])
-        old_rows = self.old.read(bucket, ["track_id", *MODALITIES])
+        old_rows = self.old.read(bucket, ["track_id", *names])
         common, old = common_codes(old_rows, tracks["track_id"].combine_chunks())
-        yield from pairs_by_modality(old, new[common.to_numpy()])
+        yield from pairs_by_column(names, old, new[common.to_numpy()])
 
 
-def pairs_by_modality(old: CodeMatrix, new: CodeMatrix) -> Iterator[tuple[str, CodePairs]]:
+def pairs_by_column(names: Sequence[str], old: CodeMatrix, new: CodeMatrix) -> Iterator[tuple[str, CodePairs]]:
     """Count the pairs of codes in each column of two code matrices of the same tracks."""
-    for column, modality in enumerate(MODALITIES):
-        yield modality, count_pairs(np.ascontiguousarray(old[:, column]), np.ascontiguousarray(new[:, column]))
+    for column, name in enumerate(names):
+        yield name, count_pairs(np.ascontiguousarray(old[:, column]), np.ascontiguousarray(new[:, column]))
 
 
 class MergeCodePairs(beam.CombineFn):

@@ -9,7 +9,9 @@ import numpy as np
 import pyarrow as pa
 
 from tracktokens.codebooks.codebook import Codebook
-from tracktokens.codebooks.training.fit import fit_codebook
+from tracktokens.codebooks.numerics.arrays import HalfVectors
+from tracktokens.codebooks.training.fit import fit_level
+from tracktokens.schemas.token_format import TokenColumn, TokenFormat, modality_of
 from tracktokens.transforms.runtime.progress import ProgressReporter
 from tracktokens.transforms.runtime.threads import thread_share
 from tracktokens.transforms.store import files
@@ -52,29 +54,34 @@ class TrainingFolder:
 
     folder: str
 
-    def codebook(self, modality: str) -> str:
-        """Path of a trained codebook."""
-        return files.join(self.folder, f"{modality}.safetensors")
+    def codebook(self, name: str) -> str:
+        """Path of the trained codebook of a column."""
+        return files.join(self.folder, f"{name}.safetensors")
 
-    def metrics(self, modality: str) -> str:
+    def metrics(self, name: str) -> str:
         """Path of the metrics of a training."""
-        return files.join(self.folder, f"{modality}.json")
+        return files.join(self.folder, f"{name}.json")
 
     def sample(self, modality: str, bucket: int) -> str:
         """Path of the sample of the buckets that begin with this one."""
         return files.join(self.folder, f"{modality}-sample", f"part-{bucket:04d}.parquet")
 
-    def start(self, modality: str) -> str:
+    def start(self, name: str) -> str:
         """Path of the codebook that a training starts from: the old centroids, and the new codebook's preprocessing.
 
         The preprocessing maps vectors into the space of the centroids.
         """
-        return files.join(self.folder, f"{modality}-start.safetensors")
+        return files.join(self.folder, f"{name}-start.safetensors")
 
     def write_starts(self, starts: Mapping[str, Codebook]) -> None:
-        """Write the codebooks that the training of some modalities starts from."""
-        for modality, codebook in starts.items():
-            files.write_bytes(self.start(modality), codebook.to_bytes())
+        """Write the codebooks that the training of some columns starts from."""
+        for name, codebook in starts.items():
+            files.write_bytes(self.start(name), codebook.to_bytes())
+
+    def write_kept(self, kept: Mapping[str, Codebook]) -> None:
+        """Write the codebooks of columns that are not trained: residual levels are trained on what these leave."""
+        for name, codebook in kept.items():
+            files.write_bytes(self.codebook(name), codebook.to_bytes())
 
 
 @dataclass(kw_only=True, eq=False)
@@ -162,25 +169,29 @@ def smallest_hashes(records: pa.Table, wanted: int, seed: int) -> pa.Table:
 
 @dataclass(kw_only=True, eq=False)
 class TrainCodebook(beam.DoFn):
-    """Train the codebook of one modality on the files of its sample; write it and its metrics to a folder.
+    """Train the codebooks of one modality on the files of its sample; write them and their metrics to a folder.
+
+    A residual level is trained on what the levels before it leave of the same sample.
 
     Attributes:
         folder: folder of the training.
         encoders: modality to encoder id.
         standardized: modalities whose vectors are standardised and whitened; others' are scaled to unit length.
-        started: modalities whose training starts from a codebook in the folder.
-        codebook_size: codes per modality that the vocabulary reserves.
+        started: columns whose training starts from a codebook in the folder.
+        kept: columns whose codebook is in the folder already.
+        token_format: columns, with the codes that the vocabulary reserves.
         sample: vectors per modality to train on.
         seed: seed of the sample and of k-means.
         workers: worker processes that share the cores.
-        progress: receives one count per codebook.
+        progress: receives one count per modality.
     """
 
     folder: TrainingFolder
     encoders: Mapping[str, str]
     standardized: Collection[str]
     started: Collection[str] = ()
-    codebook_size: int
+    kept: Collection[str] = ()
+    token_format: TokenFormat
     sample: int
     seed: int
     workers: int
@@ -193,18 +204,29 @@ class TrainCodebook(beam.DoFn):
             batch for path in sorted(paths) for batch in files.read_batches(path, vectors_of_any_dim, checked=True)
         )
         records = smallest_hashes(pa.Table.from_batches(batches), self.sample, self.seed)
-        start = read_codebook_file(self.folder.start(modality)) if modality in self.started else None
-        fit = fit_codebook(
-            as_matrix(records["vector"].combine_chunks()),
+        vectors = as_matrix(records["vector"].combine_chunks())
+        trained: list[Codebook] = []
+        for column in self.token_format.columns_of(modality):
+            if column.name not in self.kept:
+                self._train(column, vectors, trained)
+            trained.append(read_codebook_file(self.folder.codebook(column.name)))
+        self.progress.add("train codebooks", done=1)
+
+    def _train(self, column: TokenColumn, vectors: HalfVectors, before: Sequence[Codebook]) -> None:
+        """Train one column of a modality, after the levels before it."""
+        modality = modality_of(column.name)
+        start = read_codebook_file(self.folder.start(column.name)) if column.name in self.started else None
+        fit = fit_level(
+            vectors,
+            before,
             modality=modality,
             encoder_id=self.encoders[modality],
-            codebook_size=self.codebook_size,
+            codebook_size=column.size,
             seed=self.seed,
             standardize=modality in self.standardized and start is None,
             preprocessing=start.preprocessing if start else None,
             start=start.centroids if start else None,
             threads=thread_share(self.workers),
         )
-        files.write_bytes(self.folder.codebook(modality), fit.codebook.to_bytes())
-        files.write_json(self.folder.metrics(modality), asdict(fit.metrics))
-        self.progress.add("train codebooks", done=1)
+        files.write_bytes(self.folder.codebook(column.name), fit.codebook.to_bytes())
+        files.write_json(self.folder.metrics(column.name), asdict(fit.metrics))

@@ -15,6 +15,7 @@ from tracktokens.schemas.tables.token_changes import CHANGES
 from tracktokens.transforms.release.draft import ReleaseDraft
 from tracktokens.transforms.release.drift_baseline import DriftReport
 from tracktokens.transforms.release.metrics_json import release_metrics
+from tracktokens.transforms.release.number_tracks import NUMBER_OVERFLOW
 from tracktokens.transforms.release.report import release_report_html
 from tracktokens.transforms.release.token_changes import changes_by_modality
 from tracktokens.transforms.release.write_serving import write_serving
@@ -56,11 +57,13 @@ def assemble(draft: ReleaseDraft, rows: Mapping[str, int], drift: DriftReport | 
         _add_empty_file(draft.paths.changes, CHANGES)
     write_vocabulary(draft.bundle, draft.paths)
     write_serving(draft.table, rows["published"])
-    changes = None if draft.previous is None else changes_by_modality(read_counts(draft.counts))
+    counts = read_counts(draft.counts)
+    tokens = draft.bundle.token_format
     metrics = {
         **release_metrics(draft.snapshot, draft.bundle, draft.paths, draft.measures, rows),
+        **({"numbers": {"size": tokens.numbers, "overflow": counts[NUMBER_OVERFLOW]}} if tokens.numbers else {}),
         "popularity": draft.popularity,
-        "changes": changes,
+        "changes": None if draft.previous is None else changes_by_modality(counts, draft.columns),
         "drift": None if drift is None else drift.to_json(),
     }
     files.write_json(draft.paths.metrics, metrics)
@@ -83,15 +86,16 @@ def release_manifest(draft: ReleaseDraft, rows: Mapping[str, int], options: Mapp
         previous=None if draft.previous is None else draft.previous.release_id,
         popularity=draft.popularity,
         options={**(draft.snapshot.manifest.options or {}), **options} or None,
+        tokens=draft.bundle.token_format.to_json(),
     )
 
 
 def write_vocabulary(bundle: Bundle, paths: ReleasePaths) -> None:
     """Write the vocabulary of a bundle: its tokens in order, as Hugging Face loads them, and its centroids."""
-    size = bundle.codebook_size
-    files.write_json(paths.token_list, tokens_json(bundle.bundle_id, size))
-    files.write_json(paths.added_tokens, added_tokens_json(size))
-    centroids = {book.modality: np.ascontiguousarray(book.centroids) for book in bundle.codebooks}
+    tokens = bundle.token_format
+    files.write_json(paths.token_list, tokens_json(bundle.bundle_id, tokens))
+    files.write_json(paths.added_tokens, added_tokens_json(tokens))
+    centroids = {book.name: np.ascontiguousarray(book.centroids) for book in bundle.codebooks}
     packed = save_sorted(centroids, {"bundle": bundle.bundle_id, "format": "1"})
     files.write_bytes(paths.centroids, packed)
 

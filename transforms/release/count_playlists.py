@@ -67,6 +67,12 @@ def track_counts(tracks: pa.Table, counted: Iterable[pa.RecordBatch]) -> pa.Tabl
     return pa.table([tracks["track_id"], playlists], schema=PLAYLIST_COUNTS)
 
 
+def with_playlist_counts(tracks: pa.Table, counts: pa.Table) -> pa.Table:
+    """Replace the popularity of tracks by their playlists in ``PLAYLIST_COUNTS``, which has the same rows."""
+    column = tracks.schema.get_field_index("popularity")
+    return tracks.set_column(column, "popularity", counts["playlists"].cast(pa.float64()))
+
+
 @dataclass(eq=False)
 class CountPlaylists(beam.PTransform):
     """Count the playlists of each track in the corpus: ``LISTED_TRACKS`` by bucket of track, and counts.

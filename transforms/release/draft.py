@@ -6,7 +6,7 @@ from functools import cached_property
 from tracktokens.codebooks.bundle import Bundle
 from tracktokens.schemas.manifests.bundle import BundleManifest, UsageBaseline
 from tracktokens.schemas.manifests.release import ReleaseManifest
-from tracktokens.schemas.modalities import MODALITIES
+from tracktokens.schemas.token_format import modality_buckets
 from tracktokens.transforms.release.count_playlists import PLAYLISTS_RECEIVED, PLAYLISTS_SENT, popularity_source
 from tracktokens.transforms.release.drift_baseline import usage_baseline
 from tracktokens.transforms.release.write_tokens import (
@@ -15,6 +15,8 @@ from tracktokens.transforms.release.write_tokens import (
     CODES_SENT,
     FAILURES_RECEIVED,
     FAILURES_SENT,
+    NUMBERS_RECEIVED,
+    NUMBERS_SENT,
     PreviousRelease,
 )
 from tracktokens.transforms.runtime.counters import first_imbalance, read_counts
@@ -91,6 +93,17 @@ class ReleaseDraft:
         """Source of the tracks' popularity, for the manifest."""
         return popularity_source(self.snapshot)
 
+    @property
+    def columns(self) -> list[str]:
+        """Columns of the token table, and those that only the previous release has."""
+        old = self.previous.token_format.names if self.previous else ()
+        return [*dict.fromkeys((*self.bundle.token_format.names, *old))]
+
+    @property
+    def buckets(self) -> list[tuple[str, int]]:
+        """Column and number of each bucket of codes."""
+        return modality_buckets(self.snapshot.buckets(), self.bundle.token_format)
+
     @cached_property
     def bundle_manifest(self) -> BundleManifest:
         """Manifest of the bundle."""
@@ -105,9 +118,9 @@ class ReleaseDraft:
         """Open the token table of the previous release; None without one."""
         if self.previous is None:
             return None
-        old = read_manifest(self.store, self.previous.bundle_id).codebooks
-        new = self.bundle_manifest.codebooks
-        recoded = frozenset(m for m in MODALITIES if old[m]["content_hash"] != new[m]["content_hash"])
+        old = _contents(read_manifest(self.store, self.previous.bundle_id))
+        new = _contents(self.bundle_manifest)
+        recoded = frozenset(name for name in old | new if old.get(name) != new.get(name))
         same_bundle = self.previous.bundle_id == self.bundle.bundle_id
         continued = same_bundle and self.previous.catalog_id == self.snapshot.manifest.base
         return PreviousRelease(TokenTable.of(self.store, self.previous), recoded, continued)
@@ -119,10 +132,21 @@ class ReleaseDraft:
         """
         counts = read_counts(self.counts)
         balances = {
-            "buckets of codes": (len(self.snapshot.buckets()), counts[BUCKETS_SENT]),
+            "buckets of codes": (len(self.buckets), counts[BUCKETS_SENT]),
             "codes": (counts[CODES_SENT], counts[CODES_RECEIVED]),
             "failures": (counts[FAILURES_SENT], counts[FAILURES_RECEIVED]),
             "playlist counts": (counts[PLAYLISTS_SENT], counts[PLAYLISTS_RECEIVED]),
             "tracks": (self.snapshot.manifest.rows_accepted, counts["rows_published"]),
         }
+        if self.bundle.numbers:
+            balances["tracks to number"] = (self.snapshot.manifest.rows_accepted, counts[NUMBERS_SENT])
+            balances["numbers"] = (counts[NUMBERS_SENT], counts[NUMBERS_RECEIVED])
         return first_imbalance(balances, "arrived")
+
+
+def _contents(bundle: BundleManifest) -> dict[str, object]:
+    """Return column to what determines its codes: its codebook, and those of the columns that it requires."""
+    columns = bundle.token_format.columns
+    own = [bundle.codebooks[column.name]["content_hash"] if column.modality else column for column in columns]
+    parts = zip(columns, own, bundle.token_format.requires, strict=True)
+    return {column.name: (part, *(own[number] for number in required)) for column, part, required in parts}

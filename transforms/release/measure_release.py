@@ -23,6 +23,7 @@ from tracktokens.codebooks.metrics.token_uniqueness import UNKNOWN_SONG, TokenTa
 from tracktokens.codebooks.numerics.arrays import CodeMatrix
 from tracktokens.codebooks.tokens.code_matrix import tuple_buckets
 from tracktokens.schemas.modalities import MODALITIES
+from tracktokens.schemas.token_format import TokenFormat
 from tracktokens.transforms.catalog.texts import song_text
 from tracktokens.transforms.quantization.train_codebooks import SampleVectors, smallest_hashes
 from tracktokens.transforms.runtime.threads import thread_share
@@ -31,7 +32,7 @@ from tracktokens.transforms.store.bundles import read_codebook
 from tracktokens.transforms.store.keys import content_keys, key_words, sort_by_key, split_by_bucket
 from tracktokens.transforms.store.layout import Store
 from tracktokens.transforms.store.records import as_matrix
-from tracktokens.transforms.store.token_tables import popularity_weights
+from tracktokens.transforms.store.token_tables import code_matrix, popularity_weights
 
 NEIGHBOUR_SAMPLE = 20_000
 """Distinct vectors per modality among which neighbours are searched."""
@@ -47,14 +48,16 @@ FIT_FILE = "new.json"
 TABLE_FILE = "table.json"
 NEIGHBOURS_FILE = "neighbours.json"
 
-TUPLE_ROWS = pa.schema(
-    [
-        *[pa.field(modality, pa.int16(), nullable=False) for modality in MODALITIES],
-        pa.field("song", pa.uint64(), nullable=False),
-        ("popularity", pa.float64()),
-    ]
-)
-"""One track, keyed by its tokens: its codes, -1 for none, and a hash of its title and artist."""
+
+def tuple_schema(token_format: TokenFormat) -> pa.Schema:
+    """Schema of tracks that are keyed by their tokens: codes, -1 for none, and a hash of title and artist."""
+    return pa.schema(
+        [
+            *[pa.field(name, pa.int16(), nullable=False) for name in token_format.names],
+            pa.field("song", pa.uint64(), nullable=False),
+            ("popularity", pa.float64()),
+        ]
+    )
 
 
 class Mergeable(Protocol):
@@ -111,18 +114,22 @@ def measure_codes(row_indices: pa.Array, records: pa.Table, centroids: int) -> C
     return quality
 
 
-def tuple_rows(codes: CodeMatrix, tracks: pa.Table, buckets: int) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """Partition tracks by a hash of their tokens, so that equal tuples share a part: batches of ``TUPLE_ROWS``.
+def tuple_rows(
+    codes: CodeMatrix, tracks: pa.Table, token_format: TokenFormat, buckets: int
+) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """Partition tracks by a hash of their first tokens, so that equal tuples share a part: batches of ``tuple_schema``.
 
     Args:
-        codes: int16 (n, 5), -1 for none.
+        codes: int16 (n, columns), -1 for none.
         tracks: ``title``, ``artist`` and ``popularity`` of the same tracks.
+        token_format: the columns.
         buckets: number of parts.
     """
     columns = [pa.array(np.ascontiguousarray(column)) for column in codes.T]
     popularity = tracks["popularity"].combine_chunks()
-    batch = pa.record_batch([*columns, pa.array(song_hashes(tracks)), popularity], schema=TUPLE_ROWS)
-    yield from split_by_bucket(batch, tuple_buckets(codes, buckets))
+    values = [*columns, pa.array(song_hashes(tracks)), popularity]
+    batch = pa.record_batch(values, schema=tuple_schema(token_format))
+    yield from split_by_bucket(batch, tuple_buckets(codes[:, : len(MODALITIES)], buckets))
 
 
 def song_hashes(tracks: pa.Table) -> npt.NDArray[np.uint64]:
@@ -147,14 +154,37 @@ class TableMeasures:
         self.oracle.merge(other.oracle)
 
 
-def measure_tuples(batches: Iterable[pa.RecordBatch]) -> TableMeasures:
+@dataclass(eq=False)
+class PrefixMeasures:
+    """Measures of a token table by number of tokens, of the first tokens alone and of all.
+
+    Attributes:
+        prefixes: number of tokens to the measures of tuples of so many; the last is that of all tokens.
+    """
+
+    prefixes: dict[int, TableMeasures]
+
+    def merge(self, other: "PrefixMeasures") -> None:
+        """Add the input of another; no tuple may be in both."""
+        for length, measures in self.prefixes.items():
+            measures.merge(other.prefixes[length])
+
+
+def prefix_lengths(token_format: TokenFormat) -> list[int]:
+    """List the numbers of tokens to measure: one per modality, with residual levels, and with the number."""
+    return [*dict.fromkeys((len(MODALITIES), len(token_format.coded), len(token_format)))]
+
+
+def measure_tuples(token_format: TokenFormat, batches: Iterable[pa.RecordBatch]) -> PrefixMeasures:
     """Measure one part of a token table, as partitioned by :func:`tuple_rows`."""
-    rows = pa.Table.from_batches(batches, TUPLE_ROWS).combine_chunks()
-    codes = np.stack([rows[modality].to_numpy() for modality in MODALITIES], axis=1)
-    measures = TableMeasures()
-    measures.table.update(codes, rows["song"].to_numpy())
-    measures.oracle.update(tie_sizes(codes), popularity_weights(rows["popularity"].combine_chunks()))
-    return measures
+    rows = pa.Table.from_batches(batches, tuple_schema(token_format)).combine_chunks()
+    codes = code_matrix(rows, token_format.names)
+    songs, popularity = rows["song"].to_numpy(), popularity_weights(rows["popularity"].combine_chunks())
+    prefixes = {length: TableMeasures() for length in prefix_lengths(token_format)}
+    for length, measures in prefixes.items():
+        measures.table.update(codes[:, :length], songs)
+        measures.oracle.update(tie_sizes(codes[:, :length]), popularity)
+    return PrefixMeasures(prefixes)
 
 
 @dataclass(eq=False)
@@ -179,7 +209,7 @@ class MeasureNeighbours(beam.DoFn):
 
         faiss.omp_set_num_threads(thread_share(self.workers))
         modality, batches = element
-        codebook = read_codebook(self.store, self.bundle_id, modality)
+        codebook = read_codebook(self.store, self.bundle_id, modality)  # of the first level
         records = sort_by_key(smallest_hashes(pa.Table.from_batches(batches), NEIGHBOUR_SAMPLE, self.seed))
         yield modality, neighbour_recall(codebook, as_matrix(records["vector"].combine_chunks()))
 
@@ -256,11 +286,15 @@ def _write_fits(
 class WriteTableQuality(beam.PTransform):
     """Group tracks by their tokens, measure them, and write ``tokens`` and ``oracle``.
 
+    With tokens beside the five of the modalities, ``prefixes`` has the same of the first tokens, by their number.
+
     Attributes:
         path: JSON file to write.
+        token_format: columns of the table.
     """
 
     path: str
+    token_format: TokenFormat
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -270,16 +304,25 @@ class WriteTableQuality(beam.PTransform):
         return (
             rows
             | "group by tokens" >> beam.GroupByKey()
-            | "measure" >> beam.MapTuple(lambda _, batches: measure_tuples(batches)).with_output_types(TableMeasures)
+            | "measure" >> beam.MapTuple(partial(_measure_part, self.token_format)).with_output_types(PrefixMeasures)
             | "merge" >> beam.CombineGlobally(Merge())
             | "write" >> beam.Map(partial(_write_table_quality, self.path))
         )
 
 
-def _write_table_quality(path: str, measured: TableMeasures | None) -> None:
-    measures = measured or TableMeasures()
-    content = {"tokens": asdict(measures.table.finalize()), "oracle": asdict(measures.oracle.finalize())}
+def _measure_part(token_format: TokenFormat, _: int, batches: Iterable[pa.RecordBatch]) -> PrefixMeasures:
+    return measure_tuples(token_format, batches)
+
+
+def _write_table_quality(path: str, measured: PrefixMeasures | None) -> None:
+    prefixes = {} if measured is None else measured.prefixes
+    *first, (_, every) = list(prefixes.items()) or [(0, TableMeasures())]
+    content = _table_fields(every) | ({"prefixes": {str(n): _table_fields(part) for n, part in first}} if first else {})
     files.write_json(path, content)
+
+
+def _table_fields(measures: TableMeasures) -> dict[str, Any]:
+    return {"tokens": asdict(measures.table.finalize()), "oracle": asdict(measures.oracle.finalize())}
 
 
 @dataclass(eq=False)

@@ -10,7 +10,6 @@ import pyarrow.compute as pc
 
 from tracktokens.codebooks.bundle import Bundle
 from tracktokens.codebooks.metrics.codebook_quality import CodebookQualityAccumulator
-from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.schemas.tables.rejects import READ, REJECTS, TRACKS_TABLE
 from tracktokens.transforms.release.measure_release import CODEBOOKS_FILE, NEIGHBOURS_FILE, TABLE_FILE
 from tracktokens.transforms.store import files
@@ -38,17 +37,15 @@ def release_metrics(
         "rows": dict(rows),
         "rejects": count_rejects(paths.rejects),
         "modalities": {
-            modality: {
+            book.name: {
                 **_code_usage(
-                    codebooks[modality]["quality"]
-                    if modality in codebooks
-                    else _unused_quality(bundle[modality].num_centroids),
+                    codebooks[book.name]["quality"] if book.name in codebooks else _unused_quality(book.num_centroids),
                     rows["published"],
                 ),
-                "reserved": bundle.codebook_size,
-                "neighbours": neighbours.get(modality),
+                "reserved": book.codebook_size,
+                "neighbours": neighbours.get(book.name),
             }
-            for modality in MODALITIES
+            for book in bundle.codebooks
         },
         **files.read_json(files.join(measures, TABLE_FILE)),
         "inputs": {
@@ -67,8 +64,8 @@ def release_metrics(
 def training_variances(store: Store, bundle: Bundle) -> dict[str, float | None]:
     """Read the variance of each codebook's training vectors; None where it is not known."""
     manifest = read_manifest(store, bundle.bundle_id)
-    training = {modality: training_metrics(manifest, modality) for modality in MODALITIES}
-    return {modality: None if metrics is None else metrics.variance for modality, metrics in training.items()}
+    training = {book.name: training_metrics(manifest, book.name) for book in bundle.codebooks}
+    return {name: None if metrics is None else metrics.variance for name, metrics in training.items()}
 
 
 def count_rejects(folder: str) -> dict[str, dict[str, int]]:

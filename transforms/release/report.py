@@ -7,7 +7,6 @@ from typing import Any
 from rich.console import Console, Group
 from rich.table import Table
 
-from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.schemas.tables.token_changes import CODEBOOK_CHANGED, INPUT_CHANGED, NEW, REMOVED
 
 VECTOR_ROWS = {"read": "rows read", "used": "rows used", "unknown": "rows of unknown tracks"}
@@ -84,8 +83,7 @@ def _rows(metrics: Mapping[str, Any]) -> Table:
 
 def _modalities(metrics: Mapping[str, Any]) -> Table:
     table = Table("modality", "tracks", "coverage", "codes used", "codebook size", "perplexity", "inputs encoded")
-    for modality in MODALITIES:
-        usage = metrics["modalities"][modality]
+    for modality, usage in metrics["modalities"].items():
         table.add_row(
             modality,
             str(usage["tracks"]),
@@ -102,8 +100,7 @@ def _quality(metrics: Mapping[str, Any]) -> Table:
     table = Table(
         "modality", "inertia", "explained variance", "dead codes", "largest code", "margin p05 / p50", "recall@10"
     )
-    for modality in MODALITIES:
-        quality = metrics["modalities"][modality]
+    for modality, quality in metrics["modalities"].items():
         margins, recall = quality["relative_margins"], quality["neighbours"]
         table.add_row(
             modality,
@@ -118,13 +115,27 @@ def _quality(metrics: Mapping[str, Any]) -> Table:
 
 
 def _token_table(metrics: Mapping[str, Any]) -> Table:
+    """Uniqueness of the tokens: of the first tokens of a track, where it has more than one per modality, and of all."""
+    parts = [(f"first {count}", part) for count, part in metrics.get("prefixes", {}).items()]
+    table = Table("tokens of a track", *(name for name, _ in parts), "all" if parts else "five")
+    values = [_uniqueness(part) for _, part in parts] + [_uniqueness(metrics)]
+    for name in values[0]:
+        table.add_row(name, *(column[name] for column in values))
+    if (numbers := metrics.get("numbers")) is not None:
+        table.add_row(
+            "tracks that share the last number for lack of numbers", *("" for _ in parts), str(numbers["overflow"])
+        )
+    return table
+
+
+def _uniqueness(metrics: Mapping[str, Any]) -> dict[str, str]:
     tokens, oracle = metrics["tokens"], metrics["oracle"]["every_track"]
     hits = (format_number(oracle[name], ".3f") for name in ("hit_at_1", "hit_at_10"))
-    table = Table("five tokens of a track", "")
-    table.add_row("tracks with unique tokens", format_number(tokens["uniquely_identified_track_rate"], ".1%"))
-    table.add_row("tracks that share them with another id of the same song", str(tokens["same_song_tracks"]))
-    table.add_row("tracks that share them with another song", format_number(tokens["collision_rate"], ".1%"))
-    table.add_row("most tracks with the same tokens", str(tokens["largest_set_tracks"]))
-    table.add_row("upper bound of MRR", format_number(oracle["mrr"], ".3f"))
-    table.add_row("upper bound of Hit@1, Hit@10", ", ".join(hits))
-    return table
+    return {
+        "tracks with unique tokens": format_number(tokens["uniquely_identified_track_rate"], ".1%"),
+        "tracks that share them with another id of the same song": str(tokens["same_song_tracks"]),
+        "tracks that share them with another song": format_number(tokens["collision_rate"], ".1%"),
+        "most tracks with the same tokens": str(tokens["largest_set_tracks"]),
+        "upper bound of MRR": format_number(oracle["mrr"], ".3f"),
+        "upper bound of Hit@1, Hit@10": ", ".join(hits),
+    }

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tracktokens.codebooks.assign import assign
-from tracktokens.codebooks.metrics.codebook_quality import CodebookQualityAccumulator, perplexity
+from tracktokens.codebooks.metrics.codebook_quality import CodebookQualityAccumulator, gini, perplexity
 from tracktokens.codebooks.training.fit import fit_codebook
 
 NOTHING = np.zeros(0, np.float32)
@@ -32,6 +32,8 @@ def test_quality_is_what_is_worked_out_by_hand():
     assert quality.largest_code_share == 0.75
     # Three tracks and one: 2 ** (3/4 log2 4/3 + 1/4 log2 4) = (4/3) ** (3/4) * 4 ** (1/4).
     assert quality.perplexity == pytest.approx((4 / 3) ** 0.75 * 4**0.25)
+    # Counts 0, 1 and 3: half of 12/9, the mean absolute difference over all nine pairs, over their mean 4/3.
+    assert quality.gini == pytest.approx(0.5)
     # Relative margins 3/4, 1/4 twice and 1/2: half of the tracks lie below the end of the bin of 1/4.
     assert quality.relative_margins.p50 == pytest.approx(0.251)
     assert quality.relative_margins.p05 == pytest.approx(0.25, abs=0.001)
@@ -132,3 +134,9 @@ def test_arrays_of_different_lengths_are_refused():
 def test_codebooks_of_different_sizes_do_not_merge():
     with pytest.raises(ValueError, match="3 centroids, the other 4"):
         CodebookQualityAccumulator(3).merge(CodebookQualityAccumulator(4))
+
+
+def test_the_gini_coefficient_is_half_of_the_relative_mean_difference():
+    counts = np.random.default_rng(3).integers(0, 50, 30)
+    differences = np.abs(counts[:, None] - counts[None])
+    assert gini(counts) == pytest.approx(differences.mean() / counts.mean() / 2)

@@ -23,6 +23,7 @@ def test_tracks_are_divided_into_own_tokens_same_song_and_collisions():
     assert (quality.tracks, quality.distinct_tuples) == (7, 4)
     assert quality.uniquely_identified_tracks == 2  # the first and the one without tokens
     assert quality.uniquely_identified_track_rate == 2 / 7
+    assert quality.conflict_rate == 5 / 7
     assert quality.same_song_tracks == 2
     assert quality.colliding_tracks == 3  # the two ids of song 30 as well
     assert quality.collision_rate == 3 / 7

@@ -28,7 +28,7 @@ def defaults(command: click.Command) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("command", "job", "set_by_the_command"),
     [
-        (run_command, RunJob, set()),
+        (run_command, RunJob, {"tokens"}),
         (refresh_command, RefreshJob, {"retry_rejects", "limits"}),
         (retry_command, RefreshJob, {"retry_rejects", "limits"}),
         (embed_command, EmbedJob, {"retry_rejects", "needs_inputs"}),

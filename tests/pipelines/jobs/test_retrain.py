@@ -268,7 +268,7 @@ def test_inspect_describes_a_code_in_words(made: tuple[Path, RunResult]) -> None
 
 @pytest.mark.parametrize(
     ("arguments", "fault"),
-    [(["sound"], "sound is not one of the modalities"), ([AUDIO, "8"], "the codes 0 to 7, not 8")],
+    [(["sound"], "sound is not one of playlist, tags"), ([AUDIO, "8"], "the codes 0 to 7, not 8")],
 )
 def test_inspect_refuses_what_is_not_there(made: tuple[Path, RunResult], arguments: list[str], fault: str) -> None:
     folder, outcome = made

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 
 from tracktokens.codebooks.codebook import Codebook
+from tracktokens.schemas.token_format import TokenFormat
 from tracktokens.transforms.quantization.train_codebooks import (
     SAMPLE_FILES,
     TrainCodebook,
@@ -57,7 +58,7 @@ def trainer(folder: Path, standardized: list[str], starts: dict[str, Codebook]) 
         encoders={"audio": "e"},
         standardized=standardized,
         started=list(starts),
-        codebook_size=4,
+        token_format=TokenFormat.of(4),
         sample=100,
         seed=0,
         workers=1,

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tracktokens.schemas.modalities import AUDIO, MODALITIES
+from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.transforms.quantization.code_join import CODED_ROWS, FAILED_ROWS, by_track_bucket, fill_codes
 from tracktokens.transforms.release.write_tokens import encoding_rejects
 
@@ -30,7 +30,7 @@ def test_codes_go_to_the_buckets_of_their_tracks() -> None:
     keys = pa.table({"track": pa.array([FAR, 2, 3, FAR + 1], pa.uint64())})
     records = pa.table({"code": pa.array([40, 50], pa.int16())})
     rows = pa.array([1, None, 0, 1], pa.int32())
-    sent = dict(by_track_bucket(keys, rows, records, modality=AUDIO, schema=CODED_ROWS, buckets=2))
+    sent = dict(by_track_bucket(keys, rows, records, column=4, schema=CODED_ROWS, buckets=2))
     assert {bucket: part.to_pylist() for bucket, part in sent.items()} == {
         0: [{"modality": 4, "track": 3, "code": 40}],
         1: [{"modality": 4, "track": FAR, "code": 50}, {"modality": 4, "track": FAR + 1, "code": 50}],
