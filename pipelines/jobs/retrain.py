@@ -2,8 +2,8 @@
 
 A codebook starts from the centroids of the old one where both have the same vector space: the encoder is the same, or
 its training continued from the old vectors. The space of playlist vectors trained from scratch is rotated arbitrarily;
-they are first rotated back onto the old ones. Finally, codes are renumbered so that as many tracks as possible keep
-theirs. That works for a different encoder too.
+they are first rotated back onto the old ones, unless another kind of encoder made them. Finally, codes are renumbered
+so that as many tracks as possible keep theirs. That works for a different encoder too.
 
 A residual level in the same vector space is kept, if none of its codes was left over for lack of vectors. Retrained, it
 would change far more codes than the level before: its vectors are far from all centroids.
@@ -111,6 +111,8 @@ class RetrainJob:
         identity = snapshot.store.read_encoder(PLAYLIST, new).identity
         if identity["dim"] != old.dim or parent_encoder(identity) == old.encoder_id:
             return None
+        if identity["name"] != snapshot.store.read_encoder(PLAYLIST, old.encoder_id).identity["name"]:
+            return None  # a rotation does not fit the space of one kind to that of another
         path = files.join(working, "rotation.json")
         compare = CompareSpaces(
             store=snapshot.store,

@@ -126,8 +126,12 @@ def test_another_kind_than_the_bundles_is_trained_from_scratch_and_says_so(
     with caplog.at_level(logging.WARNING):
         learned = job.run(PipelineRunner())
 
+    retrained = RetrainJob(str(store), old.bundle_id).run(PipelineRunner())
+
     assert learned.encoder == WORD2VEC
     assert "start" not in described(store, learned.encoder_id).identity
+    assert "rotation_cosine" not in retrained.bundle.codebooks[PLAYLIST]["training"]
+    assert retrained.kept[PLAYLIST] is not None
     assert f"the playlist vectors of bundle {old.bundle_id} are of als: word2vec is trained from scratch" in caplog.text
 
 
