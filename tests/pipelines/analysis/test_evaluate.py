@@ -2,6 +2,9 @@
 
 import dataclasses
 import json
+import re
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -143,3 +146,23 @@ def test_the_command_prints_a_table_or_json(store: Path, held_out: Path) -> None
     told = json.loads(CliRunner().invoke(main, [*options, "--json", "--fit-weights"]).stdout)
     assert told["qualities"]["tokens"]["playlists"] == HELD_OUT
     assert told["qualities"]["tokens"]["standard_errors"]["mrr"] > 0
+
+
+def test_a_script_that_shares_no_code_computes_the_same_figures(store: Path, held_out: Path) -> None:
+    script = Path(__file__).parents[3] / "benchmarks" / "recompute_evaluate.py"
+    assert not re.search(r"^\s*(from|import) tracktokens", script.read_text(), re.MULTILINE)
+    command = [sys.executable, str(script), str(store), str(held_out)]
+    recomputed = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    found = evaluate(str(store), str(held_out), EvaluationOptions(vectors=False)).qualities
+    assert set(recomputed) == set(found) - {GRADED, ALS, "random"}
+    for name, figures in recomputed.items():
+        quality = found[name]
+        assert figures == pytest.approx(
+            {
+                "mrr": quality.mrr,
+                "hit_at_10": quality.hit_at_10,
+                "mrr_error": quality.standard_errors["mrr"],
+                "hit_at_10_error": quality.standard_errors["hit_at_10"],
+                "median_ties": quality.median_ties,
+            }
+        ), name
