@@ -1,11 +1,16 @@
 """Similarity of the codes of a modality, by their centroids: 1 for the same code, 0 for unrelated codes.
 
-    similarity = max(0, 1 - squared distance / mean squared distance of two different codes)
+    closeness = max(0, 1 - squared distance / mean squared distance of two different codes)
+    similarity = closeness ** SHARPNESS, rounded down to a multiple of 1 / LEVELS
 
-Two codes at the mean distance or further apart have similarity 0. If all centroids are equally far from their mean,
-this is the cosine of the centered centroids, at least 0. The plain cosine is not comparable between modalities: if the
-vectors of an encoder share a direction, all its centroids have a high cosine. Translating, rotating or scaling a space
-does not change similarities.
+Two codes at the mean distance or further apart have closeness 0. If all centroids are equally far from their mean,
+closeness is the cosine of the centered centroids, at least 0. The plain cosine is not comparable between modalities: if
+the vectors of an encoder share a direction, all its centroids have a high cosine. Translating, rotating or scaling a
+space does not change similarities.
+
+Closeness alone ranks worse than equality of codes where tokens tie often: almost no two tracks have the same sum, so
+that tiny differences decide where popularity ranks better. Hence the levels. The power keeps vaguely close codes, which
+are about half of all, from outvoting an equal one. ``docs/matching.md`` has the figures.
 
 ``none`` is similar only to itself.
 """
@@ -18,6 +23,15 @@ from tracktokens.codebooks.numerics.arrays import Floats, Scores
 from tracktokens.codebooks.tokens.code_matrix import NONE
 from tracktokens.schemas.token_format import TokenFormat
 
+SHARPNESS = 4
+"""Power of closeness: of the codes of a modality only the nearest few keep a similarity above 0."""
+
+LEVELS = 4
+"""Number of similarities above 0: tracks at the same level tie, and the more popular comes first."""
+
+_ROUNDING = 1e-6
+"""Bound on the rounding of float32 distances: a closeness at the edge of a level is in it."""
+
 
 class CodeSimilarity:
     """Similarities of one code to all codes, computed on demand: no table of all pairs is kept.
@@ -26,7 +40,7 @@ class CodeSimilarity:
         >>> import numpy as np
         >>> similarity = CodeSimilarity(np.array([[0, 0], [1, 0], [5, 0]], np.float32))
         >>> similarity.to(0).round(2).tolist()
-        [1.0, 0.93, 0.0, 0.0]
+        [1.0, 0.5, 0.0, 0.0]
     """
 
     def __init__(self, centroids: Floats) -> None:
@@ -51,7 +65,8 @@ class CodeSimilarity:
         similarities = np.zeros(self.size + 1)
         if 0 <= code < self.size and self._mean_distance > 0:
             distances = self._squares - 2 * (self._points @ self._points[code]) + self._squares[code]
-            np.clip(1 - distances / self._mean_distance, 0, 1, out=similarities[:-1])
+            closeness = np.clip(1 - distances / self._mean_distance, 0, 1)
+            similarities[:-1] = np.floor(closeness**SHARPNESS * LEVELS + _ROUNDING) / LEVELS
         if NONE <= code < self.size:
             similarities[code] = 1
         return similarities

@@ -33,11 +33,18 @@ from tracktokens.pipelines.terminal import format_json, make_console
 )
 @weights_option
 @click.option(
-    "--fit-weights", "fit", is_flag=True, help="Fit weights on half of the playlists, and measure on the other half."
+    "--fit-weights",
+    "fit",
+    is_flag=True,
+    help="Fit weights on training playlists, and measure them too.",
 )
 @click.option("--tokens-only", is_flag=True, help="Skip the full vectors, which need memory.")
 @click.option(
-    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the split and of the random baseline."
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Seed of the sample to fit on, of ALS and of random scores.",
 )
 @max_reject_rate_option
 @json_option
@@ -53,7 +60,7 @@ def evaluate_command(
     max_reject_rate: float,
     as_json: bool,
 ) -> None:
-    """Continue held-out playlists with tokens, with full vectors, by popularity and at random, and compare."""
+    """Continue held-out playlists with tokens, full vectors and simple rivals, and compare."""
     from tracktokens.codebooks.matching.weights import MATCHING_WEIGHTS
     from tracktokens.pipelines.analysis.evaluate import EvaluationOptions, evaluate, evaluation_report
 

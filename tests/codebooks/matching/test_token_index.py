@@ -100,12 +100,21 @@ def test_nothing_is_found_by_tokens_that_no_track_has():
     assert empty.match(written(1, 2, 3, 4, 5), matching=Matching(graded=True)).rows.tolist() == []
 
 
-CENTROIDS = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
-"""Corners of a square: of the 6 pairs, 4 are at squared distance 1 and 2 at 2, so their mean is 4/3."""
+CENTROIDS = np.array([[0, 0], [0, 1], [4, 0], [4, 1]], np.float32)
+"""Corners of a rectangle: two pairs each are at squared distance 1, 16 and 17, so their mean is 34/3.
+
+Codes 0 and 1 have closeness 1 - 3/34 and similarity (31/34)**4 = 0.69, rounded down to 1/2; 0 and 2 have neither.
+"""
 
 
-def test_similarity_falls_with_squared_distance_and_is_0_for_codes_as_far_apart_as_any():
-    np.testing.assert_allclose(CodeSimilarity(CENTROIDS).to(0), [1, 1 / 4, 1 / 4, 0, 0], atol=1e-7)
+def test_similarity_is_0_for_codes_as_far_apart_as_any_and_has_few_levels():
+    assert CodeSimilarity(CENTROIDS).to(0).tolist() == [1, 1 / 2, 0, 0, 0]
+
+
+def test_most_codes_have_no_similarity_so_that_equal_codes_are_not_outvoted():
+    spread = np.random.default_rng(0).standard_normal((500, 16)).astype(np.float32)
+    similarities = CodeSimilarity(spread).to(0)[1:-1]
+    assert np.mean(similarities > 0) < 0.01
 
 
 def test_similarity_does_not_change_when_a_space_is_moved_turned_or_scaled():
@@ -113,10 +122,15 @@ def test_similarity_does_not_change_when_a_space_is_moved_turned_or_scaled():
     points = draw.standard_normal((30, 6))
     turned = points @ np.linalg.qr(draw.standard_normal((6, 6)))[0] * 7 + 3
     both = [CodeSimilarity(space.astype(np.float32)).to(4) for space in (points, turned)]
-    np.testing.assert_allclose(both[0], both[1], atol=1e-5)
+    assert both[0].tolist() == both[1].tolist()
     distances = ((points - points[4]) ** 2).sum(axis=1)
     pairs = [((points[a] - points[b]) ** 2).sum() for a in range(30) for b in range(a)]
-    np.testing.assert_allclose(both[0][:-1], np.maximum(0, 1 - distances / np.mean(pairs)), atol=1e-5)
+    assert both[0][:-1].tolist() == [level(distance / np.mean(pairs)) for distance in distances]
+
+
+def level(distance):
+    """Similarity at a multiple of the mean squared distance."""
+    return math.floor(4 * max(0, 1 - distance) ** 4) / 4
 
 
 def test_none_is_similar_to_nothing_but_none():
@@ -135,11 +149,11 @@ def test_codes_without_any_distance_are_similar_to_themselves(centroids):
 
 
 def test_in_graded_mode_a_near_code_counts_by_its_similarity():
-    index = TokenIndex(table([1, -1, -1, -1, 3], [3, -1, -1, -1, 0], [0, 0, 0, 0, 2]), [CodeSimilarity(CENTROIDS)] * 5)
+    index = TokenIndex(table([1, -1, -1, -1, 1], [3, -1, -1, -1, 0], [0, 0, 0, 0, 2]), [CodeSimilarity(CENTROIDS)] * 5)
     found = index.match(written(0, NOTHING, NOTHING, NOTHING, 0), matching=Matching((3, 1, 1, 1, 1), graded=True))
-    assert found.rows.tolist() == [2, 1, 0]
-    assert found.scores.tolist() == pytest.approx([(3 + 1 / 4) / 4, 1 / 4, 3 / 16])
-    np.testing.assert_allclose(found.similarities[:, [0, 4]], [[1, 0.25], [0, 1], [0.25, 0]], atol=1e-7)
+    assert found.rows.tolist() == [2, 0, 1]
+    assert found.scores.tolist() == pytest.approx([3 / 4, 1 / 2, 1 / 4])
+    np.testing.assert_allclose(found.similarities[:, [0, 4]], [[1, 0], [0.5, 0.5], [0, 1]], atol=1e-7)
 
 
 @pytest.fixture
@@ -196,7 +210,7 @@ def test_graded_mode_agrees_with_scoring_every_track(weights, none_is_a_token):
         if -1 in (left, right) or left >= 9:
             return float(left == right)
         distances = pairs[modality]
-        return max(0, 1 - distances[left, right] / (distances.sum() / 72))
+        return level(distances[left, right] / (distances.sum() / 72))
 
     rows = draw.integers(-1, 9, (200, 5)).astype(np.int16)
     rows[100:] = rows[:100]  # ties

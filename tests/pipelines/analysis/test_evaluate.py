@@ -1,6 +1,11 @@
 """Evaluation of tokens on held-out playlists."""
 
+import dataclasses
 import json
+import re
+import subprocess
+import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +16,8 @@ from click.testing import CliRunner
 
 from tests.support.refreshes import TRACKS, first_job, write_catalog_version
 from tests.support.vector_catalog import DIMS, GROUPS, group_vectors
-from tracktokens.pipelines.analysis.evaluate import FITTED, EvaluationOptions, evaluate
+from tracktokens.pipelines.analysis.evaluate import FITTED, NO_ALS, EvaluationOptions, evaluate
+from tracktokens.pipelines.analysis.evaluation_scorers import AFFINITY, ALS, ARTIST, EQUAL, GRADED, ITEM_KNN, has_als
 from tracktokens.pipelines.cli.main import main
 from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.errors import InvalidDataError
@@ -46,7 +52,8 @@ def held_out(store: Path) -> Path:
 def test_tokens_and_vectors_that_know_the_groups_continue_better_than_popularity(store: Path, held_out: Path) -> None:
     found = evaluate(str(store), str(held_out)).qualities
     assert {quality.playlists for quality in found.values()} == {HELD_OUT}
-    tries = ("tokens", f"tokens, {AUDIO} alone", f"tokens, {PLAYLIST} alone", "vectors", f"vectors, {LYRICS} alone")
+    alone = [f"tokens, {AUDIO} alone", f"tokens, {PLAYLIST} alone", f"vectors, {LYRICS} alone"]
+    tries = (AFFINITY, EQUAL, GRADED, ITEM_KNN, "vectors", *alone)
     for name in tries:
         assert found[name].mrr > 2 * max(found["popularity"].mrr, found["random"].mrr), name
         assert found[name].hit_at_100 == 1
@@ -55,21 +62,64 @@ def test_tokens_and_vectors_that_know_the_groups_continue_better_than_popularity
 def test_modalities_without_codes_are_not_tried(store: Path, held_out: Path) -> None:
     found = evaluate(str(store), str(held_out), EvaluationOptions(vectors=False)).qualities
     assert list(found) == [
-        "tokens",
+        AFFINITY,
+        EQUAL,
+        GRADED,
         "tokens, playlist alone",
         "tokens, lyrics alone",
         "tokens, audio alone",
         "popularity",
+        ARTIST,
+        ITEM_KNN,
+        *([ALS] if has_als() else []),
         "random",
     ]
 
 
-def test_weights_are_fitted_on_one_half_and_measured_on_the_other(store: Path, held_out: Path) -> None:
+def test_popularity_is_the_number_of_training_playlists_whatever_the_catalog_says(store: Path, held_out: Path) -> None:
+    training = pq.read_table(store.parent / "catalog" / "playlists.parquet")["track_ids"].to_pylist()
+    counts = Counter(track for playlist in training for track in playlist)
+    by_count = sorted((f"t{n}" for n in range(TRACKS)), key=lambda track: (-counts[track], -int(track[1:])))
+    ranks = []
+    for playlist in pq.read_table(held_out)["track_ids"].to_pylist()[:HELD_OUT]:
+        known = list(dict.fromkeys(track for track in playlist if track != "unknown"))
+        candidates = [track for track in by_count if track not in known[:5]]
+        ranks.append(min(candidates.index(track) + 1 for track in known[5:]))
+    found = evaluate(str(store), str(held_out), EvaluationOptions(vectors=False)).qualities["popularity"]
+    assert found.mrr == pytest.approx(np.mean(1 / np.array(ranks)))
+    assert found.standard_errors["mrr"] == pytest.approx(np.std(1 / np.array(ranks), ddof=1) / HELD_OUT**0.5)
+
+
+def test_ties_are_counted_with_the_best_target(store: Path, held_out: Path) -> None:
+    found = evaluate(str(store), str(held_out), EvaluationOptions(vectors=False)).qualities
+    assert found["random"].mean_ties == 1
+    assert found[EQUAL].median_ties == TRACKS / GROUPS - 5  # the tracks of the seeds' group have the same tokens
+
+
+def test_weights_are_fitted_on_training_playlists_and_measured_on_all_others(store: Path, held_out: Path) -> None:
     found = evaluate(str(store), str(held_out), EvaluationOptions(fit=True, vectors=False))
     assert found.fitted is not None
     assert max(found.fitted.values()) == 1
-    assert found.qualities[FITTED].playlists == HELD_OUT // 2
+    assert found.qualities[FITTED].playlists == HELD_OUT
     assert found == evaluate(str(store), str(held_out), EvaluationOptions(fit=True, vectors=False))
+
+
+def test_a_release_without_playlists_is_measured_by_its_other_tokens(
+    store: Path, held_out: Path, tmp_path: Path
+) -> None:
+    job = first_job(store.parent / "catalog", tmp_path / "store")
+    source = dataclasses.replace(job.source, playlists=None)
+    dataclasses.replace(job, source=source).run(PipelineRunner())
+    found = evaluate(str(tmp_path / "store"), str(held_out), EvaluationOptions(fit=True))
+    assert found.fitted is None
+    assert not {ITEM_KNN, f"tokens, {PLAYLIST} alone"} & set(found.qualities)
+    assert found.qualities[AFFINITY].mrr > 2 * found.qualities["random"].mrr
+
+
+@pytest.mark.skipif(has_als(), reason="the package implicit is installed")
+def test_a_missing_package_is_reported_in_the_row_of_its_scorer(store: Path, held_out: Path) -> None:
+    found = evaluate(str(store), str(held_out), EvaluationOptions(vectors=False))
+    assert found.left_out == {ALS: NO_ALS}
 
 
 def test_playlists_of_which_most_are_lost_are_refused(store: Path, tmp_path: Path) -> None:
@@ -94,4 +144,25 @@ def test_the_command_prints_a_table_or_json(store: Path, held_out: Path) -> None
     assert shown.exit_code == 0, shown.output
     assert "nDCG@20" in shown.output
     told = json.loads(CliRunner().invoke(main, [*options, "--json", "--fit-weights"]).stdout)
-    assert told["qualities"]["tokens"]["playlists"] == HELD_OUT // 2
+    assert told["qualities"]["tokens"]["playlists"] == HELD_OUT
+    assert told["qualities"]["tokens"]["standard_errors"]["mrr"] > 0
+
+
+def test_a_script_that_shares_no_code_computes_the_same_figures(store: Path, held_out: Path) -> None:
+    script = Path(__file__).parents[3] / "benchmarks" / "recompute_evaluate.py"
+    assert not re.search(r"^\s*(from|import) tracktokens", script.read_text(), re.MULTILINE)
+    command = [sys.executable, str(script), str(store), str(held_out)]
+    recomputed = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    found = evaluate(str(store), str(held_out), EvaluationOptions(vectors=False)).qualities
+    assert set(recomputed) == set(found) - {GRADED, ALS, "random"}
+    for name, figures in recomputed.items():
+        quality = found[name]
+        assert figures == pytest.approx(
+            {
+                "mrr": quality.mrr,
+                "hit_at_10": quality.hit_at_10,
+                "mrr_error": quality.standard_errors["mrr"],
+                "hit_at_10_error": quality.standard_errors["hit_at_10"],
+                "median_ties": quality.median_ties,
+            }
+        ), name

@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from tests.support.vector_catalog import CODES, job, write_catalog
 from tracktokens.codebooks.codebook import Codebook
+from tracktokens.codebooks.matching import code_similarity
 from tracktokens.codebooks.matching.token_index import Matching
 from tracktokens.codebooks.matching.weights import MATCHING_WEIGHTS
 from tracktokens.codebooks.tokens.parsing import parse_tokens
@@ -94,7 +95,11 @@ def test_found_tracks_have_their_names_and_tokens(store: Path, table: list[dict]
     assert found.release_id == latest_id(str(store))
 
 
-def test_graded_mode_takes_the_centroids_of_the_bundle(store: Path, run: tuple[Path, RunResult]) -> None:
+def test_graded_mode_takes_the_centroids_of_the_bundle(
+    store: Path, run: tuple[Path, RunResult], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(code_similarity, "SHARPNESS", 1)  # few codes, all of them far from each other
+    monkeypatch.setattr(code_similarity, "LEVELS", 1 << 30)
     files = list((store / "codebooks").glob("*/audio.safetensors"))
     centroids = Codebook.from_bytes(files[0].read_bytes()).centroids.astype(float)
     found = find_tracks(str(store), "<|audio_3|>", matching=Matching(graded=True), top=TRACKS)
