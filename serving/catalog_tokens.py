@@ -91,6 +91,11 @@ class CatalogTokens:
         return self._table.manifest.release_id
 
     @property
+    def folder(self) -> Path:
+        """Folder of the serving table."""
+        return self._table.folder
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """Names of the token columns, in token order."""
         return self._format.names
