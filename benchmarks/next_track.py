@@ -19,7 +19,9 @@ of playlists.
 | popularity | number of training playlists |
 | item-kNN | sum over the playlist's tracks of the cosine of their sets of training playlists |
 | ALS | ``implicit``, 64 factors, 15 iterations, the playlist folded in; left out if the package is not installed |
+| ALS, even | the same with the settings of ``--playlist-encoder als``: the entries of each track weigh the same |
 | SASRec | causal transformer over ids (2 layers, 64 dimensions), cross entropy over all ids |
+| affinity | tokens without a model: affinities of codes in training playlists, see ``tracktokens evaluate`` |
 | tokens | causal transformer over tokens (2 layers, 128 dimensions); beams under the constraint of the catalog |
 """
 
@@ -28,7 +30,8 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -38,7 +41,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tracktokens.codebooks.metrics.code_affinity import learn_affinities
+from tracktokens.codebooks.metrics.token_features import CodeAffinities, WeightedScorer
+from tracktokens.codebooks.tokens.code_matrix import NONE
+from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.serving import CatalogTokens
+from tracktokens.transforms.playlists.als import AlsConfig, confidences
 
 FIRST = 100
 """Tracks of a ranking that count."""
@@ -59,7 +67,7 @@ class Split:
     contexts: Lists
     targets: list[str]
 
-    @property
+    @cached_property
     def counts(self) -> Counter[str]:
         """Number of training playlists per track."""
         return Counter(track for playlist in self.train for track in playlist)
@@ -97,7 +105,7 @@ def main() -> None:
     compare_parser.add_argument("--store", required=True)
     compare_parser.add_argument("--test", type=int, help="number of playlists to continue, drawn at random")
     compare_parser.add_argument("--epochs", type=int, default=10)
-    compare_parser.add_argument("--seeds", type=int, default=1)
+    compare_parser.add_argument("--seeds", type=int, default=1, help="trainings of both models; 0 leaves them out")
     compare_parser.add_argument("--beams", type=int, default=20)
     compare_parser.set_defaults(run=compare)
     arguments = parser.parse_args()
@@ -156,7 +164,9 @@ def compare(arguments: argparse.Namespace) -> None:
     methods: list[tuple[str, Any]] = [
         ("popularity", lambda: popularity(items)),
         ("item-kNN", lambda: item_knn(items)),
-        ("ALS", lambda: als(items)),
+        ("ALS", lambda: als(items, even=False)),
+        ("ALS, even", lambda: als(items, even=True)),
+        ("affinity", lambda: affinity(items, tokens)),
     ]
     for seed in range(arguments.seeds):
         methods.append((f"SASRec, seed {seed}", lambda seed=seed: sasrec(items, seed, arguments.epochs)))
@@ -181,10 +191,14 @@ def read_split(out: Path, most: int | None) -> Split:
     return Split(train, test["track_ids"].to_pylist(), test["target"].to_pylist())
 
 
+def read_tuples(tokens: CatalogTokens) -> pa.ListArray:
+    """Read the track ids of each distinct tuple."""
+    return pq.read_table(tokens.folder / "tuples.parquet", columns=["track_ids"])["track_ids"].combine_chunks()
+
+
 def conflicts(tokens: CatalogTokens) -> float:
     """Share of the tracks whose tuple is not theirs alone."""
-    table = pq.read_table(tokens.folder / "tuples.parquet", columns=["track_ids"])
-    sizes = np.diff(table["track_ids"].combine_chunks().offsets.to_numpy())
+    sizes = np.diff(read_tuples(tokens).offsets.to_numpy())
     return float(sizes[sizes > 1].sum() / max(sizes.sum(), 1))
 
 
@@ -247,7 +261,7 @@ def item_knn(items: Items) -> list[Ranking]:
     return rankings
 
 
-def als(items: Items) -> list[Ranking] | None:
+def als(items: Items, even: bool) -> list[Ranking] | None:
     try:
         from implicit.cpu.als import AlternatingLeastSquares
     except ImportError:
@@ -256,15 +270,39 @@ def als(items: Items) -> list[Ranking] | None:
     from scipy.sparse import csr_matrix
     from threadpoolctl import threadpool_limits
 
-    model = AlternatingLeastSquares(factors=64, iterations=15, random_state=0, num_threads=1, alpha=10.0)
+    config = AlsConfig(regularization=0.01, popularity_exponent=0.0)  # one confidence for all entries
+    config = AlsConfig() if even else config
+    entries = confidences(items.playlists, config)
+    weights = entries.max(axis=0).toarray().ravel()
     rankings = []
     with threadpool_limits(1):
-        model.fit(items.playlists, show_progress=False)
+        model = AlternatingLeastSquares(
+            config.dim,
+            regularization=config.regularization,
+            iterations=config.iterations,
+            random_state=0,
+            num_threads=1,
+        )
+        model.fit(entries, show_progress=False)
         for context in items.contexts:
-            held = (np.ones(len(context), np.float32), (np.zeros(len(context), np.int64), context))
-            user = model.recalculate_user(0, csr_matrix(held, shape=(1, len(items.order))))
-            rankings.append(items.best(model.item_factors @ user.ravel(), context))
+            held = csr_matrix((weights[context], (np.zeros_like(context), context)), shape=(1, len(items.order)))
+            rankings.append(items.best(model.item_factors @ model.recalculate_user(0, held).ravel(), context))
     return rankings
+
+
+def affinity(items: Items, tokens: CatalogTokens) -> list[Ranking]:
+    """Rank the tracks of the release and of the training playlists by affinities of codes."""
+    others = sorted({track for tracks in read_tuples(tokens).to_pylist() for track in tracks} - set(items.order))
+    every = replace(items.split, train=[*items.split.train, *([track] for track in others)])
+    extended = Items(every, [*items.order, *others])
+    none = np.full(len(MODALITIES), NONE, np.int16)
+    rows = [tokens.codes_of(track)[: len(MODALITIES)] if track in tokens else none for track in extended.order]
+    codes = np.array(rows)
+    counts = np.concatenate([items.counts, np.zeros(len(others))])
+    training = extended.playlists[: len(items.train)].astype(np.float64)
+    features = CodeAffinities(codes, learn_affinities(codes.T, training, counts), counts)
+    scorer = WeightedScorer(features, features.weights)
+    return [extended.best(scorer.scores(context), context) for context in items.contexts]
 
 
 def windows(lists: Sequence[Sequence[Any]], draw: np.random.Generator, length: int) -> list[Sequence[Any]]:
