@@ -1,13 +1,16 @@
 """Compaction: merge the small files of a bucket of records, and remove unwanted records.
 
 New files are complete before old files are deleted: a killed compaction leaves every wanted record at least once, and a
-record that is stored twice is read once. A file is merged only with files of about its size, so a record is rewritten a
-few times in total, and not by every refresh.
+record that is stored twice is read once. Two copies of a step may replace the same files at the same time. A file is
+merged only with files of about its size, so a record is rewritten a few times in total, and not by every refresh.
 """
 
+import contextlib
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 import apache_beam as beam
 import numpy as np
@@ -36,6 +39,11 @@ MAX_FILE_BYTES = 1 << 28
 
 FULL_BYTES = MAX_FILE_BYTES // 2
 """Size from which a file is not merged, in bytes."""
+
+ATTEMPTS = 10
+"""Times that work on a bucket is begun whose files vanish."""
+
+T = TypeVar("T")
 
 
 def due_files(sizes: Mapping[str, int]) -> list[str]:
@@ -74,6 +82,7 @@ def rewrite(store: Store, bucket: RecordBucket, names: list[str], wanted: pa.Arr
 
     Raises:
         InvalidDataError: a file cannot be read, or vectors differ in dimension. No file is deleted.
+        FileNotFoundError: a file does not exist, or vanished. No file is deleted.
     """
     folder = bucket.folder(store)
     paths = [files.join(folder, name) for name in names]
@@ -84,6 +93,21 @@ def rewrite(store: Store, bucket: RecordBucket, names: list[str], wanted: pa.Arr
     files.sync(_write_files(folder, _merged_name(names, wanted), schema, _merge_batches(kept, schema)))
     for path in paths:
         files.delete_tree(path)
+
+
+def beside_copies(work: Callable[[], T]) -> T:
+    """Do work on a bucket again while its files vanish: a copy of the step, run beside this one, has replaced them.
+
+    Args:
+        work: lists the files of the bucket, and goes on with what it finds.
+
+    Raises:
+        FileNotFoundError: a file vanished in each of :data:`ATTEMPTS`.
+    """
+    for _ in range(ATTEMPTS - 1):
+        with contextlib.suppress(FileNotFoundError):
+            return work()
+    return work()
 
 
 def _filter_rows(batches: Iterable[pa.RecordBatch], keep: npt.NDArray[np.bool_]) -> Iterator[pa.RecordBatch]:
@@ -149,16 +173,22 @@ class CompactBucket(beam.DoFn):
 
     def process(self, bucket: RecordBucket) -> Iterator[tuple[str, int]]:
         """Compact one bucket."""
-        folder = bucket.folder(self.store)
-        sizes = parquet_sizes(folder)
+        sizes = parquet_sizes(bucket.folder(self.store))
         yield "files_before", len(sizes)
         yield "bytes_before", sum(sizes.values())
-        while due := due_files(sizes):
-            rewrite(self.store, bucket, due)
-            sizes = parquet_sizes(folder)
+        sizes = beside_copies(partial(self._merge, bucket))
         yield "files_after", len(sizes)
         yield "bytes_after", sum(sizes.values())
         self.progress.add(COMPACT, done=1)
+
+    def _merge(self, bucket: RecordBucket) -> dict[str, int]:
+        """Merge files until none are due; return what is left."""
+        folder = bucket.folder(self.store)
+        sizes = parquet_sizes(folder)
+        while due := due_files(sizes):
+            rewrite(self.store, bucket, due)
+            sizes = parquet_sizes(folder)
+        return sizes
 
 
 def parquet_sizes(folder: str) -> dict[str, int]:

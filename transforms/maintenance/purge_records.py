@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import apache_beam as beam
 import pyarrow as pa
@@ -9,7 +10,7 @@ import pyarrow.compute as pc
 
 from tracktokens.schemas.tables.records import KEY
 from tracktokens.schemas.token_format import modality_of
-from tracktokens.transforms.maintenance.compact_bucket import parquet_sizes, rewrite
+from tracktokens.transforms.maintenance.compact_bucket import beside_copies, parquet_sizes, rewrite
 from tracktokens.transforms.runtime.progress import ProgressReporter
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.keys import distinct_keys
@@ -44,17 +45,21 @@ class PurgeRecords(beam.DoFn):
 
     def process(self, bucket: RecordBucket) -> Iterator[tuple[str, int]]:
         """Count the unwanted records of one bucket, and delete them if ``delete``."""
-        wanted = self._wanted_keys(bucket)
-        affected = []
+        yield from beside_copies(partial(self._purge, bucket, self._wanted_keys(bucket)))
+        self.progress.add(PURGE, done=1)
+
+    def _purge(self, bucket: RecordBucket, wanted: pa.Array) -> list[tuple[str, int]]:
+        """Count, and delete; return the counts."""
+        counts, affected = [], []
         for name, size in parquet_sizes(bucket.folder(self.store)).items():
             rows, unwanted = self._count(bucket, name, wanted)
             if unwanted:
                 affected.append(name)
-                yield f"{ROWS}/{bucket.kind}/{bucket.modality}", unwanted
-                yield f"{BYTES}/{bucket.kind}/{bucket.modality}", size * unwanted // rows
+                counts.append((f"{ROWS}/{bucket.kind}/{bucket.modality}", unwanted))
+                counts.append((f"{BYTES}/{bucket.kind}/{bucket.modality}", size * unwanted // rows))
         if affected and self.delete:
             rewrite(self.store, bucket, affected, wanted)
-        self.progress.add(PURGE, done=1)
+        return counts
 
     def _wanted_keys(self, bucket: RecordBucket) -> pa.Array:
         """Read the keys of the kept catalogs."""

@@ -1,8 +1,11 @@
 """Buckets of records are compacted."""
 
+import itertools
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +22,7 @@ from tracktokens.transforms.maintenance.compact_bucket import (
     rewrite,
     rows_to_keep,
 )
+from tracktokens.transforms.maintenance.purge_records import PurgeRecords
 from tracktokens.transforms.runtime.progress import ProgressReporter
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.layout import CODES, FAILED, VECTORS, Store
@@ -189,6 +193,54 @@ def test_a_file_that_cannot_be_read_stops_the_merge_before_anything_is_deleted(s
         rewrite(store, BUCKET, names(store))
     broken.write_bytes(content)
     assert stored(store) == list(range(8))
+
+
+@pytest.mark.parametrize("moment", [0, 3, 8, 12])
+def test_a_copy_that_merges_at_the_same_time_changes_nothing(
+    store: Store, monkeypatch: pytest.MonkeyPatch, moment: int
+) -> None:
+    for number in range(8):
+        add(store, number)
+    step = CompactBucket(store, ProgressReporter())
+    before_read(monkeypatch, moment, lambda: list(step.process(BUCKET)))
+    counts = dict(step.process(BUCKET))
+    assert stored(store) == list(range(8))
+    assert (counts["files_before"], counts["files_after"]) == (8, 1)
+
+
+@pytest.mark.parametrize("moment", [0, 3, 8, 10, 12])
+def test_a_copy_that_purges_at_the_same_time_changes_nothing(
+    store: Store, monkeypatch: pytest.MonkeyPatch, moment: int
+) -> None:
+    for number in range(8):
+        add(store, number, number + 100)
+    step = PurgeRecords(store, [], True, ProgressReporter())
+    monkeypatch.setattr(PurgeRecords, "_wanted_keys", lambda *_: keys_of(*range(4), *range(100, 108)))
+    before_read(monkeypatch, moment, lambda: list(step.process(BUCKET)))
+    list(step.process(BUCKET))
+    assert stored(store) == [*range(4), *range(100, 108)]
+
+
+def before_read(monkeypatch: pytest.MonkeyPatch, moment: int, act: Callable[[], object]) -> None:
+    """Act once, before the file is opened that is the ``moment``-th to be read."""
+    read, count = files.read_batches, itertools.count()
+
+    def read_batches(*arguments: Any, **options: Any) -> Iterator[pa.RecordBatch]:
+        if next(count) == moment:
+            act()
+        return read(*arguments, **options)
+
+    monkeypatch.setattr(files, "read_batches", read_batches)
+
+
+def test_a_file_that_stays_missing_is_an_error(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(8):
+        add(store, number)
+    listed = parquet_sizes(BUCKET.folder(store))
+    monkeypatch.setattr(compact_bucket, "parquet_sizes", lambda _: listed)
+    Path(BUCKET.folder(store), min(listed)).unlink()
+    with pytest.raises(FileNotFoundError, match=min(listed)):
+        list(CompactBucket(store, ProgressReporter()).process(BUCKET))
 
 
 KILLED = """
