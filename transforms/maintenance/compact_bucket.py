@@ -99,7 +99,7 @@ def beside_copies(work: Callable[[], T]) -> T:
     """Do work on a bucket again while its files vanish: a copy of the step, run beside this one, has replaced them.
 
     Args:
-        work: lists the files of the bucket, and goes on with what it finds.
+        work: lists the files of the bucket, and works on what it finds.
 
     Raises:
         FileNotFoundError: a file vanished in each of :data:`ATTEMPTS`.
