@@ -115,11 +115,12 @@ def main() -> None:
 def prepare(arguments: argparse.Namespace) -> None:
     """Hold the last tracks out, and write both parts."""
     arguments.out.mkdir(parents=True, exist_ok=True)
-    playlists = read_mpd(arguments.mpd, arguments.out) if arguments.mpd else read_playlists(arguments.playlists)
-    ids, lists = playlists
+    ids, lists = read_mpd(arguments.mpd, arguments.out) if arguments.mpd else read_playlists(arguments.playlists)
     lists = [list(dict.fromkeys(tracks)) for tracks in lists[: arguments.most]]
     kept = [tracks[:-1] if len(tracks) > 2 else tracks for tracks in lists]
     held = [(name, tracks[:-1], tracks[-1]) for name, tracks in zip(ids, lists, strict=False) if len(tracks) > 2]
+    if not held:
+        raise SystemExit("no playlist has three tracks")
     columns = dict(zip(("playlist_id", "track_ids", "target"), zip(*held, strict=True), strict=True))
     pq.write_table(pa.table({"playlist_id": ids[: len(kept)], "track_ids": kept}), arguments.out / "train.parquet")
     pq.write_table(pa.table({name: list(column) for name, column in columns.items()}), arguments.out / "test.parquet")

@@ -54,6 +54,7 @@ PACKAGES = (
 TESTS = ROOT / "tests"
 
 TESTS_WITHOUT_PACKAGE = (
+    "benchmarks",
     "cases",
     "docs",
     "engines",
