@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
-from bench_matching import CODES, KINDS, make_codes, write_release
+from bench_matching import KINDS, make_codes, write_release
 
 from tracktokens.codebooks.matching.token_index import Matching
 from tracktokens.codebooks.tokens.code_matrix import WILDCARD
@@ -101,7 +101,7 @@ def time_writing(store: Store, release: ReleaseManifest, tracks: int) -> None:
     """Time the writing of the table, and measure its size and the largest memory of the process."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     start = time.perf_counter()
-    manifest = write_serving(TokenTable.of(store, release), CODES, tracks)
+    manifest = write_serving(TokenTable.of(store, release), tracks)
     seconds = time.perf_counter() - start
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     folder = Path(store.release(release.release_id).serving)

@@ -28,6 +28,7 @@ from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.manifests.catalog import CatalogManifest
 from tracktokens.schemas.modalities import METADATA, MODALITIES
 from tracktokens.schemas.tables.catalog import TRACK_KEYS
+from tracktokens.schemas.token_format import TokenFormat
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.bundles import write_bundle
 from tracktokens.transforms.store.keys import sort_by_key
@@ -137,7 +138,7 @@ def make_store(root: str, count: int) -> str:
         rows = pa.table([keys, tracks, np.ones(share, bool), np.ones(share, bool)], schema=TRACK_KEYS)
         files.write_batches(files.join(catalog.keys(METADATA, bucket), "part.parquet"), TRACK_KEYS, [sort_by_key(rows)])
     files.write_bytes(catalog.manifest, catalog_manifest(share * store.buckets).to_json().encode())
-    codebooks = {modality: empty_codebook(modality, "", CODES) for modality in MODALITIES}
+    codebooks = {column.name: empty_codebook(column, "") for column in TokenFormat.of(CODES).columns}
     unit = centres / np.linalg.norm(centres, axis=1, keepdims=True)
     codebooks[METADATA] = Codebook(METADATA, ENCODER, Preprocessing(unit_length=True), unit, CODES)
     return write_bundle(store, Bundle.of(codebooks.values()), {modality: {} for modality in MODALITIES}).bundle_id
