@@ -42,6 +42,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tracktokens.codebooks.metrics.code_affinity import learn_affinities
+from tracktokens.codebooks.metrics.rival_scorers import ItemKnnScorer
 from tracktokens.codebooks.metrics.token_features import CodeAffinities, WeightedScorer
 from tracktokens.codebooks.tokens.code_matrix import NONE
 from tracktokens.schemas.modalities import MODALITIES
@@ -252,14 +253,8 @@ def popularity(items: Items) -> list[Ranking]:
 
 
 def item_knn(items: Items) -> list[Ranking]:
-    unit = items.playlists.tocsc()
-    unit = unit.multiply(1 / np.sqrt(items.counts)).tocsr()
-    columns = unit.T.tocsr()
-    rankings = []
-    for context in items.contexts:
-        profile = columns[context].sum(axis=0)  # per training playlist
-        rankings.append(items.best(np.asarray(profile @ unit).ravel(), context))
-    return rankings
+    scorer = ItemKnnScorer(items.playlists)
+    return [items.best(scorer.scores(context), context) for context in items.contexts]
 
 
 def als(items: Items, even: bool) -> list[Ranking] | None:
@@ -271,8 +266,8 @@ def als(items: Items, even: bool) -> list[Ranking] | None:
     from scipy.sparse import csr_matrix
     from threadpoolctl import threadpool_limits
 
-    config = AlsConfig(regularization=0.01, popularity_exponent=0.0)  # one confidence for all entries
-    config = AlsConfig() if even else config
+    one_confidence = {} if even else {"regularization": 0.01, "popularity_exponent": 0.0}
+    config = AlsConfig(**one_confidence)
     entries = confidences(items.playlists, config)
     weights = entries.max(axis=0).toarray().ravel()
     rankings = []

@@ -17,11 +17,12 @@ from tracktokens.codebooks.metrics.playlist_continuation import (
 )
 from tracktokens.codebooks.metrics.token_features import WeightedScorer
 from tracktokens.codebooks.metrics.weight_fitting import fit_weights
-from tracktokens.pipelines.analysis.evaluation_scorers import AFFINITY, ALS, ALS_PACKAGE, ReleaseScorers, has_als
+from tracktokens.pipelines.analysis.evaluation_scorers import AFFINITY, ALS, ReleaseScorers
 from tracktokens.pipelines.analysis.held_out import HeldOut
 from tracktokens.pipelines.catalog_source import MAX_REJECT_RATE
 from tracktokens.pipelines.input_paths import check_apart
 from tracktokens.schemas.modalities import MODALITIES
+from tracktokens.transforms.playlists import als
 from tracktokens.transforms.store.layout import Store
 from tracktokens.transforms.store.release_index import ReleaseIndex
 from tracktokens.transforms.store.releases import release_or_latest
@@ -31,7 +32,7 @@ DEFAULT_SEEDS = 5
 
 FITTED = "tokens, fitted weights"
 
-NO_ALS = f"{ALS_PACKAGE} is not installed"
+NO_ALS = "implicit is not installed"
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def evaluate(root: str, playlists: str, options: EvaluationOptions | None = None
         popularity=manifest.popularity,
         fitted=dict(zip(MODALITIES, fitted, strict=True)) if fitted else None,
         qualities=qualities,
-        left_out={} if has_als() else {ALS: NO_ALS},
+        left_out={} if als.is_installed() else {ALS: NO_ALS},
     )
 
 

@@ -1,6 +1,5 @@
 """The scorers that an evaluation compares: tokens, full vectors, and rivals that know neither."""
 
-import importlib.util
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from tracktokens.schemas.manifests.release import ReleaseManifest
 from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.schemas.tables.catalog import TRACK_KEYS
 from tracktokens.schemas.tables.playlists import CORPUS
+from tracktokens.transforms.playlists import als
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.bundles import read_bundle, read_codebook
 from tracktokens.transforms.store.keys import content_keys, distinct_sorted, track_numbers
@@ -51,8 +51,6 @@ ARTIST = "artist, then popularity"
 ITEM_KNN = "item-kNN"
 ALS = "ALS, playlist folded in"
 RANDOM = "random"
-
-ALS_PACKAGE = "implicit"
 
 FIT_PLAYLISTS = 300
 """Training playlists that weights are fitted on: a sample of more."""
@@ -159,14 +157,9 @@ class ReleaseScorers:
         }
         if self.training.nnz:
             scorers[ITEM_KNN] = ItemKnnScorer(self.training)
-        if self.training.nnz and has_als():
+        if self.training.nnz and als.is_installed():
             scorers[ALS] = AlsScorer.fit(self.training, self.seed)
         return scorers | {RANDOM: FixedScorer(np.random.default_rng(self.seed).random(len(self.codes)))}
-
-
-def has_als() -> bool:
-    """Return whether the package for ALS is installed."""
-    return importlib.util.find_spec(ALS_PACKAGE) is not None
 
 
 def _training_entries(snapshot: Snapshot, track_ids: pa.LargeStringArray) -> "csr_matrix":

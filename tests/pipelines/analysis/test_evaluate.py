@@ -17,11 +17,12 @@ from click.testing import CliRunner
 from tests.support.refreshes import TRACKS, first_job, write_catalog_version
 from tests.support.vector_catalog import DIMS, GROUPS, group_vectors
 from tracktokens.pipelines.analysis.evaluate import FITTED, NO_ALS, EvaluationOptions, evaluate
-from tracktokens.pipelines.analysis.evaluation_scorers import AFFINITY, ALS, ARTIST, EQUAL, GRADED, ITEM_KNN, has_als
+from tracktokens.pipelines.analysis.evaluation_scorers import AFFINITY, ALS, ARTIST, EQUAL, GRADED, ITEM_KNN
 from tracktokens.pipelines.cli.main import main
 from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.schemas.modalities import AUDIO, LYRICS, PLAYLIST
+from tracktokens.transforms.playlists import als
 
 pytestmark = pytest.mark.job
 
@@ -71,7 +72,7 @@ def test_modalities_without_codes_are_not_tried(store: Path, held_out: Path) -> 
         "popularity",
         ARTIST,
         ITEM_KNN,
-        *([ALS] if has_als() else []),
+        *([ALS] if als.is_installed() else []),
         "random",
     ]
 
@@ -116,8 +117,10 @@ def test_a_release_without_playlists_is_measured_by_its_other_tokens(
     assert found.qualities[AFFINITY].mrr > 2 * found.qualities["random"].mrr
 
 
-@pytest.mark.skipif(has_als(), reason="the package implicit is installed")
-def test_a_missing_package_is_reported_in_the_row_of_its_scorer(store: Path, held_out: Path) -> None:
+def test_a_missing_package_is_reported_in_the_row_of_its_scorer(
+    store: Path, held_out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(als, "is_installed", lambda: False)
     found = evaluate(str(store), str(held_out), EvaluationOptions(vectors=False))
     assert found.left_out == {ALS: NO_ALS}
 
