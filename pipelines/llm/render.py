@@ -10,8 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tracktokens.codebooks.tokens.rendering import describe_track, escape_tokens, track_text
-from tracktokens.pipelines.input_paths import check_not_read
-from tracktokens.pipelines.llm.conversations import (
+from tracktokens.pipelines.conversations.conversation import (
     Conversation,
     RejectedLineError,
     format_conversation,
@@ -19,6 +18,7 @@ from tracktokens.pipelines.llm.conversations import (
     parse_conversation,
     render_conversation,
 )
+from tracktokens.pipelines.input_paths import check_not_read
 from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.transforms.readers.text_stream import open_text
 from tracktokens.transforms.store.keys import bucket_numbers, content_keys
@@ -63,7 +63,7 @@ def render_tracks(root: str, out: str, release: str | None = None) -> RenderStat
 
 
 def render_conversations(root: str, conversations: str, out: str, release: str | None = None) -> RenderStats:
-    """Write conversations with the tokens of their tracks; see :mod:`tracktokens.pipelines.llm.conversations`.
+    """Write conversations with the tokens of their tracks; see :mod:`tracktokens.pipelines.conversations.conversation`.
 
     The input is text like that of a table: UTF-8, compressed if its extension is. Lines that are not conversations, or
     name a track that the release does not have, are rejected: ``<out>.rejects`` lists their number and reason, or the

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tracktokens.codebooks.tokens.rendering import TOKEN
-from tracktokens.pipelines.llm.conversations import (
+from tracktokens.pipelines.conversations.conversation import (
     RejectedLineError,
     format_conversation,
     named_ids,

@@ -1,0 +1,1 @@
+"""Evaluation of recommendations in conversations, and the rivals of the tokens."""

@@ -1,0 +1,1 @@
+"""Conversations that exist already: readers of published datasets."""

@@ -1,0 +1,1 @@
+"""Training files: tasks that teach a language model the tokens, in the forms that trainers read."""

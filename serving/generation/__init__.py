@@ -1,0 +1,1 @@
+"""Recommendations by a language model: constrained generation, and adapters for inference servers."""
