@@ -53,6 +53,8 @@ PACKAGES = (
     "pipelines.finetuning",
     "pipelines.analysis.conversations",
     "pipelines.demo",
+    "pipelines.cli.options",
+    "pipelines.cli.language_models",
     "pipelines.cli",
 )
 """Every package, in order: each may import from itself and from packages above it. See ``docs/architecture.md``."""

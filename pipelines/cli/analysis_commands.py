@@ -2,7 +2,7 @@
 
 import click
 
-from tracktokens.pipelines.cli.options import json_option, store_option
+from tracktokens.pipelines.cli.options.common import json_option, store_option
 from tracktokens.pipelines.terminal import format_json, make_console, printable
 
 

@@ -9,9 +9,7 @@ from tracktokens.pipelines.cli.codebook_commands import (
     max_churn_option,
     seed_option,
 )
-from tracktokens.pipelines.cli.config_file import config_option
-from tracktokens.pipelines.cli.encoder_options import source_options
-from tracktokens.pipelines.cli.options import (
+from tracktokens.pipelines.cli.options.common import (
     NonEmptyStr,
     catalog_option,
     max_reject_rate_option,
@@ -19,6 +17,8 @@ from tracktokens.pipelines.cli.options import (
     runner_with_progress,
     store_option,
 )
+from tracktokens.pipelines.cli.options.config_file import config_option
+from tracktokens.pipelines.cli.options.encoder_options import source_options
 from tracktokens.schemas.token_format import FurtherTokens
 
 PLAYLIST_ENCODERS = ("word2vec", "als", "auto")

@@ -7,8 +7,7 @@ from typing import Any
 
 import click
 
-from tracktokens.pipelines.cli.encoder_options import ModalityValue
-from tracktokens.pipelines.cli.options import (
+from tracktokens.pipelines.cli.options.common import (
     NonEmptyStr,
     Share,
     catalog_option,
@@ -17,6 +16,7 @@ from tracktokens.pipelines.cli.options import (
     runner_with_progress,
     store_option,
 )
+from tracktokens.pipelines.cli.options.encoder_options import ModalityValue
 from tracktokens.schemas.errors import UsageError
 from tracktokens.schemas.token_format import DEFAULT_NUMBERS, MAX_CODES, NUMBERED, SHARED, FurtherTokens
 

@@ -2,7 +2,7 @@
 
 import click
 
-from tracktokens.pipelines.cli.options import NonEmptyStr
+from tracktokens.pipelines.cli.options.common import NonEmptyStr
 
 
 @click.command(name="demo")

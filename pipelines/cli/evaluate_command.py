@@ -2,7 +2,7 @@
 
 import click
 
-from tracktokens.pipelines.cli.options import (
+from tracktokens.pipelines.cli.options.common import (
     NonEmptyStr,
     json_option,
     max_reject_rate_option,

@@ -19,10 +19,11 @@ from tracktokens.pipelines.cli.codebook_commands import (
 )
 from tracktokens.pipelines.cli.demo_command import demo_command
 from tracktokens.pipelines.cli.evaluate_command import evaluate_command
+from tracktokens.pipelines.cli.language_models.render_commands import render_group
+from tracktokens.pipelines.cli.language_models.vocabulary_commands import vocabulary_group
 from tracktokens.pipelines.cli.match_command import match_command
-from tracktokens.pipelines.cli.options import current_name
+from tracktokens.pipelines.cli.options.common import current_name
 from tracktokens.pipelines.cli.refresh_commands import plan_command, refresh_command, rejects_group
-from tracktokens.pipelines.cli.render_commands import render_group
 from tracktokens.pipelines.cli.store_commands import (
     compact_command,
     gc_command,
@@ -30,7 +31,6 @@ from tracktokens.pipelines.cli.store_commands import (
     releases_group,
     verify_command,
 )
-from tracktokens.pipelines.cli.vocabulary_commands import vocabulary_group
 from tracktokens.pipelines.terminal import OneLineFormatter, allow_any_text, printable
 from tracktokens.schemas.errors import TracktokensError, UsageError
 from tracktokens.schemas.filesystem_errors import filesystem_error

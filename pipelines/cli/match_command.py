@@ -4,7 +4,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tracktokens.pipelines.cli.options import NonEmptyStr, json_option, release_option, store_option, weights_option
+from tracktokens.pipelines.cli.options.common import (
+    NonEmptyStr,
+    json_option,
+    release_option,
+    store_option,
+    weights_option,
+)
 from tracktokens.pipelines.terminal import format_json, printable
 
 if TYPE_CHECKING:

@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING
 import click
 
 from tracktokens.pipelines.catalog_source import CatalogSource
-from tracktokens.pipelines.cli.config_file import config_option
-from tracktokens.pipelines.cli.encoder_options import source_options
-from tracktokens.pipelines.cli.options import (
+from tracktokens.pipelines.cli.options.common import (
     json_option,
     options,
     runner_options,
     runner_with_progress,
     store_option,
 )
+from tracktokens.pipelines.cli.options.config_file import config_option
+from tracktokens.pipelines.cli.options.encoder_options import source_options
 from tracktokens.pipelines.terminal import format_json, make_console
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tracktokens.pipelines.cli.options import (
+from tracktokens.pipelines.cli.options.common import (
     NonEmptyStr,
     json_option,
     runner_options,

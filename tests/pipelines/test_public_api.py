@@ -53,5 +53,5 @@ def test_help_loads_nothing_heavy_in_a_process_of_its_own() -> None:
     command = [sys.executable, "-X", "importtime", "-m", "tracktokens.pipelines.cli.main", "--help"]
     shown = subprocess.run(command, capture_output=True, text=True, check=True)
     modules = {line.rpartition("|")[2].strip() for line in shown.stderr.splitlines() if "|" in line}
-    assert "tracktokens.pipelines.cli.options" in modules
+    assert "tracktokens.pipelines.cli.options.common" in modules
     assert modules.isdisjoint(HEAVY)

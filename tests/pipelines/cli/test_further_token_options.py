@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 from tracktokens.pipelines.cli.codebook_commands import further_token_options
-from tracktokens.pipelines.cli.config_file import config_option
 from tracktokens.pipelines.cli.main import main
+from tracktokens.pipelines.cli.options.config_file import config_option
 from tracktokens.schemas.token_format import FurtherTokens
 
 

@@ -3,7 +3,7 @@
 import click
 import pytest
 
-from tracktokens.pipelines.cli.options import Weights
+from tracktokens.pipelines.cli.options.common import Weights
 
 
 def test_modalities_that_are_not_written_keep_their_default() -> None:

@@ -13,8 +13,8 @@ from typing import Any
 
 import click
 
-from tracktokens.pipelines.cli.encoder_options import ModalityValue
-from tracktokens.pipelines.cli.options import NonEmptyStr, current_name
+from tracktokens.pipelines.cli.options.common import NonEmptyStr, current_name
+from tracktokens.pipelines.cli.options.encoder_options import ModalityValue
 from tracktokens.schemas.errors import UsageError
 from tracktokens.schemas.modalities import MODALITIES
 

@@ -19,7 +19,7 @@ from tracktokens.pipelines.catalog_source import (
     read_released_options,
     require_tracks,
 )
-from tracktokens.pipelines.cli.options import NonEmptyStr, Share, options
+from tracktokens.pipelines.cli.options.common import NonEmptyStr, Share, options
 from tracktokens.pipelines.option_fields import OptionField
 from tracktokens.schemas.errors import UsageError
 from tracktokens.schemas.modalities import MODALITIES

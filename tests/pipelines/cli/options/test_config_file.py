@@ -10,10 +10,10 @@ from click.testing import CliRunner, Result
 
 from tracktokens.pipelines.catalog_source import CatalogSource
 from tracktokens.pipelines.cli.codebook_commands import codebook_size_option, seed_option
-from tracktokens.pipelines.cli.config_file import config_option
-from tracktokens.pipelines.cli.encoder_options import source_options
 from tracktokens.pipelines.cli.main import Cli, main
-from tracktokens.pipelines.cli.options import runner_options, store_option
+from tracktokens.pipelines.cli.options.common import runner_options, store_option
+from tracktokens.pipelines.cli.options.config_file import config_option
+from tracktokens.pipelines.cli.options.encoder_options import source_options
 from tracktokens.pipelines.cli.refresh_commands import fail_on_drift_option
 
 PARSED = Cli("parsed")

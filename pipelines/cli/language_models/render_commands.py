@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tracktokens.pipelines.cli.options import NonEmptyStr, options, release_option, store_option
+from tracktokens.pipelines.cli.options.common import NonEmptyStr, options, release_option, store_option
 
 if TYPE_CHECKING:
     from tracktokens.pipelines.llm.render import RenderStats

@@ -1,0 +1,1 @@
+"""The commands of the language model: training texts, vocabularies."""
