@@ -19,10 +19,8 @@ from tracktokens.pipelines.cli.options.common import (
 )
 from tracktokens.pipelines.cli.options.config_file import config_option
 from tracktokens.pipelines.cli.options.encoder_options import source_options
+from tracktokens.schemas.playlist_encoders import PLAYLIST_ENCODERS
 from tracktokens.schemas.token_format import FurtherTokens
-
-PLAYLIST_ENCODERS = ("word2vec", "als", "auto")
-"""``playlist_encoder.CHOICES``, without its imports."""
 
 
 @click.command(name="run")

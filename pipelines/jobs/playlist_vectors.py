@@ -15,13 +15,12 @@ from tracktokens.schemas.errors import UsageError
 from tracktokens.schemas.manifests.catalog import PlaylistsManifest
 from tracktokens.schemas.manifests.release import ReleaseManifest
 from tracktokens.schemas.modalities import PLAYLIST
+from tracktokens.schemas.playlist_encoders import AUTO, WORD2VEC
 from tracktokens.schemas.tables.playlists import PLAYLISTS
 from tracktokens.transforms.catalog.column_losses import NULL_ELEMENTS, IgnoredColumns, column_losses
 from tracktokens.transforms.playlists.fold_in_tracks import FoldPlaylists
 from tracktokens.transforms.playlists.playlist_encoder import (
-    AUTO,
     KINDS,
-    WORD2VEC,
     PlaylistEncoder,
     encoders_of,
     read_settings,

@@ -15,9 +15,10 @@ from tracktokens.pipelines.maintenance.compaction import compact_after
 from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.manifests.bundle import BundleManifest
 from tracktokens.schemas.manifests.catalog import CatalogManifest
+from tracktokens.schemas.playlist_encoders import WORD2VEC
 from tracktokens.schemas.tables.playlists import PLAYLISTS
 from tracktokens.schemas.token_format import FurtherTokens
-from tracktokens.transforms.playlists.playlist_encoder import WORD2VEC, encoders_of
+from tracktokens.transforms.playlists.playlist_encoder import encoders_of
 from tracktokens.transforms.readers.fragments import check_table, find_fragments
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.layout import Store

@@ -24,6 +24,7 @@ import numpy as np
 import pyarrow as pa
 
 from tracktokens.codebooks.numerics.arrays import Floats, HalfVectors, Integers
+from tracktokens.schemas.playlist_encoders import ALS
 from tracktokens.transforms.encoders.base import identity_hash
 from tracktokens.transforms.playlists.corpus import require_playlists
 from tracktokens.transforms.playlists.numbered_corpus import NumberedCorpus
@@ -33,9 +34,6 @@ from tracktokens.transforms.runtime.threads import thread_share
 if TYPE_CHECKING:
     from implicit.cpu.als import AlternatingLeastSquares
     from scipy.sparse import csr_matrix
-
-NAME = "als"
-"""Name of this kind of encoder in its identity."""
 
 RULES = 1
 """Version of the rules in this module. A change of them changes the vectors."""
@@ -70,11 +68,11 @@ class AlsConfig:
     @property
     def name(self) -> str:
         """Name of this kind of encoder."""
-        return NAME
+        return ALS
 
     def identity(self, digest: str, start: PreviousVectors | None = None, isolated: int = 0) -> Mapping[str, object]:
         """Return everything that changes the vectors, as JSON values; see :meth:`.Word2VecConfig.identity`."""
-        own = {"name": NAME, "rules": RULES, "corpus": digest, "implicit": version("implicit"), **asdict(self)}
+        own = {"name": ALS, "rules": RULES, "corpus": digest, "implicit": version("implicit"), **asdict(self)}
         return own if start is None else {**own, "start": {**start.identity(), "iterations": WARM_ITERATIONS}}
 
     def encoder_id(self, digest: str, start: PreviousVectors | None = None, isolated: int = 0) -> str:

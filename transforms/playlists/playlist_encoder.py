@@ -8,20 +8,14 @@ import pyarrow as pa
 
 from tracktokens.codebooks.numerics.arrays import Floats
 from tracktokens.schemas.errors import UsageError
-from tracktokens.transforms.playlists import als, word2vec
+from tracktokens.schemas.playlist_encoders import ALS, AUTO, PLAYLIST_ENCODERS, WORD2VEC
+from tracktokens.transforms.playlists import als
 from tracktokens.transforms.playlists.als import AlsConfig
 from tracktokens.transforms.playlists.warm_start import PreviousVectors
 from tracktokens.transforms.playlists.word2vec import Word2VecConfig
 
-WORD2VEC, ALS = word2vec.NAME, als.NAME
-
-AUTO = "auto"
-"""Choice of the kind that continues held-out playlists best."""
-
 KINDS: Mapping[str, type[Word2VecConfig] | type[AlsConfig]] = {WORD2VEC: Word2VecConfig, ALS: AlsConfig}
 """Name to the class of the settings. Of kinds that are equally good, the first is chosen."""
-
-CHOICES = (*KINDS, AUTO)
 
 
 class PlaylistEncoder(Protocol):
@@ -58,7 +52,7 @@ def encoders_of(choice: str) -> tuple[PlaylistEncoder, ...]:
     if choice == AUTO:
         return tuple(kind() for name, kind in KINDS.items() if name != ALS or als.is_installed())
     if choice not in KINDS:
-        raise UsageError(f"unknown playlist encoder {choice}: choose one of {', '.join(CHOICES)}")
+        raise UsageError(f"unknown playlist encoder {choice}: choose one of {', '.join(PLAYLIST_ENCODERS)}")
     require_installed(choice)
     return (KINDS[choice](),)
 

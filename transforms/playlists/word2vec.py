@@ -18,6 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tracktokens.schemas.errors import InvalidDataError
+from tracktokens.schemas.playlist_encoders import WORD2VEC
 from tracktokens.transforms.encoders.base import identity_hash
 from tracktokens.transforms.playlists.corpus import require_playlists
 from tracktokens.transforms.playlists.numbered_corpus import NumberedCorpus
@@ -29,9 +30,6 @@ from tracktokens.transforms.playlists.warm_start import (
     without_vector,
     word2vec_settings,
 )
-
-NAME = "word2vec"
-"""Name of this kind of encoder in its identity."""
 
 LONGEST_SENTENCE = 10_000
 """Words per sentence that gensim reads (its ``MAX_WORDS_IN_BATCH``). It drops the rest silently."""
@@ -80,7 +78,7 @@ class Word2VecConfig:
     @property
     def name(self) -> str:
         """Name of this kind of encoder."""
-        return NAME
+        return WORD2VEC
 
     def identity(self, digest: str, start: PreviousVectors | None = None, isolated: int = 0) -> Mapping[str, object]:
         """Return everything that changes the vectors, as JSON values.
@@ -91,7 +89,7 @@ class Word2VecConfig:
             isolated: tracks that get no vector because they are isolated. Their limit is a part of the identity only
                 where it leaves out a track, so that other encoders keep their ids.
         """
-        own = {"name": NAME, "rules": RULES, "corpus": digest, "gensim": version("gensim"), **asdict(self)}
+        own = {"name": WORD2VEC, "rules": RULES, "corpus": digest, "gensim": version("gensim"), **asdict(self)}
         if not isolated:
             del own["smallest_component"]
         return own if start is None else {**own, "start": {**start.identity(), **word2vec_settings()}}

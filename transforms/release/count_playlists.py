@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
@@ -88,7 +89,7 @@ class CountPlaylists(beam.PTransform):
     def __post_init__(self) -> None:
         super().__init__()
 
-    def expand(self, start: beam.pvalue.PBegin) -> beam.pvalue.DoOutputsTuple:
+    def expand(self, start: beam.pvalue.PBegin) -> Any:  # Beam warns of DoOutputsTuple
         """List the files of the corpus, and count each."""
         counted = files.list_files(self.catalog.corpus, ".parquet") if self.source == FROM_PLAYLISTS else []
         return (

@@ -22,8 +22,8 @@ from tracktokens.schemas.errors import UsageError
 from tracktokens.schemas.manifests.catalog import PlaylistsManifest
 from tracktokens.schemas.manifests.encoder import EncoderManifest
 from tracktokens.schemas.modalities import PLAYLIST
+from tracktokens.schemas.playlist_encoders import ALS, AUTO, WORD2VEC
 from tracktokens.transforms.playlists import als, train_vectors
-from tracktokens.transforms.playlists.playlist_encoder import ALS, AUTO, WORD2VEC
 from tracktokens.transforms.store.layout import Store
 from tracktokens.transforms.store.snapshots import open_snapshot
 

@@ -12,11 +12,12 @@ import pyarrow as pa
 import pytest
 
 from tracktokens.schemas.errors import InvalidDataError, UsageError
+from tracktokens.schemas.playlist_encoders import ALS
 from tracktokens.schemas.tables.playlists import CORPUS
 from tracktokens.transforms.playlists import als
 from tracktokens.transforms.playlists.als import AlsConfig, confidences, fold_in, membership, train
 from tracktokens.transforms.playlists.numbered_corpus import NumberedCorpus
-from tracktokens.transforms.playlists.playlist_encoder import ALS, encoders_of, read_settings
+from tracktokens.transforms.playlists.playlist_encoder import encoders_of, read_settings
 from tracktokens.transforms.playlists.warm_start import PreviousVectors
 
 CONFIG = AlsConfig(dim=8, regularization=10, confidence=10)

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from tracktokens.pipelines.cli.catalog_commands import PLAYLIST_ENCODERS
 from tracktokens.schemas.errors import UsageError
+from tracktokens.schemas.playlist_encoders import ALS, AUTO, PLAYLIST_ENCODERS, WORD2VEC
 from tracktokens.transforms.playlists.als import AlsConfig
-from tracktokens.transforms.playlists.playlist_encoder import ALS, AUTO, CHOICES, WORD2VEC, encoders_of, read_settings
+from tracktokens.transforms.playlists.playlist_encoder import KINDS, encoders_of, read_settings
 from tracktokens.transforms.playlists.word2vec import Word2VecConfig
 
 
@@ -30,8 +30,8 @@ def test_an_unknown_choice_is_refused() -> None:
         encoders_of("bpr")
 
 
-def test_the_command_line_has_the_same_choices() -> None:
-    assert PLAYLIST_ENCODERS == CHOICES
+def test_each_name_is_a_kind_or_auto() -> None:
+    assert (*KINDS, AUTO) == PLAYLIST_ENCODERS
 
 
 @pytest.mark.parametrize("settings", [Word2VecConfig(window=7), AlsConfig(dim=9)])
