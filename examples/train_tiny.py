@@ -188,7 +188,7 @@ def read_texts(store: str, conversations: Path, out: Path, seed: int = 0) -> Tex
     asked = [request for talk in training for request in requests(*talk)]
     known = {_key(request) for request in asked}
     new = [request for talk in held_out for request in requests(*talk) if _key(request) not in known]
-    names = {track["track_id"]: track["text"] for track in tracks}
+    names = {track["track_id"]: track["prompt"][0]["content"] for track in tracks}
     plain = [[_message("assistant", name)] for name in names.values()] + [in_words(raw, names) for raw, _ in training]
     return Texts(plain, [chat for t in tracks for chat in both_ways(t)], [chat for _, chat in training], asked, new)
 
@@ -211,9 +211,9 @@ def in_words(raw: Chat, names: dict[str, str]) -> Chat:
     return [_message(message["role"], content) for message, content in zip(raw, texts, strict=True)]
 
 
-def both_ways(track: dict[str, str]) -> list[Chat]:
+def both_ways(track: dict[str, Any]) -> list[Chat]:
     """Write two chats: from a track's name to its tokens, and from its tokens to its name."""
-    name, tokens = track["text"], track["tokens"]
+    name, tokens = (track[part][0]["content"] for part in ("prompt", "completion"))
     pairs = ((f"Find {name}", tokens), (f"What is {tokens}", name))
     return [[_message("user", asked), _message("assistant", answer)] for asked, answer in pairs]
 

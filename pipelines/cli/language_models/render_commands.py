@@ -132,7 +132,7 @@ def _print_training(result: "TrainingResult", out: str) -> None:
 @render_group.command(name="tracks")
 @render_options
 def tracks_command(store: str, release: str | None, out: str) -> None:
-    """Write one line per track: its title and artist, and its tokens."""
+    """Write one line per track: its title and artist as the prompt, and its tokens as the completion."""
     from tracktokens.pipelines.llm.render import render_tracks
 
     _print_stats(render_tracks(store, out, release), out)
