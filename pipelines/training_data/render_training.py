@@ -44,7 +44,7 @@ from tracktokens.transforms.readers.fragment_reader import read_fragment
 from tracktokens.transforms.readers.fragments import Fragment, check_table, find_fragments
 from tracktokens.transforms.readers.text_stream import open_text
 from tracktokens.transforms.readers.validation import validate_ids
-from tracktokens.transforms.release.track_terms import CatalogTerms, sample_buckets
+from tracktokens.transforms.release.track_terms import code_words
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.layout import Store
 from tracktokens.transforms.store.releases import release_or_latest
@@ -52,9 +52,6 @@ from tracktokens.transforms.store.token_tables import TokenTable
 
 FORMAT = 1
 """Version of the folder's layout, in ``training.json``."""
-
-COUNTED_TRACKS = 500_000
-"""Most tracks that are read for the words of codes, a random sample of a larger catalog: it bounds the memory."""
 
 _logger = logging.getLogger(__name__)
 
@@ -292,15 +289,12 @@ class _Rendering:
 
     def _codes(self) -> None:
         counts = self.inputs["codes"] = Counter(read=0, without_words=0)
-        terms = CatalogTerms(self.table, sample_buckets(self.table, COUNTED_TRACKS))
-        columns = self.table.token_format.coded
-        sources = sum(column.size for column in columns)
+        words = code_words(self.table, MOST_WORDS)
+        sources = sum(map(len, words.values()))
         grounding = Grounding(self.mix, validation_share(self.options.validation_share, sources), self.chance)
-        for column in columns:
-            by_code = terms.by_code(column.name, column.size)
-            words = [by_code.best(code, MOST_WORDS) for code in range(column.size)]
-            counts.update(read=len(words), without_words=words.count(()))
-            self._write_all(grounding.codes(column.name, words))
+        for column, by_code in words.items():
+            counts.update(read=len(by_code), without_words=by_code.count(()))
+            self._write_all(grounding.codes(column, by_code))
 
     def _write_all(self, rows: Iterator[tuple[str, TrainingRow]]) -> None:
         for copy, (split, row) in enumerate(rows):

@@ -86,7 +86,7 @@ class Shares:
 
         Example:
             >>> Shares(0.5, 0.5).split("p1"), Shares(0, 0).split("p1")
-            ('test', 'train')
+            ('validation', 'train')
         """
         drawn = Chance(0).share("split", source)
         if drawn < self.test:

@@ -16,6 +16,9 @@ from tracktokens.transforms.store.token_tables import TokenTable
 MOST_TERMS = 20_000
 """Most terms that are counted; bounds the table of groups and terms."""
 
+COUNTED_TRACKS = 500_000
+"""Most tracks that are read for the words of all codes, a random sample of a larger catalog: it bounds the memory."""
+
 _NO_WORD = r"[^\p{L}\p{N}']+"
 
 TRACK_TERMS = pa.schema([pa.field("row", pa.int64(), nullable=False), pa.field("term", pa.string(), nullable=False)])
@@ -113,3 +116,20 @@ def sample_buckets(table: TokenTable, most: int) -> Sequence[int]:
         if read >= most:
             return range(bucket + 1)
     return range(table.catalog.buckets)
+
+
+def code_words(table: TokenTable, most: int) -> dict[str, list[tuple[str, ...]]]:
+    """List the terms that distinguish the tracks of each code of a release: column to terms by code, the best first.
+
+    A code without tracks, or whose tracks have no term more often than others, has none.
+
+    Args:
+        table: token table of the release.
+        most: most terms per code.
+    """
+    catalog = CatalogTerms(table, sample_buckets(table, COUNTED_TRACKS))
+    words = {}
+    for column in table.token_format.coded:
+        terms = catalog.by_code(column.name, column.size)
+        words[column.name] = [terms.best(code, most) for code in range(column.size)]
+    return words
