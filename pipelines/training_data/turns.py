@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import groupby, takewhile
 from typing import Any
 
-from tracktokens.codebooks.tokens.rendering import RenderedText, escape_tokens, render
+from tracktokens.codebooks.tokens.rendering import RenderedText, render
 from tracktokens.pipelines.conversations.conversation import TEXT_PART, Conversation, RejectedLineError
 from tracktokens.pipelines.training_data.rows import (
     ASSISTANT,
@@ -113,7 +113,7 @@ class Dialogue:
 
 def _text_of(conversation: Mapping[str, Any], key: str) -> str | None:
     value = conversation.get(key)
-    return escape_tokens(str(value)) if isinstance(value, (str, int)) and not isinstance(value, bool) else None
+    return str(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else None
 
 
 def _turn(entry: Mapping[str, Any], number: int, tokens_of: TokensOf) -> Turn:
