@@ -10,6 +10,7 @@ import yaml
 from click.testing import CliRunner
 from transformers import AutoTokenizer
 
+from tests.support.trainer_loaders import learned_by_axolotl, learned_by_llama_factory
 from tests.support.training_catalog import MARKED, Catalog, read_lines, write_lines
 from tracktokens.pipelines.cli.main import main
 
@@ -134,3 +135,28 @@ def test_axolotl_gets_messages_of_which_the_last_is_learned(small: Catalog, tmp_
             assert alternates(messages)
             trained = [message[entry["message_field_training"]] for message in messages]
             assert trained == [False] * (len(messages) - 1) + [True]
+
+
+def last_messages(data: Path) -> list[str]:
+    return [row["messages"][-1]["content"] for row in read_lines(data / "train.jsonl")]
+
+
+def test_llama_factory_learns_the_last_message_of_each_row(small: Catalog, model: Path, tmp_path: Path) -> None:
+    pytest.importorskip("llamafactory")
+    data = render(small, tmp_path / "data", "--trainer", "llama-factory")
+    config = yaml.safe_load((EXAMPLES / "llama-factory.yaml").read_text())
+    here = {"model_name_or_path": str(model), "dataset_dir": str(data), "output_dir": str(tmp_path / "out")}
+    learned = learned_by_llama_factory({**config, **here, "use_cpu": True, "bf16": False})
+    assert [text.strip().removesuffix("<|end|>") for text in learned] == [text.strip() for text in last_messages(data)]
+
+
+def test_axolotl_learns_the_last_message_of_each_row(small: Catalog, model: Path, tmp_path: Path) -> None:
+    pytest.importorskip("axolotl")
+    data = render(small, tmp_path / "data", "--trainer", "axolotl")
+    config = yaml.safe_load((EXAMPLES / "axolotl.yaml").read_text())
+    for key, split in (("datasets", "train"), ("test_datasets", "validation")):
+        config[key][0]["path"] = str(data / f"{split}.jsonl")
+    here = {"base_model": str(model), "output_dir": str(tmp_path / "out"), "bf16": False}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump({**config, **here}))
+    learned = learned_by_axolotl(tmp_path / "config.yaml")
+    assert sorted(text.removesuffix("<|end|>") for text in learned) == sorted(last_messages(data))
