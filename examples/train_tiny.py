@@ -8,7 +8,7 @@ The steps are those for a large model; only the sizes differ:
 
 1. A language model without the tokens. Here a small one is trained on the same music in plain words, so that its
    embedding rows are meaningful; in practice this is your model.
-2. ``tracktokens vocabulary apply`` adds the tokens, with either ``--init``.
+2. ``tracktokens vocabulary apply`` adds the tokens, with an ``--init``.
 3. Fine-tuning on the lines of ``tracktokens render tracks``, name to tokens and tokens to name, and on those of
    ``tracktokens render conversations``. The loss covers the assistant's messages, which the chat template marks.
 4. Held-out conversations are answered. The model writes its answer up to the first track. Then beams under
@@ -49,7 +49,8 @@ from tracktokens.codebooks.decoding.catalog_constraint import CatalogConstraint,
 from tracktokens.codebooks.decoding.trie import TupleTrie
 from tracktokens.codebooks.numerics.arrays import CodeTuple
 from tracktokens.codebooks.tokens.rendering import MENTION
-from tracktokens.pipelines.llm.extend_model import INITS, apply_to_folder, read_token_release
+from tracktokens.pipelines.llm.extend_model import apply_to_folder, read_token_release
+from tracktokens.pipelines.llm.initial_rows import CENTROID, INITS, MEAN, TEXT
 from tracktokens.pipelines.llm.render import render_conversations, render_tracks
 from tracktokens.transforms.store.layout import Store
 from tracktokens.transforms.store.release_index import ReleaseIndex
@@ -188,7 +189,7 @@ def read_texts(store: str, conversations: Path, out: Path, seed: int = 0) -> Tex
     asked = [request for talk in training for request in requests(*talk)]
     known = {_key(request) for request in asked}
     new = [request for talk in held_out for request in requests(*talk) if _key(request) not in known]
-    names = {track["track_id"]: track["text"] for track in tracks}
+    names = {track["track_id"]: track["prompt"][0]["content"] for track in tracks}
     plain = [[_message("assistant", name)] for name in names.values()] + [in_words(raw, names) for raw, _ in training]
     return Texts(plain, [chat for t in tracks for chat in both_ways(t)], [chat for _, chat in training], asked, new)
 
@@ -211,9 +212,9 @@ def in_words(raw: Chat, names: dict[str, str]) -> Chat:
     return [_message(message["role"], content) for message, content in zip(raw, texts, strict=True)]
 
 
-def both_ways(track: dict[str, str]) -> list[Chat]:
+def both_ways(track: dict[str, Any]) -> list[Chat]:
     """Write two chats: from a track's name to its tokens, and from its tokens to its name."""
-    name, tokens = track["text"], track["tokens"]
+    name, tokens = (track[part][0]["content"] for part in ("prompt", "completion"))
     pairs = ((f"Find {name}", tokens), (f"What is {tokens}", name))
     return [[_message("user", asked), _message("assistant", answer)] for asked, answer in pairs]
 
@@ -446,7 +447,7 @@ def learn(base: Path, store: str, init: str, texts: Texts, out: Path, sizes: Siz
     """Add the tokens to a model, fine-tune it, save it, and let it answer."""
     start, opened = time.monotonic(), Store.open(store)
     release = published_release(opened)
-    pack = read_token_release(opened.release(release.release_id).folder)
+    pack = read_token_release(opened.release(release.release_id).folder, store if init == TEXT else None)
     apply_to_folder(str(base), str(out / "with_tokens"), pack, init=init, seed=seed)
     tokenizer = AutoTokenizer.from_pretrained(out / "with_tokens")
     model = AutoModelForCausalLM.from_pretrained(out / "with_tokens")
@@ -519,7 +520,9 @@ def main() -> None:
     parser.add_argument("--store", required=True, help="a store with a release")
     parser.add_argument("--conversations", type=Path, required=True, help="input of `tracktokens render conversations`")
     parser.add_argument("--out", type=Path, required=True, help="new folder for texts and models")
-    parser.add_argument("--init", choices=[*INITS, "both"], default="both", help="initial values of new rows")
+    parser.add_argument(
+        "--init", choices=[*INITS, "both"], default="both", help="initial values of new rows; both: mean and centroid"
+    )
     parser.add_argument("--seeds", type=int, default=1, help="trainings of each init")
     parser.add_argument("--steps", type=int, default=Sizes.steps, help="steps of fine-tuning")
     parser.add_argument("--threads", type=int, default=1)
@@ -529,7 +532,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     logging.basicConfig(level=logging.ERROR)
     transformers.logging.disable_progress_bar()
-    inits = INITS if args.init == "both" else (args.init,)
+    inits = (MEAN, CENTROID) if args.init == "both" else (args.init,)
     compare(args.store, args.conversations, args.out, inits, args.seeds, Sizes(steps=args.steps))
 
 

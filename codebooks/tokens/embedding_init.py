@@ -2,15 +2,19 @@
 
 Rows of zeros, or from another distribution than the old rows, have logits far from those of the other tokens, and
 dominate the first generated texts (J. Hewitt, "Initializing new word embeddings for pretrained language models", 2021).
-Both methods keep the mean and the covariance of the old rows:
+The methods keep the mean of the old rows; the first two also the form of their covariance:
 
 ``mean``: each row is the mean of the old rows, plus a little noise with their covariance, so that all rows differ.
 
 ``centroid``: the whitened centroids of all modalities are mapped to the principal directions of the old rows. Tokens of
 near codes start near each other, tokens of different modalities apart.
+
+``text``: the row of a code is the mean of the rows of the words that distinguish its tracks, at the old rows' distance
+from their mean. With rows near their mean alone, all new tokens begin alike, and training hardly separates them (GTI,
+arXiv 2604.02324). GTI trains the new rows on texts before all else; the mean of words needs no training.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -86,6 +90,33 @@ def centroid_rows(old: RowStatistics, centroids: Mapping[str, Floats], seed: int
     bounds = np.cumsum([len(points) for points in white.values()])[:-1]
     parts = np.split(made.astype(np.float32), bounds)
     return dict(zip(white, parts, strict=True))
+
+
+def text_rows(old: RowStatistics, words: Sequence[Floats], rows: Floats) -> Floats:
+    """Make the rows of codes from the rows of their words.
+
+    The mean of several rows is nearer to the mean of all rows than they are. It is moved away from there, to the root
+    of the mean squared distance of the old rows.
+
+    Example:
+        >>> old = RowStatistics(np.array([[2, 0], [-2, 0], [0, 2], [0, -2]], np.float32))
+        >>> text_rows(old, [np.array([[1, 0], [0, 0]], np.float32)], np.zeros((1, 2), np.float32)).tolist()
+        [[2.0, 0.0]]
+
+    Args:
+        old: statistics of the model's old rows.
+        words: float32 (words, dim) for each code: the rows of its words, at least one.
+        rows: float32 (codes, dim), the rows of :func:`mean_rows`, whose noise keeps codes with equal words apart.
+
+    Returns:
+        float32 (codes, dim).
+    """
+    apart = np.stack([part.mean(axis=0, dtype=np.float64) for part in words]) - old.mean
+    lengths = np.linalg.norm(apart, axis=1, keepdims=True)
+    typical = np.sqrt(old.variances.sum())
+    scaled = apart * np.where(lengths > 0, typical / np.where(lengths > 0, lengths, 1), 0)
+    made: Floats = (rows + scaled).astype(np.float32)
+    return made
 
 
 def _whiten(points: Floats) -> Doubles:

@@ -4,22 +4,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from rich.console import Group
 from rich.table import Table
 
-from tracktokens.codebooks.metrics.log_odds import distinctiveness
 from tracktokens.codebooks.numerics.distances import row_distances
-from tracktokens.codebooks.tokens.code_matrix import NONE
 from tracktokens.codebooks.tokens.vocabulary import token
 from tracktokens.pipelines.terminal import catalog_text
 from tracktokens.schemas.errors import UsageError
 from tracktokens.schemas.manifests.bundle import BundleManifest
 from tracktokens.schemas.tables.catalog import TRACK_KEYS
 from tracktokens.schemas.tables.records import CODE_RECORDS
-from tracktokens.transforms.release.track_terms import term_counts, track_terms
+from tracktokens.transforms.release.track_terms import CatalogTerms, sample_buckets
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.bundles import read_bundle, read_manifest
 from tracktokens.transforms.store.keys import track_buckets
@@ -95,14 +92,14 @@ class Inspector:
             modality = self._codebook.modality
             raise UsageError(f"bundle {bundle_id} has no {column} codes: its catalog had no {modality} vectors")
         self._table = TokenTable.of(store, find_release(store, bundle_id))
-        self._buckets = _sample_buckets(store, self._table)
+        self._buckets = sample_buckets(self._table, READ_TRACKS)
         self._bundle_id = bundle_id
-        self._terms, self._counts, self._sizes = self._count_terms()
-        self._everywhere = self._counts.sum(axis=0)
+        terms = CatalogTerms(self._table, self._buckets)
+        self._terms = terms.by_code(column, self._codebook.num_centroids)
 
     def codes(self) -> list[CodeSummary]:
         """Summarize all codes, those with the most tracks first."""
-        return [self._summary(int(code), TERMS_IN_LIST) for code in np.argsort(-self._sizes, kind="stable")]
+        return [self._summary(int(code), TERMS_IN_LIST) for code in np.argsort(-self._terms.sizes, kind="stable")]
 
     def code(self, code: int) -> CodeView:
         """Describe one code.
@@ -117,32 +114,13 @@ class Inspector:
         nearest = [int(other) for other in np.argsort(distances, kind="stable") if other != code][:CODES]
         return CodeView(
             summary=self._summary(code, TERMS),
-            share=float(self._sizes[code] / max(self._sizes.sum(), 1)),
+            share=float(self._terms.sizes[code] / max(self._terms.sizes.sum(), 1)),
             nearest_tracks=self._nearest_tracks(code),
             nearest_codes=tuple(self._summary(other, TERMS_IN_LIST) for other in nearest),
         )
 
-    def _count_terms(self) -> tuple[pa.Array, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Count terms: the distinct terms, int64 (codes + 1, terms) tracks, and int64 (codes,) tracks per code.
-
-        The last row of the second counts tracks without the modality.
-        """
-        columns = [self._column]
-        codes = pa.concat_tables([self._table.read(bucket, columns) for bucket in self._buckets])[self._column]
-        tracks = pa.concat_tables(
-            [self._table.tracks(bucket, ["title", "artist", "tag_names"]) for bucket in self._buckets]
-        )
-        coded = pc.fill_null(codes, NONE).to_numpy().astype(np.int64)
-        groups = np.where(coded == NONE, self._codebook.num_centroids, coded)
-        terms, counts = term_counts(track_terms(tracks), groups, self._codebook.num_centroids + 1)
-        return terms, counts, np.bincount(groups, minlength=self._codebook.num_centroids + 1)[:-1]
-
     def _summary(self, code: int, most: int) -> CodeSummary:
-        scores = distinctiveness(self._counts[code], self._everywhere)
-        best = [row for row in np.argsort(-scores, kind="stable")[:most] if self._counts[code, row] and scores[row] > 0]
-        return CodeSummary(
-            code, int(self._sizes[code]), tuple(self._terms.take(pa.array(best, pa.int64())).to_pylist())
-        )
+        return CodeSummary(code, int(self._terms.sizes[code]), self._terms.best(code, most))
 
     def _nearest_tracks(self, code: int) -> tuple[NearTrack, ...]:
         records = pa.concat_tables([self._records_of(code, bucket) for bucket in self._buckets])
@@ -170,16 +148,6 @@ class Inspector:
         known = with_code.filter(key_rows.is_valid())
         owners = keys["track"].take(key_rows.drop_null())
         return pa.table([known["key"].cast(pa.binary()), known["distance"], owners], names=["key", "distance", "track"])
-
-
-def _sample_buckets(store: Store, table: TokenTable) -> Sequence[int]:
-    """Choose the first buckets that hold ``READ_TRACKS`` tracks, or all."""
-    read = 0
-    for bucket in range(store.buckets):
-        read += table.read(bucket, ["track_id"]).num_rows
-        if read >= READ_TRACKS:
-            return range(bucket + 1)
-    return range(store.buckets)
 
 
 def _near_track(track: dict[str, str | None], distance: float) -> NearTrack:

@@ -17,26 +17,40 @@ from safetensors import SafetensorError
 from safetensors.numpy import load
 
 from tracktokens.codebooks.numerics.arrays import Floats
-from tracktokens.codebooks.tokens.embedding_init import RowStatistics, centroid_rows, mean_rows
 from tracktokens.codebooks.tokens.vocabulary import Entry, vocabulary
+from tracktokens.pipelines.llm.embedding_layers import (
+    as_array,
+    check_finite,
+    count_rows,
+    fill_bias,
+    fill_rows,
+    grow,
+    is_tied,
+    matrices,
+)
+from tracktokens.pipelines.llm.initial_rows import (
+    INITS,
+    MEAN,
+    TEXT,
+    WORDS_PER_CODE,
+    CodeWords,
+    InitialRows,
+    find_word_ids,
+    known_codes,
+)
 from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.schemas.manifests.release import ReleaseManifest
+from tracktokens.transforms.release.track_terms import code_words
 from tracktokens.transforms.store import files
-from tracktokens.transforms.store.layout import MANIFEST, ReleasePaths
+from tracktokens.transforms.store.layout import MANIFEST, ReleasePaths, Store
+from tracktokens.transforms.store.token_tables import TokenTable
 from tracktokens.transforms.store.user_files import check_output_folder, path_errors
 
 if TYPE_CHECKING:
-    from torch import Tensor
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-MEAN, CENTROID = "mean", "centroid"
-INITS = (MEAN, CENTROID)
 
 CONFIG_KEY = "tracktokens"
 """Key of the model's ``config.json`` with the release and its bundle."""
-
-SHOWN_ROWS = 5
-"""Rows that a message names."""
 
 IDS_FILE = "tokens_to_ids.json"
 
@@ -48,10 +62,12 @@ class TokenRelease:
     Attributes:
         manifest: manifest of the release.
         centroids: column of the token table, except for the number, to float32 (codes, components).
+        words: column to the words of each code, which ``init="text"`` needs; see :func:`.code_words`.
     """
 
     manifest: ReleaseManifest
     centroids: Mapping[str, Floats]
+    words: CodeWords | None = None
 
     @property
     def entries(self) -> list[Entry]:
@@ -69,6 +85,7 @@ class ExtensionResult:
         rows_after: embedding rows after.
         tied: whether the output head shares its weights with the input embeddings.
         unchanged: whether the model already had the tokens of this bundle.
+        without_words: codes without words, whose rows ``init="text"`` makes as ``"mean"`` does; None for another init.
     """
 
     ids: Mapping[str, int]
@@ -76,13 +93,18 @@ class ExtensionResult:
     rows_after: int
     tied: bool
     unchanged: bool
+    without_words: int | None = None
 
 
-def read_token_release(folder: str) -> TokenRelease:
+def read_token_release(folder: str, words_from: str | None = None) -> TokenRelease:
     """Read the folder of a release.
 
+    Args:
+        folder: the folder.
+        words_from: root of its store, whose catalog has the words of its codes; None to read no words.
+
     Raises:
-        UsageError: the folder is not a release.
+        UsageError: the folder is not a release, or the store does not have it.
         InvalidDataError: its vocabulary is of another bundle.
     """
     paths = ReleasePaths(folder)
@@ -96,7 +118,15 @@ def read_token_release(folder: str) -> TokenRelease:
         raise InvalidDataError(f"the vocabulary of {folder} cannot be read: {error}; restore it") from error
     if bundle != manifest.bundle_id:
         raise InvalidDataError(f"{folder} is of bundle {manifest.bundle_id}, its vocabulary of {bundle}: restore it")
-    return TokenRelease(manifest, {modality: rows.astype(np.float32) for modality, rows in centroids.items()})
+    words = None if words_from is None else _read_words(words_from, manifest)
+    return TokenRelease(manifest, {name: rows.astype(np.float32) for name, rows in centroids.items()}, words)
+
+
+def _read_words(root: str, manifest: ReleaseManifest) -> CodeWords:
+    store = Store.open(root)
+    if not files.exists(store.release(manifest.release_id).manifest):
+        raise UsageError(f"{root} does not have the release {manifest.release_id}: give the store of the release")
+    return code_words(TokenTable.of(store, manifest), WORDS_PER_CODE)
 
 
 def apply_vocabulary(
@@ -116,12 +146,12 @@ def apply_vocabulary(
         model: any causal language model of transformers.
         tokenizer: its tokenizer.
         release: the tokens and their centroids.
-        init: ``"mean"`` or ``"centroid"``; see ``codebooks.tokens.embedding_init``.
+        init: ``"mean"``, ``"centroid"`` or ``"text"``; see ``codebooks.tokens.embedding_init``.
         pad_to_multiple_of: at least 1.
         seed: seed of the noise, or of the rotation.
 
     Raises:
-        UsageError: ``init`` or the padding is invalid.
+        UsageError: ``init`` or the padding is invalid, or ``init`` needs words that the release was read without.
         InvalidDataError: the model has embeddings that are not finite, or tokens of another or an unknown bundle; the
             tokenizer does not belong to the model, or cannot represent these tokens.
     """
@@ -129,27 +159,36 @@ def apply_vocabulary(
         raise UsageError(
             f"init {init} and padding to {pad_to_multiple_of}: init must be one of {INITS}, the padding at least 1"
         )
-    names = [entry.token for entry in release.entries]
-    rows_before = _rows(model)
-    tied = _tied(model)
+    if init == TEXT and release.words is None:
+        raise UsageError("init text needs the words of the codes, which the store has: give --store")
+    entries = release.entries
+    names = [entry.token for entry in entries]
+    rows_before = count_rows(model)
+    tied = is_tied(model)
     if _has_tokens(model, tokenizer, release, names):
         return ExtensionResult(_ids_of(tokenizer, names), rows_before, rows_before, tied, unchanged=True)
     old_ids = np.unique(list(tokenizer.get_vocab().values()))
+    if not len(old_ids):
+        raise InvalidDataError("the tokenizer has no entries: use the tokenizer of this model")
     if old_ids[-1] >= rows_before:
         raise InvalidDataError(
             f"the tokenizer has ids up to {old_ids[-1]}, the model has {rows_before} rows: "
             "use the tokenizer of this model"
         )
-    _check_finite(model, tied, old_ids)
+    check_finite(model, tied, old_ids)
+    word_ids = find_word_ids(tokenizer, entries, release.words or {}) if init == TEXT else {}
+    initial = InitialRows(entries, init, release.centroids, word_ids, seed)
     ids = _add_tokens(tokenizer, names, {int(number) for number in old_ids})
     check_tokens(tokenizer, ids)
-    _grow(model, max(rows_before, -(-(max(ids.values()) + 1) // pad_to_multiple_of) * pad_to_multiple_of))
-    for weight in _weights(model, tied):
-        old = RowStatistics(_numbers(weight[old_ids.tolist()]))
-        _fill(weight, rows_before, old, _new_rows(old, release, ids, init, seed))
-    _fill_bias(model, rows_before, old_ids, ids)
+    grow(model, max(rows_before, -(-(max(ids.values()) + 1) // pad_to_multiple_of) * pad_to_multiple_of))
+    for weight in matrices(model, tied):
+        old, rows = initial.make(old_ids, as_array(weight[old_ids.tolist()]))
+        fill_rows(weight, rows_before, old, dict(zip(ids.values(), rows, strict=True)))
+    fill_bias(model, rows_before, old_ids, ids)
     model.config.update({CONFIG_KEY: {"bundle": release.manifest.bundle_id, "release": release.manifest.release_id}})
-    return ExtensionResult(ids, rows_before, _rows(model), tied, unchanged=False)
+    codes = known_codes(entries, release.words) if init == TEXT and release.words else {}
+    without = len(codes) - len(word_ids) if init == TEXT else None
+    return ExtensionResult(ids, rows_before, count_rows(model), tied, unchanged=False, without_words=without)
 
 
 def apply_to_folder(source: str, target: str, release: TokenRelease, **settings: Any) -> ExtensionResult:
@@ -234,11 +273,6 @@ def check_tokens(tokenizer: PreTrainedTokenizerBase, ids: Mapping[str, int]) -> 
         )
 
 
-def new_parameters(model: PreTrainedModel, tokens: int) -> int:
-    """Count the parameters that new tokens add to a model: one row per token in each embedding matrix."""
-    return tokens * sum(int(weight.shape[1]) for weight in _weights(model, _tied(model)))
-
-
 def _has_tokens(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, release: TokenRelease, names: list[str]
 ) -> bool:
@@ -294,97 +328,10 @@ def _write_without_spaces(tokenizer: PreTrainedTokenizerBase, names: list[str]) 
     backend.decoder = decoders.Sequence([backend.decoder, *(decoders.Replace(f" {start}", start) for start in starts)])
 
 
-def _head(model: PreTrainedModel) -> Any:
-    """Return the output layer; None for a model without one."""
-    return model.get_output_embeddings()  # type: ignore[no-untyped-call]
-
-
-def _inputs(model: PreTrainedModel) -> Tensor:
-    return cast("Tensor", model.get_input_embeddings().weight)
-
-
-def _rows(model: PreTrainedModel) -> int:
-    return int(_inputs(model).shape[0])
-
-
-def _tied(model: PreTrainedModel) -> bool:
-    head = _head(model)
-    return head is None or head.weight is _inputs(model)
-
-
-def _weights(model: PreTrainedModel, tied: bool) -> list[Tensor]:
-    """List the matrices with one row per token."""
-    return [_inputs(model)] if tied else [_inputs(model), _head(model).weight]
-
-
-def _check_finite(model: PreTrainedModel, tied: bool, rows: Any) -> None:
-    """Check the rows that new rows are made from."""
-    parts = dict(zip(("input embeddings", "output head"), _weights(model, tied), strict=False))
-    if (bias := getattr(_head(model), "bias", None)) is not None:
-        parts["bias of the output head"] = bias[:, None]
-    for name, weight in parts.items():
-        finite = weight[rows.tolist()].isfinite().all(dim=1).cpu().numpy()
-        if not finite.all():
-            wrong = rows[~finite]
-            more = f" and {len(wrong) - SHOWN_ROWS} more" if len(wrong) > SHOWN_ROWS else ""
-            raise InvalidDataError(
-                f"{model.name_or_path or 'the model'}: rows {', '.join(map(str, wrong[:SHOWN_ROWS]))}{more} of the "
-                f"{name} are not finite: use weights without NaN and infinity"
-            )
-
-
-def _grow(model: PreTrainedModel, rows: int) -> None:
-    if rows > _rows(model):
-        model.resize_token_embeddings(rows, mean_resizing=False)
-
-
-def _new_rows(
-    old: RowStatistics, release: TokenRelease, ids: Mapping[str, int], init: str, seed: int
-) -> dict[int, Floats]:
-    """Initialize the new rows: id to row."""
-    rows = dict(zip(ids.values(), mean_rows(old, len(ids), seed), strict=True))
-    if init == CENTROID:
-        by_code = centroid_rows(old, release.centroids, seed)
-        for entry in release.entries:
-            known = by_code.get(entry.modality or "")
-            if known is not None and entry.code is not None and entry.code < len(known):
-                rows[ids[entry.token]] = known[entry.code]
-    return rows
-
-
-def _fill(weight: Tensor, rows_before: int, old: RowStatistics, rows: Mapping[int, Floats]) -> None:
-    """Write new rows, and the mean of the old ones into padding rows."""
-    import torch
-
-    with torch.no_grad():
-        weight[rows_before:] = torch.from_numpy(old.mean).to(weight)
-        weight[list(rows)] = torch.from_numpy(np.stack(list(rows.values()))).to(weight)
-    if not weight[list(rows)].isfinite().all():
-        raise InvalidDataError(
-            f"the rows of the new tokens exceed the range of {weight.dtype}: the old rows are too large, use the "
-            "model in a wider type"
-        )
-
-
-def _fill_bias(model: PreTrainedModel, rows_before: int, old_ids: Any, ids: Mapping[str, int]) -> None:
-    import torch
-
-    bias = getattr(_head(model), "bias", None)
-    if bias is None:
-        return
-    with torch.no_grad():
-        mean = bias[old_ids.tolist()].float().mean().to(bias)
-        bias[rows_before:] = mean
-        bias[list(ids.values())] = mean
-
-
-def _numbers(weight: Tensor) -> Floats:
-    numbers: Floats = weight.detach().float().cpu().numpy()
-    return numbers
-
-
 def extension_report(result: ExtensionResult) -> dict[str, Any]:
     """Summarize a result: label to value."""
     fields = asdict(result)
     ids = fields.pop("ids")
-    return {"tokens": len(ids), "first id": min(ids.values()), "last id": max(ids.values()), **fields}
+    without = fields.pop("without_words")
+    words = {} if without is None else {"codes without words": without}
+    return {"tokens": len(ids), "first id": min(ids.values()), "last id": max(ids.values()), **fields, **words}

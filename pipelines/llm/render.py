@@ -49,7 +49,10 @@ class RenderStats:
 
 
 def render_tracks(root: str, out: str, release: str | None = None) -> RenderStats:
-    """Write one line per track: ``track_id``, ``text`` (title and artist) and ``tokens``.
+    """Write one line per track: ``track_id``, ``prompt`` with title and artist, and ``completion`` with the tokens.
+
+    Both are lists of one message, which trainers read: the loss covers the tokens alone. There is no ``text``, which
+    TRL would train on in place of the tokens.
 
     Raises:
         UsageError: the store or release does not exist, or ``out`` cannot be written.
@@ -100,15 +103,15 @@ def _open_table(store: Store, release: str | None, out: str) -> TokenTable:
     return TokenTable.of(store, manifest)
 
 
-def _track_lines(table: TokenTable) -> Iterator[dict[str, str]]:
+def _track_lines(table: TokenTable) -> Iterator[dict[str, Any]]:
     for bucket in range(table.catalog.buckets):
         tokens = table.read(bucket, ["track_id", "tokens"])["tokens"].to_pylist()
         tracks = table.tracks(bucket, ["track_id", "title", "artist"]).to_pylist()
         for track, track_tokens in zip(tracks, tokens, strict=True):
             yield {
                 "track_id": track["track_id"],
-                "text": escape_tokens(describe_track(track)),
-                "tokens": track_text(track_tokens),
+                "prompt": [{"role": "user", "content": escape_tokens(describe_track(track))}],
+                "completion": [{"role": "assistant", "content": track_text(track_tokens)}],
             }
 
 

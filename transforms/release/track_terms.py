@@ -1,12 +1,23 @@
-"""Terms that describe tracks: tags, words of titles, artists."""
+"""Terms that describe tracks: tags, words of titles, artists; and those that distinguish the tracks of a code."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tracktokens.codebooks.metrics.log_odds import distinctiveness
+from tracktokens.codebooks.tokens.code_matrix import NONE
+from tracktokens.transforms.store.token_tables import TokenTable
+
 MOST_TERMS = 20_000
 """Most terms that are counted; bounds the table of groups and terms."""
+
+COUNTED_TRACKS = 500_000
+"""Most tracks that are read for the words of all codes, a random sample of a larger catalog: it bounds the memory."""
 
 _NO_WORD = r"[^\p{L}\p{N}']+"
 
@@ -50,3 +61,75 @@ def term_counts(terms: pa.Table, groups: npt.NDArray[np.int64], number: int) -> 
     owners = groups[terms["row"].filter(codes.is_valid()).to_numpy()]
     cells = owners * len(names) + codes.drop_null().to_numpy()
     return names, np.bincount(cells, minlength=number * len(names)).reshape(number, len(names))
+
+
+@dataclass(frozen=True, eq=False)
+class CodeTerms:
+    """Terms of the tracks that have each code of a column.
+
+    Attributes:
+        terms: the commonest terms of all tracks, string (terms,).
+        counts: int64 (codes + 1, terms), tracks with a code that have a term; the last row is of tracks without a code.
+        sizes: int64 (codes,), tracks per code.
+    """
+
+    terms: pa.Array = field(repr=False)
+    counts: npt.NDArray[np.int64] = field(repr=False)
+    sizes: npt.NDArray[np.int64] = field(repr=False)
+
+    @cached_property
+    def _everywhere(self) -> npt.NDArray[np.int64]:
+        everywhere: npt.NDArray[np.int64] = self.counts.sum(axis=0)
+        return everywhere
+
+    def best(self, code: int, most: int) -> tuple[str, ...]:
+        """Return the terms that distinguish the tracks of a code from all others, the best first; at most ``most``."""
+        counts = self.counts[code]
+        scores = distinctiveness(counts, self._everywhere)
+        best = [row for row in np.argsort(-scores, kind="stable")[:most] if counts[row] and scores[row] > 0]
+        return tuple(self.terms.take(pa.array(best, pa.int64())).to_pylist())
+
+
+class CatalogTerms:
+    """Terms of the tracks of a release, in some buckets of its catalog."""
+
+    def __init__(self, table: TokenTable, buckets: Sequence[int]) -> None:
+        self._table = table
+        self._buckets = buckets
+        columns = ["title", "artist", "tag_names"]
+        self._terms = track_terms(pa.concat_tables([table.tracks(bucket, columns) for bucket in buckets]))
+
+    def by_code(self, column: str, codes: int) -> CodeTerms:
+        """Count the terms per code of a column that has ``codes`` codes."""
+        read = pa.concat_tables([self._table.read(bucket, [column]) for bucket in self._buckets])[column]
+        coded = pc.fill_null(read, NONE).to_numpy().astype(np.int64)
+        groups = np.where(coded == NONE, codes, coded)
+        terms, counts = term_counts(self._terms, groups, codes + 1)
+        return CodeTerms(terms, counts, np.bincount(groups, minlength=codes + 1)[:-1])
+
+
+def sample_buckets(table: TokenTable, most: int) -> Sequence[int]:
+    """Choose the first buckets that hold ``most`` tracks, a random sample of a larger catalog; or all."""
+    read = 0
+    for bucket in range(table.catalog.buckets):
+        read += table.read(bucket, ["track_id"]).num_rows
+        if read >= most:
+            return range(bucket + 1)
+    return range(table.catalog.buckets)
+
+
+def code_words(table: TokenTable, most: int) -> dict[str, list[tuple[str, ...]]]:
+    """List the terms that distinguish the tracks of each code of a release: column to terms by code, the best first.
+
+    A code without tracks, or whose tracks have no term more often than others, has none.
+
+    Args:
+        table: token table of the release.
+        most: most terms per code.
+    """
+    catalog = CatalogTerms(table, sample_buckets(table, COUNTED_TRACKS))
+    words = {}
+    for column in table.token_format.coded:
+        terms = catalog.by_code(column.name, column.size)
+        words[column.name] = [terms.best(code, most) for code in range(column.size)]
+    return words

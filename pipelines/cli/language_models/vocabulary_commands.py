@@ -3,6 +3,7 @@
 import click
 
 from tracktokens.pipelines.cli.options.common import NonEmptyStr
+from tracktokens.schemas.errors import UsageError
 
 
 @click.group(name="vocabulary")
@@ -20,16 +21,17 @@ def vocabulary_group() -> None:
     metavar="R",
     help="Folder of a release, or its id; the latest of --store by default.",
 )
-@click.option("--store", type=NonEmptyStr(), metavar="DIR", help="Store of the release, if --release is not a folder.")
+@click.option("--store", type=NonEmptyStr(), metavar="DIR", help="Store of the release.")
 @click.option(
     "--out", required=True, type=NonEmptyStr(), metavar="DIR", help="New folder for the model with the tokens."
 )
 @click.option(
     "--init",
-    type=click.Choice(["mean", "centroid"]),
+    type=click.Choice(["mean", "centroid", "text"]),
     default="mean",
     show_default=True,
-    help="Rows of new tokens: the mean of the old rows, or the centroids rotated into their space.",
+    help="Rows of new tokens: the mean of the old rows, the centroids rotated into their space, or the rows of the "
+    "words that distinguish a code.",
 )
 @click.option(
     "--pad-to-multiple-of",
@@ -52,7 +54,9 @@ def apply_command(
     folder = release_folder(release, store)
     for read in filter(None, (store, folder)):
         check_outside(out, read)
-    chosen = read_token_release(folder)
+    if init == "text" and store is None:
+        raise UsageError("--init text needs --store, whose catalog has the words of the codes")
+    chosen = read_token_release(folder, words_from=store if init == "text" else None)
     applied = apply_to_folder(model, out, chosen, init=init, pad_to_multiple_of=pad_to_multiple_of, seed=seed)
     for name, value in extension_report(applied).items():
         click.echo(f"{name}: {value}")

@@ -272,7 +272,8 @@ def test_every_reader_of_tokens_knows_them(folder: Path, refreshed: RunResult, t
     assert CatalogTokens.open(refreshed.release.folder).lookup(written) == ["t070"]
     render_tracks(store, str(tmp_path / "tracks.jsonl"), release)
     lines = map(json.loads, (tmp_path / "tracks.jsonl").read_text().splitlines())
-    assert sorted(line["tokens"].removeprefix("<|track|>").removesuffix("<|/track|>") for line in lines) == sorted(
+    completions = [line["completion"][0]["content"] for line in lines]
+    assert sorted(text.removeprefix("<|track|>").removesuffix("<|/track|>") for text in completions) == sorted(
         rows.values()
     )
     view = Inspector(Store.open(store), refreshed.bundle.bundle_id, "metadata2").code(1)

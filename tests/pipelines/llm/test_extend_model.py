@@ -25,15 +25,9 @@ from transformers import (
 from tracktokens.codebooks.tokens.embedding_init import RowStatistics
 from tracktokens.codebooks.tokens.vocabulary import token, tokens_json, vocabulary
 from tracktokens.pipelines.cli.main import main
-from tracktokens.pipelines.llm.extend_model import (
-    CENTROID,
-    MEAN,
-    TokenRelease,
-    apply_to_folder,
-    apply_vocabulary,
-    new_parameters,
-    read_token_release,
-)
+from tracktokens.pipelines.llm.embedding_layers import new_parameters
+from tracktokens.pipelines.llm.extend_model import TokenRelease, apply_to_folder, apply_vocabulary, read_token_release
+from tracktokens.pipelines.llm.initial_rows import CENTROID, MEAN
 from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.schemas.manifests.release import ReleaseManifest
 from tracktokens.schemas.modalities import MODALITIES
@@ -205,6 +199,12 @@ def test_the_tokenizer_of_a_larger_model_is_refused(release: TokenRelease) -> No
     small = model_of(GPT2Config(n_embd=24, n_layer=1, n_head=2, vocab_size=50))
     with pytest.raises(InvalidDataError, match=r"ids up to \d+, the model has 50 rows"):
         apply_vocabulary(small, tokenizer_of("byte-level"), release)
+
+
+def test_a_tokenizer_without_entries_is_refused(release: TokenRelease) -> None:
+    empty = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.BPE()))
+    with pytest.raises(InvalidDataError, match="the tokenizer has no entries"):
+        apply_vocabulary(model_of(GPT2), empty, release)
 
 
 def test_a_tokenizer_that_splits_the_tokens_is_refused(release: TokenRelease, monkeypatch: pytest.MonkeyPatch) -> None:

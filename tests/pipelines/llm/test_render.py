@@ -55,12 +55,14 @@ def test_each_track_is_a_line_with_its_own_tokens_alone(store: Path, tmp_path: P
     result = CliRunner().invoke(main, ["render", "tracks", "--store", str(store), "--out", str(out)])
     assert result.output == f"{TRACKS} read, {TRACKS} written, 0 rejected\n"
     expected = token_column(store)
-    found = {str(line["track_id"]): line for line in lines(out)}
-    assert {track_id: line["tokens"] for track_id, line in found.items()} == {
-        track_id: f"<|track|>{tokens}<|/track|>" for track_id, tokens in expected.items()
+    found = {line.pop("track_id"): line for line in lines(out)}
+    assert {track_id: line["completion"] for track_id, line in found.items()} == {
+        track_id: [{"role": "assistant", "content": f"<|track|>{tokens}<|/track|>"}]
+        for track_id, tokens in expected.items()
     }
-    assert found["t1"]["text"] == '"song 1" by somebody'
-    assert not TOKEN.search(str(found["t0"]["text"]))
+    assert found["t1"]["prompt"] == [{"role": "user", "content": '"song 1" by somebody'}]
+    assert not TOKEN.search(str(found["t0"]["prompt"]))
+    assert {tuple(line) for line in found.values()} == {("prompt", "completion")}  # TRL would train on a text
 
 
 def test_conversations_name_tracks_by_their_tokens_and_bad_ones_are_rejected(store: Path, tmp_path: Path) -> None:
