@@ -95,7 +95,11 @@ setup(
     python_requires=">=3.10,<3.13",
     packages=[f"tracktokens.{package}" for package in PACKAGES],
     package_dir={"tracktokens": "."},
-    package_data={"": ["*.pyi", "py.typed"], "tracktokens.pipelines.demo": ["data/*.json"]},
+    package_data={
+        "": ["*.pyi", "py.typed"],
+        "tracktokens.pipelines.conversations": ["data/*.json"],
+        "tracktokens.pipelines.demo": ["data/*.json"],
+    },
     install_requires=REQUIRES,
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["tracktokens = tracktokens.pipelines.cli.main:main"]},
