@@ -20,6 +20,7 @@ from tracktokens.pipelines.cli.codebook_commands import (
 from tracktokens.pipelines.cli.demo_command import demo_command
 from tracktokens.pipelines.cli.evaluate_command import evaluate_command
 from tracktokens.pipelines.cli.language_models.converse_command import converse_command
+from tracktokens.pipelines.cli.language_models.import_commands import import_group
 from tracktokens.pipelines.cli.language_models.render_commands import render_group
 from tracktokens.pipelines.cli.language_models.vocabulary_commands import vocabulary_group
 from tracktokens.pipelines.cli.match_command import match_command
@@ -73,6 +74,7 @@ COMMANDS = (
     match_command,
     evaluate_command,
     converse_command,
+    import_group,
     render_group,
     vocabulary_group,
     demo_command,
