@@ -16,6 +16,7 @@ from tracktokens.pipelines.conversations.conversation import Conversation, forma
 from tracktokens.pipelines.conversations.diversity import distinct_n
 from tracktokens.pipelines.conversations.known_playlists import KnownPlaylist, PlaylistReader, Reject
 from tracktokens.pipelines.conversations.languages import language_of
+from tracktokens.pipelines.conversations.llm_wording import LlmOptions, LlmWording
 from tracktokens.pipelines.conversations.plan import Plan, faults_of
 from tracktokens.pipelines.conversations.planner import Planner
 from tracktokens.pipelines.conversations.splits import TEST, SplitShares, playlist_hash
@@ -55,6 +56,7 @@ class ConverseOptions:
         shares: shares of the splits.
         seed: seed of all draws.
         max_reject_rate: share of the playlists, 0 to 1, that may be rejected.
+        llm: endpoint that words the plans; None for the grammar alone.
     """
 
     playlists: str
@@ -68,6 +70,7 @@ class ConverseOptions:
     shares: SplitShares = DEFAULT_SHARES
     seed: int = 0
     max_reject_rate: float = MAX_REJECT_RATE
+    llm: LlmOptions | None = None
 
 
 @dataclass
@@ -90,6 +93,7 @@ class ConverseStats:
         skeletons: different sentence skeletons that were used.
         distinct_2: distinct-2 of the first :data:`MEASURED` conversations.
         tracks_table: counts of the table of tracks.
+        llm: conversations by the source of their words, and answers that failed the check; empty without an endpoint.
     """
 
     release: str
@@ -107,6 +111,7 @@ class ConverseStats:
     skeletons: int = 0
     distinct_2: float = 0.0
     tracks_table: Counter[str] = field(default_factory=Counter)
+    llm: Counter[str] = field(default_factory=Counter)
 
     def to_json(self) -> dict[str, Any]:
         """Return all fields as JSON values."""
@@ -143,8 +148,8 @@ def converse(root: str, out: str, options: ConverseOptions) -> ConverseStats:
     maker = _Maker(catalog, options, ConverseStats(release.release_id, tracks_table=catalog.counts))
     quota = None if options.conversations is None else _Quota.of(catalog, options, options.conversations)
     with open_output(out) as file:
-        for planned in maker.planned(quota):
-            file.write(format_conversation(maker.word(planned)) + b"\n")
+        for planned, messages in maker.worded(maker.planned(quota)):
+            file.write(format_conversation(maker.conversation(planned, messages)) + b"\n")
         maker.check(release.release_id)
     rejects = [row for batch in track_rejects for row in batch.to_pylist()] + maker.reader.rejects
     _write_rejects(out, rejects)
@@ -192,12 +197,22 @@ class _Maker:
                 if planned is not None:
                     yield planned
 
-    def word(self, planned: PlannedConversation) -> Conversation:
-        """Word a plan by the grammar, and count the conversation."""
+    def worded(
+        self, planned: Iterator[PlannedConversation]
+    ) -> Iterator[tuple[PlannedConversation, list[dict[str, str]] | None]]:
+        """Word plans by the model, if there is one; None where the grammar has to."""
+        if self._options.llm is None:
+            return ((item, None) for item in planned)
+        llm = LlmWording(self._options.llm, self._stats.llm)
+        return llm.word_all(planned)
+
+    def conversation(self, planned: PlannedConversation, messages: list[dict[str, str]] | None) -> Conversation:
+        """Make the line of a conversation, worded by the grammar if it has no messages yet, and count it."""
         plan = planned.plan
-        wording = Wording(plan, planned.cards, _generator(self._options.seed, "wording", plan.conversation_id))
-        messages = wording.messages()
-        self._skeletons |= wording.skeletons
+        if messages is None:
+            wording = Wording(plan, planned.cards, _generator(self._options.seed, "wording", plan.conversation_id))
+            messages = wording.messages()
+            self._skeletons |= wording.skeletons
         self._count(planned, messages)
         return {
             "id": plan.conversation_id,
@@ -246,7 +261,7 @@ class _Maker:
             return None
         return PlannedConversation(plan, by_id, split)
 
-    def _count(self, planned: PlannedConversation, messages: list[dict[str, Any]]) -> None:
+    def _count(self, planned: PlannedConversation, messages: list[dict[str, str]]) -> None:
         plan, stats = planned.plan, self._stats
         stats.conversations[planned.split] += 1
         stats.languages[plan.language] += 1

@@ -7,7 +7,6 @@ the catalog, which stay as they are.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -58,7 +57,7 @@ class Wording:
     chance: np.random.Generator
     skeletons: set[str] = field(default_factory=set)
 
-    def messages(self) -> list[dict[str, Any]]:
+    def messages(self) -> list[dict[str, str]]:
         """Word the plan as messages, listener and assistant in turn."""
         messages = []
         for turn in self.plan.turns:

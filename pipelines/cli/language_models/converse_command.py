@@ -51,6 +51,12 @@ if TYPE_CHECKING:
 )
 @click.option("--validation-share", default=0.1, show_default=True, type=Share(), help="Share of the playlists.")
 @click.option("--test-share", default=0.1, show_default=True, type=Share(), help="Share of the playlists.")
+@click.option("--llm", metavar="URL", type=NonEmptyStr(), help="OpenAI-compatible endpoint that words the plans.")
+@click.option("--llm-model", metavar="NAME", type=NonEmptyStr(), help="Model of the endpoint.")
+@click.option("--llm-tries", default=3, show_default=True, type=click.IntRange(1), help="Answers per conversation.")
+@click.option("--llm-retries", default=4, show_default=True, type=click.IntRange(0), help="Repeats of failed requests.")
+@click.option("--llm-timeout", default=120.0, show_default=True, type=click.FloatRange(0.1), help="Seconds per answer.")
+@click.option("--llm-concurrency", default=4, show_default=True, type=click.IntRange(1, 256), help="Parallel requests.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of all draws.")
 @max_reject_rate_option
 @json_option
@@ -66,6 +72,12 @@ def converse_command(
     least_tracks: int,
     validation_share: float,
     test_share: float,
+    llm: str | None,
+    llm_model: str | None,
+    llm_tries: int,
+    llm_retries: int,
+    llm_timeout: float,
+    llm_concurrency: int,
     seed: int,
     max_reject_rate: float,
     as_json: bool,
@@ -74,10 +86,27 @@ def converse_command(
     from tracktokens.pipelines.conversations.converse import ConverseOptions, converse
     from tracktokens.pipelines.conversations.splits import SplitShares
     from tracktokens.pipelines.conversations.track_card import LANGUAGES
-    from tracktokens.transforms.store.user_files import is_standard_output
+    from tracktokens.transforms.store import files
+    from tracktokens.transforms.store.user_files import is_standard_output, is_stream
 
     if validation_share + test_share > 1:
         raise UsageError("--validation-share and --test-share are more than 1 together: give smaller ones")
+    if (llm is None) != (llm_model is None):
+        raise UsageError("--llm and --llm-model belong together: give both or none")
+    endpoint = None
+    if llm is not None and llm_model is not None:
+        from tracktokens.pipelines.conversations.llm_wording import LlmOptions
+
+        endpoint = LlmOptions(
+            url=llm,
+            model=llm_model,
+            tries=llm_tries,
+            retries=llm_retries,
+            timeout=llm_timeout,
+            concurrency=llm_concurrency,
+            seed=seed,
+            cache=None if files.is_remote(out) or is_stream(out) else f"{out}.answers.sqlite",
+        )
     options = ConverseOptions(
         playlists=playlists,
         release=release,
@@ -90,6 +119,7 @@ def converse_command(
         shares=SplitShares(validation_share, test_share),
         seed=seed,
         max_reject_rate=max_reject_rate,
+        llm=endpoint,
     )
     stats = converse(store, out, options)
     click.echo(format_json(stats.to_json()) if as_json else _describe(stats), err=is_standard_output(out))
@@ -117,6 +147,7 @@ def _describe(stats: "ConverseStats") -> str:
         f"{stats.recommendations} recommendations of {stats.tracks} tracks",
         f"{stats.skeletons} different sentence skeletons, distinct-2 {stats.distinct_2:.3f}",
     ]
+    lines += [f"language model: {_counted(stats.llm)}"] if stats.llm else []
     lines += [f"table of tracks: {_counted(stats.tracks_table)}"] if stats.tracks_table else []
     return "\n".join(lines)
 

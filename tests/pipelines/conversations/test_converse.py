@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
+from tests.support.chat_endpoint import Endpoint, follow
 from tests.support.vector_catalog import write_vectors
 from tracktokens.pipelines.catalog_source import CatalogSource
 from tracktokens.pipelines.cli.main import main
@@ -200,3 +201,29 @@ def test_the_conversations_render(folder: Path, tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["render", "conversations", str(out), *store])
     assert result.output == f"{PLAYLISTS} read, {PLAYLISTS} written, 0 rejected\n"
     assert all("[track:" not in line for line in rendered.read_text().splitlines())
+
+
+def test_an_endpoint_words_the_plans_and_its_answers_are_kept(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "talks.jsonl"
+    assert converse(folder, out).exit_code == 0
+    by_template = read_lines(out)
+    endpoint = Endpoint(lambda number, prompt: (200, follow(prompt) if number % 4 else "Sure!"))
+    options = ["--llm", endpoint.url, "--llm-model", "m", "--llm-tries", "1", "--llm-concurrency", "1", "--json"]
+    first = json.loads(converse(folder, out, *options).stdout)
+    assert first["llm"] == {"worded": 30, "wrong_answers": 10, "by_template": 10}
+    talks = read_lines(out)
+    assert [{**talk, "messages": 0} for talk in talks] == [{**talk, "messages": 0} for talk in by_template]
+    same = [talk == other for talk, other in zip(talks, by_template, strict=True)]
+    assert same == [number % 4 == 0 for number in range(1, PLAYLISTS + 1)]
+    again = json.loads(converse(folder, out, *options).stdout)
+    assert again["llm"]["from_cache"] == 30
+    endpoint.close()
+    other = converse(folder, tmp_path / "other.jsonl", *options, "--llm-retries", "0")
+    assert other.exit_code == 2
+    assert "start the server" in other.output
+    assert not (tmp_path / "other.jsonl").exists()
+
+
+def test_a_model_without_an_endpoint_is_an_error(folder: Path, tmp_path: Path) -> None:
+    result = converse(folder, tmp_path / "talks.jsonl", "--llm-model", "m")
+    assert (result.exit_code, "belong together" in result.output) == (2, True)
