@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tracktokens.pipelines.conversations.themes import themes_of
+from tracktokens.pipelines.conversations.known_words import themes_of
 from tracktokens.pipelines.conversations.track_card import TrackCard, make_card
 from tracktokens.schemas.manifests.release import ReleaseManifest
 from tracktokens.schemas.tables.catalog import CATALOG_TRACKS

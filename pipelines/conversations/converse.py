@@ -15,7 +15,7 @@ from tracktokens.pipelines.conversations.catalog import ConversationCatalog
 from tracktokens.pipelines.conversations.conversation import Conversation, format_conversation
 from tracktokens.pipelines.conversations.diversity import distinct_n
 from tracktokens.pipelines.conversations.known_playlists import KnownPlaylist, PlaylistReader, Reject
-from tracktokens.pipelines.conversations.languages import language_of
+from tracktokens.pipelines.conversations.known_words import language_of
 from tracktokens.pipelines.conversations.llm_wording import LlmOptions, LlmWording
 from tracktokens.pipelines.conversations.plan import Plan, faults_of
 from tracktokens.pipelines.conversations.planner import Planner

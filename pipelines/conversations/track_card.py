@@ -29,6 +29,7 @@ _VERSION = re.compile(
     re.IGNORECASE,
 )
 _DECADE = re.compile(r"(?:the |early |late )?(?:(19|20)?(\d)0'?s)(?: music| hits)?")
+_BRACKET = re.compile(r"[\[［【]")  # it may begin a mention of a track
 _TRAILING = re.compile(r"\s+(?:music|songs?|tracks?|tunes?|mood|vibes?)$")
 _WORD = re.compile(r"(?<![^\W_])[^\W\d_]+(?:['’][^\W\d_]+)?(?![\w'’])")
 
@@ -102,7 +103,7 @@ def spoken_title(title: str | None) -> str | None:
     ('Heroes', 'Stay', None)
     """
     short = _VERSION.sub("", title or "").strip() or (title or "").strip()
-    return short if re.search(r"\w", short) and len(short) <= LONGEST_SPOKEN and "[" not in short else None
+    return short if re.search(r"\w", short) and len(short) <= LONGEST_SPOKEN and not _BRACKET.search(short) else None
 
 
 def spoken_name(name: str | None) -> str | None:
@@ -118,7 +119,7 @@ def spoken_name(name: str | None) -> str | None:
         and letters * 3 >= len(short) * 2
         and not re.search(r"\d{3}|\d\d\W\d\d", short)
     )
-    return short if is_name and "[" not in short else None
+    return short if is_name and not _BRACKET.search(short) else None
 
 
 def title_words(title: str) -> set[str]:
@@ -175,7 +176,7 @@ def _is_label(text: str, words: list[str]) -> bool:
 
 def _sayable(name: str | None) -> str | None:
     text = " ".join((name or "").split())
-    return text if re.search(r"\w", text) and len(text) <= LONGEST_SPOKEN and "[" not in text else None
+    return text if re.search(r"\w", text) and len(text) <= LONGEST_SPOKEN and not _BRACKET.search(text) else None
 
 
 @lru_cache(maxsize=1)

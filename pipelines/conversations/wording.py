@@ -30,6 +30,9 @@ TITLE_SHARE = 0.5
 """Share of the listener's mentions by title instead of ``[track:ID]``, if a track has one."""
 
 
+_VOWELS = frozenset("aeiouhâàéèêîôû")
+
+
 @dataclass(frozen=True)
 class Segment:
     """A piece of a text; ``fixed`` for a value of the catalog."""
@@ -149,9 +152,14 @@ class Wording:
         segments: list[Segment] = []
         end = 0
         for slot in SLOT.finditer(skeleton):
-            segments += [Segment(skeleton[end : slot.start()]), *slots[slot[1]]]
+            segments += [Segment(self._elided(skeleton[end : slot.start()], slots[slot[1]])), *slots[slot[1]]]
             end = slot.end()
         return tuple(segment for segment in (*segments, Segment(skeleton[end:])) if segment.text)
+
+    def _elided(self, words: str, following: Segments) -> str:
+        """Shorten a French ``de`` before a vowel."""
+        elides = read_data(self.plan.language).get("elides") and following and following[0].text[:1].lower() in _VOWELS
+        return f"{words[:-2]}'" if elides and re.search(r"\bde $", words) else words
 
     def _joined(self, parts: Sequence[Segments]) -> Segments:
         """Join a list: commas, and a conjunction before the last."""

@@ -27,9 +27,11 @@ from tracktokens.pipelines.conversations.track_card import (
     MOOD,
     SAME_LIST,
     SIMILAR,
+    TITLE,
     Condition,
     TrackCard,
     make_card,
+    spoken_name,
     tag_condition,
 )
 from tracktokens.pipelines.conversations.wording import Wording
@@ -173,3 +175,22 @@ def test_a_tag_is_what_people_mean_by_it(tag: str, condition: Condition | None) 
 
 def test_the_tag_that_repeats_the_artist_is_not_asked_for() -> None:
     assert make_card("t", None, "Red Hot", ["red hot"]).conditions == {Condition(ARTIST, "Red Hot")}
+
+
+@pytest.mark.parametrize("text", ["[track:b]", "a 【track: b】", "a ［track:b］"])
+def test_a_text_that_looks_like_a_mention_is_not_used(text: str) -> None:
+    made = make_card("t", text, text, [text], album=text)
+    assert (made.title, made.artist) in ((None, None), ("a", None))
+    assert not any("track" in condition.value and condition.kind != TITLE for condition in made.conditions)
+    assert spoken_name(text) is None
+
+
+def test_a_french_de_is_shortened_before_a_vowel() -> None:
+    abba, zazie = Condition(ARTIST, "ABBA"), Condition(ARTIST, "Zazie")
+    cards = {"a": card("a", artist="ABBA"), "z": card("z", artist="Zazie")}
+    texts = {}
+    for track_id, artist in (("a", abba), ("z", zazie)):
+        plan = Plan("p#1", "p", "fr", "formal", (turn(ASK, track_id, request=artist, reason=artist),))
+        texts[track_id] = Wording(plan, cards, np.random.default_rng(0)).messages()[0]["content"]
+    assert "d'ABBA" in texts["a"]
+    assert "de Zazie" in texts["z"]
