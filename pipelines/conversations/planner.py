@@ -58,7 +58,7 @@ _SIMILAR_WEIGHT, _NAME_WEIGHT = 4, 2
 _ACT_WEIGHTS = {MORE: 3, REFINE: 4, REJECT: 3, WHY: 2, NEAR: 4}
 _THANKS_SHARE = 0.6
 _TITLE_REASON_SHARE = 0.15
-_SECOND_REASON_SHARE = 0.6
+_SECOND_REASON_SHARE = 0.4
 """Share of the reasons that are something else than what was asked for, where the track has more."""
 
 

@@ -24,6 +24,7 @@ LONGEST_SPOKEN = 48
 """Characters of the longest name that people use."""
 
 _WORDS_OF_LABEL = 3
+_MOST_ARTISTS = 3
 _VERSION = re.compile(
     r"\s*[(\[][^()\[\]]*[)\]]|\s+-\s+.*(?:remaster|version|edit|mix|live|mono|stereo|acoustic|single|bonus).*$",
     re.IGNORECASE,
@@ -89,11 +90,22 @@ def make_card(
     conditions = set(_tag_conditions(tags or [], shown_artist))
     conditions |= {Condition(TITLE, word) for word in title_words(title or "")}
     conditions |= {Condition(THEME, theme) for theme in themes}
-    named = ((ARTIST, shown_artist), (ALBUM, spoken_title(album)))
-    conditions |= {Condition(kind, value) for kind, value in named if value}
+    conditions |= {Condition(ARTIST, name) for name in artist_names(shown_artist or "")[:_MOST_ARTISTS] if name}
+    conditions |= {Condition(ALBUM, name) for name in [spoken_title(album)] if name}
     if year is not None and 1900 <= year < 2100:
         conditions.add(Condition(YEARS, str(year // 10 * 10)))
     return TrackCard(track_id, spoken_title(title), shown_artist, frozenset(conditions))
+
+
+def artist_names(artist: str) -> list[str]:
+    """Divide a list of artists; a name with a comma of its own stays whole.
+
+    >>> artist_names("Eminem, Nate Dogg"), artist_names("Tyler, The Creator"), artist_names("Earth, Wind & Fire")
+    (['Eminem', 'Nate Dogg'], ['Tyler, The Creator'], ['Earth, Wind & Fire'])
+    """
+    names = [name for name in artist.split(", ") if name]
+    is_one = "&" in artist or any(name.lower().startswith(("the ", "jr", "and ")) for name in names[1:])
+    return [artist] if is_one or not names else names
 
 
 def spoken_title(title: str | None) -> str | None:
@@ -129,8 +141,7 @@ def title_words(title: str) -> set[str]:
 
 
 def _tag_conditions(tags: list[str | None], artist: str | None) -> Iterator[Condition]:
-    names = (artist or "").lower()
-    artists = {names, *names.split(", ")}
+    artists = {name.lower() for name in ((artist or ""), *artist_names(artist or ""))}
     for tag in tags:
         condition = tag_condition(tag) if tag else None
         if condition is not None and condition.value not in artists:

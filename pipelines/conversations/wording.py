@@ -13,7 +13,6 @@ import numpy as np
 from tracktokens.pipelines.conversations.grammar import ANY_REGISTER, SLOT, Grammar, grammar_of, read_data
 from tracktokens.pipelines.conversations.plan import REJECT, THANKS, WHY, Plan, Recommended, Turn
 from tracktokens.pipelines.conversations.track_card import (
-    ARTIST,
     DECADE,
     SAME_LIST,
     SIMILAR,
@@ -22,6 +21,7 @@ from tracktokens.pipelines.conversations.track_card import (
     YEARS,
     Condition,
     TrackCard,
+    artist_names,
     concept_name,
 )
 from tracktokens.pipelines.conversations.typing_errors import mistype
@@ -180,23 +180,19 @@ def value_name(condition: Condition, language: str) -> str:
     if condition.kind in (DECADE, YEARS):
         short = condition.value[2:] if condition.value.startswith("19") else condition.value
         return str(read_data(language)["decade"]).format(short)
-    if condition.kind == ARTIST:
-        return artist_name(condition.value, language)
     if condition.kind in (*TAG_KINDS, THEME):
         return concept_name(condition, language)
     return condition.value
 
 
 def artist_name(artist: str, language: str) -> str:
-    """Name artists in a list by a conjunction; a name with a comma of its own stays as it is.
+    """Name artists in a list by a conjunction.
 
     >>> artist_name("Calvin Harris, Rihanna", "en"), artist_name("Earth, Wind & Fire", "en")
     ('Calvin Harris and Rihanna', 'Earth, Wind & Fire')
     """
-    names = artist.split(", ")
-    if len(names) < 2 or "&" in artist or any(name.lower().startswith(("the ", "jr", "and ")) for name in names[1:]):
-        return artist
-    return ", ".join(names[:-1]) + str(read_data(language)["conjunction"]) + names[-1]
+    *names, last = artist_names(artist)
+    return ", ".join(names) + str(read_data(language)["conjunction"]) + last if names else last
 
 
 def _join(segments: Sequence[Segment], capitals: bool = True) -> str:
