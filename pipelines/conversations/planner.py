@@ -99,8 +99,10 @@ class Planner:
         return Plan(conversation_id, self.playlist_id, self.language, register, tuple(self._turns))
 
     def _draw_pool(self) -> list[TrackCard]:
+        """Draw tracks of the playlist; of a song that it has under several ids, one."""
         rows = self.chance.permutation(len(self.cards))[:LARGEST_POOL]
-        return [self.cards[row] for row in sorted(rows.tolist())]
+        drawn = [self.cards[row] for row in sorted(rows.tolist())]
+        return list({_song(card): card for card in reversed(drawn)}.values())[::-1]
 
     def _ask(self) -> None:
         goals = self._goals(self._left, at_least=2)
@@ -266,3 +268,8 @@ class Planner:
     def _weighted(self, weights: dict[str, int]) -> str:
         kinds, shares = list(weights), np.fromiter(weights.values(), float)
         return kinds[int(self.chance.choice(len(kinds), p=shares / shares.sum()))]
+
+
+def _song(card: TrackCard) -> tuple[str, ...]:
+    """Identify a song by title and artist; by its id where one is missing."""
+    return (card.title.lower(), card.artist.lower()) if card.title and card.artist else (card.track_id,)

@@ -194,3 +194,12 @@ def test_a_french_de_is_shortened_before_a_vowel() -> None:
         texts[track_id] = Wording(plan, cards, np.random.default_rng(0)).messages()[0]["content"]
     assert "d'ABBA" in texts["a"]
     assert "de Zazie" in texts["z"]
+
+
+def test_a_song_under_several_ids_is_recommended_once() -> None:
+    cards = [card(f"t{number}", "rock", artist="Anna", title=f"Song {number % 3} (Live)") for number in range(30)]
+    titles = {card.track_id: card.title for card in cards}
+    for seed in range(20):
+        plan = Planner("p", None, cards, "en", np.random.default_rng(seed)).plan("p#1")
+        songs = [titles[track_id] for track_id in plan.recommended]
+        assert len(songs) == len(set(songs))
