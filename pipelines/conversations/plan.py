@@ -4,8 +4,7 @@ A plan holds no words. It can be checked: each condition on a track is read from
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from tracktokens.pipelines.conversations.track_card import SAME_LIST, Condition, TrackCard, holds
 
@@ -72,10 +71,6 @@ class Plan:
     def recommended(self) -> list[str]:
         """Ids of all recommended tracks, in order."""
         return [track.track_id for turn in self.turns for track in turn.tracks]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return all fields as JSON values."""
-        return asdict(self)
 
 
 def faults_of(plan: Plan, cards: Mapping[str, TrackCard]) -> list[str]:
