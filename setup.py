@@ -99,6 +99,7 @@ setup(
         "": ["*.pyi", "py.typed"],
         "tracktokens.pipelines.demo": ["data/*.json"],
         "tracktokens.pipelines.training_data": ["data/*.json"],
+        "tracktokens.pipelines.conversations": ["data/*.json"],
     },
     install_requires=REQUIRES,
     extras_require=EXTRAS,

@@ -19,6 +19,8 @@ from tracktokens.pipelines.cli.codebook_commands import (
 )
 from tracktokens.pipelines.cli.demo_command import demo_command
 from tracktokens.pipelines.cli.evaluate_command import evaluate_command
+from tracktokens.pipelines.cli.language_models.converse_command import converse_command
+from tracktokens.pipelines.cli.language_models.import_commands import import_group
 from tracktokens.pipelines.cli.language_models.render_commands import render_group
 from tracktokens.pipelines.cli.language_models.vocabulary_commands import vocabulary_group
 from tracktokens.pipelines.cli.match_command import match_command
@@ -71,6 +73,8 @@ COMMANDS = (
     diff_command,
     match_command,
     evaluate_command,
+    converse_command,
+    import_group,
     render_group,
     vocabulary_group,
     demo_command,

@@ -37,13 +37,13 @@ class PlaylistBatch:
     counts: Mapping[str, int]
 
 
-def read_playlists(fragment: Fragment) -> Iterator[PlaylistBatch]:
-    """Read a fragment, batch by batch.
+def read_playlists(fragment: Fragment, schema: pa.Schema = PLAYLISTS) -> Iterator[PlaylistBatch]:
+    """Read a fragment, batch by batch; ``schema`` may have more columns than ``PLAYLISTS``.
 
     Raises:
         InvalidDataError: the file as a whole cannot be read.
     """
-    for scanned in read_fragment(fragment, PLAYLISTS):
+    for scanned in read_fragment(fragment, schema):
         identified = validate_ids(scanned.rows)
         counts = _counts(scanned, identified)
         yield PlaylistBatch(identified.rows, (scanned.rejects, identified.rejects), counts)
