@@ -9,9 +9,9 @@ The methods keep the mean of the old rows; the first two also the form of their 
 ``centroid``: the whitened centroids of all modalities are mapped to the principal directions of the old rows. Tokens of
 near codes start near each other, tokens of different modalities apart.
 
-``text``: the row of a code is the mean of the rows of the words that distinguish its tracks, at the old rows' distance
-from their mean. With rows near their mean alone, all new tokens begin alike, and training hardly separates them (GTI,
-arXiv 2604.02324). GTI trains the new rows on texts before all else; the mean of words needs no training.
+``text``: the row of a code is the mean of the rows of the words that distinguish its tracks, less that of all codes, at
+the old rows' distance from their mean. Rows that are all near that mean begin alike, and training hardly separates them
+(GTI, arXiv 2604.02324). GTI trains the new rows on texts before all else; the mean of words needs no training.
 """
 
 from collections.abc import Mapping, Sequence
@@ -95,13 +95,16 @@ def centroid_rows(old: RowStatistics, centroids: Mapping[str, Floats], seed: int
 def text_rows(old: RowStatistics, words: Sequence[Floats], rows: Floats) -> Floats:
     """Make the rows of codes from the rows of their words.
 
-    The mean of several rows is nearer to the mean of all rows than they are. It is moved away from there, to the root
-    of the mean squared distance of the old rows.
+    Each code starts with the mean of its words' rows. From it the mean of all codes is subtracted: the rows of words
+    have a direction in common, since they are more frequent than most tokens, and rows along it dominate the first
+    generated texts. What is left is scaled to the root of the mean squared distance of the old rows from their mean,
+    and added to that mean.
 
     Example:
         >>> old = RowStatistics(np.array([[2, 0], [-2, 0], [0, 2], [0, -2]], np.float32))
-        >>> text_rows(old, [np.array([[1, 0], [0, 0]], np.float32)], np.zeros((1, 2), np.float32)).tolist()
-        [[2.0, 0.0]]
+        >>> words = [np.array([[3, 1], [1, 1]], np.float32), np.array([[1, 1]], np.float32)]
+        >>> text_rows(old, words, np.zeros((2, 2), np.float32)).tolist()
+        [[2.0, 0.0], [-2.0, 0.0]]
 
     Args:
         old: statistics of the model's old rows.
@@ -111,7 +114,8 @@ def text_rows(old: RowStatistics, words: Sequence[Floats], rows: Floats) -> Floa
     Returns:
         float32 (codes, dim).
     """
-    apart = np.stack([part.mean(axis=0, dtype=np.float64) for part in words]) - old.mean
+    means = np.stack([part.mean(axis=0, dtype=np.float64) for part in words])
+    apart = means - means.mean(axis=0)
     lengths = np.linalg.norm(apart, axis=1, keepdims=True)
     typical = np.sqrt(old.variances.sum())
     scaled = apart * np.where(lengths > 0, typical / np.where(lengths > 0, lengths, 1), 0)

@@ -1,5 +1,6 @@
 """Rows of new tokens from the words of their codes."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -43,15 +44,21 @@ def code_of(tokens: str) -> int:
     return int(tokens.partition("<|tags_")[2].partition("|")[0])
 
 
-def test_a_row_points_to_the_mean_of_its_words_at_the_distance_of_old_rows(small: Catalog, plain: str) -> None:
+def test_a_row_points_to_its_words_from_those_of_all_codes_at_the_distance_of_old_rows(
+    small: Catalog, plain: str
+) -> None:
     release = read_token_release(release_folder(None, str(small.store)), str(small.store))
     assert release.words is not None
     model, tokenizer = AutoModelForCausalLM.from_pretrained(plain), AutoTokenizer.from_pretrained(plain)
     old = model.get_input_embeddings().weight.detach().numpy()[: len(tokenizer)].astype(np.float64)
     mean, spread = old.mean(axis=0), np.sqrt(((old - old.mean(axis=0)) ** 2).sum(axis=1).mean())
-    words = release.words["tags"][2]
-    ids = [tokenizer.encode(f" {word}", add_special_tokens=False) for word in words]
-    apart = np.mean([old[word].mean(axis=0) for word in ids], axis=0) - mean
+
+    def row_of(words: Sequence[str]) -> np.ndarray:
+        ids = [tokenizer.encode(f" {word}", add_special_tokens=False) for word in words]
+        return np.mean([old[word].mean(axis=0) for word in ids], axis=0)
+
+    rows = [row_of(words) for by_code in release.words.values() for words in by_code if words]
+    apart = row_of(release.words["tags"][2]) - np.mean(rows, axis=0)
     expected = mean + apart * spread / np.linalg.norm(apart)
     applied = apply_vocabulary(model, tokenizer, release, "text")
     found = model.get_input_embeddings().weight.detach().numpy()[applied.ids["<|tags_2|>"]]
