@@ -116,13 +116,18 @@ class EvaluatedConversations:
         evaluation: the qualities.
         queries: turns that were answered, and rejects.
         answers: system to one answer per query, each with at most :data:`DEPTH` rows.
-        index: ids of the rows.
+        release: the release, whose index has the ids of the rows.
     """
 
     evaluation: ConversationEvaluation
     queries: Queries
     answers: Mapping[str, Sequence[Answer]]
-    index: ReleaseIndex
+    release: ReleaseScorers
+
+    @property
+    def index(self) -> ReleaseIndex:
+        """Tokens and ids of the rows."""
+        return self.release.index
 
 
 def evaluate_conversations(
@@ -178,7 +183,7 @@ def evaluate_conversations(
         notes=tuple(systems.notes),
     )
     queries.queries = asked
-    return EvaluatedConversations(evaluation, queries, answers, index)
+    return EvaluatedConversations(evaluation, queries, answers, release)
 
 
 def measure(

@@ -130,7 +130,8 @@ def _show_progress(answers: "Iterable[Answer]", name: str, count: int) -> "Itera
     """Show the progress of a system on standard error, while it lasts."""
     from rich.progress import track
 
-    yield from track(answers, description=name, total=count, console=make_console(stderr=True), transient=True)
+    console = make_console(stderr=True)
+    yield from track(answers, name, count, console=console, transient=True, disable=not console.is_terminal)
 
 
 def _print(evaluation: "ConversationEvaluation") -> None:
