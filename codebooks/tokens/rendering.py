@@ -92,7 +92,7 @@ def render(text: str, tracks: Sequence[str], tokens_of: Callable[[str], str | No
         tracks: ids of tracks that belong to the text.
         tokens_of: returns a track's tokens by its id; None if the release does not have the track.
     """
-    literals, mentioned = _split(text, tokens_of)
+    literals, mentioned = split_mentions(text, tokens_of)
     unknown = [track_id for track_id in (*mentioned, *tracks) if tokens_of(track_id) is None]
     tokens = [track_text(tokens_of(track_id) or "") for track_id in mentioned]
     parts = [part for pair in zip(map(escape_tokens, literals), [*tokens, ""], strict=True) for part in pair]
@@ -107,8 +107,13 @@ def render(text: str, tracks: Sequence[str], tokens_of: Callable[[str], str | No
     )
 
 
-def _split(text: str, tokens_of: Callable[[str], str | None]) -> tuple[list[str], list[str]]:
-    """Divide a text at its mentions: the texts around them, and the ids that they name."""
+def split_mentions(text: str, tokens_of: Callable[[str], str | None]) -> tuple[list[str], list[str]]:
+    """Divide a text at its mentions: the texts around them, one more than mentions, and the ids that they name.
+
+    Example:
+        >>> split_mentions("Try [track:t1].", {"t1": "<|audio_7|>"}.get)
+        (['Try ', '.'], ['t1'])
+    """
     literals, mentioned = [], []
     end = 0
     for start in _mention_starts(text):

@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -22,7 +21,7 @@ from tracktokens.codebooks.metrics.rival_scorers import (
     VectorScorer,
 )
 from tracktokens.codebooks.metrics.token_features import CodeAffinities, EqualCodes, SimilarCodes, WeightedScorer
-from tracktokens.codebooks.numerics.arrays import CodeMatrix, Doubles, Integers
+from tracktokens.codebooks.numerics.arrays import CodeMatrix, Doubles, Floats, Integers
 from tracktokens.pipelines.analysis.held_out import continuation
 from tracktokens.schemas.manifests.release import ReleaseManifest
 from tracktokens.schemas.modalities import MODALITIES
@@ -135,14 +134,23 @@ class ReleaseScorers:
                 scorers[f"tokens, {modality} alone"] = WeightedScorer(self.equal, alone)
         return scorers
 
+    def unit_vectors(self, modality: str) -> Floats | None:
+        """Read the preprocessed vectors of a modality, of unit length: float32 (tracks, components).
+
+        A track without the modality has zeros. None if the bundle has no centroids of it.
+        """
+        if modality not in self.snapshot.encoders:
+            return None
+        codebook = read_codebook(self.snapshot.store, self.release.bundle_id, modality)
+        if not codebook.num_centroids:
+            return None
+        tracks = pa.array(track_numbers(content_keys(self.index.track_ids.cast(pa.string()))))
+        return _modality_vectors(self.snapshot, codebook, tracks)
+
     def vectors(self) -> dict[str, Scorer]:
         """Build scorers of the full vectors: all modalities with the weights of the tokens, and each alone."""
-        tracks = pa.array(track_numbers(content_keys(self.index.track_ids.cast(pa.string()))))
-        vectors = {}
-        for modality in self.snapshot.encoders:
-            codebook = read_codebook(self.snapshot.store, self.release.bundle_id, modality)
-            if codebook.num_centroids:
-                vectors[modality] = _modality_vectors(self.snapshot, codebook, tracks)
+        read = {modality: self.unit_vectors(modality) for modality in self.snapshot.encoders}
+        vectors = {modality: rows for modality, rows in read.items() if rows is not None}
         weights = dict(zip(MODALITIES, self.weights, strict=True))
         scorers: dict[str, Scorer] = {"vectors": VectorScorer(vectors, weights)}
         for modality, rows in vectors.items():
@@ -178,7 +186,7 @@ def _training_entries(snapshot: Snapshot, track_ids: pa.LargeStringArray) -> "cs
     return csr_matrix((np.ones(len(columns)), columns, offsets), shape=(len(offsets) - 1, len(keys)))
 
 
-def _modality_vectors(snapshot: Snapshot, codebook: Codebook, tracks: pa.UInt64Array) -> npt.NDArray[np.float32]:
+def _modality_vectors(snapshot: Snapshot, codebook: Codebook, tracks: pa.UInt64Array) -> Floats:
     """Read one unit vector per track number, zero where a track has none: float32 (tracks, components)."""
     unit_vectors = np.zeros((len(tracks), codebook.preprocessing.components(codebook.dim)), np.float32)
     unit = Preprocessing(unit_length=True)

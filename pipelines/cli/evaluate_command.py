@@ -1,7 +1,8 @@
-"""The command ``evaluate``: playlist continuation with a release's tokens."""
+"""The command ``evaluate``: playlist continuation with a release's tokens, and its subcommand for conversations."""
 
 import click
 
+from tracktokens.pipelines.cli.language_models.evaluate_conversations_command import conversations_command
 from tracktokens.pipelines.cli.options.common import (
     NonEmptyStr,
     json_option,
@@ -12,11 +13,13 @@ from tracktokens.pipelines.cli.options.common import (
 )
 from tracktokens.pipelines.terminal import format_json, make_console
 
+REQUIRED = ("playlists", "store")
+"""Options without which the command does not run; its subcommands have their own."""
 
-@click.command(name="evaluate")
+
+@click.group(name="evaluate", invoke_without_command=True)
 @click.option(
     "--playlists",
-    required=True,
     type=NonEmptyStr(),
     metavar="PATH",
     help="Playlists that the release was not trained on: file, folder or glob.",
@@ -48,7 +51,9 @@ from tracktokens.pipelines.terminal import format_json, make_console
 )
 @max_reject_rate_option
 @json_option
+@click.pass_context
 def evaluate_command(
+    context: click.Context,
     playlists: str,
     store: str,
     release: str | None,
@@ -61,6 +66,10 @@ def evaluate_command(
     as_json: bool,
 ) -> None:
     """Continue held-out playlists with tokens, full vectors and simple rivals, and compare."""
+    if context.invoked_subcommand is not None:
+        _check_none_given(context)
+        return
+    _check_required(context)
     from tracktokens.codebooks.matching.weights import MATCHING_WEIGHTS
     from tracktokens.pipelines.analysis.evaluate import EvaluationOptions, evaluate, evaluation_report
 
@@ -80,3 +89,25 @@ def evaluate_command(
     make_console().print(evaluation_report(evaluation))
     if evaluation.fitted is not None:
         click.echo("fitted weights: " + ", ".join(f"{name} {weight:.3g}" for name, weight in evaluation.fitted.items()))
+
+
+def _check_required(context: click.Context) -> None:
+    for parameter in context.command.params:
+        if parameter.name in REQUIRED and context.params[parameter.name] is None:
+            raise click.MissingParameter(ctx=context, param=parameter)
+
+
+def _check_none_given(context: click.Context) -> None:
+    """Fail for an option before the name of a subcommand, which would not be used."""
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            subcommand = context.invoked_subcommand
+            raise click.UsageError(f"give {parameter.opts[0]} after `{subcommand}`, not before it", context)
+
+
+for _parameter in evaluate_command.params:
+    if _parameter.name in REQUIRED:
+        _parameter.required = False
+
+evaluate_command.add_command(conversations_command)
