@@ -98,5 +98,10 @@ setup(
     package_data={"": ["*.pyi", "py.typed"], "tracktokens.pipelines.demo": ["data/*.json"]},
     install_requires=REQUIRES,
     extras_require=EXTRAS,
-    entry_points={"console_scripts": ["tracktokens = tracktokens.pipelines.cli.main:main"]},
+    entry_points={
+        "console_scripts": ["tracktokens = tracktokens.pipelines.cli.main:main"],
+        "vllm.logits_processors": [
+            "tracktokens = tracktokens.serving.generation.vllm_processor:CatalogLogitsProcessor"
+        ],
+    },
 )

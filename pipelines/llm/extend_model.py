@@ -214,7 +214,7 @@ def _has_tokens(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, release: TokenRelease, names: list[str]
 ) -> bool:
     """Return whether the model has the tokens of this bundle already."""
-    bundle, taken = recorded_bundle(model), tokenizer.get_vocab()
+    bundle, taken = recorded_bundle(model.config), tokenizer.get_vocab()
     present = [name for name in names if name in taken]
     if bundle is None and present:
         raise InvalidDataError(
@@ -223,7 +223,7 @@ def _has_tokens(
         )
     if bundle is None:
         return False
-    check_bundle(model, release.manifest.bundle_id)
+    check_bundle(model.config, release.manifest.bundle_id)
     if len(present) < len(names):
         raise InvalidDataError(
             f"the model names bundle {bundle}, and its tokenizer has {len(present)} of "

@@ -44,19 +44,19 @@ def load_model(source: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     return model, tokenizer
 
 
-def recorded_bundle(model: PreTrainedModel) -> str | None:
-    """Return the bundle whose tokens a model has, from its ``config.json``; None if it names none."""
-    recorded = getattr(model.config, CONFIG_KEY, None)
+def recorded_bundle(config: Any) -> str | None:
+    """Return the bundle whose tokens a model has, from its configuration; None if it names none."""
+    recorded = getattr(config, CONFIG_KEY, None)
     return recorded.get("bundle") if isinstance(recorded, Mapping) else recorded
 
 
-def check_bundle(model: PreTrainedModel, bundle_id: str) -> None:
-    """Check that the tokens of a model are of a bundle.
+def check_bundle(config: Any, bundle_id: str) -> None:
+    """Check that the tokens of a model with this configuration are of a bundle.
 
     Raises:
         InvalidDataError: they are of another bundle, or the model has none.
     """
-    bundle = recorded_bundle(model)
+    bundle = recorded_bundle(config)
     if bundle is None:
         raise InvalidDataError(
             "the model names no bundle of tokens: add those of the release with `tracktokens vocabulary apply`, and "

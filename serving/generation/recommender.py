@@ -95,7 +95,7 @@ class Recommender:
             InvalidDataError: the model has tokens of another bundle, or none, or fewer rows than the tokenizer has ids;
                 the tokenizer splits tokens.
         """
-        check_bundle(model, catalog.bundle_id)
+        check_bundle(model.config, catalog.bundle_id)
         self.catalog = catalog
         self._ids = TokenIds(tokenizer.get_vocab(), catalog.token_format)
         _check_ids(model, tokenizer, self._ids)
@@ -122,7 +122,7 @@ class Recommender:
 
         catalog = CatalogTokens.open(release)
         loaded, tokenizer = load_model(str(model))
-        check_bundle(loaded, catalog.bundle_id)
+        check_bundle(loaded.config, catalog.bundle_id)
         place = device or ("cuda" if torch.cuda.is_available() else "cpu")
         loading: Any = loaded  # the type of `to` is that of an unbound function
         moved = loading.to(device=place, dtype=torch.float32 if place == "cpu" else loaded.dtype)
