@@ -26,6 +26,7 @@ from tracktokens.serving.generation.load_model import check_bundle, embedding_ro
 from tracktokens.serving.generation.prompt import Message, Prompt, PromptWriter
 from tracktokens.serving.generation.recommendation import Recommendation, RecommendedTrack
 from tracktokens.serving.generation.reply import Reply, ReplyWriter
+from tracktokens.serving.generation.tree_decoder import check_decodable
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -91,11 +92,12 @@ class Recommender:
         """Check that the parts belong together.
 
         Raises:
-            UsageError: the tokenizer lacks tokens of the release or a chat template.
+            UsageError: the tokenizer lacks tokens of the release or a chat template; the model cannot read branches.
             InvalidDataError: the model has tokens of another bundle, or none, or fewer rows than the tokenizer has ids;
                 the tokenizer splits tokens.
         """
         check_bundle(model.config, catalog.bundle_id)
+        check_decodable(model)
         self.catalog = catalog
         self._ids = TokenIds(tokenizer.get_vocab(), catalog.token_format)
         _check_ids(model, tokenizer, self._ids)

@@ -11,12 +11,29 @@ import inspect
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from tracktokens.schemas.errors import UsageError
+
 if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel
 
 Columns = list[int]
 """Columns of the cache with the tokens of a branch, in order."""
+
+
+def check_decodable(model: PreTrainedModel) -> None:
+    """Check that a model takes the positions and the mask of branches.
+
+    Raises:
+        UsageError: it does not.
+    """
+    attention = str(getattr(model.config, "_attn_implementation", ""))
+    if "flash" in attention or "flex" in attention:
+        raise UsageError(
+            f"{attention} takes no mask of branches: load the model with attn_implementation='sdpa' or 'eager'"
+        )
+    if "position_ids" not in inspect.signature(model.forward).parameters:
+        raise UsageError(f"{type(model).__name__} takes no positions, which branches need: use another architecture")
 
 
 class TreeDecoder:

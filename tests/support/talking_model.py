@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import AddedToken, LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import AddedToken, AutoModelForCausalLM, LlamaConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 from tracktokens.codebooks.tokens.vocabulary import vocabulary
 from tracktokens.schemas.token_format import TokenFormat
@@ -36,12 +36,17 @@ def make_tokenizer(token_format: TokenFormat | None) -> PreTrainedTokenizerFast:
 
 def make_model(tokenizer: PreTrainedTokenizerFast, bundle: str | None = "b1", seed: int = 0, **settings: Any) -> Any:
     """Make a random Llama whose rows fit the tokenizer, with a few rows of padding."""
-    torch.manual_seed(seed)
     small = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
     config = LlamaConfig(
         **small | {"num_key_value_heads": 2, "vocab_size": len(tokenizer) + 5, "initializer_range": 0.4} | settings
     )
-    model = LlamaForCausalLM(config).eval()
+    return model_of(config, bundle, seed)
+
+
+def model_of(config: Any, bundle: str | None = "b1", seed: int = 0) -> Any:
+    """Make a random model of any architecture."""
+    torch.manual_seed(seed)
+    model = AutoModelForCausalLM.from_config(config).eval()
     model.generation_config.eos_token_id = None
     if bundle is not None:
         model.config.update({"tracktokens": {"bundle": bundle, "release": "r1"}})

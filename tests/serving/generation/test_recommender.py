@@ -9,9 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from transformers import BloomConfig, Gemma2Config, GPT2Config, Qwen3Config
 
 from tests.support.small_serving import CODES, SmallCatalog, draw_catalog
-from tests.support.talking_model import make_model, make_tokenizer, save
+from tests.support.talking_model import make_model, make_tokenizer, model_of, save
 from tracktokens.codebooks.decoding.catalog_constraint import TokenIds
 from tracktokens.codebooks.tokens.vocabulary import TRACK_START
 from tracktokens.schemas.errors import InvalidDataError, UsageError
@@ -102,6 +103,40 @@ def test_a_batch_and_single_calls_recommend_the_same(recommender: Recommender, s
     assert [found.text for found in batch] == [found.text for found in single]
     scores = [[track.score for track in found.tracks] for found in batch]
     assert scores == [pytest.approx([track.score for track in found.tracks], abs=1e-4) for found in single]
+
+
+OTHERS = {
+    "gpt2": lambda rows: GPT2Config(n_embd=32, n_layer=2, n_head=4, vocab_size=rows, initializer_range=0.4),
+    "gemma2": lambda rows: Gemma2Config(
+        hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+        head_dim=8, vocab_size=rows, initializer_range=0.4,
+    ),
+    "qwen3": lambda rows: Qwen3Config(
+        hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+        head_dim=8, vocab_size=rows, initializer_range=0.4,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_scores_are_those_of_other_architectures_too(catalog: CatalogTokens, tokenizer: Any, name: str) -> None:
+    model = model_of(OTHERS[name](len(tokenizer) + 5))
+    found = Recommender(model, tokenizer, catalog).recommend(ASKED, 5, max_new_tokens=0)
+    prompt = tokenizer.apply_chat_template(ASKED, add_generation_prompt=True, return_dict=False)
+    for track in found.tracks:
+        tokens = tokenizer.encode(catalog.tokens_of(track.track_id), add_special_tokens=False)
+        start = tokenizer.convert_tokens_to_ids(TRACK_START)
+        assert track.score == pytest.approx(log_probability(model, [*prompt, start], tokens), abs=1e-3)
+
+
+def test_models_that_cannot_read_branches_are_refused(catalog: CatalogTokens, tokenizer: Any) -> None:
+    model = make_model(tokenizer)
+    model.config._attn_implementation = "flash_attention_2"
+    with pytest.raises(UsageError, match="attn_implementation='sdpa'"):
+        Recommender(model, tokenizer, catalog)
+    bloom = model_of(BloomConfig(hidden_size=32, n_layer=1, n_head=2, vocab_size=len(tokenizer)))
+    with pytest.raises(UsageError, match="BloomForCausalLM takes no positions"):
+        Recommender(bloom, tokenizer, catalog)
 
 
 @pytest.mark.parametrize("seed", range(6))
