@@ -103,5 +103,10 @@ setup(
     },
     install_requires=REQUIRES,
     extras_require=EXTRAS,
-    entry_points={"console_scripts": ["tracktokens = tracktokens.pipelines.cli.main:main"]},
+    entry_points={
+        "console_scripts": ["tracktokens = tracktokens.pipelines.cli.main:main"],
+        "vllm.logits_processors": [
+            "tracktokens = tracktokens.serving.generation.vllm_processor:CatalogLogitsProcessor"
+        ],
+    },
 )

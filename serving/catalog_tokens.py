@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from tracktokens.codebooks.decoding.catalog_constraint import CatalogConstraint
+from tracktokens.codebooks.decoding.trie import TupleTrie
 from tracktokens.codebooks.matching.code_similarity import CodeSimilarity, code_similarities
 from tracktokens.codebooks.matching.token_index import Matches, Matching, TokenIndex
 from tracktokens.codebooks.numerics.arrays import CodeTuple, Mask, Query, RowIndices
@@ -21,6 +22,7 @@ from tracktokens.codebooks.tokens.code_matrix import NONE, WILDCARD
 from tracktokens.codebooks.tokens.parsing import parse_tokens
 from tracktokens.codebooks.tokens.vocabulary import tuple_string
 from tracktokens.schemas.errors import UnknownTrackError, UsageError
+from tracktokens.schemas.token_format import TokenFormat
 from tracktokens.serving import layout
 from tracktokens.serving.mapped_table import MappedTable
 
@@ -89,6 +91,21 @@ class CatalogTokens:
     def release_id(self) -> str:
         """Id of the release."""
         return self._table.manifest.release_id
+
+    @property
+    def bundle_id(self) -> str:
+        """Id of the bundle of its codes."""
+        return self._table.manifest.bundle_id
+
+    @property
+    def token_format(self) -> TokenFormat:
+        """Token columns and their numbers of codes."""
+        return self._format
+
+    @property
+    def trie(self) -> TupleTrie:
+        """All token tuples of the release."""
+        return self._table.trie
 
     @property
     def folder(self) -> Path:
@@ -176,6 +193,23 @@ class CatalogTokens:
         vocabulary = tokenizer if isinstance(tokenizer, Mapping) else tokenizer.get_vocab()
         return CatalogConstraint(self._table.trie, vocabulary, self._format, **options)
 
+    def trie_of(self, track_ids: Collection[str]) -> TupleTrie:
+        """Make a trie of the tuples of some tracks. Unknown ids are ignored."""
+        return TupleTrie(np.ascontiguousarray(self._table.codes[:, self._rows(track_ids)].T))
+
+    def tuples_within(self, track_ids: Collection[str]) -> RowIndices:
+        """Return the numbers of those tuples of the :attr:`trie` all of whose tracks are given: int64, ascending.
+
+        Unknown ids are ignored.
+        """
+        columns = self._table.codes[:, self._rows(track_ids)]
+        nodes = (self._table.trie.find(codes) for codes in columns.T.tolist())
+        numbers, counts = np.unique([node.first for node in nodes if node is not None], return_counts=True)
+        numbers = numbers.astype(np.int64)
+        sizes = self._table.tuple_starts[numbers + 1] - self._table.tuple_starts[numbers]
+        within: RowIndices = numbers[counts == sizes]
+        return within
+
     @cached_property
     def _graded_index(self) -> TokenIndex:
         return TokenIndex.of_lists(self._table.codes, self._table.postings, self._similarities(), self._format)
@@ -221,8 +255,12 @@ class CatalogTokens:
 
     def _mask(self, track_ids: Collection[str]) -> Mask:
         mask = np.zeros(len(self), bool)
-        mask[[row for row in map(self._row, track_ids) if row is not None]] = True
+        mask[self._rows(track_ids)] = True
         return mask
+
+    def _rows(self, track_ids: Collection[str]) -> RowIndices:
+        """Return the rows of distinct tracks; unknown ids are ignored."""
+        return np.array([row for row in map(self._row, set(track_ids)) if row is not None], np.int64)
 
 
 def _serving_folder(path: str | Path) -> Path:

@@ -15,7 +15,7 @@ closed at once. A ``<|track|>`` in the prompt that is not followed by code token
 of new tokens can cut a track short.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -94,6 +94,10 @@ class CatalogConstraint:
 
     It is stateless, so calls may share it. For a part of the catalog, pass a trie of that part.
 
+    Attributes:
+        window: number of last tokens that decide whether a row is in a track.
+        outside: int64, ids that may not come outside of tracks.
+
     Example:
         >>> import numpy as np
         >>> from tracktokens.codebooks.tokens.vocabulary import added_tokens_json
@@ -134,11 +138,11 @@ class CatalogConstraint:
         self._trie = trie
         self._ids = TokenIds(tokens_to_ids, token_format)
         self._length = len(self._ids.codes)
-        self._window = self._length + 1  # the last tokens that decide whether a row is in a track
+        self.window = self._length + 1
         self._excluded = np.zeros(0, np.int64) if exclude is None else trie.numbers(exclude)
         self._repeats = repeats
         outside = np.append(np.concatenate(self._ids.codes), self._ids.end)
-        self._outside = np.zeros(0, np.int64) if codes_outside else outside
+        self.outside: Ids = np.zeros(0, np.int64) if codes_outside else outside
 
     def __call__(self, input_ids: "torch.LongTensor", scores: "torch.FloatTensor") -> "torch.Tensor":
         """Set the scores of tokens that may not come next to -inf, in a copy.
@@ -147,21 +151,15 @@ class CatalogConstraint:
             input_ids: int64 (rows, length), tokens so far.
             scores: (rows, vocabulary), scores of the next token; not modified.
         """
-        import torch
-
-        context = input_ids.cpu().numpy() if not self._repeats else input_ids[:, -self._window :].cpu().numpy()
-        admitted = [self.admitted(row) for row in context]
-        inside = [row for row, ids in enumerate(admitted) if ids is not None]
-        kept = scores.clone() if len(inside) < len(admitted) else torch.full_like(scores, -torch.inf)
-        if len(inside) < len(admitted):
-            self._forbid_outside(kept, [row for row, ids in enumerate(admitted) if ids is None])
-            kept[inside] = -torch.inf
-        rows = np.repeat(inside, [len(ids) for ids in _not_none(admitted)])
-        if len(rows):
-            columns = np.concatenate(list(_not_none(admitted)))
-            indices = torch.from_numpy(np.stack([rows, columns])).to(scores.device)
-            kept[indices[0], indices[1]] = scores[indices[0], indices[1]]
+        context = input_ids.cpu().numpy() if not self._repeats else input_ids[:, -self.window :].cpu().numpy()
+        kept: torch.Tensor = scores.clone()
+        restrict(kept, {row: self.admitted(ids) for row, ids in enumerate(context)}, self.outside)
         return kept
+
+    @property
+    def needs_history(self) -> bool:
+        """True if :meth:`admitted` needs all tokens of a row that is in a track, and not only the last ones."""
+        return not self._repeats
 
     def admitted(self, ids: Ids) -> Ids | None:
         """Return the ids of the tokens that may follow, int64; None outside of a track.
@@ -181,27 +179,39 @@ class CatalogConstraint:
 
     def _prefix(self, ids: Ids) -> CodeTuple | None:
         """Return the codes of the unfinished track, or None outside of a track."""
-        last = ids[-self._window :]
+        last = ids[-self.window :]
         begins = np.flatnonzero(last == self._ids.start)
         return self._ids.read(last[begins[-1] + 1 :]) if len(begins) else None
 
     def _excluded_for(self, ids: Ids) -> RowIndices:
         """Return the numbers of the tuples that are excluded or were written in the row."""
         begins = np.flatnonzero(ids[: max(len(ids) - self._length, 0)] == self._ids.start)
-        read = (self._ids.read(ids[begin + 1 : begin + self._window]) for begin in begins)
+        read = (self._ids.read(ids[begin + 1 : begin + self.window]) for begin in begins)
         written = [codes for codes in read if codes is not None]
         if not written:
             return self._excluded
         numbers = self._trie.numbers(np.array(written))
         return np.union1d(self._excluded, numbers) if len(self._excluded) else numbers
 
-    def _forbid_outside(self, kept: "torch.Tensor", rows: list[int]) -> None:
-        import torch
 
-        if len(self._outside):
-            columns = torch.from_numpy(self._outside).to(kept.device)
-            kept[torch.tensor(rows, device=kept.device)[:, None], columns] = -torch.inf
+def restrict(scores: "torch.Tensor", admitted: Mapping[int, Ids | None], outside: Ids) -> None:
+    """Set the scores of tokens that may not come next to -inf, in place.
 
+    Args:
+        scores: (rows, vocabulary), scores of the next token.
+        admitted: row to the ids that may follow; None in a text, outside of tracks. Other rows stay as they are.
+        outside: int64, ids that may not come in a text.
+    """
+    import torch
 
-def _not_none(admitted: Iterable[Ids | None]) -> Iterable[Ids]:
-    return (ids for ids in admitted if ids is not None)
+    texts = [row for row, ids in admitted.items() if ids is None]
+    inside = {row: ids for row, ids in admitted.items() if ids is not None}
+    if inside:
+        rows = np.repeat(list(inside), [len(ids) for ids in inside.values()])
+        row, column = torch.from_numpy(np.stack([rows, np.concatenate(list(inside.values()))])).to(scores.device)
+        kept = scores[row, column]
+        scores[list(inside)] = -torch.inf
+        scores[row, column] = kept
+    if texts and len(outside):
+        columns = torch.from_numpy(outside).to(scores.device)
+        scores[torch.tensor(texts, device=scores.device)[:, None], columns] = -torch.inf

@@ -19,8 +19,10 @@ from tracktokens.pipelines.cli.codebook_commands import (
 )
 from tracktokens.pipelines.cli.demo_command import demo_command
 from tracktokens.pipelines.cli.evaluate_command import evaluate_command
+from tracktokens.pipelines.cli.language_models.chat_command import chat_command
 from tracktokens.pipelines.cli.language_models.converse_command import converse_command
 from tracktokens.pipelines.cli.language_models.import_commands import import_group
+from tracktokens.pipelines.cli.language_models.recommend_command import recommend_command
 from tracktokens.pipelines.cli.language_models.render_commands import render_group
 from tracktokens.pipelines.cli.language_models.vocabulary_commands import vocabulary_group
 from tracktokens.pipelines.cli.match_command import match_command
@@ -77,6 +79,8 @@ COMMANDS = (
     import_group,
     render_group,
     vocabulary_group,
+    recommend_command,
+    chat_command,
     demo_command,
 )
 

@@ -10,6 +10,7 @@ import numpy as np
 from tracktokens.codebooks.numerics.arrays import Floats
 from tracktokens.codebooks.tokens.embedding_init import RowStatistics
 from tracktokens.schemas.errors import InvalidDataError
+from tracktokens.serving.generation.load_model import embedding_rows
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,11 +33,6 @@ def output_layer(model: PreTrainedModel) -> Any:
 def input_rows(model: PreTrainedModel) -> Tensor:
     """Return the matrix of the input embeddings."""
     return cast("Tensor", model.get_input_embeddings().weight)
-
-
-def count_rows(model: PreTrainedModel) -> int:
-    """Count the rows of the input embeddings, padding included."""
-    return int(input_rows(model).shape[0])
 
 
 def is_tied(model: PreTrainedModel) -> bool:
@@ -72,7 +68,7 @@ def check_finite(model: PreTrainedModel, tied: bool, rows: Any) -> None:
 
 def grow(model: PreTrainedModel, rows: int) -> None:
     """Add rows to both matrices, up to a number of rows; never remove any."""
-    if rows > count_rows(model):
+    if rows > embedding_rows(model):
         model.resize_token_embeddings(rows, mean_resizing=False)
 
 

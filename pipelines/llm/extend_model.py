@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -21,7 +20,6 @@ from tracktokens.codebooks.tokens.vocabulary import Entry, vocabulary
 from tracktokens.pipelines.llm.embedding_layers import (
     as_array,
     check_finite,
-    count_rows,
     fill_bias,
     fill_rows,
     grow,
@@ -40,6 +38,13 @@ from tracktokens.pipelines.llm.initial_rows import (
 )
 from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.schemas.manifests.release import ReleaseManifest
+from tracktokens.serving.generation.load_model import (
+    CONFIG_KEY,
+    check_bundle,
+    embedding_rows,
+    load_model,
+    recorded_bundle,
+)
 from tracktokens.transforms.release.track_terms import code_words
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.layout import MANIFEST, ReleasePaths, Store
@@ -48,9 +53,6 @@ from tracktokens.transforms.store.user_files import check_output_folder, path_er
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-CONFIG_KEY = "tracktokens"
-"""Key of the model's ``config.json`` with the release and its bundle."""
 
 IDS_FILE = "tokens_to_ids.json"
 
@@ -163,7 +165,7 @@ def apply_vocabulary(
         raise UsageError("init text needs the words of the codes, which the store has: give --store")
     entries = release.entries
     names = [entry.token for entry in entries]
-    rows_before = count_rows(model)
+    rows_before = embedding_rows(model)
     tied = is_tied(model)
     if _has_tokens(model, tokenizer, release, names):
         return ExtensionResult(_ids_of(tokenizer, names), rows_before, rows_before, tied, unchanged=True)
@@ -188,7 +190,7 @@ def apply_vocabulary(
     model.config.update({CONFIG_KEY: {"bundle": release.manifest.bundle_id, "release": release.manifest.release_id}})
     codes = known_codes(entries, release.words) if init == TEXT and release.words else {}
     without = len(codes) - len(word_ids) if init == TEXT else None
-    return ExtensionResult(ids, rows_before, count_rows(model), tied, unchanged=False, without_words=without)
+    return ExtensionResult(ids, rows_before, embedding_rows(model), tied, unchanged=False, without_words=without)
 
 
 def apply_to_folder(source: str, target: str, release: TokenRelease, **settings: Any) -> ExtensionResult:
@@ -207,35 +209,12 @@ def apply_to_folder(source: str, target: str, release: TokenRelease, **settings:
     check_output_folder(target, [source])
     if files.list_tree(target):
         raise UsageError(f"{target} is not empty: give a new folder")
-    model, tokenizer = _load(source)
+    model, tokenizer = load_model(source)
     result = apply_vocabulary(model, tokenizer, release, **settings)
     _save(model, tokenizer, target)
     content = {"format": 1, "bundle": release.manifest.bundle_id, "release": release.manifest.release_id}
     files.write_json(files.join(target, IDS_FILE), {**content, "tokens": dict(result.ids)})
     return result
-
-
-def _load(source: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Load a model and its tokenizer; each library that reads one of the files has errors of its own."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=True)
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            source, dtype="auto", local_files_only=True, output_loading_info=True
-        )
-    except (OSError, ValueError, ImportError) as error:
-        cause = _first_line(error) if Path(source).exists() else "no such folder"
-        raise UsageError(f"{source} has no causal language model with a tokenizer: {cause}") from error
-    except Exception as error:
-        cause = f"{type(error).__name__}: {_first_line(error)}"
-        raise InvalidDataError(f"the model in {source} cannot be read: {cause}; save it again") from error
-    model, loading = loaded
-    if missing := sorted(loading["missing_keys"]):
-        raise InvalidDataError(
-            f"the model in {source} lacks {len(missing)} weights, such as {missing[0]}: use the complete model"
-        )
-    return model, tokenizer
 
 
 def _save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, target: str) -> None:
@@ -245,10 +224,6 @@ def _save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, target: st
             tokenizer.save_pretrained(target)
     except SafetensorError as error:  # of a full disk, for example
         raise OSError(f"{target} cannot be written: {error}") from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def check_tokens(tokenizer: PreTrainedTokenizerBase, ids: Mapping[str, int]) -> None:
@@ -277,21 +252,16 @@ def _has_tokens(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, release: TokenRelease, names: list[str]
 ) -> bool:
     """Return whether the model has the tokens of this bundle already."""
-    recorded, taken = getattr(model.config, CONFIG_KEY, None), tokenizer.get_vocab()
+    bundle, taken = recorded_bundle(model.config), tokenizer.get_vocab()
     present = [name for name in names if name in taken]
-    if recorded is None and present:
+    if bundle is None and present:
         raise InvalidDataError(
             f"the tokenizer has {len(present)} of these tokens already ({present[0]} is id {taken[present[0]]}), and "
             "the model does not name their bundle: use the model from before they were added"
         )
-    if recorded is None:
+    if bundle is None:
         return False
-    bundle = recorded.get("bundle") if isinstance(recorded, Mapping) else recorded
-    if bundle != release.manifest.bundle_id:
-        raise InvalidDataError(
-            f"the model has tokens of bundle {bundle}, the release is of {release.manifest.bundle_id}: its "
-            "codes may have other meanings; use the model without these tokens, or see `tracktokens diff`"
-        )
+    check_bundle(model.config, release.manifest.bundle_id)
     if len(present) < len(names):
         raise InvalidDataError(
             f"the model names bundle {bundle}, and its tokenizer has {len(present)} of "

@@ -20,12 +20,8 @@ from tracktokens.codebooks.matching.token_index import TokenIndex
 from tracktokens.codebooks.numerics.arrays import RowIndices
 from tracktokens.schemas.manifests.release import ReleaseManifest
 from tracktokens.transforms.store.bundles import read_bundle
-from tracktokens.transforms.store.keys import bucket_numbers, content_keys
 from tracktokens.transforms.store.layout import Store
-from tracktokens.transforms.store.token_tables import TokenTable, code_matrix
-
-Names = dict[str, tuple[str | None, str | None]]
-"""Title and artist by track id."""
+from tracktokens.transforms.store.token_tables import Names, TokenTable, code_matrix
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,14 +75,7 @@ class ReleaseIndex:
 
     def names(self, track_ids: Collection[str]) -> Names:
         """Read title and artist of a few tracks, from their buckets of the catalog."""
-        wanted = pa.array(sorted(track_ids), pa.string())
-        buckets = set(bucket_numbers(content_keys(wanted), self.table.catalog.buckets).tolist())
-        names: Names = {}
-        for bucket in sorted(buckets):
-            tracks = self.table.tracks(bucket, ["track_id", "title", "artist"])
-            matches = tracks.filter(pc.is_in(tracks["track_id"], value_set=wanted)).to_pylist()
-            names |= {row["track_id"]: (row["title"], row["artist"]) for row in matches}
-        return names
+        return self.table.names(track_ids)
 
 
 def similarities(bundle: Bundle) -> list[CodeSimilarity]:

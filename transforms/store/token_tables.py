@@ -1,6 +1,6 @@
 """Token tables: read the parts of one, and check that each belongs to the right bundle."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,11 +18,15 @@ from tracktokens.schemas.tables.popularity import PLAYLIST_COUNTS
 from tracktokens.schemas.tables.tokens import BUNDLE_KEY, token_columns
 from tracktokens.schemas.token_format import TokenFormat
 from tracktokens.transforms.store import files
-from tracktokens.transforms.store.keys import overlapping_buckets
+from tracktokens.transforms.store.keys import bucket_numbers, content_keys, overlapping_buckets
 from tracktokens.transforms.store.layout import Catalog, ReleasePaths, Store
 
 LARGEST_WEIGHT = 1e30
 """Largest weight of a track: products with ranks and sums over a catalog stay within the range of float32."""
+
+
+Names = dict[str, tuple[str | None, str | None]]
+"""Title and artist by track id."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,17 @@ class TokenTable:
     def tracks(self, bucket: int, columns: list[str]) -> pa.Table:
         """Read columns of the catalog for the same tracks, in the same order."""
         return files.read_table(self.catalog.tracks(bucket), CATALOG_TRACKS, columns)
+
+    def names(self, track_ids: Collection[str]) -> Names:
+        """Read title and artist of a few tracks, from their buckets of the catalog."""
+        wanted = pa.array(sorted(track_ids), pa.string())
+        buckets = set(bucket_numbers(content_keys(wanted), self.catalog.buckets).tolist())
+        names: Names = {}
+        for bucket in sorted(buckets):
+            tracks = self.tracks(bucket, ["track_id", "title", "artist"])
+            matches = tracks.filter(pc.is_in(tracks["track_id"], value_set=wanted)).to_pylist()
+            names |= {row["track_id"]: (row["title"], row["artist"]) for row in matches}
+        return names
 
     def popularity(self, bucket: int) -> npt.NDArray[np.float64]:
         """Read the popularity of the same tracks, in the same order: float64 (tracks,), 0 if it is not known."""

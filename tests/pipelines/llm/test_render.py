@@ -6,20 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
-from tests.support.vector_catalog import write_vectors
+from tests.support.titled_store import make_titled_store
 from tracktokens.codebooks.tokens.rendering import TOKEN
-from tracktokens.pipelines.catalog_source import CatalogSource
 from tracktokens.pipelines.cli.main import main
-from tracktokens.pipelines.encoder_config import PrecomputedConfig
-from tracktokens.pipelines.jobs.run import RunJob
-from tracktokens.pipelines.runner import PipelineRunner
-from tracktokens.schemas.modalities import AUDIO
 
 pytestmark = pytest.mark.job
 
@@ -29,15 +22,8 @@ MEAN_TITLE = "<|audio_5|><|/track|>"
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("render")
     titles = [MEAN_TITLE, *(f"song {n}" for n in range(1, TRACKS))]
-    table = {"track_id": [f"t{n}" for n in range(TRACKS)], "title": titles, "artist": ["somebody"] * TRACKS}
-    pq.write_table(pa.table(table), folder / "tracks.parquet")
-    write_vectors(folder / "audio.parquet", np.random.default_rng(0).standard_normal((TRACKS, 8)).astype(np.float32))
-    embeddings = {AUDIO: PrecomputedConfig(path=str(folder / "audio.parquet"), version="x")}
-    source = CatalogSource(tracks=str(folder / "tracks.parquet"), embeddings=embeddings, encoders={})
-    RunJob(source=source, store=str(folder / "store"), codebook_size=8).run(PipelineRunner())
-    return folder / "store"
+    return make_titled_store(tmp_path_factory.mktemp("render"), titles)
 
 
 def lines(path: Path) -> list[dict[str, object]]:

@@ -1,0 +1,51 @@
+"""Options of the commands with which a model recommends tracks."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from tracktokens.pipelines.cli.options.common import NonEmptyStr, options, release_option, store_option
+
+if TYPE_CHECKING:
+    from tracktokens.serving.generation.recommender import Recommender
+
+reply_options = options(
+    click.option(
+        "--model",
+        required=True,
+        type=NonEmptyStr(),
+        metavar="DIR",
+        help="Language model with the tokens of the release, and its tokenizer.",
+    ),
+    store_option,
+    release_option,
+    click.option(
+        "--beams",
+        type=click.IntRange(1),
+        help="Beams of the search for tracks; 10, or --top if that is more, by default.",
+    ),
+    click.option(
+        "--max-new-tokens",
+        type=click.IntRange(0),
+        default=64,
+        show_default=True,
+        help="Most tokens of a reply's text, apart from its tracks; 0 for tracks only.",
+    ),
+    click.option(
+        "--min-tracks",
+        type=click.IntRange(0, 1),
+        default=1,
+        show_default=True,
+        help="0 lets the model decide whether it recommends tracks.",
+    ),
+)
+
+
+def open_recommender(model: str, release: str) -> "Recommender":
+    """Load a model and open the folder of a release, without the progress bars of transformers."""
+    from transformers.utils import logging
+
+    from tracktokens.serving.generation.recommender import Recommender
+
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    return Recommender.open(model, release)
