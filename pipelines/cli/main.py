@@ -19,6 +19,8 @@ from tracktokens.pipelines.cli.codebook_commands import (
 )
 from tracktokens.pipelines.cli.demo_command import demo_command
 from tracktokens.pipelines.cli.evaluate_command import evaluate_command
+from tracktokens.pipelines.cli.language_models.finetune_command import finetune_command
+from tracktokens.pipelines.cli.language_models.model_commands import model_group
 from tracktokens.pipelines.cli.language_models.render_commands import render_group
 from tracktokens.pipelines.cli.language_models.vocabulary_commands import vocabulary_group
 from tracktokens.pipelines.cli.match_command import match_command
@@ -73,6 +75,8 @@ COMMANDS = (
     evaluate_command,
     render_group,
     vocabulary_group,
+    finetune_command,
+    model_group,
     demo_command,
 )
 

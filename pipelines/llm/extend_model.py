@@ -168,16 +168,21 @@ def apply_to_folder(source: str, target: str, release: TokenRelease, **settings:
     check_output_folder(target, [source])
     if files.list_tree(target):
         raise UsageError(f"{target} is not empty: give a new folder")
-    model, tokenizer = _load(source)
+    model, tokenizer = load_model(source)
     result = apply_vocabulary(model, tokenizer, release, **settings)
-    _save(model, tokenizer, target)
+    save_model(model, tokenizer, target)
     content = {"format": 1, "bundle": release.manifest.bundle_id, "release": release.manifest.release_id}
     files.write_json(files.join(target, IDS_FILE), {**content, "tokens": dict(result.ids)})
     return result
 
 
-def _load(source: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Load a model and its tokenizer; each library that reads one of the files has errors of its own."""
+def load_model(source: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load the model and the tokenizer of a folder; the weights keep their type.
+
+    Raises:
+        UsageError: the folder has no causal language model.
+        InvalidDataError: a file of the model cannot be read, or weights are missing.
+    """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     try:
@@ -199,7 +204,13 @@ def _load(source: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     return model, tokenizer
 
 
-def _save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, target: str) -> None:
+def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, target: str) -> None:
+    """Write a model and its tokenizer to a folder.
+
+    Raises:
+        UsageError: the folder cannot be written.
+        OSError: the disk is full.
+    """
     try:
         with path_errors(target, "give a new folder"):
             model.save_pretrained(target)
