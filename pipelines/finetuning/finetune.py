@@ -22,7 +22,7 @@ from tracktokens.pipelines.finetuning.memory import SHARE, available_memory, est
 from tracktokens.pipelines.finetuning.metrics_log import NAME, MetricsLog
 from tracktokens.pipelines.finetuning.model_folder import TokenModel, read_token_model
 from tracktokens.pipelines.finetuning.progress import TITLES, TrainingProgress, minutes
-from tracktokens.pipelines.finetuning.settings import FULL, ROWS, FinetuneSettings
+from tracktokens.pipelines.finetuning.settings import ROWS, FinetuneSettings
 from tracktokens.pipelines.finetuning.training_rows import (
     CONVERSATION,
     TRAIN,
@@ -211,12 +211,9 @@ class _Stages:
 
     def run(self) -> tuple[Any, Any]:
         """Train; return the model of the last stage, and the type of the weights that were loaded."""
-        import torch
-
         weights: Any = load_model(self.model.folder)[0]
         dtype = weights.dtype
-        if FULL in self.job.settings.stages or not torch.cuda.is_available():
-            weights = weights.float()
+        weights = weights.float()  # a GPU computes products in bfloat16
         if weights.generation_config is not None:
             weights.generation_config = generation_config(weights.generation_config, self.model.tokenizer)
         stages = self.job.settings.stages

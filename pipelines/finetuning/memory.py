@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
 NUMBER = 4
-"""Bytes per number: weights, gradients and states of the optimizer are float32 on a CPU."""
+"""Bytes per number: weights, gradients and states of the optimizer are float32."""
 
 STATES = 3
 """Numbers per trained weight beside the weight: its gradient and two moments of AdamW."""
