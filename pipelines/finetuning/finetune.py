@@ -86,13 +86,14 @@ class FinetuneJob:
         folder = read_training_folder(self.data, model)
         run = {**self.settings.to_json(), "merge": self.merge, "data": folder.fingerprint(), **_identity(model)}
         log = MetricsLog(self._training / NAME)
-        if self._begin(run):
+        if self._is_complete(run):
             return FinetuneResult(tuple(log.read()), complete_before=True)
         train, validation = (
             encode_split(folder, split, model.tokenizer, self.settings.max_length) for split in (TRAIN, VALIDATION)
         )
         self._report_rows(train, validation, progress)
         self._check_memory(model, train, validation)
+        self._record(run, complete=False)
         _silence_libraries()
         turns = [row for row in validation.rows if row.task == CONVERSATION and row.tracks]
         size, seed = self.settings.eval_sample, self.settings.seed
@@ -100,7 +101,7 @@ class FinetuneJob:
         stages = _Stages(self, model, train.rows, draw(validation.rows, size, seed), hit_rate, log, progress)
         trained, dtype = stages.run()
         self._write(trained, dtype, model)
-        files.write_json(str(self._training / SETTINGS), {"complete": True, "settings": run})
+        self._record(run, complete=True)
         for stage in self.settings.stages:
             shutil.rmtree(self._training / stage, ignore_errors=True)
         return FinetuneResult(tuple(log.read()), complete_before=False)
@@ -120,14 +121,16 @@ class FinetuneJob:
             )
         return CatalogTokens.open(self.release)
 
-    def _begin(self, run: dict[str, Any]) -> bool:
-        """Record the run, or compare with the one that ``out`` has; return whether it is complete."""
+    def _record(self, run: dict[str, Any], complete: bool) -> None:
+        self._training.mkdir(parents=True, exist_ok=True)
+        files.write_json(str(self._training / SETTINGS), {"complete": complete, "settings": run})
+
+    def _is_complete(self, run: dict[str, Any]) -> bool:
+        """Compare with the run that ``out`` has, if any; return whether it is complete."""
         path = self._training / SETTINGS
         if not path.exists():
             if files.list_tree(self.out):
                 raise UsageError(f"{self.out} is not empty, and has no run to continue: give a new folder")
-            self._training.mkdir(parents=True, exist_ok=True)
-            files.write_json(str(path), {"complete": False, "settings": run})
             return False
         recorded = files.read_json(str(path))
         before = recorded["settings"]

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -210,13 +211,34 @@ def test_all_weights_are_trained_by_full(bases: dict[str, Path], data: Path, tmp
     assert [key for key in before if torch.equal(before[key], after[key])] == []
 
 
-@pytest.mark.parametrize("full", [False, True])
+@dataclass(frozen=True)
+class WholeRun:
+    """A run that was not interrupted."""
+
+    settings: FinetuneSettings
+    folder: Path
+    result: FinetuneResult
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["lora", "full"])
+def whole(
+    request: pytest.FixtureRequest, bases: dict[str, Path], data: Path, tmp_path_factory: pytest.TempPathFactory
+) -> WholeRun:
+    folder = tmp_path_factory.mktemp("whole") / "out"
+    settings = FinetuneSettings(**{**QUICK.to_json(), "full": request.param, "stage1_steps": 5, "max_steps": 5})
+    return WholeRun(settings, folder, train(bases["tied"], data, folder, settings, merge=True))
+
+
 @pytest.mark.parametrize("killed_in", ["rows", "second"])
 def test_a_killed_run_ends_with_the_weights_of_an_uninterrupted_one(
-    full: bool, killed_in: str, bases: dict[str, Path], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    killed_in: str,
+    whole: WholeRun,
+    bases: dict[str, Path],
+    data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    settings = FinetuneSettings(**{**QUICK.to_json(), "full": full, "stage1_steps": 5, "max_steps": 5})
-    whole = train(bases["tied"], data, tmp_path / "whole", settings, merge=True)
+    settings = whole.settings
     report: Callable[..., None] = stage_trainer._Reports.on_step_end
 
     def kill(self: stage_trainer._Reports, args: object, state: object, control: object, **options: object) -> None:
@@ -235,8 +257,8 @@ def test_a_killed_run_ends_with_the_weights_of_an_uninterrupted_one(
     moved = tmp_path / "moved"
     (tmp_path / "killed").rename(moved)
     continued = train(bases["tied"], data, moved, settings, merge=True)
-    assert same(weights(moved), weights(tmp_path / "whole"))
-    measured = [[{**line, "seconds": 0} for line in result.metrics] for result in (whole, continued)]
+    assert same(weights(moved), weights(whole.folder))
+    measured = [[{**line, "seconds": 0} for line in result.metrics] for result in (whole.result, continued)]
     assert measured[0] == measured[1]
     assert train(bases["tied"], data, moved, settings, merge=True).complete_before
 
@@ -439,7 +461,7 @@ def test_a_run_that_needs_more_memory_than_there_is_needs_force(
     monkeypatch.setattr(finetune, "available_memory", lambda: 100_000)
     with pytest.raises(UsageError, match=r"training needs about .* GiB .* lower --batch-size"):
         train(bases["tied"], data, tmp_path / "out")
-    assert not (tmp_path / "out" / "config.json").exists()
+    assert not (tmp_path / "out").exists()
     train(bases["tied"], data, tmp_path / "out", force=True)
 
 
