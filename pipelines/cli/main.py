@@ -21,7 +21,9 @@ from tracktokens.pipelines.cli.demo_command import demo_command
 from tracktokens.pipelines.cli.evaluate_command import evaluate_command
 from tracktokens.pipelines.cli.language_models.chat_command import chat_command
 from tracktokens.pipelines.cli.language_models.converse_command import converse_command
+from tracktokens.pipelines.cli.language_models.finetune_command import finetune_command
 from tracktokens.pipelines.cli.language_models.import_commands import import_group
+from tracktokens.pipelines.cli.language_models.model_commands import model_group
 from tracktokens.pipelines.cli.language_models.recommend_command import recommend_command
 from tracktokens.pipelines.cli.language_models.render_commands import render_group
 from tracktokens.pipelines.cli.language_models.vocabulary_commands import vocabulary_group
@@ -81,6 +83,8 @@ COMMANDS = (
     vocabulary_group,
     recommend_command,
     chat_command,
+    finetune_command,
+    model_group,
     demo_command,
 )
 

@@ -211,13 +211,19 @@ def apply_to_folder(source: str, target: str, release: TokenRelease, **settings:
         raise UsageError(f"{target} is not empty: give a new folder")
     model, tokenizer = load_model(source)
     result = apply_vocabulary(model, tokenizer, release, **settings)
-    _save(model, tokenizer, target)
+    save_model(model, tokenizer, target)
     content = {"format": 1, "bundle": release.manifest.bundle_id, "release": release.manifest.release_id}
     files.write_json(files.join(target, IDS_FILE), {**content, "tokens": dict(result.ids)})
     return result
 
 
-def _save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, target: str) -> None:
+def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, target: str) -> None:
+    """Write a model and its tokenizer to a folder.
+
+    Raises:
+        UsageError: the folder cannot be written.
+        OSError: the disk is full.
+    """
     try:
         with path_errors(target, "give a new folder"):
             model.save_pretrained(target)
