@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
-from tracktokens.codebooks.decoding.catalog_constraint import CatalogConstraint
-from tracktokens.codebooks.tokens.vocabulary import TRACK_START
+from tracktokens.codebooks.decoding.catalog_constraint import TokenIds
 from tracktokens.pipelines.finetuning.training_rows import EncodedRow
 from tracktokens.serving.catalog_tokens import CatalogTokens
+from tracktokens.serving.generation.eligible_tracks import EligibleTracks
+from tracktokens.serving.generation.tree_decoder import TreeDecoder
+from tracktokens.serving.generation.tuple_beams import search_tuples
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 TOP_K = 10
+
+BATCH = 8
+"""Prompts that are read together."""
 
 
 @dataclass(frozen=True)
@@ -36,57 +42,23 @@ class HitRate:
     tokenizer: PreTrainedTokenizerBase
 
     def measure(self, model: Any) -> float:
-        """Return the share of turns with a track of theirs among the ten first."""
-        constraint = self.catalog.constraint(self.tokenizer)
-        start: Any = self.tokenizer.convert_tokens_to_ids(TRACK_START)
+        """Return the share of turns with a track of theirs among the ten first.
+
+        Args:
+            model: a causal language model, also one with adapters of peft; it is not changed.
+        """
+        plain = model.get_base_model() if hasattr(model, "get_base_model") else model  # the adapters stay in it
+        ids = TokenIds(self.tokenizer.get_vocab(), self.catalog.token_format)
+        turns = sorted(self.turns, key=lambda turn: turn.prompt_length)
+        batches = (turns[first : first + BATCH] for first in range(0, len(turns), BATCH))
+        return sum(self._hits(plain, batch, ids) for batch in batches) / len(turns)
+
+    def _hits(self, model: Any, turns: Sequence[EncodedRow], ids: TokenIds) -> int:
+        decoder = TreeDecoder(model, [[*turn.ids[: turn.prompt_length], ids.start] for turn in turns])
+        eligible = [EligibleTracks(self.catalog)] * len(turns)
+        found = search_tuples(decoder, eligible, ids, TOP_K)
         hits = 0
-        for turn in self.turns:
-            prompt = [*turn.ids[: turn.prompt_length], start]
-            tuples = beam_search(model, prompt, constraint, len(self.catalog.columns), TOP_K)
-            hits += not set(turn.tracks).isdisjoint(self._first_tracks(tuples))
-        return hits / len(self.turns)
-
-    def _first_tracks(self, tuples: Sequence[Sequence[int]]) -> list[str]:
-        names: list[str] = []
-        for ids in tuples:
-            tokens = "".join(self.tokenizer.convert_ids_to_tokens(list(ids)))
-            names.extend(self.catalog.lookup(tokens))
-            if len(names) >= TOP_K:
-                break
-        return names[:TOP_K]
-
-
-def beam_search(
-    model: Any, prompt: Sequence[int], constraint: CatalogConstraint, length: int, beams: int
-) -> list[list[int]]:
-    """Search the likeliest track tuples after a prompt; the prompt is read once for all beams.
-
-    Args:
-        model: a causal language model; it is not changed.
-        prompt: ids that end with that of ``<|track|>``.
-        constraint: the tuples that may be written.
-        length: tokens per tuple.
-        beams: number of tuples to keep at each token.
-
-    Returns:
-        The ids of up to ``beams`` tuples, the likeliest first.
-    """
-    import torch
-
-    device = next(model.parameters()).device
-    ids = torch.tensor([list(prompt)], device=device)
-    scores = torch.zeros(1, device=device)
-    with torch.no_grad():
-        output = model(input_ids=ids, use_cache=True)
-        for step in range(length):
-            likelihoods = torch.log_softmax(output.logits[:, -1].float(), dim=-1)
-            totals = (scores[:, None] + constraint(ids, likelihoods)).flatten()  # type: ignore[arg-type]
-            scores, places = totals.topk(min(beams, int(totals.isfinite().sum())))
-            rows, tokens = places // likelihoods.shape[1], places % likelihoods.shape[1]
-            ids = torch.cat([ids[rows], tokens[:, None]], dim=1)
-            if step + 1 < length:
-                cache = output.past_key_values
-                cache.reorder_cache(rows)
-                output = model(input_ids=tokens[:, None], past_key_values=cache, use_cache=True)
-    found: list[list[int]] = ids[:, len(prompt) :].tolist()
-    return found
+        for turn, tuples in zip(turns, found, strict=True):
+            tracks = chain.from_iterable(self.catalog.lookup(written.codes) for written in tuples)
+            hits += not set(turn.tracks).isdisjoint(islice(tracks, TOP_K))
+        return hits

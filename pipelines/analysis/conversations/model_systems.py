@@ -1,9 +1,7 @@
 """Systems with a language model: what it recommends, and the same in another order by the vectors."""
 
-import importlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +11,8 @@ from tracktokens.codebooks.metrics.turn_ranking import DEPTH
 from tracktokens.codebooks.numerics.arrays import Floats, RowIndices, Scores
 from tracktokens.pipelines.analysis.conversations.queries import Query
 from tracktokens.pipelines.analysis.conversations.systems import Answer
+from tracktokens.serving.generation.recommendation import Recommendation
+from tracktokens.serving.generation.recommender import Recommender
 
 RERANKED = 2 * DEPTH
 """Tracks that a model recommends per query: the first :data:`DEPTH` count, and all are reranked."""
@@ -27,26 +27,16 @@ Relevance = Callable[[Sequence[Query]], Iterator[Scores]]
 """Scores all tracks for each query."""
 
 
-def open_recommender(model: str, release_folder: str) -> Any:
-    """Open a model folder as a :class:`~tracktokens.serving.generation.recommender.Recommender`.
-
-    Raises:
-        UsageError: the folder is not a model with the tokens of the release.
-    """
-    recommender = importlib.import_module("tracktokens.serving.generation.recommender").Recommender
-    return recommender.open(model, release_folder)
-
-
 @dataclass(frozen=True, eq=False)
 class ModelSystem:
     """Recommends with a model.
 
     Attributes:
-        recommender: the model; it has ``recommend``, and optionally ``recommend_batch``.
+        recommender: the model and the tokens of the release.
         track_ids: large_string (tracks,), ids of the rows.
     """
 
-    recommender: Any
+    recommender: Recommender
     track_ids: pa.LargeStringArray
 
     def answers(self, queries: Sequence[Query]) -> Iterator[Answer]:
@@ -57,13 +47,10 @@ class ModelSystem:
                 rows = self._rows([track.track_id for track in found.tracks])
                 yield Answer(rows[~np.isin(rows, query.excluded)], found.text)
 
-    def _recommend(self, batch: Sequence[Query]) -> list[Any]:
+    def _recommend(self, batch: Sequence[Query]) -> list[Recommendation]:
         conversations = [[message.to_json() for message in query.messages] for query in batch]
         exclude = [self.track_ids.take(pa.array(query.excluded)).to_pylist() for query in batch]
-        if hasattr(self.recommender, "recommend_batch"):
-            return list(self.recommender.recommend_batch(conversations, RERANKED, exclude=exclude))
-        pairs = zip(conversations, exclude, strict=True)
-        return [self.recommender.recommend(messages, RERANKED, exclude=ids) for messages, ids in pairs]
+        return self.recommender.recommend_batch(conversations, RERANKED, exclude=exclude, repeat_named=True)
 
     def _rows(self, track_ids: Sequence[str]) -> RowIndices:
         found = pc.index_in(pa.array(track_ids, pa.large_string()), value_set=self.track_ids)

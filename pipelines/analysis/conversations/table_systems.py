@@ -9,7 +9,7 @@ from tracktokens.codebooks.matching.token_index import Matching
 from tracktokens.codebooks.metrics.rival_scorers import FixedScorer
 from tracktokens.codebooks.metrics.token_features import WeightedScorer
 from tracktokens.pipelines.analysis.conversations.documents import FROM_TABLE, KEPT, track_documents
-from tracktokens.pipelines.analysis.conversations.model_systems import ModelSystem, RerankedSystem, open_recommender
+from tracktokens.pipelines.analysis.conversations.model_systems import ModelSystem, RerankedSystem
 from tracktokens.pipelines.analysis.conversations.systems import (
     Answer,
     NamedTracksSystem,
@@ -29,6 +29,7 @@ from tracktokens.pipelines.encoder_config import TextEncoderConfig, make_text_en
 from tracktokens.pipelines.option_fields import from_options
 from tracktokens.schemas.errors import UsageError
 from tracktokens.schemas.modalities import PLAYLIST, TEXT_MODALITIES
+from tracktokens.serving.generation.recommender import Recommender
 from tracktokens.transforms.runtime.threads import thread_share
 from tracktokens.transforms.store.bundles import read_codebook
 
@@ -166,7 +167,7 @@ class TableSystems:
         if self.model is None:
             raise _LeftOutError("it needs --model")
         folder = self.release.index.table.release.folder
-        return ModelSystem(open_recommender(self.model, folder), self.release.index.track_ids)
+        return ModelSystem(Recommender.open(self.model, folder), self.release.index.track_ids)
 
     def _reranked(self, answers: Mapping[str, Sequence[Answer]]) -> System:
         if MODEL not in answers:

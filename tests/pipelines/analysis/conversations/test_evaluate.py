@@ -257,7 +257,13 @@ class FakeRecommender:
         assert (Path(release) / "manifest.json").exists()
         return cls()
 
-    def recommend(self, messages: list[dict[str, Any]], top_k: int, *, exclude: Sequence[str] = ()) -> Any:
+    def recommend_batch(
+        self, conversations: list[Any], top_k: int, *, exclude: Sequence[Sequence[str]], repeat_named: bool
+    ) -> list[Any]:
+        assert repeat_named  # what is excluded is for the evaluation to choose
+        return [self._reply(messages, top_k, ids) for messages, ids in zip(conversations, exclude, strict=True)]
+
+    def _reply(self, messages: list[Any], top_k: int, exclude: Sequence[str]) -> Any:
         ids = ["t20", "unknown", "t20", *(f"t{n}" for n in range(TRACKS) if f"t{n}" not in exclude)]
         tracks = tuple(SimpleNamespace(track_id=track_id) for track_id in ids[:top_k])
         return SimpleNamespace(text=f"{len(messages)} messages before", tracks=tracks)
@@ -265,7 +271,7 @@ class FakeRecommender:
 
 @pytest.fixture
 def recommender(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(table_systems, "open_recommender", FakeRecommender.open)
+    monkeypatch.setattr(table_systems, "Recommender", FakeRecommender)
     yield
 
 
