@@ -20,6 +20,7 @@ REQUIRES = [
 PIPELINE = [
     "apache-beam>=2.77",
     "av>=12",
+    "defusedxml>=0.7",
     "faiss-cpu>=1.12",
     "gensim>=4.3.3",
     "joblib>=1.3",
@@ -32,6 +33,7 @@ PIPELINE = [
     "sentence-transformers>=3",
     "soundfile>=0.12",
     "soxr>=0.3.2",
+    "tinytag>=2.1",
     "tomli>=2; python_version < '3.11'",  # tomllib, before it was in the standard library
     "torch>=2.5",
     "torchvision",  # laion-clap imports it without declaring it

@@ -52,6 +52,8 @@ PACKAGES = (
     "pipelines.llm",
     "pipelines.finetuning",
     "pipelines.analysis.conversations",
+    "pipelines.catalog_import",
+    "pipelines.catalog_import.music_folder",
     "pipelines.demo",
     "pipelines.cli.options",
     "pipelines.cli.language_models",

@@ -19,6 +19,7 @@ from tracktokens.pipelines.cli.codebook_commands import (
 )
 from tracktokens.pipelines.cli.demo_command import demo_command
 from tracktokens.pipelines.cli.evaluate_command import evaluate_command
+from tracktokens.pipelines.cli.import_commands import import_group
 from tracktokens.pipelines.cli.language_models.render_commands import render_group
 from tracktokens.pipelines.cli.language_models.vocabulary_commands import vocabulary_group
 from tracktokens.pipelines.cli.match_command import match_command
@@ -51,6 +52,7 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 INSTALL_PIPELINE = "install tracktokens[pipeline], which this command needs"
 
 COMMANDS = (
+    import_group,
     run_command,
     refresh_command,
     plan_command,
