@@ -23,6 +23,7 @@ PIPELINE = [
     "defusedxml>=0.7",
     "faiss-cpu>=1.12",
     "gensim>=4.3.3",
+    "ijson>=3.2",
     "joblib>=1.3",
     "laion-clap>=1.1.6",
     "librosa>=0.10.2",

@@ -54,6 +54,7 @@ PACKAGES = (
     "pipelines.analysis.conversations",
     "pipelines.catalog_import",
     "pipelines.catalog_import.music_folder",
+    "pipelines.catalog_import.datasets",
     "pipelines.demo",
     "pipelines.cli.options",
     "pipelines.cli.language_models",

@@ -46,6 +46,26 @@ def folder_command(source: str, out: str, as_json: bool, id_rule: str, workers: 
     _print_result(_import(chosen, out, importer), as_json)
 
 
+@import_group.command(name="mpd")
+@import_options
+@click.option(
+    "--tags-from-names",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Make the name of a playlist a tag of the tracks that N playlists of that name hold.",
+)
+def mpd_command(source: str, out: str, as_json: bool, tags_from_names: int | None) -> None:
+    """Import the Million Playlist Dataset: the folder of its slices, one slice, or the challenge set."""
+    from functools import partial
+
+    from tracktokens.pipelines.catalog_import.datasets.million_playlists import import_million_playlists
+    from tracktokens.pipelines.catalog_import.import_catalog import ImportSource
+
+    importer = partial(import_million_playlists, source, tags_from_names=tags_from_names)
+    chosen = ImportSource(kind="mpd", path=source, options={"tags-from-names": tags_from_names})
+    _print_result(_import(chosen, out, importer), as_json)
+
+
 def _import(source: "ImportSource", out: str, importer: "Importer") -> "ImportResult":
     """Run an importer with a line of progress."""
     from rich.progress import Progress, TextColumn, TimeElapsedColumn
