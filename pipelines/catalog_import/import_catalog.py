@@ -6,16 +6,10 @@ import logging
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from tracktokens.pipelines.catalog_import.catalog_folder import (
-    PLAYLISTS_FILE,
-    TRACKS_FILE,
-    CatalogFolder,
-    ImportCounts,
-    Report,
-)
-from tracktokens.schemas.tables.rejects import PLAYLISTS_TABLE
+from tracktokens.pipelines.catalog_import.catalog_folder import REJECTS_FILE, CatalogFolder, ImportCounts, Report
 
 _logger = logging.getLogger(__name__)
 
@@ -66,22 +60,17 @@ def import_catalog(source: ImportSource, out: str, importer: Importer, report: R
     with CatalogFolder(out, source.path) as folder:
         folder.summary = {"format": FORMAT, "kind": source.kind, "source": source.path, "options": dict(source.options)}
         if source.audio_root is not None:
-            folder.summary["audio_root"] = source.audio_root
+            folder.summary["audio_root"] = str(Path(source.audio_root).resolve())
         importer(folder, report)
     _warn_of_rejects(folder.counts, out)
-    return ImportResult(folder.counts, _run_command(source, out, folder.counts))
+    return ImportResult(folder.counts, _run_command(out))
 
 
 def _warn_of_rejects(counts: ImportCounts, out: str) -> None:
     if total := counts.rejected.total():
         reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(counts.rejected.items()))
-        _logger.warning("%d rows or values were not imported: %s; see %s/rejects.parquet", total, reasons, out)
+        _logger.warning("%d rows or values were not imported: %s; see %s", total, reasons, Path(out, REJECTS_FILE))
 
 
-def _run_command(source: ImportSource, out: str, counts: ImportCounts) -> str:
-    words = ["tracktokens", "run", "--tracks", f"{out}/{TRACKS_FILE}"]
-    if counts.written[PLAYLISTS_TABLE]:
-        words += ["--playlists", f"{out}/{PLAYLISTS_FILE}"]
-    if source.audio_root is not None:
-        words += ["--audio-root", source.audio_root]
-    return shlex.join([*words, "--store", f"{out}-store"])
+def _run_command(out: str) -> str:
+    return shlex.join(["tracktokens", "run", "--catalog", out, "--store", f"{out.rstrip('/')}-store"])

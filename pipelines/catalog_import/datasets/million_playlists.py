@@ -37,7 +37,7 @@ def import_million_playlists(
             None for no tags.
 
     Raises:
-        UsageError: there is no such file, or no JSON file in the folder.
+        UsageError: the file is missing, or the folder has none.
         InvalidDataError: no playlist can be read.
     """
     with distinct_tracks() as tracks:
