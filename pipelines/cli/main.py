@@ -19,10 +19,10 @@ from tracktokens.pipelines.cli.codebook_commands import (
 )
 from tracktokens.pipelines.cli.demo_command import demo_command
 from tracktokens.pipelines.cli.evaluate_command import evaluate_command
+from tracktokens.pipelines.cli.import_commands import import_group
 from tracktokens.pipelines.cli.language_models.chat_command import chat_command
 from tracktokens.pipelines.cli.language_models.converse_command import converse_command
 from tracktokens.pipelines.cli.language_models.finetune_command import finetune_command
-from tracktokens.pipelines.cli.language_models.import_commands import import_group
 from tracktokens.pipelines.cli.language_models.model_commands import model_group
 from tracktokens.pipelines.cli.language_models.recommend_command import recommend_command
 from tracktokens.pipelines.cli.language_models.render_commands import render_group
@@ -57,6 +57,7 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 INSTALL_PIPELINE = "install tracktokens[pipeline], which this command needs"
 
 COMMANDS = (
+    import_group,
     run_command,
     refresh_command,
     plan_command,
@@ -78,7 +79,6 @@ COMMANDS = (
     match_command,
     evaluate_command,
     converse_command,
-    import_group,
     render_group,
     vocabulary_group,
     recommend_command,

@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from tracktokens.pipelines.cli.options.catalog_option import IMPORTED
 from tracktokens.pipelines.cli.options.common import NonEmptyStr, current_name
 from tracktokens.pipelines.cli.options.encoder_options import ModalityValue
 from tracktokens.schemas.errors import UsageError
@@ -46,7 +47,7 @@ def load_config(context: click.Context, parameter: click.Parameter, path: str | 
         for name, value in values.items()
         if name in own
     }
-    context.default_map = {**(context.default_map or {}), **defaults}
+    context.default_map = {**(context.default_map or {}), **defaults, **context.meta.get(IMPORTED, {})}
 
 
 config_option = click.option(

@@ -19,6 +19,7 @@ from tracktokens.pipelines.catalog_source import (
     read_released_options,
     require_tracks,
 )
+from tracktokens.pipelines.cli.options.catalog_option import catalog_option
 from tracktokens.pipelines.cli.options.common import NonEmptyStr, Share, options
 from tracktokens.pipelines.option_fields import OptionField
 from tracktokens.schemas.errors import UsageError
@@ -70,7 +71,7 @@ def source_options(
             return command(source=source, **rest)
 
         click_options = [_click_option(part, required=not from_release) for part in chosen]
-        return options(*click_options)(with_source)
+        return options(catalog_option, *click_options)(with_source)
 
     return decorate
 

@@ -1,0 +1,1 @@
+"""Importers of public datasets and of exports, one module per format."""

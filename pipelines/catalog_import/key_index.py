@@ -1,0 +1,38 @@
+"""Keys of a source and the ids that they mean."""
+
+import contextlib
+import sqlite3
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from tracktokens.pipelines.catalog_import.scratch_database import scratch_database
+
+
+@dataclass(frozen=True)
+class KeyIndex:
+    """A map of texts to texts.
+
+    Example:
+        >>> with key_index() as index:
+        ...     index.add([("a", "1"), ("a", "2")])
+        ...     index.get("a"), index.get("b")
+        ('1', None)
+    """
+
+    database: sqlite3.Connection
+
+    def add(self, pairs: Iterable[tuple[str, str]]) -> None:
+        """Add pairs of key and id; of several ids of a key, the first stays."""
+        self.database.executemany("INSERT OR IGNORE INTO ids VALUES (?, ?)", pairs)
+
+    def get(self, key: str) -> str | None:
+        """Return the id of a key."""
+        found = self.database.execute("SELECT id FROM ids WHERE key = ?", (key,)).fetchone()
+        return found[0] if found else None
+
+
+@contextlib.contextmanager
+def key_index() -> Iterator[KeyIndex]:
+    """Make an index in a temporary file."""
+    with scratch_database("CREATE TABLE ids (key TEXT PRIMARY KEY, id TEXT NOT NULL) WITHOUT ROWID") as database:
+        yield KeyIndex(database)

@@ -1,0 +1,268 @@
+"""Import a folder of music: a track per audio file, and the playlists among the files."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import unicodedata
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from multiprocessing import get_context
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from tracktokens.pipelines.catalog_import.catalog_folder import CatalogFolder, Report
+from tracktokens.pipelines.catalog_import.key_index import KeyIndex, key_index
+from tracktokens.pipelines.catalog_import.music_folder import folder_walk
+from tracktokens.pipelines.catalog_import.music_folder.audio_tags import AudioTags, read_tags
+from tracktokens.pipelines.catalog_import.music_folder.file_names import read_file_name
+from tracktokens.pipelines.catalog_import.music_folder.folder_walk import FoundFile, walk_folder
+from tracktokens.pipelines.catalog_import.music_folder.playlist_files import (
+    is_address,
+    possible_paths,
+    read_playlist,
+)
+from tracktokens.pipelines.catalog_import.music_folder.sidecars import read_lyrics
+from tracktokens.schemas.errors import InvalidDataError, UsageError
+from tracktokens.schemas.tables import import_rejects as reasons
+from tracktokens.schemas.tables.rejects import PLAYLISTS_TABLE, TRACKS_TABLE
+
+BY_RECORDING, BY_ISRC, BY_PATH = "musicbrainz", "isrc", "path"
+AUTO = "auto"
+ID_RULES = (AUTO, BY_RECORDING, BY_ISRC, BY_PATH)
+"""Sources of a track's id; see :func:`track_id`."""
+
+CHUNK = 64
+"""Files that a process reads at a time."""
+
+PATH_DIGITS = 32
+"""Hexadecimal digits of an id that is made from a path."""
+
+
+@dataclass(frozen=True)
+class ReadFile:
+    """An audio file as read.
+
+    Attributes:
+        path: path below the folder.
+        tags: its tags; empty if they cannot be read.
+        error: reason and detail, if they cannot be read.
+    """
+
+    path: str
+    tags: AudioTags
+    error: tuple[str, str] | None = None
+
+
+def import_folder(source: str, out: CatalogFolder, report: Report, *, rule: str = AUTO, workers: int = 1) -> None:
+    """Import a folder.
+
+    Args:
+        source: the folder.
+        out: folder to write.
+        rule: one of ``ID_RULES``.
+        workers: processes that read tags; with 1 this process reads them.
+        report: called as files are read.
+
+    Raises:
+        UsageError: the source is not a folder, or a part of it cannot be listed.
+        InvalidDataError: it has no audio file.
+    """
+    if not Path(source).is_dir():
+        raise UsageError(f"{source} is not a folder: give the folder with the music")
+    with key_index() as ids, key_index() as paths:
+        job = _FolderImport(source, out, rule, ids, paths, report)
+        job.read_audio(workers)
+        job.read_playlists()
+
+
+def track_id(path: str, tags: AudioTags, rule: str) -> str | None:
+    """Choose the id of a track; None if the rule finds none.
+
+    ``auto`` takes the MusicBrainz id of the recording, else the ISRC, else a hash of the path below the folder. So it
+    survives a move of the folder, and with the first two also a new name of the file.
+
+    Example:
+        >>> track_id("a/b.mp3", AudioTags(isrc="USRC17607839"), AUTO)
+        'isrc:USRC17607839'
+        >>> track_id("a/b.mp3", AudioTags(), AUTO)
+        'path:43c71f5305ddb507f476b4ed841c9ea1'
+    """
+    if tags.recording_id and rule in (AUTO, BY_RECORDING):
+        return f"mbid:{tags.recording_id}"
+    if tags.isrc and rule in (AUTO, BY_ISRC):
+        return f"isrc:{tags.isrc}"
+    if rule in (AUTO, BY_PATH):
+        normal = unicodedata.normalize("NFC", path).encode("utf-8", "surrogateescape")
+        return f"path:{hashlib.blake2b(normal, digest_size=PATH_DIGITS // 2).hexdigest()}"
+    return None
+
+
+def read_chunk(root: str, paths: Sequence[str]) -> list[ReadFile]:
+    """Read the tags of some files."""
+    return [_read_file(root, path) for path in paths]
+
+
+def _read_file(root: str, path: str) -> ReadFile:
+    full = f"{root}/{path}"
+    try:
+        tags = read_tags(full)
+        error = None
+    except OSError as failure:
+        tags, error = AudioTags(), (reasons.FILE_UNREADABLE, failure.strerror or type(failure).__name__)
+    except ValueError as failure:
+        tags, error = AudioTags(), (reasons.TAGS_UNREADABLE, str(failure))
+    return ReadFile(path, tags, error)
+
+
+@dataclass
+class _FolderImport:
+    source: str
+    out: CatalogFolder
+    rule: str
+    ids: KeyIndex
+    """Id of a track to the path of its file."""
+    paths: KeyIndex
+    """Path of a file, and its comparable form, to the id of its track."""
+    report: Report
+
+    def read_audio(self, workers: int) -> None:
+        """Write a track per audio file."""
+        for file in _read_all(self.source, self._audio_files(), workers):
+            self._add(file)
+            self.report("files", 1)
+        if not self.out.counts.found[folder_walk.AUDIO]:
+            raise InvalidDataError(f"{self.source} has no audio file: give the folder with the music")
+
+    def _audio_files(self) -> Iterator[str]:
+        for found in walk_folder(self.source):
+            self.out.counts.found[found.kind] += 1
+            if found.kind == folder_walk.LINK_OUTSIDE:
+                self.out.reject(TRACKS_TABLE, reasons.LINK_OUTSIDE, printable_path(found.path))
+            elif found.kind == folder_walk.AUDIO:
+                yield found.path
+
+    def _add(self, file: ReadFile) -> None:
+        shown = printable_path(file.path)
+        if file.error is not None:
+            reason, detail = file.error
+            self.out.reject(TRACKS_TABLE, reason, shown, detail=detail)
+            if reason == reasons.FILE_UNREADABLE:
+                return
+        if file.tags.is_podcast:
+            self.out.reject(TRACKS_TABLE, reasons.PODCAST, shown)
+            return
+        chosen = track_id(file.path, file.tags, self.rule)
+        if chosen is None:
+            self.out.reject(TRACKS_TABLE, reasons.NO_ID, shown, detail=f"no tag for --id {self.rule}")
+            return
+        first = self.ids.get(chosen)
+        self.paths.add((form, chosen) for form in (file.path, _comparable(file.path)))
+        if first is not None:
+            self.out.reject(TRACKS_TABLE, reasons.SAME_ID, shown, id=chosen, detail=f"the same as {first}")
+            return
+        self.ids.add([(chosen, shown)])
+        self.out.add_track(track_id=chosen, **_columns(self.source, file))
+
+    def read_playlists(self) -> None:
+        """Write a row per playlist file."""
+        for found in walk_folder(self.source):
+            if found.kind == folder_walk.PLAYLIST:
+                self._read_playlist(found)
+                self.report("playlists", 1)
+
+    def _read_playlist(self, found: FoundFile) -> None:
+        shown = printable_path(found.path)
+        lookup = partial(self._lookup, folder=str(PurePosixPath(found.path).parent))
+        try:
+            playlist = read_playlist(Path(self.source, found.path), lambda text: lookup(text) is not None)
+        except OSError as error:
+            self.out.reject(PLAYLISTS_TABLE, reasons.FILE_UNREADABLE, shown, id=shown, detail=error.strerror)
+            return
+        except ValueError as error:
+            self.out.reject(PLAYLISTS_TABLE, reasons.MALFORMED, shown, id=shown, detail=str(error))
+            return
+        track_ids = []
+        self.out.counts.found["playlist entries"] += len(playlist.entries)
+        for entry in playlist.entries:
+            known = lookup(entry.text)
+            if known is None:
+                reason = _why_unknown(entry.text)
+                self.out.reject(PLAYLISTS_TABLE, reason, shown, line=entry.line, id=shown, detail=entry.text)
+            else:
+                track_ids.append(known)
+        if track_ids:
+            self.out.add_playlist(shown, track_ids, playlist.name or PurePosixPath(shown).stem)
+        else:
+            self.out.reject(PLAYLISTS_TABLE, reasons.PLAYLIST_EMPTY, shown, id=shown)
+
+    def _lookup(self, text: str, folder: str) -> str | None:
+        """Return the id of the track that an entry of a playlist means."""
+        if not text or is_address(text):
+            return None
+        for path in possible_paths(text, folder):
+            if known := self.paths.get(path) or self.paths.get(_comparable(path)):
+                return known
+        return None
+
+
+def _columns(root: str, file: ReadFile) -> dict[str, Any]:
+    """Make the columns of a track: from its tags, else from its name and from the files beside it."""
+    tags, name = file.tags, read_file_name(printable_path(file.path))
+    lyrics = tags.lyrics or read_lyrics(Path(root, file.path))
+    return {
+        "title": tags.title or name.title,
+        "artist": tags.artist or (None if tags.title else name.artist),
+        "album": tags.album,
+        "year": tags.year,
+        "tags": list(tags.tags) or None,
+        "lyrics": lyrics,
+        "audio_path": None if _has_surrogates(file.path) else file.path,
+    }
+
+
+def _why_unknown(text: str) -> str:
+    if is_address(text):
+        return reasons.NOT_A_FILE
+    suffix = PurePosixPath(text.replace("\\", "/")).suffix.lower()
+    return reasons.NESTED_PLAYLIST if suffix in folder_walk.PLAYLIST_SUFFIXES else reasons.TRACK_UNKNOWN
+
+
+def _comparable(path: str) -> str:
+    """Convert a path to a form in which names compare equal that differ in case or in Unicode's normal form."""
+    return "\0" + unicodedata.normalize("NFKC", path).casefold()
+
+
+def printable_path(path: str) -> str:
+    """Convert a path to valid Unicode: bytes that are not UTF-8 become U+FFFD."""
+    return os.fsencode(path).decode("utf-8", "replace")
+
+
+def _has_surrogates(path: str) -> bool:
+    return printable_path(path) != path
+
+
+def _read_all(root: str, paths: Iterable[str], workers: int) -> Iterator[ReadFile]:
+    """Read tags in some processes, in the order of the paths; few chunks are in memory at a time."""
+    stream = iter(paths)
+    chunks = iter(lambda: list(islice(stream, CHUNK)), [])
+    if workers <= 1:
+        for chunk in chunks:
+            yield from read_chunk(root, chunk)
+        return
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        yield from _in_order(pool, root, chunks, ahead=4 * workers)
+
+
+def _in_order(pool: Executor, root: str, chunks: Iterator[list[str]], ahead: int) -> Iterator[ReadFile]:
+    waiting: deque[Future[list[ReadFile]]] = deque()
+    for chunk in chunks:
+        waiting.append(pool.submit(read_chunk, root, chunk))
+        if len(waiting) >= ahead:
+            yield from waiting.popleft().result()
+    while waiting:
+        yield from waiting.popleft().result()

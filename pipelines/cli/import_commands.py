@@ -1,0 +1,98 @@
+"""The commands ``import ...``: catalogs from what people have."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from tracktokens.pipelines.cli.language_models.import_conversations_command import import_conversations_command
+from tracktokens.pipelines.cli.options.common import NonEmptyStr, json_option, options
+from tracktokens.pipelines.terminal import format_json, make_console, printable
+
+if TYPE_CHECKING:
+    from tracktokens.pipelines.catalog_import.import_catalog import Importer, ImportResult, ImportSource
+
+import_options = options(
+    click.argument("source", metavar="SOURCE", type=NonEmptyStr()),
+    click.option("--out", required=True, type=NonEmptyStr(), metavar="DIR", help="Folder to write the tables to."),
+    json_option,
+)
+
+
+@click.group(name="import")
+def import_group() -> None:
+    """Make a catalog from a music folder, a dataset or a library; import conversations about one."""
+
+
+import_group.add_command(import_conversations_command)
+
+
+@import_group.command(name="folder")
+@import_options
+@click.option(
+    "--id",
+    "id_rule",
+    type=click.Choice(["auto", "musicbrainz", "isrc", "path"]),
+    default="auto",
+    show_default=True,
+    help="Source of the track ids: MusicBrainz recording, ISRC, path below SOURCE, or the first that is known.",
+)
+@click.option("--workers", type=click.IntRange(1), help="Processes that read tags; by default one per core.")
+def folder_command(source: str, out: str, as_json: bool, id_rule: str, workers: int | None) -> None:
+    """Import a folder of music files: their tags, lyrics beside them, and M3U, PLS and XSPF playlists."""
+    from functools import partial
+
+    from tracktokens.pipelines.catalog_import.import_catalog import ImportSource
+    from tracktokens.pipelines.catalog_import.music_folder.import_folder import import_folder
+    from tracktokens.transforms.runtime.threads import thread_share
+
+    importer = partial(import_folder, source, rule=id_rule, workers=workers or thread_share(1))
+    chosen = ImportSource(kind="folder", path=source, options={"id": id_rule}, audio_root=source)
+    _print_result(_import(chosen, out, importer), as_json)
+
+
+@import_group.command(name="mpd")
+@import_options
+@click.option(
+    "--tags-from-names",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Make the name of a playlist a tag of the tracks that N playlists of that name hold.",
+)
+def mpd_command(source: str, out: str, as_json: bool, tags_from_names: int | None) -> None:
+    """Import the Million Playlist Dataset: the folder of its slices, one slice, or the challenge set."""
+    from functools import partial
+
+    from tracktokens.pipelines.catalog_import.datasets.million_playlists import import_million_playlists
+    from tracktokens.pipelines.catalog_import.import_catalog import ImportSource
+
+    importer = partial(import_million_playlists, source, tags_from_names=tags_from_names)
+    chosen = ImportSource(kind="mpd", path=source, options={"tags-from-names": tags_from_names})
+    _print_result(_import(chosen, out, importer), as_json)
+
+
+def _import(source: "ImportSource", out: str, importer: "Importer") -> "ImportResult":
+    """Run an importer with a line of progress."""
+    from rich.progress import Progress, TextColumn, TimeElapsedColumn
+
+    from tracktokens.pipelines.catalog_import.import_catalog import import_catalog
+
+    columns = (TextColumn("{task.description}", markup=False), TextColumn("{task.completed:,.0f}"), TimeElapsedColumn())
+    with Progress(*columns, console=make_console(stderr=True), transient=True) as progress:
+        tasks = {}
+
+        def report(kind: str, number: int) -> None:
+            if kind not in tasks:
+                tasks[kind] = progress.add_task(kind, total=None)
+            progress.advance(tasks[kind], number)
+
+        return import_catalog(source, out, importer, report)
+
+
+def _print_result(result: "ImportResult", as_json: bool) -> None:
+    if as_json:
+        click.echo(format_json({"counts": result.counts.to_json(), "run": result.run_command}))
+        return
+    counts = result.counts
+    written = ", ".join(f"{number:,} {table}" for table, number in sorted(counts.written.items(), reverse=True))
+    click.echo(f"{written}, {counts.entries:,} entries, {counts.rejected.total():,} rejects")
+    click.echo(f"next: {printable(result.run_command)}")

@@ -1,0 +1,74 @@
+"""``--catalog`` replaces the options that name the inputs of a job."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from tracktokens.pipelines.catalog_import.catalog_folder import CatalogFolder
+from tracktokens.pipelines.catalog_import.import_catalog import ImportSource, import_catalog
+from tracktokens.pipelines.catalog_source import CatalogSource
+from tracktokens.pipelines.cli import main
+from tracktokens.pipelines.cli.options.config_file import config_option
+from tracktokens.pipelines.cli.options.encoder_options import source_options
+
+
+@click.command()
+@config_option
+@source_options()
+def show(source: CatalogSource) -> None:
+    click.echo(json.dumps([source.tracks, source.playlists, source.audio_root]))
+
+
+def options_of(*arguments: str) -> Any:
+    result = CliRunner().invoke(show, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def write_import(tmp_path: Path, playlists: int, audio: bool) -> str:
+    def importer(folder: CatalogFolder, report: object) -> None:
+        folder.add_track(track_id="t1")
+        for number in range(playlists):
+            folder.add_playlist(str(number), ["t1"])
+
+    out, source = tmp_path / "catalog", tmp_path / "music"
+    source.mkdir()
+    chosen = ImportSource(kind="test", path=str(source), audio_root=str(source) if audio else None)
+    import_catalog(chosen, str(out), importer, lambda kind, number: None)
+    return str(out)
+
+
+def test_a_catalog_names_what_it_has(tmp_path: Path) -> None:
+    out = write_import(tmp_path, playlists=1, audio=True)
+    assert options_of("--catalog", out) == [f"{out}/tracks.parquet", f"{out}/playlists.parquet", f"{tmp_path}/music"]
+
+
+def test_a_catalog_without_playlists_and_audio_names_its_tracks(tmp_path: Path) -> None:
+    out = write_import(tmp_path, playlists=0, audio=False)
+    assert options_of("--catalog", out) == [f"{out}/tracks.parquet", None, None]
+
+
+@pytest.mark.parametrize("last", [True, False])
+def test_options_win_over_the_catalog_and_the_catalog_over_a_config_file(tmp_path: Path, last: bool) -> None:
+    out = write_import(tmp_path, playlists=1, audio=False)
+    (tmp_path / "config.toml").write_text('tracks = "old"\naudio-root = "sound"\n', encoding="utf-8")
+    config, catalog = ["--config", str(tmp_path / "config.toml")], ["--catalog", out]
+    given = [*config, *catalog] if last else [*catalog, *config]
+    assert options_of(*given, "--playlists", "mine") == [f"{out}/tracks.parquet", "mine", "sound"]
+
+
+def test_a_folder_without_an_import_is_an_error(tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["run", "--catalog", str(tmp_path), "--store", str(tmp_path / "store")])
+    assert result.exit_code == 2
+    assert "is not an imported catalog" in result.output
+
+
+def test_a_damaged_import_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "import.json").write_text("[]", encoding="utf-8")
+    result = CliRunner().invoke(main, ["run", "--catalog", str(tmp_path), "--store", str(tmp_path / "store")])
+    assert result.exit_code == 3
+    assert "import the catalog again" in result.output
