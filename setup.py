@@ -49,7 +49,7 @@ LLM = [
     "gguf>=0.10",
     "openai>=1.40",
     "peft>=0.21",
-    "trl>=1.16",
+    "trl>=1.16; python_version >= '3.11'",  # what finetune is tested with, which needs that Python
 ]
 """Requirements of fine-tuning a language model and of comparing it with rivals."""
 

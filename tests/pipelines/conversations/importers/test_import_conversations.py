@@ -74,7 +74,18 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(store: Path, dataset: str, path: Path, out: Path, *options: str) -> Result:
-    arguments = ["import", dataset, str(path), "--store", str(store), "--out", str(out), *options]
+    arguments = [
+        "import",
+        "conversations",
+        str(path),
+        "--dataset",
+        dataset,
+        "--store",
+        str(store),
+        "--out",
+        str(out),
+        *options,
+    ]
     return CliRunner().invoke(main, arguments)
 
 
