@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
+NO_REPEAT = 4
+"""Length of a sequence of tokens that a text has once at most: a small model repeats itself up to the limit."""
+
+
 @dataclass
 class Reply:
     """A reply while it is written.
@@ -45,12 +49,15 @@ class ReplyWriter:
     """
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, ids: TokenIds) -> None:
+        from transformers import NoRepeatNGramLogitsProcessor
+
         self._model = model
         self._ids = ids
         self._stops = _stop_ids(model, tokenizer)
         space = tokenizer.encode(" ", add_special_tokens=False)
         self._space = space[0] if len(space) == 1 else None
         self._forbidden = _forbidden_in_text(model, tokenizer, ids)
+        self._without_repeats = NoRepeatNGramLogitsProcessor(NO_REPEAT)
 
     def write(self, replies: Sequence[Reply], beams: int, max_new_tokens: int, force: bool) -> Iterator[None]:
         """Write replies, which grow in place; yields after each step.
@@ -83,7 +90,7 @@ class ReplyWriter:
         rooms = list(limits) * len(texts) if len(limits) == 1 else list(limits)
         live = [room > 0 for room in rooms]
         while any(live):
-            tokens = self._choose(decoder.logits, [bool(len(r.eligible)) and not r.tuples for r in replies])
+            tokens = self._choose(decoder.logits, replies)
             for row, token in enumerate(tokens):
                 if live[row] and token == self._ids.start:
                     replies[row].recommends = True
@@ -95,11 +102,16 @@ class ReplyWriter:
             live = [alive and len(text) < room for alive, text, room in zip(live, texts, rooms, strict=True)]
             yield
 
-    def _choose(self, logits: Tensor, may_recommend: Sequence[bool]) -> list[int]:
-        """Choose the most probable token of a text for each row; ``<|track|>`` only in the rows that may."""
+    def _choose(self, logits: Tensor, replies: Sequence[Reply]) -> list[int]:
+        """Choose the most probable token of each text; ``<|track|>`` only where a search may follow."""
+        import torch
+
         allowed = logits.masked_fill(self._forbidden[: logits.shape[1]], float("-inf"))
-        rows = [row for row, may in enumerate(may_recommend) if not may]
-        allowed[rows, self._ids.start] = float("-inf")
+        for row, reply in enumerate(replies):
+            if reply.tuples or not len(reply.eligible):
+                allowed[row, self._ids.start] = float("-inf")
+            written = torch.tensor([[*reply.opening, *reply.closing]], dtype=torch.long, device=logits.device)
+            allowed[row] = self._without_repeats(written, allowed[row : row + 1])[0]  # type: ignore[arg-type]
         chosen: list[int] = allowed.argmax(dim=-1).tolist()
         return chosen
 

@@ -21,6 +21,7 @@ from tracktokens.serving import CatalogTokens
 from tracktokens.serving.build import ServingBuild
 from tracktokens.serving.generation.recommendation import Recommendation
 from tracktokens.serving.generation.recommender import Recommender, ReplyOptions
+from tracktokens.serving.generation.reply import NO_REPEAT
 
 ASKED = [{"role": "user", "content": "play me something slow"}]
 
@@ -235,6 +236,14 @@ def test_code_tokens_are_never_in_the_text(catalog: CatalogTokens, tokenizer: An
     for name in ("<|audio_1|>", "<|/track|>"):
         model = with_bias(make_model(tokenizer), tokenizer.convert_tokens_to_ids(name))
         assert "<|" not in Recommender(model, tokenizer, catalog).recommend(ASKED, 1).text
+
+
+def test_a_text_does_not_repeat_itself(catalog: CatalogTokens, tokenizer: Any) -> None:
+    word = tokenizer.encode("slow", add_special_tokens=False)[0]
+    text = tokenizer.decode([word])
+    reply = Recommender(with_bias(make_model(tokenizer), word), tokenizer, catalog).recommend(ASKED, 1, min_tracks=0)
+    assert reply.text.startswith(text * NO_REPEAT)  # the model would write nothing else
+    assert text * (NO_REPEAT + 1) not in reply.text
 
 
 def test_pieces_join_to_the_text_of_the_recommendation(recommender: Recommender) -> None:
