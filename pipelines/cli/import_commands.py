@@ -66,6 +66,28 @@ def mpd_command(source: str, out: str, as_json: bool, tags_from_names: int | Non
     _print_result(_import(chosen, out, importer), as_json)
 
 
+audio_root_option = click.option(
+    "--audio-root",
+    type=NonEmptyStr(),
+    metavar="DIR",
+    help="Folder with the audio files, also if the library names an older place; without it, tracks get no audio.",
+)
+
+
+@import_group.command(name="itunes")
+@import_options
+@audio_root_option
+def itunes_command(source: str, out: str, as_json: bool, audio_root: str | None) -> None:
+    """Import the XML file of a library of iTunes or Apple Music."""
+    from functools import partial
+
+    from tracktokens.pipelines.catalog_import.import_catalog import ImportSource
+    from tracktokens.pipelines.catalog_import.libraries.itunes import import_itunes
+
+    importer = partial(import_itunes, source, audio_root=audio_root)
+    _print_result(_import(ImportSource(kind="itunes", path=source, audio_root=audio_root), out, importer), as_json)
+
+
 def _import(source: "ImportSource", out: str, importer: "Importer") -> "ImportResult":
     """Run an importer with a line of progress."""
     from rich.progress import Progress, TextColumn, TimeElapsedColumn

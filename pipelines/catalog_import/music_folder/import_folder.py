@@ -97,9 +97,14 @@ def track_id(path: str, tags: AudioTags, rule: str) -> str | None:
     if tags.isrc and rule in (AUTO, BY_ISRC):
         return f"isrc:{tags.isrc}"
     if rule in (AUTO, BY_PATH):
-        normal = unicodedata.normalize("NFC", path).encode("utf-8", "surrogateescape")
-        return f"path:{hashlib.blake2b(normal, digest_size=PATH_DIGITS // 2).hexdigest()}"
+        return path_id(path)
     return None
+
+
+def path_id(path: str) -> str:
+    """Make an id from a path: a hash, in which Unicode's normal form does not matter."""
+    normal = unicodedata.normalize("NFC", path).encode("utf-8", "surrogateescape")
+    return f"path:{hashlib.blake2b(normal, digest_size=PATH_DIGITS // 2).hexdigest()}"
 
 
 def read_chunk(root: str, paths: Sequence[str]) -> list[ReadFile]:
