@@ -1,5 +1,6 @@
 """The commands ``import ...``: catalogs from what people have."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
@@ -79,13 +80,40 @@ audio_root_option = click.option(
 @audio_root_option
 def itunes_command(source: str, out: str, as_json: bool, audio_root: str | None) -> None:
     """Import the XML file of a library of iTunes or Apple Music."""
+    from tracktokens.pipelines.catalog_import.libraries.itunes import import_itunes
+
+    _import_library("itunes", import_itunes, source, out, as_json, audio_root)
+
+
+@import_group.command(name="rekordbox")
+@import_options
+@audio_root_option
+def rekordbox_command(source: str, out: str, as_json: bool, audio_root: str | None) -> None:
+    """Import the XML file of a collection of rekordbox."""
+    from tracktokens.pipelines.catalog_import.libraries.rekordbox import import_rekordbox
+
+    _import_library("rekordbox", import_rekordbox, source, out, as_json, audio_root)
+
+
+@import_group.command(name="traktor")
+@import_options
+@audio_root_option
+def traktor_command(source: str, out: str, as_json: bool, audio_root: str | None) -> None:
+    """Import the NML file of a collection of Traktor."""
+    from tracktokens.pipelines.catalog_import.libraries.traktor import import_traktor
+
+    _import_library("traktor", import_traktor, source, out, as_json, audio_root)
+
+
+def _import_library(
+    kind: str, importer: Callable[..., None], source: str, out: str, as_json: bool, audio_root: str | None
+) -> None:
     from functools import partial
 
     from tracktokens.pipelines.catalog_import.import_catalog import ImportSource
-    from tracktokens.pipelines.catalog_import.libraries.itunes import import_itunes
 
-    importer = partial(import_itunes, source, audio_root=audio_root)
-    _print_result(_import(ImportSource(kind="itunes", path=source, audio_root=audio_root), out, importer), as_json)
+    chosen = ImportSource(kind=kind, path=source, audio_root=audio_root)
+    _print_result(_import(chosen, out, partial(importer, source, audio_root=audio_root)), as_json)
 
 
 def _import(source: "ImportSource", out: str, importer: "Importer") -> "ImportResult":
