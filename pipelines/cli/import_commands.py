@@ -105,15 +105,42 @@ def traktor_command(source: str, out: str, as_json: bool, audio_root: str | None
     _import_library("traktor", import_traktor, source, out, as_json, audio_root)
 
 
+@import_group.command(name="beets")
+@import_options
+@audio_root_option
+@click.option("--playlists", type=NonEmptyStr(), metavar="DIR", help="Folder with playlist files (M3U, PLS, XSPF).")
+def beets_command(source: str, out: str, as_json: bool, audio_root: str | None, playlists: str | None) -> None:
+    """Import the database of beets."""
+    from tracktokens.pipelines.catalog_import.libraries.beets import import_beets
+
+    _import_library("beets", import_beets, source, out, as_json, audio_root, playlists=playlists)
+
+
+@import_group.command(name="navidrome")
+@import_options
+@audio_root_option
+def navidrome_command(source: str, out: str, as_json: bool, audio_root: str | None) -> None:
+    """Import the database of Navidrome."""
+    from tracktokens.pipelines.catalog_import.libraries.navidrome import import_navidrome
+
+    _import_library("navidrome", import_navidrome, source, out, as_json, audio_root)
+
+
 def _import_library(
-    kind: str, importer: Callable[..., None], source: str, out: str, as_json: bool, audio_root: str | None
+    kind: str,
+    importer: Callable[..., None],
+    source: str,
+    out: str,
+    as_json: bool,
+    audio_root: str | None,
+    **chosen: str | None,
 ) -> None:
     from functools import partial
 
     from tracktokens.pipelines.catalog_import.import_catalog import ImportSource
 
-    chosen = ImportSource(kind=kind, path=source, audio_root=audio_root)
-    _print_result(_import(chosen, out, partial(importer, source, audio_root=audio_root)), as_json)
+    library = ImportSource(kind=kind, path=source, options=chosen, audio_root=audio_root)
+    _print_result(_import(library, out, partial(importer, source, audio_root=audio_root, **chosen)), as_json)
 
 
 def _import(source: "ImportSource", out: str, importer: "Importer") -> "ImportResult":

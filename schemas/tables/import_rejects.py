@@ -16,6 +16,7 @@ IMPORT_REJECTS = pa.schema(
 value; and the id of the track or playlist, as far as it is known."""
 
 FILE_UNREADABLE = "file_unreadable"
+FILE_MISSING = "file_missing"
 TAGS_UNREADABLE = "tags_unreadable"
 MALFORMED = "malformed"
 PODCAST = "podcast"

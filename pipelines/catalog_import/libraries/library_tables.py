@@ -12,6 +12,7 @@ from typing import Any
 from tracktokens.pipelines.catalog_import.catalog_folder import CatalogFolder, Report
 from tracktokens.pipelines.catalog_import.key_index import KeyIndex, key_index
 from tracktokens.pipelines.catalog_import.libraries.audio_locations import AudioRoot
+from tracktokens.pipelines.catalog_import.music_folder.import_folder import printable_path
 from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.schemas.tables import import_rejects as reasons
 from tracktokens.schemas.tables.rejects import PLAYLISTS_TABLE, TRACKS_TABLE
@@ -125,7 +126,8 @@ class LibraryTables:
             return None
         path = self.audio_root.find(track.location) if track.location else None
         if path is None:
-            self._reject_track(reasons.AUDIO_UNKNOWN, track.row, id=track.track_id, detail=track.location)
+            detail = printable_path(track.location) if track.location else None
+            self._reject_track(reasons.AUDIO_UNKNOWN, track.row, id=track.track_id, detail=detail)
         return path
 
     def _unique_id(self, playlist_id: str) -> str:
