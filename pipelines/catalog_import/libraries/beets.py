@@ -87,7 +87,8 @@ class _Attributes:
         """Return the attributes of an item that are used, and count the others."""
         own = self._read("item", item["id"])
         used = (*TAG_FIELDS, PLAYS, RATING)
-        self._out.counts.found["attributes without a column"] += sum(name not in used for name in own)
+        if others := sum(name not in used for name in own):
+            self._out.counts.found["attributes without a column"] += others
         album = self._read("album", item["album_id"])
         return {name: value for name, value in (album | own).items() if name in used}
 

@@ -12,7 +12,9 @@ from typing import Any
 from tracktokens.pipelines.catalog_import.catalog_folder import CatalogFolder, Report
 from tracktokens.pipelines.catalog_import.key_index import KeyIndex, key_index
 from tracktokens.pipelines.catalog_import.libraries.audio_locations import AudioRoot
+from tracktokens.pipelines.catalog_import.music_folder.file_names import FileName, read_file_name
 from tracktokens.pipelines.catalog_import.music_folder.import_folder import printable_path
+from tracktokens.pipelines.catalog_import.music_folder.playlist_files import is_address, possible_paths
 from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.schemas.tables import import_rejects as reasons
 from tracktokens.schemas.tables.rejects import PLAYLISTS_TABLE, TRACKS_TABLE
@@ -66,7 +68,10 @@ class LibraryTables:
             self._reject_track(reasons.SAME_ID, track.row, id=track.track_id, detail=f"the same as row {first}")
             return
         self._ids.add([(track.track_id, str(track.row))])
-        self.out.add_track(track_id=track.track_id, audio_path=self._audio_path(track), **track.columns)
+        columns = {**track.columns, "audio_path": self._audio_path(track)}
+        if columns.get("title") is None and (name := _file_name(track.location)):
+            columns["title"], columns["artist"] = name.title, columns.get("artist") or name.artist
+        self.out.add_track(track_id=track.track_id, **columns)
 
     def reject_track(self, reason: str, row: int, detail: str | None = None) -> None:
         """Count a record of a track that cannot be written, and reject it."""
@@ -158,6 +163,13 @@ def library_tables(source: str, out: CatalogFolder, report: Report, audio_root: 
         tables = LibraryTables(PurePath(source).name, out, report, root, ids, keys, playlist_ids)
         yield tables
         tables.check(source)
+
+
+def _file_name(location: str | None) -> FileName | None:
+    if location is None or is_address(location):
+        return None
+    path = next(possible_paths(location, ""), "")
+    return read_file_name(printable_path(path)) if path else None
 
 
 def popularity(plays: float | None, rating: float | None) -> float | None:

@@ -32,6 +32,7 @@ BUILT_IN = ("_LOOPS", "_RECORDINGS")
 """Playlists that every collection has."""
 
 _DRIVE = re.compile(r"[A-Za-z]:")
+_SEPARATOR = re.compile(r":?/:?")
 
 
 def import_traktor(source: str, out: CatalogFolder, report: Report, *, audio_root: str | None = None) -> None:
@@ -133,4 +134,5 @@ def _attribute(element: Element, child: str, name: str) -> str | None:
 
 
 def _normal(key: str) -> str:
-    return unicodedata.normalize("NFC", key.strip())
+    """Convert a key to a form in which separators are equal, which other programs than Traktor write as ``/``."""
+    return _SEPARATOR.sub("/", unicodedata.normalize("NFC", key.strip()))

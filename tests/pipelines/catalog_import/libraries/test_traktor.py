@@ -21,8 +21,8 @@ COLLECTION = """<?xml version="1.0" encoding="UTF-8" standalone="no" ?>
 <TEMPO BPM="120.0" BPM_QUALITY="100.0"></TEMPO>
 <CUE_V2 NAME="AutoGrid" DISPL_ORDER="0" TYPE="4" START="52.3" LEN="0.0" REPEATS="-1" HOTCUE="0"></CUE_V2>
 </ENTRY>
-<ENTRY TITLE="Win"><LOCATION DIR="/:Music/:" FILE="wïn.wav" VOLUME="C:"></LOCATION></ENTRY>
-<ENTRY TITLE="Win"><LOCATION DIR="/:Music/:" FILE="wïn.wav" VOLUME="C:"></LOCATION></ENTRY>
+<ENTRY TITLE="" ARTIST=""><LOCATION DIR="/:Music/:" FILE="01 Ann - Win.wav" VOLUME="C:"></LOCATION></ENTRY>
+<ENTRY TITLE="" ARTIST=""><LOCATION DIR="/:Music/:" FILE="01 Ann - Win.wav" VOLUME="C:"></LOCATION></ENTRY>
 <ENTRY TITLE="No place"></ENTRY>
 <ENTRY TITLE="Drive"><LOCATION DIR="/:Sets/:" FILE="d.flac" VOLUME="USB"></LOCATION><INFO></INFO></ENTRY>
 </COLLECTION>
@@ -36,7 +36,7 @@ COLLECTION = """<?xml version="1.0" encoding="UTF-8" standalone="no" ?>
 <ENTRY><PRIMARYKEY TYPE="TRACK" KEY="USB/:Sets/:gone.flac"></PRIMARYKEY></ENTRY>
 </PLAYLIST></NODE>
 <NODE TYPE="PLAYLIST" NAME="Old"><PLAYLIST ENTRIES="2" TYPE="LIST">
-<ENTRY><PRIMARYKEY TYPE="TRACK" KEY="C:/:Music/:wïn.wav"></PRIMARYKEY></ENTRY>
+<ENTRY><PRIMARYKEY TYPE="TRACK" KEY="C:/Music/01 Ann - Win.wav"></PRIMARYKEY></ENTRY>
 <ENTRY></ENTRY>
 </PLAYLIST></NODE></SUBNODES></NODE>
 <NODE TYPE="SMARTLIST" NAME="Recent"><SMARTLIST UUID="s1"><SEARCH_EXPRESSION VERSION="1" QUERY="$X"/></SMARTLIST></NODE>
@@ -68,7 +68,8 @@ def test_tracks_have_their_columns(imported: Path) -> None:
     assert (change["year"], change["tags"]) == (2010, ["House", "Deep"])
     assert change["popularity"] == pytest.approx(3.36)  # 3 plays, and 0.9 of two stars of five
     assert change["audio_path"] == "House/09 Change (100% Mix).mp3"
-    assert (win["artist"], win["popularity"], win["audio_path"]) == (None, None, None)
+    assert (win["title"], win["artist"]) == ("Win", "Ann")  # by its file
+    assert (win["popularity"], win["audio_path"]) == (None, None)
     assert drive["audio_path"] == "USB/Sets/d.flac"
     assert all(row["track_id"].startswith("path:") for row in (change, win, drive))
 
