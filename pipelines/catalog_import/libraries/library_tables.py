@@ -129,9 +129,12 @@ class LibraryTables:
     def _audio_path(self, track: LibraryTrack) -> str | None:
         if self.audio_root is None:
             return None
-        path = self.audio_root.find(track.location) if track.location else None
+        if track.location is None:
+            self.out.counts.found["tracks without a location"] += 1
+            return None
+        path = self.audio_root.find(track.location)
         if path is None:
-            detail = printable_path(track.location) if track.location else None
+            detail = printable_path(track.location)
             self._reject_track(reasons.AUDIO_UNKNOWN, track.row, id=track.track_id, detail=detail)
         return path
 
