@@ -22,7 +22,7 @@ from tracktokens.pipelines.catalog_import.libraries.library_tables import (
     text_of,
     year_of,
 )
-from tracktokens.pipelines.catalog_import.libraries.xml_events import XmlEvent, read_xml
+from tracktokens.pipelines.catalog_import.libraries.xml_elements import XmlElement, read_xml
 from tracktokens.pipelines.catalog_import.music_folder.audio_tags import split_tags
 from tracktokens.pipelines.catalog_import.music_folder.import_folder import path_id
 from tracktokens.schemas.tables import import_rejects as reasons
@@ -56,12 +56,12 @@ def import_itunes(source: str, out: CatalogFolder, report: Report, *, audio_root
     """
     with library_tables(source, out, report, audio_root) as tables:
         first = _Reader(tables)
-        for event in read_xml(source, tables):
-            first.read(event)
+        for found in read_xml(source, tables):
+            first.read(found)
         if first.postponed:
             second = _Reader(tables, tracks_are_known=True)
-            for event in read_xml(source, tables):
-                second.read(event)
+            for found in read_xml(source, tables):
+                second.read(found)
                 if second.section == TRACKS:
                     break
 
@@ -77,10 +77,8 @@ class _Reader:
     _rows: int = 0
     _items: list[str] = field(default_factory=list)
 
-    def read(self, event: XmlEvent) -> None:
-        element, depth = event.element, len(event.parents)
-        if not event.is_end:
-            return
+    def read(self, found: XmlElement) -> None:
+        element, depth = found.element, len(found.parents)
         if depth == _SECTION and element.tag == "key":
             self.section = element.text or ""
             self.postponed |= self.section == PLAYLISTS and not self.tracks_are_known
@@ -89,15 +87,15 @@ class _Reader:
             if element.tag != "key":
                 self._rows += 1
                 self._read_track(element)
-            event.forget()
+            found.forget()
         elif depth == _RECORD and self.section == PLAYLISTS:
             if self.tracks_are_known:
                 self._read_playlist(element)
             self._items.clear()
-            event.forget()
+            found.forget()
         elif depth == _ITEM and self.section == PLAYLISTS:
             self._items.append(_key(_values(element)))
-            event.forget()
+            found.forget()
 
     def _read_track(self, element: Element) -> None:
         track = _values(element)

@@ -22,7 +22,7 @@ from tracktokens.pipelines.catalog_import.libraries.library_tables import (
     text_of,
     year_of,
 )
-from tracktokens.pipelines.catalog_import.libraries.xml_events import XmlEvent, read_xml
+from tracktokens.pipelines.catalog_import.libraries.xml_elements import XmlElement, read_xml
 from tracktokens.pipelines.catalog_import.music_folder.audio_tags import split_tags
 from tracktokens.pipelines.catalog_import.music_folder.import_folder import path_id
 
@@ -50,9 +50,8 @@ def import_traktor(source: str, out: CatalogFolder, report: Report, *, audio_roo
     """
     with library_tables(source, out, report, audio_root) as tables:
         reader = _Reader(tables)
-        for event in read_xml(source, tables):
-            if event.is_end and event.parents:
-                reader.read(event)
+        for found in read_xml(source, tables):
+            reader.read(found)
 
 
 @dataclass
@@ -61,22 +60,22 @@ class _Reader:
     _rows: int = 0
     _keys: list[str] = field(default_factory=list)
 
-    def read(self, event: XmlEvent) -> None:
+    def read(self, found: XmlElement) -> None:
         """Read a complete element."""
-        element, parent = event.element, event.parents[-1]
+        element, parent = found.element, found.parents[-1]
         if element.tag == "ENTRY" and parent.tag == "COLLECTION":
             self._rows += 1
             self.tables.add_track(_track(element, self._rows))
-            event.forget()
+            found.forget()
         elif element.tag == "ENTRY" and parent.tag == "PLAYLIST":
             self._keys.append(_normal(_attribute(element, "PRIMARYKEY", "KEY") or ""))
-            event.forget()
+            found.forget()
         elif element.tag == "NODE":
-            self._read_node(element, [outer for outer in event.parents if outer.tag == "NODE"])
-            event.forget()
+            self._read_node(element, [outer for outer in found.parents if outer.tag == "NODE"])
+            found.forget()
         elif element.tag == "SET":
             self.tables.out.counts.found["remix sets"] += 1
-            event.forget()
+            found.forget()
 
     def _read_node(self, node: Element, folders: list[Element]) -> None:
         found, name = self.tables.out.counts.found, text_of(node.get("NAME"))

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 from xml.etree.ElementTree import Element
 
 from tracktokens.pipelines.catalog_import.libraries.library_tables import LibraryTables
@@ -17,27 +16,24 @@ CONTROL_CHARACTERS = bytes(code for code in range(32) if code not in b"\t\n\r")
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
-@dataclass(frozen=True)
-class XmlEvent:
-    """The start or the end of an element.
+class XmlElement(NamedTuple):
+    """An element that is complete.
 
     Attributes:
-        is_end: True if the element is complete; at its start it has attributes alone.
         element: the element.
-        parents: the elements around it, the root first.
+        parents: the elements around it, the root first; their attributes are known, their other children may not be.
     """
 
-    is_end: bool
     element: Element
-    parents: list[Element] = field(repr=False)
+    parents: list[Element]
 
     def forget(self) -> None:
-        """Remove a complete element from its parent, which frees its memory."""
+        """Remove the element from its parent, which frees its memory."""
         self.parents[-1].remove(self.element)
 
 
-def read_xml(source: str, tables: LibraryTables) -> Iterator[XmlEvent]:
-    """Read the elements of a file up to its end or its first fault, which is rejected.
+def read_xml(source: str, tables: LibraryTables) -> Iterator[XmlElement]:
+    """Read the elements of a file but for the root, up to its end or its first fault, which is rejected.
 
     Raises:
         UsageError: the file cannot be opened.
@@ -50,11 +46,11 @@ def read_xml(source: str, tables: LibraryTables) -> Iterator[XmlEvent]:
         try:
             for event, element in iterparse(_XmlBytes(file), events=("start", "end")):
                 if event == "start":
-                    yield XmlEvent(False, element, stack)
                     stack.append(element)
                 else:
                     stack.pop()
-                    yield XmlEvent(True, element, stack)
+                    if stack:
+                        yield XmlElement(element, stack)
         except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
             tables.lose_rest(str(error) or type(error).__name__)
 
