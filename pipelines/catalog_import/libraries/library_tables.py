@@ -190,7 +190,7 @@ def popularity(plays: float | None, rating: float | None) -> float | None:
         (3.45, 0.9, None)
     """
     total = max(plays or 0, 0) + RATING_WEIGHT * min(max(rating or 0, 0), 1)
-    return total or None
+    return round(total, 4) or None
 
 
 def text_of(value: object) -> str | None:

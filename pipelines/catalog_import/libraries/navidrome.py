@@ -1,6 +1,6 @@
 """The database of Navidrome, ``navidrome.db``.
 
-Format: the migrations of Navidrome from 2020 to 2025. ``media_file`` has a row per track, whose path is absolute, or
+Format: the migrations of Navidrome from 2020 to 2026. ``media_file`` has a row per track, whose path is absolute, or
 since the migration of October 2024 relative to its library's. Tags are JSON in a column since then; before, genres are
 in tables. ``annotation`` has the plays and ratings of each user, which are added up and averaged. Nothing of users,
 players and shares is read.
