@@ -16,6 +16,9 @@ from tracktokens.transforms.store.user_files import check_input
 LOCK_SECONDS = 5.0
 """Time that the program gets to end a transaction."""
 
+_UNAVAILABLE = ("locked", "unable to open")
+"""Parts of messages about a file that is not damaged."""
+
 _JOURNAL_BYTE, _WAL = 18, 2
 
 
@@ -74,10 +77,11 @@ def select_list(alias: str, names: Iterable[str], existing: frozenset[str]) -> s
 def _reading(source: str, program: str) -> Iterator[None]:
     try:
         yield
-    except sqlite3.OperationalError as error:
-        raise UsageError(f"{source} cannot be read ({error}): close {program}, or give a copy of the file") from error
-    except sqlite3.DatabaseError as error:
-        raise InvalidDataError(f"{source} is damaged ({error}): give a backup of it") from error
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # messages about a damaged schema may not be text
+        if any(part in str(error) for part in _UNAVAILABLE):
+            raise UsageError(f"{source} cannot be read ({error}): close {program}, or give a copy of it") from error
+        reason = "its schema" if isinstance(error, UnicodeDecodeError) else error
+        raise InvalidDataError(f"{source} is damaged ({reason}): give a backup of it") from error
 
 
 def _connect(source: str) -> sqlite3.Connection:

@@ -175,6 +175,8 @@ def test_a_damaged_library_is_one_line(tmp_path: Path) -> None:
     assert "library.db is damaged" in run_import("beets", path, tmp_path / "out", code=3)
     path.write_bytes(content[:4096] + b"\xaa" * (len(content) - 4096))
     assert "library.db is damaged" in run_import("beets", path, tmp_path / "out", code=3)
+    path.write_bytes(content.replace(b"PRIMARY KEY", b"PRIMARY K\xcaY"))
+    assert "library.db is damaged (its schema)" in run_import("beets", path, tmp_path / "out", code=3)
     path.write_text("not a database, but long enough to be one " * 99, encoding="utf-8")
     assert "file is not a database" in run_import("beets", path, tmp_path / "out", code=3)
 
