@@ -55,6 +55,7 @@ PACKAGES = (
     "pipelines.catalog_import",
     "pipelines.catalog_import.music_folder",
     "pipelines.catalog_import.datasets",
+    "pipelines.catalog_import.libraries",
     "pipelines.demo",
     "pipelines.cli.options",
     "pipelines.cli.language_models",

@@ -23,16 +23,23 @@ class KeyIndex:
 
     def add(self, pairs: Iterable[tuple[str, str]]) -> None:
         """Add pairs of key and id; of several ids of a key, the first stays."""
-        self.database.executemany("INSERT OR IGNORE INTO ids VALUES (?, ?)", pairs)
+        self.database.executemany(
+            "INSERT OR IGNORE INTO ids VALUES (?, ?)", ((_encode(key), known) for key, known in pairs)
+        )
 
     def get(self, key: str) -> str | None:
         """Return the id of a key."""
-        found = self.database.execute("SELECT id FROM ids WHERE key = ?", (key,)).fetchone()
+        found = self.database.execute("SELECT id FROM ids WHERE key = ?", (_encode(key),)).fetchone()
         return found[0] if found else None
+
+
+def _encode(key: str) -> bytes:
+    """Convert a key to bytes; names of files that are not UTF-8 have surrogates."""
+    return key.encode("utf-8", "surrogatepass")
 
 
 @contextlib.contextmanager
 def key_index() -> Iterator[KeyIndex]:
     """Make an index in a temporary file."""
-    with scratch_database("CREATE TABLE ids (key TEXT PRIMARY KEY, id TEXT NOT NULL) WITHOUT ROWID") as database:
+    with scratch_database("CREATE TABLE ids (key BLOB PRIMARY KEY, id TEXT NOT NULL) WITHOUT ROWID") as database:
         yield KeyIndex(database)

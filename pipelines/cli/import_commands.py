@@ -1,5 +1,6 @@
 """The commands ``import ...``: catalogs from what people have."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
@@ -68,6 +69,82 @@ def mpd_command(source: str, out: str, as_json: bool, tags_from_names: int | Non
     importer = partial(import_million_playlists, source, tags_from_names=tags_from_names)
     chosen = ImportSource(kind="mpd", path=source, options={"tags-from-names": tags_from_names})
     _print_result(_import(chosen, out, importer), as_json)
+
+
+audio_root_option = click.option(
+    "--audio-root",
+    type=NonEmptyStr(),
+    metavar="DIR",
+    help="Folder with the audio files, also if the library names an older place; without it, tracks get no audio.",
+)
+
+
+@import_group.command(name="itunes")
+@import_options
+@audio_root_option
+def itunes_command(source: str, out: str, as_json: bool, audio_root: str | None) -> None:
+    """Import the XML file of a library of iTunes or Apple Music."""
+    from tracktokens.pipelines.catalog_import.libraries.itunes import import_itunes
+
+    _import_library("itunes", import_itunes, source, out, as_json, audio_root)
+
+
+@import_group.command(name="rekordbox")
+@import_options
+@audio_root_option
+def rekordbox_command(source: str, out: str, as_json: bool, audio_root: str | None) -> None:
+    """Import the XML file of a collection of rekordbox."""
+    from tracktokens.pipelines.catalog_import.libraries.rekordbox import import_rekordbox
+
+    _import_library("rekordbox", import_rekordbox, source, out, as_json, audio_root)
+
+
+@import_group.command(name="traktor")
+@import_options
+@audio_root_option
+def traktor_command(source: str, out: str, as_json: bool, audio_root: str | None) -> None:
+    """Import the NML file of a collection of Traktor."""
+    from tracktokens.pipelines.catalog_import.libraries.traktor import import_traktor
+
+    _import_library("traktor", import_traktor, source, out, as_json, audio_root)
+
+
+@import_group.command(name="beets")
+@import_options
+@audio_root_option
+@click.option("--playlists", type=NonEmptyStr(), metavar="DIR", help="Folder with playlist files (M3U, PLS, XSPF).")
+def beets_command(source: str, out: str, as_json: bool, audio_root: str | None, playlists: str | None) -> None:
+    """Import the database of beets."""
+    from tracktokens.pipelines.catalog_import.libraries.beets import import_beets
+
+    _import_library("beets", import_beets, source, out, as_json, audio_root, playlists=playlists)
+
+
+@import_group.command(name="navidrome")
+@import_options
+@audio_root_option
+def navidrome_command(source: str, out: str, as_json: bool, audio_root: str | None) -> None:
+    """Import the database of Navidrome."""
+    from tracktokens.pipelines.catalog_import.libraries.navidrome import import_navidrome
+
+    _import_library("navidrome", import_navidrome, source, out, as_json, audio_root)
+
+
+def _import_library(
+    kind: str,
+    importer: Callable[..., None],
+    source: str,
+    out: str,
+    as_json: bool,
+    audio_root: str | None,
+    **chosen: str | None,
+) -> None:
+    from functools import partial
+
+    from tracktokens.pipelines.catalog_import.import_catalog import ImportSource
+
+    library = ImportSource(kind=kind, path=source, options=chosen, audio_root=audio_root)
+    _print_result(_import(library, out, partial(importer, source, audio_root=audio_root, **chosen)), as_json)
 
 
 def _import(source: "ImportSource", out: str, importer: "Importer") -> "ImportResult":

@@ -16,9 +16,12 @@ IMPORT_REJECTS = pa.schema(
 value; and the id of the track or playlist, as far as it is known."""
 
 FILE_UNREADABLE = "file_unreadable"
+FILE_MISSING = "file_missing"
 TAGS_UNREADABLE = "tags_unreadable"
 MALFORMED = "malformed"
 PODCAST = "podcast"
+NOT_MUSIC = "not_music"
+AUDIO_UNKNOWN = "audio_unknown"
 SAME_ID = "same_id"
 NO_ID = "no_id"
 LINK_OUTSIDE = "link_outside"

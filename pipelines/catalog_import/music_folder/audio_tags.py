@@ -77,7 +77,7 @@ def read_tags(path: str) -> AudioTags:
         artist=_text([found.artist, *others.get("artist", [])], joined="; ") or _text([found.albumartist]),
         album=_text([found.album]),
         year=_year([found.year, *others.get("year", [])]),
-        tags=_list([found.genre, *others.get("genre", []), *_values(others, _MOOD_FIELDS)]),
+        tags=split_tags([found.genre, *others.get("genre", []), *_values(others, _MOOD_FIELDS)]),
         lyrics=_lyrics(others.get("lyrics", [])),
         isrc=_match(_ISRC, (value.upper().replace("-", "") for value in others.get("isrc", []))),
         recording_id=_recording_id(others),
@@ -102,7 +102,7 @@ def _read_by_ffmpeg(path: str) -> AudioTags:
         artist=_text([fields.get("artist") or fields.get("album_artist")]),
         album=_text([fields.get("album")]),
         year=_year([fields.get("date"), fields.get("year")]),
-        tags=_list([fields.get("genre"), *_values(others, _MOOD_FIELDS)]),
+        tags=split_tags([fields.get("genre"), *_values(others, _MOOD_FIELDS)]),
         lyrics=_lyrics([value for name, value in fields.items() if name.startswith("lyrics")]),
         isrc=_match(_ISRC, [fields.get("isrc", "").upper().replace("-", "")]),
         recording_id=_recording_id(others),
@@ -120,7 +120,13 @@ def _text(values: Iterable[str | None], joined: str = "") -> str | None:
     return (joined.join(kept) if joined else kept[0]) if kept else None
 
 
-def _list(values: Iterable[str | None]) -> tuple[str, ...]:
+def split_tags(values: Iterable[str | None]) -> tuple[str, ...]:
+    """Split texts that list genres or moods; the parts are distinct and in order.
+
+    Example:
+        >>> split_tags(["Folk; Pop", None, "pop|Jazz / Soul"])
+        ('Folk', 'Pop', 'pop', 'Jazz', 'Soul')
+    """
     parts = (part for value in values if value for part in _LIST.split(value))
     return tuple(dict.fromkeys(text for part in parts if (text := " ".join(part.split()))))
 

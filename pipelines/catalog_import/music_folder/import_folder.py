@@ -21,15 +21,15 @@ from tracktokens.pipelines.catalog_import.music_folder import folder_walk
 from tracktokens.pipelines.catalog_import.music_folder.audio_tags import AudioTags, read_tags
 from tracktokens.pipelines.catalog_import.music_folder.file_names import read_file_name
 from tracktokens.pipelines.catalog_import.music_folder.folder_walk import FoundFile, walk_folder
-from tracktokens.pipelines.catalog_import.music_folder.playlist_files import (
-    is_address,
-    possible_paths,
-    read_playlist,
+from tracktokens.pipelines.catalog_import.music_folder.playlist_rows import (
+    add_playlist_file,
+    comparable_path,
+    find_entry,
 )
 from tracktokens.pipelines.catalog_import.music_folder.sidecars import read_lyrics
 from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.schemas.tables import import_rejects as reasons
-from tracktokens.schemas.tables.rejects import PLAYLISTS_TABLE, TRACKS_TABLE
+from tracktokens.schemas.tables.rejects import TRACKS_TABLE
 
 BY_RECORDING, BY_ISRC, BY_PATH = "musicbrainz", "isrc", "path"
 AUTO = "auto"
@@ -97,9 +97,14 @@ def track_id(path: str, tags: AudioTags, rule: str) -> str | None:
     if tags.isrc and rule in (AUTO, BY_ISRC):
         return f"isrc:{tags.isrc}"
     if rule in (AUTO, BY_PATH):
-        normal = unicodedata.normalize("NFC", path).encode("utf-8", "surrogateescape")
-        return f"path:{hashlib.blake2b(normal, digest_size=PATH_DIGITS // 2).hexdigest()}"
+        return path_id(path)
     return None
+
+
+def path_id(path: str) -> str:
+    """Make an id from a path: a hash, in which Unicode's normal form does not matter."""
+    normal = unicodedata.normalize("NFC", path).encode("utf-8", "surrogateescape")
+    return f"path:{hashlib.blake2b(normal, digest_size=PATH_DIGITS // 2).hexdigest()}"
 
 
 def read_chunk(root: str, paths: Sequence[str]) -> list[ReadFile]:
@@ -161,7 +166,7 @@ class _FolderImport:
             self.out.reject(TRACKS_TABLE, reasons.NO_ID, shown, detail=f"no tag for --id {self.rule}")
             return
         first = self.ids.get(chosen)
-        self.paths.add((form, chosen) for form in (file.path, _comparable(file.path)))
+        self.paths.add((form, chosen) for form in (file.path, comparable_path(file.path)))
         if first is not None:
             self.out.reject(TRACKS_TABLE, reasons.SAME_ID, shown, id=chosen, detail=f"the same as {first}")
             return
@@ -176,38 +181,8 @@ class _FolderImport:
                 self.report("playlists", 1)
 
     def _read_playlist(self, found: FoundFile) -> None:
-        shown = printable_path(found.path)
-        lookup = partial(self._lookup, folder=str(PurePosixPath(found.path).parent))
-        try:
-            playlist = read_playlist(Path(self.source, found.path), lambda text: lookup(text) is not None)
-        except OSError as error:
-            self.out.reject(PLAYLISTS_TABLE, reasons.FILE_UNREADABLE, shown, id=shown, detail=error.strerror)
-            return
-        except ValueError as error:
-            self.out.reject(PLAYLISTS_TABLE, reasons.MALFORMED, shown, id=shown, detail=str(error))
-            return
-        track_ids = []
-        self.out.counts.found["playlist entries"] += len(playlist.entries)
-        for entry in playlist.entries:
-            known = lookup(entry.text)
-            if known is None:
-                reason = _why_unknown(entry.text)
-                self.out.reject(PLAYLISTS_TABLE, reason, shown, line=entry.line, id=shown, detail=entry.text)
-            else:
-                track_ids.append(known)
-        if track_ids:
-            self.out.add_playlist(shown, track_ids, playlist.name or PurePosixPath(shown).stem)
-        else:
-            self.out.reject(PLAYLISTS_TABLE, reasons.PLAYLIST_EMPTY, shown, id=shown)
-
-    def _lookup(self, text: str, folder: str) -> str | None:
-        """Return the id of the track that an entry of a playlist means."""
-        if not text or is_address(text):
-            return None
-        for path in possible_paths(text, folder):
-            if known := self.paths.get(path) or self.paths.get(_comparable(path)):
-                return known
-        return None
+        lookup = partial(find_entry, folder=str(PurePosixPath(found.path).parent), get=self.paths.get)
+        add_playlist_file(Path(self.source, found.path), printable_path(found.path), lookup, self.out)
 
 
 def _columns(root: str, file: ReadFile) -> dict[str, Any]:
@@ -223,18 +198,6 @@ def _columns(root: str, file: ReadFile) -> dict[str, Any]:
         "lyrics": lyrics,
         "audio_path": None if _has_surrogates(file.path) else file.path,
     }
-
-
-def _why_unknown(text: str) -> str:
-    if is_address(text):
-        return reasons.NOT_A_FILE
-    suffix = PurePosixPath(text.replace("\\", "/")).suffix.lower()
-    return reasons.NESTED_PLAYLIST if suffix in folder_walk.PLAYLIST_SUFFIXES else reasons.TRACK_UNKNOWN
-
-
-def _comparable(path: str) -> str:
-    """Convert a path to a form in which names compare equal that differ in case or in Unicode's normal form."""
-    return "\0" + unicodedata.normalize("NFKC", path).casefold()
 
 
 def printable_path(path: str) -> str:

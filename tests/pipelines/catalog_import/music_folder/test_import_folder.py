@@ -1,5 +1,6 @@
 """A folder of music becomes two tables, and nothing of it is lost without a row of rejects."""
 
+import os
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -143,6 +144,15 @@ def test_each_entry_of_a_playlist_is_a_track_or_a_reject(music: Path, tmp_path: 
     titles, lost, name = playlist_of(music, tmp_path, "best.m3u", content)
     assert (titles, name) == (["Five", "Six"], "Best")
     assert lost == ["not_a_file", "nested_playlist", "track_unknown"]
+
+
+def test_a_name_that_is_not_unicode_is_a_track_without_audio(music: Path, tmp_path: Path) -> None:
+    (tmp_path / "music").mkdir()
+    shutil.copy(music / "five.wv", os.fsencode(tmp_path / "music") + b"/caf\xe9.wv")
+    (tmp_path / "music/a.m3u").write_bytes(b"caf\xe9.wv\n")
+    run_import(tmp_path / "music", tmp_path / "out", "--workers", "1")
+    [track] = rows(tmp_path / "out", "tracks")
+    assert (track["title"], track["audio_path"]) == ("Five", None)
 
 
 def test_hostile_xml_is_a_reject(music: Path, tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Importers of the libraries of music programs, one module per program."""
