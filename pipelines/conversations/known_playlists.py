@@ -8,14 +8,11 @@ import pyarrow as pa
 
 from tracktokens.pipelines.conversations.catalog import ConversationCatalog
 from tracktokens.pipelines.conversations.splits import playlist_hash
-from tracktokens.schemas.tables.playlists import PLAYLISTS
+from tracktokens.schemas.tables.playlists import NAMED_PLAYLISTS, PLAYLISTS
 from tracktokens.schemas.tables.rejects import ID_DUPLICATE, PLAYLIST_TOO_SHORT, PLAYLISTS_TABLE, VALIDATE
 from tracktokens.transforms.playlists.read_playlists import PLAYLISTS_LOST, PLAYLISTS_READ, read_playlists
 from tracktokens.transforms.readers.fragments import check_table, find_fragments
 from tracktokens.transforms.store import files
-
-NAMED_PLAYLISTS = PLAYLISTS.append(pa.field("title", pa.string())).append(pa.field("name", pa.string()))
-"""Columns of playlists that conversations are made from: a name may be in ``title`` or in ``name``."""
 
 Reject = dict[str, str | None]
 

@@ -12,6 +12,11 @@ PLAYLIST_ID = "playlist_id"
 PLAYLISTS = pa.schema([pa.field(PLAYLIST_ID, pa.string(), nullable=False), *columns_of(PLAYLIST)])
 """Columns that are read, tracks in the order of the playlist; other columns are ignored and counted."""
 
+PLAYLIST_NAMES = ("title", "name")
+"""Columns with a playlist's name for people. Tokens do not depend on it; conversations are made from it."""
+
+NAMED_PLAYLISTS = pa.schema([*PLAYLISTS, *((name, pa.string()) for name in PLAYLIST_NAMES)])
+
 SCANNED_PLAYLISTS = PLAYLISTS.append(POSITION)
 """Schema of a batch of rows as read from the input, after type checks."""
 

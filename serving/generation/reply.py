@@ -111,7 +111,7 @@ class ReplyWriter:
             if reply.tuples or not len(reply.eligible):
                 allowed[row, self._ids.start] = float("-inf")
             written = torch.tensor([[*reply.opening, *reply.closing]], dtype=torch.long, device=logits.device)
-            allowed[row] = self._without_repeats(written, allowed[row : row + 1])[0]  # type: ignore[arg-type]
+            allowed[row] = self._without_repeats(written, allowed[row : row + 1])[0]
         chosen: list[int] = allowed.argmax(dim=-1).tolist()
         return chosen
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from tracktokens.schemas.tables.playlists import PLAYLISTS
+from tracktokens.schemas.tables.playlists import PLAYLIST_NAMES, PLAYLISTS
 from tracktokens.schemas.tables.rejects import ROW_REASONS
 from tracktokens.schemas.tables.tracks import POSITION
-from tracktokens.transforms.catalog.column_losses import column_counts
+from tracktokens.transforms.catalog.column_losses import IGNORED, column_counts
 from tracktokens.transforms.readers.fragment_reader import ScanBatch, read_fragment
 from tracktokens.transforms.readers.fragments import Fragment
 from tracktokens.transforms.readers.validation import ValidatedRows, validate_ids
@@ -19,6 +19,9 @@ TRACK_IDS = "track_ids"
 PLAYLISTS_READ = "playlists_read"
 PLAYLISTS_LOST = "playlists_lost"
 LOST_BY_REASON = f"{PLAYLISTS_LOST}/"
+
+_UNREAD_NAMES = {f"{IGNORED}{name}" for name in PLAYLIST_NAMES}
+"""Counts of columns that nobody expects to influence tokens."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ def _counts(scanned: ScanBatch, identified: ValidatedRows) -> Mapping[str, int]:
         PLAYLISTS_READ: scanned.rows_read,
         PLAYLISTS_LOST: lost.total(),
         **by_reason,
-        **dict(column_counts(scanned)),
+        **{name: count for name, count in column_counts(scanned) if name not in _UNREAD_NAMES},
     }
 
 
