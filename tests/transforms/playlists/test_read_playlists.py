@@ -37,3 +37,9 @@ def test_a_playlist_is_lost_once_by_its_row_or_by_its_list(tmp_path: Path) -> No
     assert lost["id_missing"] == lost["id_empty"] == lost["id_wrong_type"] == lost["malformed_row"] == 1
     assert lost["wrong_type"] >= 1
     assert counts["playlists_lost"] == sum(lost.values()) <= len(ROWS) - 4
+
+
+def test_a_name_is_not_an_ignored_column(tmp_path: Path) -> None:
+    row = '{"playlist_id": "a", "track_ids": ["x", "y"], "name": "Calm", "title": "Calm", "mood": "calm"}'
+    (tmp_path / "p.jsonl").write_text(row)
+    assert [name for name in counts_of(tmp_path / "p.jsonl") if name.startswith("ignored/")] == ["ignored/mood"]
