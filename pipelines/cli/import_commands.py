@@ -66,6 +66,48 @@ def mpd_command(source: str, out: str, as_json: bool, tags_from_names: int | Non
     _print_result(_import(chosen, out, importer), as_json)
 
 
+@import_group.command(name="fma")
+@import_options
+@click.option(
+    "--subset",
+    type=click.Choice(["small", "medium", "large", "full"]),
+    default="full",
+    show_default=True,
+    help="Tracks to import; each subset has those of the one before it.",
+)
+@click.option(
+    "--audio-root",
+    type=NonEmptyStr(),
+    metavar="DIR",
+    help="Folder of the audio files; by default fma_full, fma_large, ... in SOURCE or beside it.",
+)
+def fma_command(source: str, out: str, as_json: bool, subset: str, audio_root: str | None) -> None:
+    """Import FMA, the dataset of the Free Music Archive: the folder fma_metadata."""
+    from functools import partial
+
+    from tracktokens.pipelines.catalog_import.datasets import free_music_archive
+    from tracktokens.pipelines.catalog_import.import_catalog import ImportSource
+
+    audio = audio_root or free_music_archive.find_audio(source)
+    importer = partial(free_music_archive.import_free_music_archive, source, subset=subset, audio_root=audio)
+    chosen = ImportSource(kind="fma", path=source, options={"subset": subset}, audio_root=audio)
+    _print_result(_import(chosen, out, importer), as_json)
+
+
+@import_group.command(name="jamendo")
+@import_options
+@click.option("--audio-root", type=NonEmptyStr(), metavar="DIR", help="Folder of the audio files, such as 14/214.mp3.")
+def jamendo_command(source: str, out: str, as_json: bool, audio_root: str | None) -> None:
+    """Import MTG-Jamendo: a TSV file such as autotagging.tsv, or its folder."""
+    from functools import partial
+
+    from tracktokens.pipelines.catalog_import.datasets.mtg_jamendo import import_mtg_jamendo
+    from tracktokens.pipelines.catalog_import.import_catalog import ImportSource
+
+    importer = partial(import_mtg_jamendo, source, audio_root=audio_root)
+    _print_result(_import(ImportSource(kind="jamendo", path=source, audio_root=audio_root), out, importer), as_json)
+
+
 def _import(source: "ImportSource", out: str, importer: "Importer") -> "ImportResult":
     """Run an importer with a line of progress."""
     from rich.progress import Progress, TextColumn, TimeElapsedColumn
