@@ -108,6 +108,33 @@ def jamendo_command(source: str, out: str, as_json: bool, audio_root: str | None
     _print_result(_import(ImportSource(kind="jamendo", path=source, audio_root=audio_root), out, importer), as_json)
 
 
+_gap_option = click.option(
+    "--gap",
+    "gap_minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    default=30,
+    show_default=True,
+    metavar="MINUTES",
+    help="Pause between two listens of a listener that ends a session.",
+)
+
+
+@import_group.command(name="music4all")
+@import_options
+@_gap_option
+def music4all_command(source: str, out: str, as_json: bool, gap_minutes: float) -> None:
+    """Import Music4All: the folder of its tables, lyrics and clips; the listening history as sessions."""
+    from functools import partial
+
+    from tracktokens.pipelines.catalog_import.datasets import music4all
+    from tracktokens.pipelines.catalog_import.import_catalog import ImportSource
+
+    audio = source if music4all.has_audio(source) else None
+    importer = partial(music4all.import_music4all, source, gap_minutes=gap_minutes)
+    chosen = ImportSource(kind="music4all", path=source, options={"gap": gap_minutes}, audio_root=audio)
+    _print_result(_import(chosen, out, importer), as_json)
+
+
 def _import(source: "ImportSource", out: str, importer: "Importer") -> "ImportResult":
     """Run an importer with a line of progress."""
     from rich.progress import Progress, TextColumn, TimeElapsedColumn
