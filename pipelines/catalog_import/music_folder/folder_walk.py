@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from tracktokens.schemas.errors import UsageError
 
@@ -118,6 +117,11 @@ def _is_hidden(name: str) -> bool:
 
 
 def _kind(name: str) -> str:
-    suffix = PurePosixPath(name).suffix.lower()
-    kinds = ((AUDIO, AUDIO_SUFFIXES), (PLAYLIST, PLAYLIST_SUFFIXES), (LYRICS, LYRICS_SUFFIXES))
-    return next((kind for kind, suffixes in kinds if suffix in suffixes), OTHER)
+    return _KINDS.get(os.path.splitext(name)[1].lower(), OTHER)  # noqa: PTH122 - called per file
+
+
+_KINDS = {
+    suffix: kind
+    for kind, suffixes in ((AUDIO, AUDIO_SUFFIXES), (PLAYLIST, PLAYLIST_SUFFIXES), (LYRICS, LYRICS_SUFFIXES))
+    for suffix in suffixes
+}

@@ -6,7 +6,7 @@ import hashlib
 import os
 import unicodedata
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +18,7 @@ from typing import Any
 from tracktokens.pipelines.catalog_import.catalog_folder import CatalogFolder, Report
 from tracktokens.pipelines.catalog_import.key_index import KeyIndex, key_index
 from tracktokens.pipelines.catalog_import.music_folder import folder_walk
-from tracktokens.pipelines.catalog_import.music_folder.audio_tags import AudioTags, read_tags
+from tracktokens.pipelines.catalog_import.music_folder.audio_tags import AudioTags
 from tracktokens.pipelines.catalog_import.music_folder.file_names import read_file_name
 from tracktokens.pipelines.catalog_import.music_folder.folder_walk import FoundFile, walk_folder
 from tracktokens.pipelines.catalog_import.music_folder.playlist_files import (
@@ -26,7 +26,7 @@ from tracktokens.pipelines.catalog_import.music_folder.playlist_files import (
     possible_paths,
     read_playlist,
 )
-from tracktokens.pipelines.catalog_import.music_folder.sidecars import read_lyrics
+from tracktokens.pipelines.catalog_import.music_folder.read_files import ReadFile, read_chunk
 from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.schemas.tables import import_rejects as reasons
 from tracktokens.schemas.tables.rejects import PLAYLISTS_TABLE, TRACKS_TABLE
@@ -41,21 +41,6 @@ CHUNK = 64
 
 PATH_DIGITS = 32
 """Hexadecimal digits of an id that is made from a path."""
-
-
-@dataclass(frozen=True)
-class ReadFile:
-    """An audio file as read.
-
-    Attributes:
-        path: path below the folder.
-        tags: its tags; empty if they cannot be read.
-        error: reason and detail, if they cannot be read.
-    """
-
-    path: str
-    tags: AudioTags
-    error: tuple[str, str] | None = None
 
 
 def import_folder(source: str, out: CatalogFolder, report: Report, *, rule: str = AUTO, workers: int = 1) -> None:
@@ -100,23 +85,6 @@ def track_id(path: str, tags: AudioTags, rule: str) -> str | None:
         normal = unicodedata.normalize("NFC", path).encode("utf-8", "surrogateescape")
         return f"path:{hashlib.blake2b(normal, digest_size=PATH_DIGITS // 2).hexdigest()}"
     return None
-
-
-def read_chunk(root: str, paths: Sequence[str]) -> list[ReadFile]:
-    """Read the tags of some files."""
-    return [_read_file(root, path) for path in paths]
-
-
-def _read_file(root: str, path: str) -> ReadFile:
-    full = f"{root}/{path}"
-    try:
-        tags = read_tags(full)
-        error = None
-    except OSError as failure:
-        tags, error = AudioTags(), (reasons.FILE_UNREADABLE, failure.strerror or type(failure).__name__)
-    except ValueError as failure:
-        tags, error = AudioTags(), (reasons.TAGS_UNREADABLE, str(failure))
-    return ReadFile(path, tags, error)
 
 
 @dataclass
@@ -166,10 +134,12 @@ class _FolderImport:
             self.out.reject(TRACKS_TABLE, reasons.SAME_ID, shown, id=chosen, detail=f"the same as {first}")
             return
         self.ids.add([(chosen, shown)])
-        self.out.add_track(track_id=chosen, **_columns(self.source, file))
+        self.out.add_track(track_id=chosen, **_columns(file, shown))
 
     def read_playlists(self) -> None:
         """Write a row per playlist file."""
+        if not self.out.counts.found[folder_walk.PLAYLIST]:
+            return
         for found in walk_folder(self.source):
             if found.kind == folder_walk.PLAYLIST:
                 self._read_playlist(found)
@@ -210,18 +180,18 @@ class _FolderImport:
         return None
 
 
-def _columns(root: str, file: ReadFile) -> dict[str, Any]:
-    """Make the columns of a track: from its tags, else from its name and from the files beside it."""
-    tags, name = file.tags, read_file_name(printable_path(file.path))
-    lyrics = tags.lyrics or read_lyrics(Path(root, file.path))
+def _columns(file: ReadFile, shown: str) -> dict[str, Any]:
+    """Make the columns of a track: from its tags, else from its name."""
+    tags = file.tags
+    name = None if tags.title else read_file_name(shown)
     return {
-        "title": tags.title or name.title,
-        "artist": tags.artist or (None if tags.title else name.artist),
+        "title": tags.title if name is None else name.title,
+        "artist": tags.artist or (None if name is None else name.artist),
         "album": tags.album,
         "year": tags.year,
         "tags": list(tags.tags) or None,
-        "lyrics": lyrics,
-        "audio_path": None if _has_surrogates(file.path) else file.path,
+        "lyrics": file.lyrics,
+        "audio_path": file.path if file.path == shown else None,  # not of names that are not UTF-8
     }
 
 
@@ -239,11 +209,7 @@ def _comparable(path: str) -> str:
 
 def printable_path(path: str) -> str:
     """Convert a path to valid Unicode: bytes that are not UTF-8 become U+FFFD."""
-    return os.fsencode(path).decode("utf-8", "replace")
-
-
-def _has_surrogates(path: str) -> bool:
-    return printable_path(path) != path
+    return path if path.isascii() else os.fsencode(path).decode("utf-8", "replace")
 
 
 def _read_all(root: str, paths: Iterable[str], workers: int) -> Iterator[ReadFile]:
