@@ -135,6 +135,21 @@ def music4all_command(source: str, out: str, as_json: bool, gap_minutes: float) 
     _print_result(_import(chosen, out, importer), as_json)
 
 
+@import_group.command(name="listenbrainz")
+@import_options
+@_gap_option
+def listenbrainz_command(source: str, out: str, as_json: bool, gap_minutes: float) -> None:
+    """Import ListenBrainz: a dump, the export of an account, or JSON Lines; listens as sessions, and playlists."""
+    from functools import partial
+
+    from tracktokens.pipelines.catalog_import.datasets.listenbrainz import import_listenbrainz
+    from tracktokens.pipelines.catalog_import.import_catalog import ImportSource
+
+    importer = partial(import_listenbrainz, source, gap_minutes=gap_minutes)
+    chosen = ImportSource(kind="listenbrainz", path=source, options={"gap": gap_minutes})
+    _print_result(_import(chosen, out, importer), as_json)
+
+
 def _import(source: "ImportSource", out: str, importer: "Importer") -> "ImportResult":
     """Run an importer with a line of progress."""
     from rich.progress import Progress, TextColumn, TimeElapsedColumn
