@@ -181,7 +181,12 @@ def found(reader: Callable[[str], Mapping[str, Any]], path: Path) -> Iterator[st
     except Exception:
         return
     yield "opened"
-    yield from (name for name, value in fields.items() if value)
+    yield from (name for name, value in fields.items() if is_filled(value))
+
+
+def is_filled(value: Any) -> bool:
+    values = value if isinstance(value, list | tuple) else [value]
+    return any(str(one).strip() for one in values if one is not None)
 
 
 def our_fields(path: str) -> Mapping[str, Any]:
