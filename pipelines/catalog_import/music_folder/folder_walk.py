@@ -66,10 +66,12 @@ class FoundFile:
     Attributes:
         path: path below the folder, with slashes. A name that is not UTF-8 has surrogates, as Python decodes it.
         kind: one of the kinds of this module.
+        beside_lyrics: True if a file of its folder may be lyrics.
     """
 
     path: str
     kind: str
+    beside_lyrics: bool = False
 
 
 def walk_folder(root: str) -> Iterator[FoundFile]:
@@ -91,6 +93,7 @@ def _walk(folder: str, prefix: str, real_root: str) -> Iterator[FoundFile]:
             listed = sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
         raise UsageError(f"{folder} cannot be listed: {error.strerror}; make it readable, or move it away") from error
+    lyrics = any(_kind(entry.name) == LYRICS for entry in listed)
     for entry in listed:
         path = prefix + entry.name
         if _is_hidden(entry.name):
@@ -100,7 +103,7 @@ def _walk(folder: str, prefix: str, real_root: str) -> Iterator[FoundFile]:
         elif entry.is_dir():
             yield from _walk(entry.path, f"{path}/", real_root)
         else:
-            yield FoundFile(path, _kind(entry.name) if entry.is_file() else OTHER)
+            yield FoundFile(path, _kind(entry.name) if entry.is_file() else OTHER, lyrics)
 
 
 def _linked(entry: os.DirEntry[str], path: str, real_root: str) -> Iterator[FoundFile]:

@@ -106,13 +106,13 @@ class _FolderImport:
         if not self.out.counts.found[folder_walk.AUDIO]:
             raise InvalidDataError(f"{self.source} has no audio file: give the folder with the music")
 
-    def _audio_files(self) -> Iterator[str]:
+    def _audio_files(self) -> Iterator[FoundFile]:
         for found in walk_folder(self.source):
             self.out.counts.found[found.kind] += 1
             if found.kind == folder_walk.LINK_OUTSIDE:
                 self.out.reject(TRACKS_TABLE, reasons.LINK_OUTSIDE, printable_path(found.path))
             elif found.kind == folder_walk.AUDIO:
-                yield found.path
+                yield found
 
     def _add(self, file: ReadFile) -> None:
         shown = printable_path(file.path)
@@ -212,9 +212,9 @@ def printable_path(path: str) -> str:
     return path if path.isascii() else os.fsencode(path).decode("utf-8", "replace")
 
 
-def _read_all(root: str, paths: Iterable[str], workers: int) -> Iterator[ReadFile]:
-    """Read tags in some processes, in the order of the paths; few chunks are in memory at a time."""
-    stream = iter(paths)
+def _read_all(root: str, files: Iterable[FoundFile], workers: int) -> Iterator[ReadFile]:
+    """Read tags in some processes, in the order of the files; few chunks are in memory at a time."""
+    stream = iter(files)
     chunks = iter(lambda: list(islice(stream, CHUNK)), [])
     if workers <= 1:
         for chunk in chunks:
@@ -224,7 +224,7 @@ def _read_all(root: str, paths: Iterable[str], workers: int) -> Iterator[ReadFil
         yield from _in_order(pool, root, chunks, ahead=4 * workers)
 
 
-def _in_order(pool: Executor, root: str, chunks: Iterator[list[str]], ahead: int) -> Iterator[ReadFile]:
+def _in_order(pool: Executor, root: str, chunks: Iterator[list[FoundFile]], ahead: int) -> Iterator[ReadFile]:
     waiting: deque[Future[list[ReadFile]]] = deque()
     for chunk in chunks:
         waiting.append(pool.submit(read_chunk, root, chunk))

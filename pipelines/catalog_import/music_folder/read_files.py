@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tracktokens.pipelines.catalog_import.music_folder.audio_tags import AudioTags, read_tags
+from tracktokens.pipelines.catalog_import.music_folder.folder_walk import FoundFile
 from tracktokens.pipelines.catalog_import.music_folder.sidecars import read_lyrics
 from tracktokens.schemas.tables import import_rejects as reasons
 
@@ -27,12 +28,13 @@ class ReadFile:
     error: tuple[str, str] | None = None
 
 
-def read_chunk(root: str, paths: Sequence[str]) -> list[ReadFile]:
+def read_chunk(root: str, files: Sequence[FoundFile]) -> list[ReadFile]:
     """Read the tags of some files, and the lyrics beside them."""
-    return [_read_file(root, path) for path in paths]
+    return [_read_file(root, file) for file in files]
 
 
-def _read_file(root: str, path: str) -> ReadFile:
+def _read_file(root: str, file: FoundFile) -> ReadFile:
+    path = file.path
     full = f"{root}/{path}"
     try:
         tags = read_tags(full)
@@ -41,4 +43,5 @@ def _read_file(root: str, path: str) -> ReadFile:
         return ReadFile(path, AudioTags(), None, (reasons.FILE_UNREADABLE, failure.strerror or type(failure).__name__))
     except ValueError as failure:
         tags, error = AudioTags(), (reasons.TAGS_UNREADABLE, str(failure))
-    return ReadFile(path, tags, tags.lyrics or read_lyrics(full), error)
+    lyrics = tags.lyrics or (read_lyrics(full) if file.beside_lyrics else None)
+    return ReadFile(path, tags, lyrics, error)
