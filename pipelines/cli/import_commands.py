@@ -147,6 +147,90 @@ def _import_library(
     _print_result(_import(library, out, partial(importer, source, audio_root=audio_root, **chosen)), as_json)
 
 
+@import_group.command(name="fma")
+@import_options
+@click.option(
+    "--subset",
+    type=click.Choice(["small", "medium", "large", "full"]),
+    default="full",
+    show_default=True,
+    help="Tracks to import; each subset has those of the one before it.",
+)
+@click.option(
+    "--audio-root",
+    type=NonEmptyStr(),
+    metavar="DIR",
+    help="Folder of the audio files; by default fma_full, fma_large, ... in SOURCE or beside it.",
+)
+def fma_command(source: str, out: str, as_json: bool, subset: str, audio_root: str | None) -> None:
+    """Import FMA, the dataset of the Free Music Archive: the folder fma_metadata."""
+    from functools import partial
+
+    from tracktokens.pipelines.catalog_import.datasets import free_music_archive
+    from tracktokens.pipelines.catalog_import.import_catalog import ImportSource
+
+    audio = audio_root or free_music_archive.find_audio(source)
+    importer = partial(free_music_archive.import_free_music_archive, source, subset=subset, audio_root=audio)
+    chosen = ImportSource(kind="fma", path=source, options={"subset": subset}, audio_root=audio)
+    _print_result(_import(chosen, out, importer), as_json)
+
+
+@import_group.command(name="jamendo")
+@import_options
+@click.option("--audio-root", type=NonEmptyStr(), metavar="DIR", help="Folder of the audio files, such as 14/214.mp3.")
+def jamendo_command(source: str, out: str, as_json: bool, audio_root: str | None) -> None:
+    """Import MTG-Jamendo: a TSV file such as autotagging.tsv, or its folder."""
+    from functools import partial
+
+    from tracktokens.pipelines.catalog_import.datasets.mtg_jamendo import import_mtg_jamendo
+    from tracktokens.pipelines.catalog_import.import_catalog import ImportSource
+
+    importer = partial(import_mtg_jamendo, source, audio_root=audio_root)
+    _print_result(_import(ImportSource(kind="jamendo", path=source, audio_root=audio_root), out, importer), as_json)
+
+
+_gap_option = click.option(
+    "--gap",
+    "gap_minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    default=30,
+    show_default=True,
+    metavar="MINUTES",
+    help="Pause between two listens of a listener that ends a session.",
+)
+
+
+@import_group.command(name="music4all")
+@import_options
+@_gap_option
+def music4all_command(source: str, out: str, as_json: bool, gap_minutes: float) -> None:
+    """Import Music4All: the folder of its tables, lyrics and clips; the listening history as sessions."""
+    from functools import partial
+
+    from tracktokens.pipelines.catalog_import.datasets import music4all
+    from tracktokens.pipelines.catalog_import.import_catalog import ImportSource
+
+    audio = source if music4all.has_audio(source) else None
+    importer = partial(music4all.import_music4all, source, gap_minutes=gap_minutes)
+    chosen = ImportSource(kind="music4all", path=source, options={"gap": gap_minutes}, audio_root=audio)
+    _print_result(_import(chosen, out, importer), as_json)
+
+
+@import_group.command(name="listenbrainz")
+@import_options
+@_gap_option
+def listenbrainz_command(source: str, out: str, as_json: bool, gap_minutes: float) -> None:
+    """Import ListenBrainz: a dump, the export of an account, or JSON Lines; listens as sessions, and playlists."""
+    from functools import partial
+
+    from tracktokens.pipelines.catalog_import.datasets.listenbrainz import import_listenbrainz
+    from tracktokens.pipelines.catalog_import.import_catalog import ImportSource
+
+    importer = partial(import_listenbrainz, source, gap_minutes=gap_minutes)
+    chosen = ImportSource(kind="listenbrainz", path=source, options={"gap": gap_minutes})
+    _print_result(_import(chosen, out, importer), as_json)
+
+
 def _import(source: "ImportSource", out: str, importer: "Importer") -> "ImportResult":
     """Run an importer with a line of progress."""
     from rich.progress import Progress, TextColumn, TimeElapsedColumn

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import IO
 
 from tracktokens.schemas.errors import UsageError
-from tracktokens.transforms.store import files
 
 WRONG_PATH = (
     errno.ENOENT,
@@ -35,6 +34,11 @@ _WRITE_FILE = "give a file to write"
 
 STANDARD_STREAMS = (1, 2)
 """Descriptors of standard output and standard error."""
+
+
+def _is_remote(path: str) -> bool:
+    """Return what ``files.is_remote`` does, without importing Beam, which takes seconds."""
+    return "://" in path
 
 
 @contextlib.contextmanager
@@ -63,7 +67,7 @@ def check_input(path: str, name: str) -> None:
         UsageError: it does not exist, is a folder, or must not be read.
     """
     remedy = f"give the file of the {name}"
-    if files.is_remote(path):
+    if _is_remote(path):
         if not _remote_exists(path, remedy):
             raise UsageError(f"{path}: no such file; {remedy}")
         return
@@ -75,6 +79,8 @@ def check_input(path: str, name: str) -> None:
 
 
 def _remote_exists(path: str, remedy: str) -> bool:
+    from tracktokens.transforms.store import files
+
     try:
         return files.exists(path)
     except ValueError as error:  # Beam has no such filesystem
@@ -92,7 +98,7 @@ def check_output(path: str, inputs: Sequence[str] = (), store: str | None = None
     Raises:
         UsageError: it is a folder, an input (by any of its names), or in the store.
     """
-    if files.is_remote(path):
+    if _is_remote(path):
         _remote_exists(path, _WRITE_FILE)
     elif path.endswith("/") or _local_mode(path, _WRITE_FILE) == stat.S_IFDIR:
         raise UsageError(f"{path} is a folder: give a file to write")
@@ -109,7 +115,7 @@ def check_output_folder(path: str, inputs: Sequence[str] = ()) -> None:
     Raises:
         UsageError: it is a file, on a remote filesystem, or in an input.
     """
-    if files.is_remote(path):
+    if _is_remote(path):
         raise UsageError(f"{path} is not a local folder: give a local folder")
     if _local_mode(path, "give a new folder") not in (None, stat.S_IFDIR):
         raise UsageError(f"{path} is not a folder: give a new folder")
@@ -119,7 +125,7 @@ def check_output_folder(path: str, inputs: Sequence[str] = ()) -> None:
 
 def check_outside(path: str, folder: str) -> None:
     """Raise a UsageError if a path is in a folder, also through links."""
-    if files.is_remote(path) or files.is_remote(folder):
+    if _is_remote(path) or _is_remote(folder):
         inside = path.startswith(folder.rstrip("/") + "/")
     else:
         inside = Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
@@ -135,7 +141,7 @@ def _local_mode(path: str, remedy: str) -> int | None:
 
 
 def _is_same_file(path: str, other: str) -> bool:
-    if files.is_remote(path) or files.is_remote(other):
+    if _is_remote(path) or _is_remote(other):
         return path == other
     with contextlib.suppress(OSError):
         return Path(path).samefile(other)
@@ -144,7 +150,7 @@ def _is_same_file(path: str, other: str) -> bool:
 
 def is_stream(path: str) -> bool:
     """Return whether an output is not a regular file, but a pipe, a terminal, or an open file such as ``/dev/fd/3``."""
-    if files.is_remote(path) or not Path(path).exists():
+    if _is_remote(path) or not Path(path).exists():
         return False
     folder = f"{os.path.realpath(Path(path).parent)}/"
     return not Path(path).is_file() or folder.startswith("/proc/") or bool(_standard_streams(path))
@@ -152,7 +158,7 @@ def is_stream(path: str) -> bool:
 
 def is_standard_output(path: str) -> bool:
     """Return whether an output is this process's standard output, by any name."""
-    return not files.is_remote(path) and 1 in _standard_streams(path)
+    return not _is_remote(path) and 1 in _standard_streams(path)
 
 
 @contextlib.contextmanager
@@ -165,7 +171,9 @@ def open_output(path: str) -> Iterator[IO[bytes]]:
     Raises:
         UsageError: the path cannot be written.
     """
-    if files.is_remote(path):
+    if _is_remote(path):
+        from tracktokens.transforms.store import files
+
         with files.atomic_writer(path) as file:
             yield file
     elif is_stream(path):
@@ -195,6 +203,8 @@ def _open_stream(path: str) -> IO[bytes]:
 
 @contextlib.contextmanager
 def _replace_file(target: str) -> Iterator[IO[bytes]]:
+    from tracktokens.transforms.store import files
+
     partial = Path(f"{target}.{uuid.uuid4().hex[:12]}{files.PARTIAL}")
     with path_errors(target, _WRITE_FILE):
         partial.parent.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from tracktokens.schemas.errors import UsageError
 
@@ -67,10 +66,12 @@ class FoundFile:
     Attributes:
         path: path below the folder, with slashes. A name that is not UTF-8 has surrogates, as Python decodes it.
         kind: one of the kinds of this module.
+        beside_lyrics: True if a file of its folder may be lyrics.
     """
 
     path: str
     kind: str
+    beside_lyrics: bool = False
 
 
 def walk_folder(root: str) -> Iterator[FoundFile]:
@@ -92,6 +93,7 @@ def _walk(folder: str, prefix: str, real_root: str) -> Iterator[FoundFile]:
             listed = sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
         raise UsageError(f"{folder} cannot be listed: {error.strerror}; make it readable, or move it away") from error
+    lyrics = any(_kind(entry.name) == LYRICS for entry in listed)
     for entry in listed:
         path = prefix + entry.name
         if _is_hidden(entry.name):
@@ -101,7 +103,7 @@ def _walk(folder: str, prefix: str, real_root: str) -> Iterator[FoundFile]:
         elif entry.is_dir():
             yield from _walk(entry.path, f"{path}/", real_root)
         else:
-            yield FoundFile(path, _kind(entry.name) if entry.is_file() else OTHER)
+            yield FoundFile(path, _kind(entry.name) if entry.is_file() else OTHER, lyrics)
 
 
 def _linked(entry: os.DirEntry[str], path: str, real_root: str) -> Iterator[FoundFile]:
@@ -118,6 +120,11 @@ def _is_hidden(name: str) -> bool:
 
 
 def _kind(name: str) -> str:
-    suffix = PurePosixPath(name).suffix.lower()
-    kinds = ((AUDIO, AUDIO_SUFFIXES), (PLAYLIST, PLAYLIST_SUFFIXES), (LYRICS, LYRICS_SUFFIXES))
-    return next((kind for kind, suffixes in kinds if suffix in suffixes), OTHER)
+    return _KINDS.get(os.path.splitext(name)[1].lower(), OTHER)  # noqa: PTH122 - called per file
+
+
+_KINDS = {
+    suffix: kind
+    for kind, suffixes in ((AUDIO, AUDIO_SUFFIXES), (PLAYLIST, PLAYLIST_SUFFIXES), (LYRICS, LYRICS_SUFFIXES))
+    for suffix in suffixes
+}

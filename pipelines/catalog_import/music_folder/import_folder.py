@@ -6,7 +6,7 @@ import hashlib
 import os
 import unicodedata
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +18,7 @@ from typing import Any
 from tracktokens.pipelines.catalog_import.catalog_folder import CatalogFolder, Report
 from tracktokens.pipelines.catalog_import.key_index import KeyIndex, key_index
 from tracktokens.pipelines.catalog_import.music_folder import folder_walk
-from tracktokens.pipelines.catalog_import.music_folder.audio_tags import AudioTags, read_tags
+from tracktokens.pipelines.catalog_import.music_folder.audio_tags import AudioTags
 from tracktokens.pipelines.catalog_import.music_folder.file_names import read_file_name
 from tracktokens.pipelines.catalog_import.music_folder.folder_walk import FoundFile, walk_folder
 from tracktokens.pipelines.catalog_import.music_folder.playlist_rows import (
@@ -26,7 +26,7 @@ from tracktokens.pipelines.catalog_import.music_folder.playlist_rows import (
     comparable_path,
     find_entry,
 )
-from tracktokens.pipelines.catalog_import.music_folder.sidecars import read_lyrics
+from tracktokens.pipelines.catalog_import.music_folder.read_files import ReadFile, read_chunk
 from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.schemas.tables import import_rejects as reasons
 from tracktokens.schemas.tables.rejects import TRACKS_TABLE
@@ -41,21 +41,6 @@ CHUNK = 64
 
 PATH_DIGITS = 32
 """Hexadecimal digits of an id that is made from a path."""
-
-
-@dataclass(frozen=True)
-class ReadFile:
-    """An audio file as read.
-
-    Attributes:
-        path: path below the folder.
-        tags: its tags; empty if they cannot be read.
-        error: reason and detail, if they cannot be read.
-    """
-
-    path: str
-    tags: AudioTags
-    error: tuple[str, str] | None = None
 
 
 def import_folder(source: str, out: CatalogFolder, report: Report, *, rule: str = AUTO, workers: int = 1) -> None:
@@ -107,23 +92,6 @@ def path_id(path: str) -> str:
     return f"path:{hashlib.blake2b(normal, digest_size=PATH_DIGITS // 2).hexdigest()}"
 
 
-def read_chunk(root: str, paths: Sequence[str]) -> list[ReadFile]:
-    """Read the tags of some files."""
-    return [_read_file(root, path) for path in paths]
-
-
-def _read_file(root: str, path: str) -> ReadFile:
-    full = f"{root}/{path}"
-    try:
-        tags = read_tags(full)
-        error = None
-    except OSError as failure:
-        tags, error = AudioTags(), (reasons.FILE_UNREADABLE, failure.strerror or type(failure).__name__)
-    except ValueError as failure:
-        tags, error = AudioTags(), (reasons.TAGS_UNREADABLE, str(failure))
-    return ReadFile(path, tags, error)
-
-
 @dataclass
 class _FolderImport:
     source: str
@@ -143,13 +111,13 @@ class _FolderImport:
         if not self.out.counts.found[folder_walk.AUDIO]:
             raise InvalidDataError(f"{self.source} has no audio file: give the folder with the music")
 
-    def _audio_files(self) -> Iterator[str]:
+    def _audio_files(self) -> Iterator[FoundFile]:
         for found in walk_folder(self.source):
             self.out.counts.found[found.kind] += 1
             if found.kind == folder_walk.LINK_OUTSIDE:
                 self.out.reject(TRACKS_TABLE, reasons.LINK_OUTSIDE, printable_path(found.path))
             elif found.kind == folder_walk.AUDIO:
-                yield found.path
+                yield found
 
     def _add(self, file: ReadFile) -> None:
         shown = printable_path(file.path)
@@ -171,10 +139,12 @@ class _FolderImport:
             self.out.reject(TRACKS_TABLE, reasons.SAME_ID, shown, id=chosen, detail=f"the same as {first}")
             return
         self.ids.add([(chosen, shown)])
-        self.out.add_track(track_id=chosen, **_columns(self.source, file))
+        self.out.add_track(track_id=chosen, **_columns(file, shown))
 
     def read_playlists(self) -> None:
         """Write a row per playlist file."""
+        if not self.out.counts.found[folder_walk.PLAYLIST]:
+            return
         for found in walk_folder(self.source):
             if found.kind == folder_walk.PLAYLIST:
                 self._read_playlist(found)
@@ -185,33 +155,29 @@ class _FolderImport:
         add_playlist_file(Path(self.source, found.path), printable_path(found.path), lookup, self.out)
 
 
-def _columns(root: str, file: ReadFile) -> dict[str, Any]:
-    """Make the columns of a track: from its tags, else from its name and from the files beside it."""
-    tags, name = file.tags, read_file_name(printable_path(file.path))
-    lyrics = tags.lyrics or read_lyrics(Path(root, file.path))
+def _columns(file: ReadFile, shown: str) -> dict[str, Any]:
+    """Make the columns of a track: from its tags, else from its name."""
+    tags = file.tags
+    name = None if tags.title else read_file_name(shown)
     return {
-        "title": tags.title or name.title,
-        "artist": tags.artist or (None if tags.title else name.artist),
+        "title": tags.title if name is None else name.title,
+        "artist": tags.artist or (None if name is None else name.artist),
         "album": tags.album,
         "year": tags.year,
         "tags": list(tags.tags) or None,
-        "lyrics": lyrics,
-        "audio_path": None if _has_surrogates(file.path) else file.path,
+        "lyrics": file.lyrics,
+        "audio_path": file.path if file.path == shown else None,  # not of names that are not UTF-8
     }
 
 
 def printable_path(path: str) -> str:
     """Convert a path to valid Unicode: bytes that are not UTF-8 become U+FFFD."""
-    return os.fsencode(path).decode("utf-8", "replace")
+    return path if path.isascii() else os.fsencode(path).decode("utf-8", "replace")
 
 
-def _has_surrogates(path: str) -> bool:
-    return printable_path(path) != path
-
-
-def _read_all(root: str, paths: Iterable[str], workers: int) -> Iterator[ReadFile]:
-    """Read tags in some processes, in the order of the paths; few chunks are in memory at a time."""
-    stream = iter(paths)
+def _read_all(root: str, files: Iterable[FoundFile], workers: int) -> Iterator[ReadFile]:
+    """Read tags in some processes, in the order of the files; few chunks are in memory at a time."""
+    stream = iter(files)
     chunks = iter(lambda: list(islice(stream, CHUNK)), [])
     if workers <= 1:
         for chunk in chunks:
@@ -221,7 +187,7 @@ def _read_all(root: str, paths: Iterable[str], workers: int) -> Iterator[ReadFil
         yield from _in_order(pool, root, chunks, ahead=4 * workers)
 
 
-def _in_order(pool: Executor, root: str, chunks: Iterator[list[str]], ahead: int) -> Iterator[ReadFile]:
+def _in_order(pool: Executor, root: str, chunks: Iterator[list[FoundFile]], ahead: int) -> Iterator[ReadFile]:
     waiting: deque[Future[list[ReadFile]]] = deque()
     for chunk in chunks:
         waiting.append(pool.submit(read_chunk, root, chunk))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import re
-from pathlib import Path
 
 MAX_BYTES = 1 << 20
 """Largest file of lyrics."""
@@ -14,17 +14,18 @@ FEWEST_LINES, LONGEST_LINE = 4, 80
 _ADDRESS = re.compile(r"https?://|www\.|@\w+\.\w", re.IGNORECASE)
 
 
-def read_lyrics(audio: Path) -> str | None:
+def read_lyrics(audio: str) -> str | None:
     """Read the lyrics beside an audio file; None without any.
 
     A text file may as well be a note or a licence: it has lyrics if it has at least four lines, most of them short, and
     no address.
     """
+    stem, _ = os.path.splitext(audio)  # noqa: PTH122 - a path object per file takes as long as reading its tags
     for suffix in (".lrc", ".LRC"):
-        if (text := _read(audio.with_suffix(suffix))) is not None:
+        if (text := _read(stem + suffix)) is not None:
             return text
     for suffix in (".txt", ".TXT"):
-        if (text := _read(audio.with_suffix(suffix))) is not None and looks_like_lyrics(text):
+        if (text := _read(stem + suffix)) is not None and looks_like_lyrics(text):
             return text
     return None
 
@@ -42,9 +43,11 @@ def looks_like_lyrics(text: str) -> bool:
     return len(lengths) >= FEWEST_LINES and lengths[len(lengths) // 2] <= LONGEST_LINE and not _ADDRESS.search(text)
 
 
-def _read(path: Path) -> str | None:
+def _read(path: str) -> str | None:
+    if not os.path.exists(path):  # noqa: PTH110 - as above
+        return None
     try:
-        with path.open("rb") as file:
+        with open(path, "rb") as file:  # noqa: PTH123 - as above
             content = file.read(MAX_BYTES + 1)
     except (OSError, ValueError):
         return None
