@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tracktokens.pipelines.catalog_import.catalog_folder import REJECTS_FILE, CatalogFolder, ImportCounts, Report
+from tracktokens.schemas.errors import UsageError
 
 _logger = logging.getLogger(__name__)
 
@@ -54,9 +55,12 @@ def import_catalog(source: ImportSource, out: str, importer: Importer, report: R
     """Import a catalog into a folder; see :class:`.CatalogFolder`.
 
     Raises:
-        UsageError: the source does not exist, or the folder cannot be written.
+        UsageError: the source or the folder of the audio files does not exist, or the folder cannot be written.
         InvalidDataError: the source has no track.
     """
+    audio_root = source.audio_root
+    if audio_root is not None and audio_root != source.path and not Path(audio_root).is_dir():
+        raise UsageError(f"{audio_root} is not a folder: give the folder of the audio files")
     with CatalogFolder(out, source.path) as folder:
         folder.summary = {"format": FORMAT, "kind": source.kind, "source": source.path, "options": dict(source.options)}
         if source.audio_root is not None:

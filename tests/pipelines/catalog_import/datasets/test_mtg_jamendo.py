@@ -84,4 +84,6 @@ def test_a_table_of_another_kind_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.tsv").write_text("id\ttitle\n1\tBlue\n", encoding="utf-8")
     assert "does not begin with TRACK_ID" in run_import(tmp_path / "a.tsv", tmp_path / "out", code=3)
     write_jamendo(tmp_path / "none")
+    missing = str(tmp_path / "missing")
+    assert "is not a folder" in run_import(tmp_path / "none", tmp_path / "out", "--audio-root", missing, code=2)
     assert "no track that can be read" in run_import(tmp_path / "none", tmp_path / "out", code=3)
