@@ -76,6 +76,8 @@ def _reply(chat: "Chat", names: "TrackNames", line: str) -> None:
     from tracktokens.serving.generation.recommendation import Recommendation
 
     console = make_console()
+    if not sys.stdin.isatty():
+        click.echo(f"> {printable(line)}")  # so that a piped conversation can be read
     try:
         for piece in chat.say(line):
             if isinstance(piece, Recommendation):
