@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -27,9 +28,10 @@ def load_model(source: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=True)
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            source, dtype="auto", local_files_only=True, output_loading_info=True
-        )
+        with _without_progress_bar():
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                source, dtype="auto", local_files_only=True, output_loading_info=True
+            )
     except (OSError, ValueError, ImportError) as error:
         cause = _first_line(error) if Path(source).exists() else "no such folder"
         raise UsageError(f"{source} has no causal language model with a tokenizer: {cause}") from error
@@ -73,6 +75,20 @@ def embedding_rows(model: PreTrainedModel) -> int:
     """Return the number of tokens that a model has embeddings of, padding included."""
     weight = cast("Tensor", model.get_input_embeddings().weight)
     return int(weight.shape[0])
+
+
+@contextlib.contextmanager
+def _without_progress_bar() -> Iterator[None]:
+    from transformers.utils import logging
+
+    shown: Any = logging
+    enabled = shown.is_progress_bar_enabled()
+    shown.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if enabled:
+            shown.enable_progress_bar()
 
 
 def _first_line(error: Exception) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tracktokens.pipelines.cli.language_models.reply_options import open_recommender, reply_options
+from tracktokens.pipelines.cli.language_models.reply_options import reply_options
 from tracktokens.pipelines.terminal import catalog_text, make_console, printable
 from tracktokens.schemas.errors import TracktokensError
 
@@ -38,10 +38,10 @@ def chat_command(
 ) -> None:
     """Chat with a model that recommends tracks of the release. Messages are read from standard input, one per line."""
     from tracktokens.pipelines.llm.chat import Chat, TrackNames
-    from tracktokens.serving.generation.recommender import ReplyOptions
+    from tracktokens.serving.generation.recommender import Recommender, ReplyOptions
 
     names = TrackNames(store, release)
-    chat = Chat(open_recommender(model, names.folder), ReplyOptions(top, min_tracks, max_new_tokens, beams))
+    chat = Chat(Recommender.open(model, names.folder), ReplyOptions(top, min_tracks, max_new_tokens, beams))
     for line in _lines():
         if line == QUIT:
             return

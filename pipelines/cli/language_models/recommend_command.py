@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import click
 
-from tracktokens.pipelines.cli.language_models.reply_options import open_recommender, reply_options
+from tracktokens.pipelines.cli.language_models.reply_options import reply_options
 from tracktokens.pipelines.cli.options.common import NonEmptyStr
 from tracktokens.pipelines.terminal import make_console
 
@@ -36,7 +36,7 @@ def recommend_command(
 ) -> None:
     """Recommend tracks for each conversation of FILE, JSON Lines with `messages`."""
     from tracktokens.pipelines.llm.recommend import recommend_file, rejects_path
-    from tracktokens.serving.generation.recommender import ReplyOptions
+    from tracktokens.serving.generation.recommender import Recommender, ReplyOptions
     from tracktokens.transforms.store.releases import release_folder
     from tracktokens.transforms.store.user_files import check_input, check_output, is_standard_output
 
@@ -44,7 +44,7 @@ def recommend_command(
     check_input(conversations, "conversations")
     for output in (out, rejects_path(out)):
         check_output(output, [conversations], store)
-    recommender = open_recommender(model, release_folder(release, store))
+    recommender = Recommender.open(model, release_folder(release, store))
     with _progress() as advance:
         stats = recommend_file(recommender, conversations, out, options, batch_size, advance)
     counts = f"{stats.read} read, {stats.written} written, {stats.rejected} rejected"

@@ -1,13 +1,8 @@
 """Options of the commands with which a model recommends tracks."""
 
-from typing import TYPE_CHECKING
-
 import click
 
 from tracktokens.pipelines.cli.options.common import NonEmptyStr, options, release_option, store_option
-
-if TYPE_CHECKING:
-    from tracktokens.serving.generation.recommender import Recommender
 
 reply_options = options(
     click.option(
@@ -39,13 +34,3 @@ reply_options = options(
         help="0 lets the model decide whether it recommends tracks.",
     ),
 )
-
-
-def open_recommender(model: str, release: str) -> "Recommender":
-    """Load a model and open the folder of a release, without the progress bars of transformers."""
-    from transformers.utils import logging
-
-    from tracktokens.serving.generation.recommender import Recommender
-
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    return Recommender.open(model, release)
