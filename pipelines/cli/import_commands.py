@@ -71,6 +71,18 @@ def mpd_command(source: str, out: str, as_json: bool, tags_from_names: int | Non
     _print_result(_import(chosen, out, importer), as_json)
 
 
+@import_group.command(name="exportify")
+@import_options
+def exportify_command(source: str, out: str, as_json: bool) -> None:
+    """Import playlists of Spotify: a CSV file of Exportify, or a folder of them."""
+    from functools import partial
+
+    from tracktokens.pipelines.catalog_import.datasets.exportify import import_exportify
+    from tracktokens.pipelines.catalog_import.import_catalog import ImportSource
+
+    _print_result(_import(ImportSource(kind="exportify", path=source), out, partial(import_exportify, source)), as_json)
+
+
 audio_root_option = click.option(
     "--audio-root",
     type=NonEmptyStr(),
