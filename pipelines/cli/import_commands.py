@@ -243,6 +243,21 @@ def listenbrainz_command(source: str, out: str, as_json: bool, gap_minutes: floa
     _print_result(_import(chosen, out, importer), as_json)
 
 
+@import_group.command(name="spotify")
+@import_options
+@_gap_option
+def spotify_command(source: str, out: str, as_json: bool, gap_minutes: float) -> None:
+    """Import the export of a Spotify account, a zip file or a folder: playlists, and plays as sessions."""
+    from functools import partial
+
+    from tracktokens.pipelines.catalog_import.datasets.spotify import import_spotify
+    from tracktokens.pipelines.catalog_import.import_catalog import ImportSource
+
+    importer = partial(import_spotify, source, gap_minutes=gap_minutes)
+    chosen = ImportSource(kind="spotify", path=source, options={"gap": gap_minutes})
+    _print_result(_import(chosen, out, importer), as_json)
+
+
 def _import(source: "ImportSource", out: str, importer: "Importer") -> "ImportResult":
     """Run an importer with a line of progress."""
     from rich.progress import Progress, TextColumn, TimeElapsedColumn
