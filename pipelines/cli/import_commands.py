@@ -258,6 +258,19 @@ def spotify_command(source: str, out: str, as_json: bool, gap_minutes: float) ->
     _print_result(_import(chosen, out, importer), as_json)
 
 
+@import_group.command(name="talkplaydata")
+@import_options
+def talkplaydata_command(source: str, out: str, as_json: bool) -> None:
+    """Import TalkPlayData-2 or the Music-CRS challenge: metadata of tracks, and sessions as playlists."""
+    from functools import partial
+
+    from tracktokens.pipelines.catalog_import.datasets.talkplay_data import import_talkplay_data
+    from tracktokens.pipelines.catalog_import.import_catalog import ImportSource
+
+    importer = partial(import_talkplay_data, source)
+    _print_result(_import(ImportSource(kind="talkplaydata", path=source), out, importer), as_json)
+
+
 def _import(source: "ImportSource", out: str, importer: "Importer") -> "ImportResult":
     """Run an importer with a line of progress."""
     from rich.progress import Progress, TextColumn, TimeElapsedColumn
