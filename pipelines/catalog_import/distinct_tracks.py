@@ -22,6 +22,7 @@ MOST_TAGS = 20
 _TABLES = (
     "CREATE TABLE tracks (id TEXT PRIMARY KEY, columns BLOB NOT NULL) WITHOUT ROWID",
     "CREATE TABLE tags (id TEXT, tag TEXT, number INTEGER, PRIMARY KEY (id, tag)) WITHOUT ROWID",
+    "CREATE TABLE plays (id TEXT PRIMARY KEY, number INTEGER) WITHOUT ROWID",
 )
 
 
@@ -54,10 +55,15 @@ class DistinctTracks:
             "INSERT INTO tags VALUES (?, ?, 1) ON CONFLICT DO UPDATE SET number = number + 1", pairs
         )
 
+    def set_plays(self, counts: Iterable[tuple[str, int]]) -> None:
+        """Set the popularity of tracks: pairs of id and number of plays, one per id."""
+        self.database.executemany("INSERT INTO plays VALUES (?, ?)", counts)
+
     def write(self, out: CatalogFolder, floor: int = 1) -> None:
         """Write the tracks. A tag is written if it was counted ``floor`` times or more."""
-        for track_id, columns in self.database.execute("SELECT id, columns FROM tracks ORDER BY id"):
-            row = orjson.loads(columns)
+        rows = "SELECT id, columns, number FROM tracks LEFT JOIN plays USING (id) ORDER BY id"
+        for track_id, columns, plays in self.database.execute(rows):
+            row = orjson.loads(columns) | ({} if plays is None else {"popularity": plays})
             counted = self.database.execute(
                 "SELECT tag FROM tags WHERE id = ? AND number >= ? ORDER BY number DESC, tag LIMIT ?",
                 (track_id, floor, MOST_TAGS),

@@ -71,6 +71,18 @@ def mpd_command(source: str, out: str, as_json: bool, tags_from_names: int | Non
     _print_result(_import(chosen, out, importer), as_json)
 
 
+@import_group.command(name="exportify")
+@import_options
+def exportify_command(source: str, out: str, as_json: bool) -> None:
+    """Import playlists of Spotify: a CSV file of Exportify, or a folder of them."""
+    from functools import partial
+
+    from tracktokens.pipelines.catalog_import.datasets.exportify import import_exportify
+    from tracktokens.pipelines.catalog_import.import_catalog import ImportSource
+
+    _print_result(_import(ImportSource(kind="exportify", path=source), out, partial(import_exportify, source)), as_json)
+
+
 audio_root_option = click.option(
     "--audio-root",
     type=NonEmptyStr(),
@@ -229,6 +241,34 @@ def listenbrainz_command(source: str, out: str, as_json: bool, gap_minutes: floa
     importer = partial(import_listenbrainz, source, gap_minutes=gap_minutes)
     chosen = ImportSource(kind="listenbrainz", path=source, options={"gap": gap_minutes})
     _print_result(_import(chosen, out, importer), as_json)
+
+
+@import_group.command(name="spotify")
+@import_options
+@_gap_option
+def spotify_command(source: str, out: str, as_json: bool, gap_minutes: float) -> None:
+    """Import the export of a Spotify account, a zip file or a folder: playlists, and plays as sessions."""
+    from functools import partial
+
+    from tracktokens.pipelines.catalog_import.datasets.spotify import import_spotify
+    from tracktokens.pipelines.catalog_import.import_catalog import ImportSource
+
+    importer = partial(import_spotify, source, gap_minutes=gap_minutes)
+    chosen = ImportSource(kind="spotify", path=source, options={"gap": gap_minutes})
+    _print_result(_import(chosen, out, importer), as_json)
+
+
+@import_group.command(name="talkplaydata")
+@import_options
+def talkplaydata_command(source: str, out: str, as_json: bool) -> None:
+    """Import TalkPlayData-2 or the Music-CRS challenge: metadata of tracks, and sessions as playlists."""
+    from functools import partial
+
+    from tracktokens.pipelines.catalog_import.datasets.talkplay_data import import_talkplay_data
+    from tracktokens.pipelines.catalog_import.import_catalog import ImportSource
+
+    importer = partial(import_talkplay_data, source)
+    _print_result(_import(ImportSource(kind="talkplaydata", path=source), out, importer), as_json)
 
 
 def _import(source: "ImportSource", out: str, importer: "Importer") -> "ImportResult":
