@@ -51,7 +51,7 @@ $(CHAT)/base/config.json: | setup
 
 chat: demo $(CHAT)/base/config.json ## Fine-tune a small model on the demo's conversations, and chat with it
 	@rm -rf $(CHAT)/model $(CHAT)/rows $(CHAT)/talks.jsonl
-	@echo "fine-tuning SmolLM2-135M for $(STEPS) steps: about 10 minutes on two free cores, 3 GB of memory"
+	@echo "fine-tuning SmolLM2-135M for $(STEPS) steps: about 6 minutes on two free cores, 3 GB of memory"
 	@$(BIN)/tracktokens vocabulary apply --model $(CHAT)/base --store $(DEMO)/store --init text --out $(CHAT)/model
 	@$(BIN)/tracktokens converse --store $(DEMO)/store --playlists $(DEMO)/catalog/playlists.jsonl --out $(CHAT)/talks.jsonl
 	@$(BIN)/tracktokens render training --store $(DEMO)/store --conversations $(CHAT)/talks.jsonl --trainer trl --out $(CHAT)/rows
