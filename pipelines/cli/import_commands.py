@@ -1,6 +1,7 @@
 """The commands ``import ...``: catalogs from what people have."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -10,7 +11,7 @@ from tracktokens.pipelines.cli.options.common import NonEmptyStr, json_option, o
 from tracktokens.pipelines.terminal import format_json, make_console, printable
 
 if TYPE_CHECKING:
-    from tracktokens.pipelines.catalog_import.import_catalog import Importer, ImportResult, ImportSource
+    from tracktokens.pipelines.catalog_import.import_catalog import Importer, ImportResult
 
 import_options = options(
     click.argument("source", metavar="SOURCE", type=NonEmptyStr()),
@@ -40,15 +41,11 @@ import_group.add_command(import_conversations_command)
 @click.option("--workers", type=click.IntRange(1), help="Processes that read tags; by default one per core.")
 def folder_command(source: str, out: str, as_json: bool, id_rule: str, workers: int | None) -> None:
     """Import a folder of music files: their tags, lyrics beside them, and M3U, PLS and XSPF playlists."""
-    from functools import partial
-
-    from tracktokens.pipelines.catalog_import.import_catalog import ImportSource
     from tracktokens.pipelines.catalog_import.music_folder.import_folder import import_folder
     from tracktokens.transforms.runtime.threads import thread_share
 
     importer = partial(import_folder, source, rule=id_rule, workers=workers or thread_share(1))
-    chosen = ImportSource(kind="folder", path=source, options={"id": id_rule}, audio_root=source)
-    _print_result(_import(chosen, out, importer), as_json)
+    _run("folder", source, out, importer, as_json, options={"id": id_rule}, audio_root=source)
 
 
 @import_group.command(name="mpd")
@@ -61,26 +58,19 @@ def folder_command(source: str, out: str, as_json: bool, id_rule: str, workers: 
 )
 def mpd_command(source: str, out: str, as_json: bool, tags_from_names: int | None) -> None:
     """Import the Million Playlist Dataset: the folder of its slices, one slice, or the challenge set."""
-    from functools import partial
-
     from tracktokens.pipelines.catalog_import.datasets.million_playlists import import_million_playlists
-    from tracktokens.pipelines.catalog_import.import_catalog import ImportSource
 
     importer = partial(import_million_playlists, source, tags_from_names=tags_from_names)
-    chosen = ImportSource(kind="mpd", path=source, options={"tags-from-names": tags_from_names})
-    _print_result(_import(chosen, out, importer), as_json)
+    _run("mpd", source, out, importer, as_json, options={"tags-from-names": tags_from_names})
 
 
 @import_group.command(name="exportify")
 @import_options
 def exportify_command(source: str, out: str, as_json: bool) -> None:
     """Import playlists of Spotify: a CSV file of Exportify, or a folder of them."""
-    from functools import partial
-
     from tracktokens.pipelines.catalog_import.datasets.exportify import import_exportify
-    from tracktokens.pipelines.catalog_import.import_catalog import ImportSource
 
-    _print_result(_import(ImportSource(kind="exportify", path=source), out, partial(import_exportify, source)), as_json)
+    _run("exportify", source, out, partial(import_exportify, source), as_json)
 
 
 audio_root_option = click.option(
@@ -151,12 +141,7 @@ def _import_library(
     audio_root: str | None,
     **chosen: str | None,
 ) -> None:
-    from functools import partial
-
-    from tracktokens.pipelines.catalog_import.import_catalog import ImportSource
-
-    library = ImportSource(kind=kind, path=source, options=chosen, audio_root=audio_root)
-    _print_result(_import(library, out, partial(importer, source, audio_root=audio_root, **chosen)), as_json)
+    _run(kind, source, out, partial(importer, source, audio_root=audio_root, **chosen), as_json, chosen, audio_root)
 
 
 @import_group.command(name="fma")
@@ -176,15 +161,11 @@ def _import_library(
 )
 def fma_command(source: str, out: str, as_json: bool, subset: str, audio_root: str | None) -> None:
     """Import FMA, the dataset of the Free Music Archive: the folder fma_metadata."""
-    from functools import partial
-
     from tracktokens.pipelines.catalog_import.datasets import free_music_archive
-    from tracktokens.pipelines.catalog_import.import_catalog import ImportSource
 
     audio = audio_root or free_music_archive.find_audio(source)
     importer = partial(free_music_archive.import_free_music_archive, source, subset=subset, audio_root=audio)
-    chosen = ImportSource(kind="fma", path=source, options={"subset": subset}, audio_root=audio)
-    _print_result(_import(chosen, out, importer), as_json)
+    _run("fma", source, out, importer, as_json, options={"subset": subset}, audio_root=audio)
 
 
 @import_group.command(name="jamendo")
@@ -192,13 +173,10 @@ def fma_command(source: str, out: str, as_json: bool, subset: str, audio_root: s
 @click.option("--audio-root", type=NonEmptyStr(), metavar="DIR", help="Folder of the audio files, such as 14/214.mp3.")
 def jamendo_command(source: str, out: str, as_json: bool, audio_root: str | None) -> None:
     """Import MTG-Jamendo: a TSV file such as autotagging.tsv, or its folder."""
-    from functools import partial
-
     from tracktokens.pipelines.catalog_import.datasets.mtg_jamendo import import_mtg_jamendo
-    from tracktokens.pipelines.catalog_import.import_catalog import ImportSource
 
     importer = partial(import_mtg_jamendo, source, audio_root=audio_root)
-    _print_result(_import(ImportSource(kind="jamendo", path=source, audio_root=audio_root), out, importer), as_json)
+    _run("jamendo", source, out, importer, as_json, audio_root=audio_root)
 
 
 _gap_option = click.option(
@@ -217,15 +195,11 @@ _gap_option = click.option(
 @_gap_option
 def music4all_command(source: str, out: str, as_json: bool, gap_minutes: float) -> None:
     """Import Music4All: the folder of its tables, lyrics and clips; the listening history as sessions."""
-    from functools import partial
-
     from tracktokens.pipelines.catalog_import.datasets import music4all
-    from tracktokens.pipelines.catalog_import.import_catalog import ImportSource
 
     audio = source if music4all.has_audio(source) else None
     importer = partial(music4all.import_music4all, source, gap_minutes=gap_minutes)
-    chosen = ImportSource(kind="music4all", path=source, options={"gap": gap_minutes}, audio_root=audio)
-    _print_result(_import(chosen, out, importer), as_json)
+    _run("music4all", source, out, importer, as_json, options={"gap": gap_minutes}, audio_root=audio)
 
 
 @import_group.command(name="listenbrainz")
@@ -233,14 +207,10 @@ def music4all_command(source: str, out: str, as_json: bool, gap_minutes: float) 
 @_gap_option
 def listenbrainz_command(source: str, out: str, as_json: bool, gap_minutes: float) -> None:
     """Import ListenBrainz: a dump, the export of an account, or JSON Lines; listens as sessions, and playlists."""
-    from functools import partial
-
     from tracktokens.pipelines.catalog_import.datasets.listenbrainz import import_listenbrainz
-    from tracktokens.pipelines.catalog_import.import_catalog import ImportSource
 
     importer = partial(import_listenbrainz, source, gap_minutes=gap_minutes)
-    chosen = ImportSource(kind="listenbrainz", path=source, options={"gap": gap_minutes})
-    _print_result(_import(chosen, out, importer), as_json)
+    _run("listenbrainz", source, out, importer, as_json, options={"gap": gap_minutes})
 
 
 @import_group.command(name="spotify")
@@ -248,35 +218,37 @@ def listenbrainz_command(source: str, out: str, as_json: bool, gap_minutes: floa
 @_gap_option
 def spotify_command(source: str, out: str, as_json: bool, gap_minutes: float) -> None:
     """Import the export of a Spotify account, a zip file or a folder: playlists, and plays as sessions."""
-    from functools import partial
-
     from tracktokens.pipelines.catalog_import.datasets.spotify import import_spotify
-    from tracktokens.pipelines.catalog_import.import_catalog import ImportSource
 
     importer = partial(import_spotify, source, gap_minutes=gap_minutes)
-    chosen = ImportSource(kind="spotify", path=source, options={"gap": gap_minutes})
-    _print_result(_import(chosen, out, importer), as_json)
+    _run("spotify", source, out, importer, as_json, options={"gap": gap_minutes})
 
 
 @import_group.command(name="talkplaydata")
 @import_options
 def talkplaydata_command(source: str, out: str, as_json: bool) -> None:
     """Import TalkPlayData-2 or the Music-CRS challenge: metadata of tracks, and sessions as playlists."""
-    from functools import partial
-
     from tracktokens.pipelines.catalog_import.datasets.talkplay_data import import_talkplay_data
-    from tracktokens.pipelines.catalog_import.import_catalog import ImportSource
 
     importer = partial(import_talkplay_data, source)
-    _print_result(_import(ImportSource(kind="talkplaydata", path=source), out, importer), as_json)
+    _run("talkplaydata", source, out, importer, as_json)
 
 
-def _import(source: "ImportSource", out: str, importer: "Importer") -> "ImportResult":
-    """Run an importer with a line of progress."""
+def _run(
+    kind: str,
+    source: str,
+    out: str,
+    importer: "Importer",
+    as_json: bool,
+    options: Mapping[str, object] | None = None,
+    audio_root: str | None = None,
+) -> None:
+    """Run an importer with a line of progress, and print the result."""
     from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
-    from tracktokens.pipelines.catalog_import.import_catalog import import_catalog
+    from tracktokens.pipelines.catalog_import.import_catalog import ImportSource, import_catalog
 
+    chosen = ImportSource(kind=kind, path=source, options=options or {}, audio_root=audio_root)
     columns = (TextColumn("{task.description}", markup=False), TextColumn("{task.completed:,.0f}"), TimeElapsedColumn())
     with Progress(*columns, console=make_console(stderr=True), transient=True) as progress:
         tasks = {}
@@ -286,7 +258,8 @@ def _import(source: "ImportSource", out: str, importer: "Importer") -> "ImportRe
                 tasks[kind] = progress.add_task(kind, total=None)
             progress.advance(tasks[kind], number)
 
-        return import_catalog(source, out, importer, report)
+        result = import_catalog(chosen, out, importer, report)
+    _print_result(result, as_json)
 
 
 def _print_result(result: "ImportResult", as_json: bool) -> None:
