@@ -21,10 +21,9 @@ from tracktokens.pipelines.catalog_import.libraries.library_tables import (
     number_of,
     popularity,
     text_of,
-    year_of,
 )
 from tracktokens.pipelines.catalog_import.libraries.sqlite_library import LibraryDatabase, open_library, select_list
-from tracktokens.pipelines.catalog_import.music_folder.audio_tags import split_tags
+from tracktokens.pipelines.catalog_import.music_folder.audio_tags import split_tags, year_of
 from tracktokens.pipelines.catalog_import.music_folder.folder_walk import PLAYLIST, walk_folder
 from tracktokens.pipelines.catalog_import.music_folder.import_folder import printable_path
 from tracktokens.pipelines.catalog_import.music_folder.playlist_files import possible_paths

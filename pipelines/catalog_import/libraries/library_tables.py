@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePath
@@ -21,8 +20,6 @@ from tracktokens.schemas.tables.rejects import PLAYLISTS_TABLE, TRACKS_TABLE
 
 RATING_WEIGHT = 0.9
 """Popularity of the best rating, in plays: less than one play, so that ratings only break ties."""
-
-_YEAR = re.compile(r"(?<!\d)(?:1[0-9]|20)\d\d(?!\d)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,14 +204,3 @@ def number_of(value: object) -> float | None:
     except ValueError:
         return None
     return number if abs(number) < float("inf") else None
-
-
-def year_of(*values: object) -> int | None:
-    """Return the first year in some values: numbers, years or dates.
-
-    Example:
-        >>> year_of(0, "2010/1/1")
-        2010
-    """
-    found = (_YEAR.search(str(value)) for value in values if value is not None)
-    return next((int(match[0]) for match in found if match), None)

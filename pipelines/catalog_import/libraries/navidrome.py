@@ -23,10 +23,9 @@ from tracktokens.pipelines.catalog_import.libraries.library_tables import (
     number_of,
     popularity,
     text_of,
-    year_of,
 )
 from tracktokens.pipelines.catalog_import.libraries.sqlite_library import LibraryDatabase, open_library, select_list
-from tracktokens.pipelines.catalog_import.music_folder.audio_tags import split_tags
+from tracktokens.pipelines.catalog_import.music_folder.audio_tags import split_tags, year_of
 from tracktokens.schemas.tables import import_rejects as reasons
 
 RATING_SCALE = 5

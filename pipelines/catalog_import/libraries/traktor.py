@@ -20,10 +20,9 @@ from tracktokens.pipelines.catalog_import.libraries.library_tables import (
     number_of,
     popularity,
     text_of,
-    year_of,
 )
 from tracktokens.pipelines.catalog_import.libraries.xml_elements import XmlElement, read_xml
-from tracktokens.pipelines.catalog_import.music_folder.audio_tags import split_tags
+from tracktokens.pipelines.catalog_import.music_folder.audio_tags import split_tags, year_of
 from tracktokens.pipelines.catalog_import.music_folder.import_folder import path_id
 
 RANKING_SCALE = 255

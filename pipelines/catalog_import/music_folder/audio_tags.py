@@ -76,7 +76,7 @@ def read_tags(path: str) -> AudioTags:
         title=_text([found.title]),
         artist=_text([found.artist, *others.get("artist", [])], joined="; ") or _text([found.albumartist]),
         album=_text([found.album]),
-        year=_year([found.year, *others.get("year", [])]),
+        year=year_of(found.year, *others.get("year", [])),
         tags=split_tags([found.genre, *others.get("genre", []), *_values(others, _MOOD_FIELDS)]),
         lyrics=_lyrics(others.get("lyrics", [])),
         isrc=_match(_ISRC, (value.upper().replace("-", "") for value in others.get("isrc", []))),
@@ -101,7 +101,7 @@ def _read_by_ffmpeg(path: str) -> AudioTags:
         title=_text([fields.get("title")]),
         artist=_text([fields.get("artist") or fields.get("album_artist")]),
         album=_text([fields.get("album")]),
-        year=_year([fields.get("date"), fields.get("year")]),
+        year=year_of(fields.get("date"), fields.get("year")),
         tags=split_tags([fields.get("genre"), *_values(others, _MOOD_FIELDS)]),
         lyrics=_lyrics([value for name, value in fields.items() if name.startswith("lyrics")]),
         isrc=_match(_ISRC, [fields.get("isrc", "").upper().replace("-", "")]),
@@ -131,9 +131,15 @@ def split_tags(values: Iterable[str | None]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(text for part in parts if (text := " ".join(part.split()))))
 
 
-def _year(values: Iterable[str | None]) -> int | None:
-    found = _match(_YEAR, (value for value in values if value), search=True)
-    return int(found) if found else None
+def year_of(*values: object) -> int | None:
+    """Return the first year in some values: numbers, years or dates.
+
+    Example:
+        >>> year_of(0, "2010/1/1")
+        2010
+    """
+    found = (_YEAR.search(str(value)) for value in values if value is not None)
+    return next((int(match[0]) for match in found if match), None)
 
 
 def _lyrics(values: Iterable[str]) -> str | None:
