@@ -24,7 +24,7 @@ from tracktokens.transforms.store.user_files import check_output_folder, path_er
 TRACKS_FILE, PLAYLISTS_FILE, REJECTS_FILE = "tracks.parquet", "playlists.parquet", "rejects.parquet"
 IMPORT_FILE = "import.json"
 
-NAMED_PLAYLISTS = pa.schema([*PLAYLISTS, pa.field("name", pa.string())])
+WRITTEN_PLAYLISTS = pa.schema([*PLAYLISTS, pa.field("name", pa.string())])
 """``playlists.parquet``: the input table, and the names of the playlists."""
 
 ROWS_PER_GROUP = 20_000
@@ -91,7 +91,7 @@ class CatalogFolder:
         self._partial = TemporaryDirectory(dir=self.path, prefix=".import-")
         folder = Path(self._partial.name)
         self._tracks = _TableWriter(folder / TRACKS_FILE, TRACKS)
-        self._playlists = _TableWriter(folder / PLAYLISTS_FILE, NAMED_PLAYLISTS)
+        self._playlists = _TableWriter(folder / PLAYLISTS_FILE, WRITTEN_PLAYLISTS)
         self._rejects = _TableWriter(folder / REJECTS_FILE, IMPORT_REJECTS)
         self.summary: dict[str, Any] = {}
 
