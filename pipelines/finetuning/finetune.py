@@ -31,6 +31,7 @@ from tracktokens.pipelines.finetuning.training_rows import (
     EncodedSplit,
     draw,
     encode_split,
+    join_turns,
     read_training_folder,
 )
 from tracktokens.pipelines.llm.extend_model import IDS_FILE, read_token_release, save_model
@@ -92,14 +93,15 @@ class FinetuneJob:
         train, validation = (
             encode_split(folder, split, model.tokenizer, self.settings.max_length) for split in (TRAIN, VALIDATION)
         )
-        self._report_rows(train, validation, progress)
+        sequences = join_turns(train.rows)
+        self._report_rows(train, validation, len(sequences), progress)
         self._check_memory(model, train, validation)
         self._record(run, complete=False)
         _silence_libraries()
         turns = [row for row in validation.rows if row.task == CONVERSATION and row.tracks]
         size, seed = self.settings.eval_sample, self.settings.seed
         hit_rate = HitRate(draw(turns, size, seed), catalog, model.tokenizer) if catalog and turns else None
-        stages = _Stages(self, model, train.rows, draw(validation.rows, size, seed), hit_rate, log, progress)
+        stages = _Stages(self, model, sequences, draw(validation.rows, size, seed), hit_rate, log, progress)
         trained, dtype = stages.run()
         self._write(trained, dtype, model)
         self._record(run, complete=True)
@@ -142,8 +144,10 @@ class FinetuneJob:
             )
         return bool(recorded["complete"])
 
-    def _report_rows(self, train: EncodedSplit, validation: EncodedSplit, progress: TrainingProgress) -> None:
-        progress.note(f"{len(train.rows)} training rows, {len(validation.rows)} validation rows")
+    def _report_rows(self, train: EncodedSplit, validation: EncodedSplit, sequences: int, progress: TrainingProgress) -> None:
+        progress.note(
+            f"{len(train.rows)} training rows in {sequences} sequences, {len(validation.rows)} validation rows"
+        )
         limit = f"--max-length {self.settings.max_length}"
         if too_long := train.too_long + validation.too_long:
             _logger.warning("%d rows are left out: they exceed %s", too_long, limit)
@@ -217,7 +221,7 @@ class _Stages:
         """Train; return the model of the last stage, and the type of the weights that were loaded."""
         weights: Any = load_model(self.model.folder)[0]
         dtype = weights.dtype
-        weights = weights.float()  # a GPU computes products in bfloat16
+        weights = weights.float()  # products may be in bfloat16
         if weights.generation_config is not None:
             weights.generation_config = generation_config(weights.generation_config, self.model.tokenizer)
         stages = self.job.settings.stages

@@ -10,6 +10,9 @@ from tracktokens.schemas.errors import UsageError
 ROWS, LORA, FULL = "rows", "lora", "full"
 """Stages: the rows of the new tokens alone; then LoRA with these rows, or all weights."""
 
+AUTO, BFLOAT16, FLOAT32 = "auto", "bfloat16", "float32"
+"""Precisions of products. ``auto`` is bfloat16 where the device has it, else float32."""
+
 LEARNING_RATES = {LORA: 5e-4, FULL: 5e-5}
 """Default peak learning rate of the old weights in stage 2."""
 
@@ -32,6 +35,7 @@ class FinetuneSettings:
         row_learning_rate: peak learning rate of the new rows in stage 1, and in stage 2 with LoRA.
         max_length: longest row, in ids.
         packing: whether several rows fill one sequence of ``max_length``.
+        precision: precision of products; weights and their updates are float32 always.
         gradient_checkpointing: whether activations are computed again in the backward pass, which saves memory.
         eval_every: steps between evaluations, which also write a checkpoint.
         eval_sample: validation rows that are evaluated, and turns of conversations for Hit@10.
@@ -51,6 +55,7 @@ class FinetuneSettings:
     row_learning_rate: float = 5e-3
     max_length: int = 1024
     packing: bool = False
+    precision: str = AUTO
     gradient_checkpointing: bool = False
     eval_every: int = 100
     eval_sample: int = 100

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from trl import SFTConfig, SFTTrainer
 from tracktokens.pipelines.finetuning.hit_rate import HitRate
 from tracktokens.pipelines.finetuning.metrics_log import MetricsLog
 from tracktokens.pipelines.finetuning.progress import TrainingProgress
-from tracktokens.pipelines.finetuning.settings import ROWS, FinetuneSettings
+from tracktokens.pipelines.finetuning.settings import AUTO, BFLOAT16, ROWS, FinetuneSettings
 from tracktokens.pipelines.finetuning.training_rows import IGNORED
 
 LOG_EVERY = 10
@@ -107,25 +107,21 @@ class StageTrainer(SFTTrainer):
 
         TRL's own loss multiplies by the head's weight directly, without the rows that are trained beside it.
         """
-        targets = inputs["labels"][:, 1:]
-        needed = (targets != IGNORED).any(dim=0).nonzero().flatten()
+        learned = inputs["labels"][:, 1:] != IGNORED
+        targets = inputs["labels"][:, 1:][learned]
         arguments = {name: value for name, value in inputs.items() if name != "labels"}
-        if self._chooses_positions():
-            outputs = model(**arguments, use_cache=False, logits_to_keep=needed)
-            logits = outputs.logits
-        else:
+        with _head_at(self._head, learned):
             outputs = model(**arguments, use_cache=False)
-            logits = outputs.logits[:, needed]
-        loss = torch.nn.functional.cross_entropy(
-            logits.float().flatten(0, 1), targets[:, needed].flatten(), ignore_index=IGNORED, reduction="sum"
-        )
-        count = (targets != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
+        loss = torch.nn.functional.cross_entropy(outputs.logits[0].float(), targets, reduction="sum")
+        count = len(targets) if num_items_in_batch is None else num_items_in_batch
         loss = loss / torch.as_tensor(count).clamp(min=1).to(loss.device)
         return (loss, outputs) if return_outputs else loss
 
-    def _chooses_positions(self) -> bool:
+    @property
+    def _head(self) -> torch.nn.Module:
         base = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
-        return "logits_to_keep" in inspect.signature(type(base).forward).parameters
+        head: torch.nn.Module = base.get_output_embeddings()
+        return head
 
     def create_optimizer(self, *arguments: Any, **options: Any) -> Any:
         """Make AdamW without weight decay; new rows have a learning rate of their own."""
@@ -152,7 +148,8 @@ class StageTrainer(SFTTrainer):
         values = {"validation_loss": metrics["eval_loss"]}
         if self._hit_rate is not None:
             self.model.eval()
-            values["hit_at_10"] = metrics["eval_hit_at_10"] = self._hit_rate.measure(self.model)
+            with self.compute_loss_context_manager():
+                values["hit_at_10"] = metrics["eval_hit_at_10"] = self._hit_rate.measure(self.model)
         self._log.append(
             self._stage, self.state.global_step, **values, seconds=round(time.monotonic() - self._begun, 1)
         )
@@ -188,6 +185,20 @@ class StageTrainer(SFTTrainer):
         else:
             best = json.loads((checkpoint / _STATE).read_bytes())["best_model_checkpoint"]
             self._load_from_checkpoint(best or str(checkpoint))
+
+
+@contextmanager
+def _head_at(head: torch.nn.Module, learned: torch.Tensor) -> Iterator[None]:
+    """Compute a head where the next id is learned: its inputs (batch, length, hidden) become (1, learned, hidden)."""
+
+    def choose(_: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        return (inputs[0][:, :-1][learned][None], *inputs[1:])
+
+    handle = head.register_forward_pre_hook(choose)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 class _Reports(TrainerCallback):
@@ -248,10 +259,18 @@ def stage_arguments(settings: FinetuneSettings, folder: Path, validation: bool, 
         report_to=[],
         dataloader_pin_memory=on_gpu,
         use_cpu=not on_gpu,
-        bf16=on_gpu and torch.cuda.is_bf16_supported(),
+        bf16=settings.precision == BFLOAT16 or (settings.precision == AUTO and _has_bfloat16()),
         seed=settings.seed,
         remove_unused_columns=True,
     )
+
+
+def _has_bfloat16() -> bool:
+    """Return whether the device multiplies bfloat16 in hardware."""
+    if torch.cuda.is_available():
+        return bool(torch.cuda.is_bf16_supported())
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.10 and later
+    return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
 
 
 def last_checkpoint(folder: Path) -> Path | None:

@@ -1,11 +1,15 @@
-"""Rows of a folder of ``render training``, as ids: the loss is computed on the completion only."""
+"""Rows of a folder of ``render training``, as ids: the loss is computed on completions only.
+
+The turns of a conversation are rows of which each continues the one before. They are joined for training, so that a model
+reads a conversation once, and learns from each of its turns what it would learn from the row of the turn.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, replace
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,17 +70,22 @@ class EncodedRow:
         prompt_length: ids of the prompt, which have no loss.
         task: task of the row.
         tracks: ids of the completion's tracks.
+        earlier: first and last place (exclusive) of each completion in the prompt that is learned too.
     """
 
     ids: list[int]
     prompt_length: int
     task: str
     tracks: tuple[str, ...]
+    earlier: tuple[tuple[int, int], ...] = ()
 
     @property
     def labels(self) -> list[int]:
-        """Return the ids of the completion; :data:`IGNORED` for the prompt."""
-        return [IGNORED] * self.prompt_length + self.ids[self.prompt_length :]
+        """Return the ids of the completions, and :data:`IGNORED` elsewhere."""
+        labels = [IGNORED] * len(self.ids)
+        for first, last in (*self.earlier, (self.prompt_length, len(self.ids))):
+            labels[first:last] = self.ids[first:last]
+        return labels
 
 
 @dataclass(frozen=True)
@@ -152,6 +161,19 @@ def encode_split(
             shortened += fitting is not encoded
             rows.append(fitting)
     return EncodedSplit(rows, shortened, too_long)
+
+
+def join_turns(rows: Sequence[EncodedRow]) -> list[EncodedRow]:
+    """Join each row with one that begins with it, if there is one; the order stays that of the longer rows."""
+    order = sorted(range(len(rows)), key=lambda place: rows[place].ids)
+    joined: dict[int, EncodedRow] = dict(enumerate(rows))
+    for place, following in pairwise(order):  # a row that begins others is followed by one of them
+        row, longer = joined[place], joined[following]
+        if len(row.ids) < len(longer.ids) and longer.ids[: len(row.ids)] == row.ids:
+            learned = (*row.earlier, (row.prompt_length, len(row.ids)))
+            joined[following] = replace(longer, earlier=learned)
+            del joined[place]
+    return list(joined.values())
 
 
 def draw(rows: Sequence[EncodedRow], size: int, seed: int) -> list[EncodedRow]:

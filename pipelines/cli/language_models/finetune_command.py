@@ -51,6 +51,13 @@ NEEDED = ("peft", "trl")
 )
 @click.option("--max-length", type=click.IntRange(16), default=1024, show_default=True, help="Longest row in tokens.")
 @click.option("--packing", is_flag=True, help="Fill sequences of --max-length with several rows.")
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "float32", "bfloat16"]),
+    default="auto",
+    show_default=True,
+    help="Precision of products; auto is bfloat16 where the device has it.",
+)
 @click.option("--gradient-checkpointing", is_flag=True, help="Save memory, for a third more time.")
 @click.option(
     "--eval-every",

@@ -2,9 +2,10 @@
 
 import json
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +24,8 @@ from tracktokens.pipelines.cli.main import main
 from tracktokens.pipelines.finetuning import finetune, stage_trainer
 from tracktokens.pipelines.finetuning.finetune import FinetuneJob, FinetuneResult
 from tracktokens.pipelines.finetuning.progress import TrainingProgress
-from tracktokens.pipelines.finetuning.settings import FinetuneSettings
+from tracktokens.pipelines.finetuning.settings import BFLOAT16, FLOAT32, FinetuneSettings
+from tracktokens.pipelines.finetuning.training_rows import encode_split, join_turns, read_training_folder
 from tracktokens.pipelines.llm.extend_model import TokenRelease, apply_to_folder, read_token_release
 from tracktokens.schemas.errors import InvalidDataError, TracktokensError, UsageError
 from tracktokens.schemas.manifests.release import ReleaseManifest
@@ -36,10 +38,19 @@ TEMPLATE = (
     "{% if add_generation_prompt %}<s>assistant\n{% endif %}"
 )
 SPECIAL = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "</s>"}
+TrainingRow = dict[str, Any]
 TEXTS = ["Play me something slow", "A song like the last, but Older", "user assistant system"] * 20
 QUICK = FinetuneSettings(
-    stage1_steps=4, max_steps=4, lora_rank=2, batch_size=2, eval_every=2, eval_sample=4, row_learning_rate=0.05
+    stage1_steps=4,
+    max_steps=4,
+    lora_rank=2,
+    batch_size=2,
+    eval_every=2,
+    eval_sample=4,
+    row_learning_rate=0.05,
+    precision=FLOAT32,
 )
+ONE_STEP = FinetuneSettings(stage1_steps=1, epochs=0, batch_size=24, precision=FLOAT32)
 
 
 def chat_tokenizer(lower: bool = False) -> PreTrainedTokenizerFast:
@@ -103,7 +114,7 @@ def bases(release: TokenRelease, tmp_path_factory: pytest.TempPathFactory) -> di
     return {name: folder / name for name in ("tied", "untied")}
 
 
-def training_rows(catalog: SmallCatalog, first: int, count: int) -> list[dict[str, object]]:
+def training_rows(catalog: SmallCatalog, first: int, count: int) -> list[TrainingRow]:
     """Turns of conversations: the first one has no track, which needs no tokens in the loss."""
     rows = []
     for number in range(first, first + count):
@@ -282,25 +293,60 @@ def test_the_best_weights_are_kept(bases: dict[str, Path], data: Path, tmp_path:
     assert again[0]["validation_loss"] == pytest.approx(min(losses), rel=1e-5)
 
 
-def test_packed_rows_do_not_see_each_other(bases: dict[str, Path], data: Path, tmp_path: Path) -> None:
-    """The first loss of a packed run is the mean over its rows, each alone."""
-    rows = [json.loads(line) for line in (data / "train.jsonl").read_text().splitlines()]
-    model = AutoModelForCausalLM.from_pretrained(bases["tied"])
-    tokenizer = finetune.read_token_model(str(bases["tied"])).tokenizer
+def mean_loss(model: Path, rows: Sequence[TrainingRow]) -> float:
+    """Mean over the ids of all completions, each row alone."""
+    network, tokenizer = AutoModelForCausalLM.from_pretrained(model), finetune.read_token_model(str(model)).tokenizer
     total, count = 0.0, 0
     for row in rows:
         prompt = tokenizer.apply_chat_template(row["prompt"], add_generation_prompt=True, return_dict=False)
         ids = tokenizer.apply_chat_template([*row["prompt"], *row["completion"]], return_dict=False)
-        scores = torch.log_softmax(model(torch.tensor([ids])).logits[0], dim=-1)
+        scores = torch.log_softmax(network(torch.tensor([ids])).logits[0], dim=-1)
         places = range(len(prompt), len(ids))
-        total -= sum(float(scores[place - 1, ids[place]]) for place in places)
+        total -= sum(scores[place - 1, ids[place]].item() for place in places)
         count += len(places)
-    settings = FinetuneSettings(stage1_steps=1, epochs=0, batch_size=24, max_length=256, packing=True)
-    packed = train(bases["tied"], data, tmp_path / "packed", settings)
-    plain = train(bases["tied"], data, tmp_path / "plain", FinetuneSettings(stage1_steps=1, epochs=0, batch_size=24))
-    for result in (packed, plain):
-        [loss] = [line["loss"] for line in result.metrics if "loss" in line]
-        assert loss == pytest.approx(total / count, rel=1e-4)
+    return total / count
+
+
+def first_loss(result: FinetuneResult) -> float:
+    return next(float(line["loss"]) for line in result.metrics if "loss" in line)
+
+
+def test_packed_rows_do_not_see_each_other(bases: dict[str, Path], data: Path, tmp_path: Path) -> None:
+    expected = mean_loss(bases["tied"], [json.loads(line) for line in (data / "train.jsonl").read_text().splitlines()])
+    packing = replace(ONE_STEP, max_length=256, packing=True)
+    for name, settings in {"packed": packing, "plain": ONE_STEP}.items():
+        trained = train(bases["tied"], data, tmp_path / name, settings)
+        assert first_loss(trained) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("name", ["tied", "untied"])
+def test_turns_of_a_conversation_are_read_once_and_all_learned(
+    name: str, bases: dict[str, Path], catalog: SmallCatalog, data: Path, tmp_path: Path
+) -> None:
+    messages = [message for row in training_rows(catalog, 0, 4) for message in (*row["prompt"][-1:], *row["completion"])]
+    turns: list[TrainingRow] = [
+        {"prompt": messages[:place], "completion": messages[place : place + 1]} for place in (1, 3, 5, 7)
+    ]
+    other: TrainingRow = {"prompt": messages[:1], "completion": [{"role": "assistant", "content": "Hi"}]}
+    talks = tmp_path / "talks"
+    shutil.copytree(data, talks)
+    rows = [turns[2], turns[0], other, turns[3], turns[1], turns[1]]
+    (talks / "train.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    model = finetune.read_token_model(str(bases[name]))
+    encoded = encode_split(read_training_folder(str(talks), model), "train", model.tokenizer, 1000).rows
+    joined = join_turns(encoded)
+    assert [row.ids for row in joined] == [encoded[place].ids for place in (2, 3, 4)]  # the repeated turn stays a row
+    assert [len(row.earlier) for row in joined] == [0, 2, 1]
+    trained = train(bases[name], talks, tmp_path / "out", ONE_STEP)
+    assert first_loss(trained) == pytest.approx(mean_loss(bases[name], rows), rel=1e-4)
+
+
+def test_bfloat16_rounds_the_loss(bases: dict[str, Path], data: Path, tmp_path: Path) -> None:
+    exact, rounded = (
+        first_loss(train(bases["tied"], data, tmp_path / precision, replace(ONE_STEP, precision=precision)))
+        for precision in (FLOAT32, BFLOAT16)
+    )
+    assert exact != rounded and exact == pytest.approx(rounded, rel=0.02)
 
 
 def test_hit_rate_is_measured_in_the_catalog_and_rises(
@@ -329,8 +375,6 @@ def test_hit_rate_is_measured_in_the_catalog_and_rises(
 def test_rows_that_are_too_long_lose_their_oldest_messages_or_are_left_out(
     bases: dict[str, Path], data: Path, catalog: SmallCatalog
 ) -> None:
-    from tracktokens.pipelines.finetuning.training_rows import encode_split, read_training_folder
-
     model = finetune.read_token_model(str(bases["tied"]))
     folder = read_training_folder(str(data), model)
     whole = encode_split(folder, "train", model.tokenizer, 1000)
