@@ -30,6 +30,9 @@ BROKEN_ARCHIVE = (
 )
 """Errors of reading archives that are damaged, cut or encrypted."""
 
+FILES, FILES_NOT_USED = "files", "files not used"
+"""Counts of files."""
+
 _TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 _NUMBERS = re.compile(r"(\d+)")
 
@@ -37,6 +40,13 @@ _NUMBERS = re.compile(r"(\d+)")
 def natural_order(name: str) -> list[tuple[int, str]]:
     """Return a key that sorts 2.jsonl before 10.jsonl."""
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in _NUMBERS.split(name)]
+
+
+def count_unused_files(folder: Path, used: Iterable[str], out: CatalogFolder) -> None:
+    """Count the files of a folder, without those below it, that an import does not read."""
+    names = {path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")}
+    if unused := len(names - set(used)):
+        out.counts.found[FILES_NOT_USED] += unused
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +120,7 @@ class SourceFiles:
         """Select and sort the files that are used, and count all."""
         used = []
         for name in names:
-            out.counts.found["files" if self.is_used(name) else "files not used"] += 1
+            out.counts.found[FILES if self.is_used(name) else FILES_NOT_USED] += 1
             if self.is_used(name):
                 used.append(name)
         return sorted(used, key=self.order)

@@ -1,4 +1,4 @@
-"""CSV files of Exportify, one per playlist of Spotify.
+"""CSV files of Exportify, one per playlist of Spotify, in a folder or a zip file.
 
 Format: the headers that the READMEs and sources of watsonbox/exportify and pavelkomarov/exportify name. Each row is a
 track; its columns have other names in each version. ``Added By``, the name of a user, is not read.
@@ -7,12 +7,17 @@ track; its columns have other names in each version. ``Added By``, the name of a
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from io import BufferedReader
+from pathlib import Path, PurePosixPath
 
 from tracktokens.pipelines.catalog_import.catalog_folder import CatalogFolder, Report
-from tracktokens.pipelines.catalog_import.delimited_rows import DelimitedFile, number_or_null, year_or_null
+from tracktokens.pipelines.catalog_import.delimited_rows import DelimitedFile, number_or_null, read_value, year_or_null
 from tracktokens.pipelines.catalog_import.distinct_tracks import DistinctTracks, distinct_tracks
+from tracktokens.pipelines.catalog_import.key_index import KeyIndex, key_index
+from tracktokens.pipelines.catalog_import.source_files import BROKEN_ARCHIVE, FILES, SourceFiles
 from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.schemas.tables import import_rejects as reasons
 from tracktokens.schemas.tables.rejects import PLAYLISTS_TABLE
@@ -22,6 +27,9 @@ Row = Mapping[str, str | None]
 _IDS = ("Track URI", "Spotify URI", "Spotify ID")
 _DATES = ("Album Release Date", "Release Date")
 _GENRES = ("Artist Genres", "Genres")
+_ARTISTS = ("Artist Name(s)", "Artist Name")
+_TITLE, _ALBUM, _POPULARITY = "Track Name", "Album Name", "Popularity"
+_OPTIONAL = (*_IDS, *_DATES, *_GENRES, *_ARTISTS, _ALBUM, _POPULARITY)
 _PLAIN_ID = re.compile(r"[0-9A-Za-z]{22}")
 _EPISODE = "spotify:episode:"
 
@@ -30,7 +38,7 @@ def import_exportify(source: str, out: CatalogFolder, report: Report) -> None:
     """Import playlists.
 
     Args:
-        source: a CSV file, or the folder that has them.
+        source: a CSV file, or the folder or zip file that has them.
         out: folder to write.
         report: called as entries of playlists are read.
 
@@ -38,45 +46,65 @@ def import_exportify(source: str, out: CatalogFolder, report: Report) -> None:
         UsageError: the source does not exist, or has no CSV file.
         InvalidDataError: no playlist can be read.
     """
-    root = Path(source)
-    with distinct_tracks() as tracks:
-        for path in _files(root):
-            _add_playlist(path, path.name if root.is_file() else path.relative_to(root).as_posix(), out, report, tracks)
+    files = SourceFiles(source=Path(source), is_used=_is_csv)
+    with distinct_tracks() as tracks, key_index() as playlists:
+        job = _ExportifyImport(out, report, tracks, playlists)
+        for file, stream in files.open(out):
+            job.add_file(file, stream)
+        if files.source.is_dir() and not out.counts.found[FILES]:
+            raise UsageError(f"{source} has no CSV file: give the folder of the files that Exportify made")
         if not out.counts.written[PLAYLISTS_TABLE]:
             raise InvalidDataError(f"{source} has no playlist that can be read: give the CSV files of Exportify")
         tracks.write(out)
 
 
-def _files(root: Path) -> list[Path]:
-    found = [root] if root.is_file() else sorted(path for path in root.rglob("*.csv") if path.is_file())
-    if not found:
-        raise UsageError(f"{root} has no CSV file: give the folder of the files that Exportify made")
-    return found
+def _is_csv(name: str) -> bool:
+    path = PurePosixPath(name)
+    return path.suffix.lower() == ".csv" and not path.name.startswith("._")  # which macOS adds to archives
 
 
-def _add_playlist(path: Path, file: str, out: CatalogFolder, report: Report, tracks: DistinctTracks) -> None:
-    playlist_id, track_ids = file.removesuffix(".csv"), []
-    try:
-        for line, row in DelimitedFile(path=path, table=PLAYLISTS_TABLE, delimiter=",").rows(out, ("Track Name",)):
-            out.counts.found["playlist entries"] += 1
-            report("entries", 1)
-            track_id = _track_id(row)
-            if track_id is None or track_id.startswith(_EPISODE):
-                reason = reasons.PODCAST if track_id else reasons.NO_ID
-                out.reject(PLAYLISTS_TABLE, reason, file, line=line, id=playlist_id, detail=track_id)
-                continue
-            track_ids.append(track_id)
-            tracks.add(track_id, _columns(row))
-    except InvalidDataError:
-        out.reject(PLAYLISTS_TABLE, reasons.MALFORMED, file, id=playlist_id, detail="it has no column Track Name")
-        return
-    except UsageError as error:
-        out.reject(PLAYLISTS_TABLE, reasons.FILE_UNREADABLE, file, id=playlist_id, detail=str(error))
-        return
-    if track_ids:
-        out.add_playlist(playlist_id, track_ids, path.stem.replace("_", " ").strip() or None)
-    else:
-        out.reject(PLAYLISTS_TABLE, reasons.PLAYLIST_EMPTY, file, id=playlist_id)
+@dataclass(frozen=True)
+class _ExportifyImport:
+    out: CatalogFolder
+    report: Report
+    tracks: DistinctTracks
+    playlists: KeyIndex
+    """Ids of the playlists read, and their files."""
+
+    def add_file(self, file: str, stream: BufferedReader) -> None:
+        """Write the playlist of a file; of one that is cut, the rows before the cut."""
+        path = PurePosixPath(file)
+        playlist_id = str(path.with_suffix("")) if path.suffix.lower() == ".csv" else file
+        reject = partial(self.out.reject, PLAYLISTS_TABLE, file=file, id=playlist_id)
+        if first := self.playlists.get(playlist_id):
+            reject(reasons.SAME_ID, detail=f"the same as {first}")
+            return
+        self.playlists.add([(playlist_id, file)])
+        track_ids: list[str] = []
+        table = DelimitedFile(path=Path(file), table=PLAYLISTS_TABLE, delimiter=",", stream=stream)
+        try:
+            for line, row in table.rows(self.out, (_TITLE,), _OPTIONAL):
+                track_ids += self._add_entry(row, partial(reject, line=line))
+        except InvalidDataError:
+            reject(reasons.MALFORMED, detail=f"it has no column {_TITLE}")
+            return
+        except (UsageError, *BROKEN_ARCHIVE) as error:
+            reject(reasons.MALFORMED, detail=f"the rest of the file is lost: {error}")
+        if track_ids:
+            self.out.add_playlist(playlist_id, track_ids, path.stem.replace("_", " ").strip() or None)
+        else:
+            reject(reasons.PLAYLIST_EMPTY)
+
+    def _add_entry(self, row: Row, reject: Callable[..., None]) -> list[str]:
+        """Add a track; return its id, or nothing if it is rejected."""
+        self.out.counts.found["playlist entries"] += 1
+        self.report("entries", 1)
+        track_id = _track_id(row)
+        if track_id is None or track_id.startswith(_EPISODE):
+            reject(reasons.PODCAST if track_id else reasons.NO_ID, detail=track_id)
+            return []
+        self.tracks.add(track_id, _columns(row, lambda detail: reject(reasons.VALUE_UNREADABLE, detail=detail)))
+        return [track_id]
 
 
 def _track_id(row: Row) -> str | None:
@@ -85,14 +113,14 @@ def _track_id(row: Row) -> str | None:
     return f"spotify:track:{found}" if found and _PLAIN_ID.fullmatch(found) else found
 
 
-def _columns(row: Row) -> dict[str, object]:
+def _columns(row: Row, reject: Callable[[str], None]) -> dict[str, object]:
     genres = re.split(r"[,;|]", _first(row, _GENRES) or "")
     return {
-        "title": row["Track Name"],
-        "artist": _first(row, ("Artist Name(s)", "Artist Name")),
-        "album": row.get("Album Name"),
-        "year": year_or_null(_first(row, _DATES)),
-        "popularity": number_or_null(row.get("Popularity")),
+        "title": row[_TITLE],
+        "artist": _first(row, _ARTISTS),
+        "album": row.get(_ALBUM),
+        "year": read_value(year_or_null, _first(row, _DATES), reject),
+        "popularity": read_value(number_or_null, row.get(_POPULARITY), reject),
         "tags": [genre.strip() for genre in genres if genre.strip()],
     }
 

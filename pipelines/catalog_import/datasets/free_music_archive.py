@@ -11,17 +11,21 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tracktokens.pipelines.catalog_import.catalog_folder import CatalogFolder, Report
 from tracktokens.pipelines.catalog_import.delimited_rows import (
+    COLUMNS_NOT_USED,
     DelimitedFile,
     number_or_null,
+    read_value,
     text_or_null,
     year_or_null,
 )
 from tracktokens.pipelines.catalog_import.key_index import KeyIndex, key_index
+from tracktokens.pipelines.catalog_import.source_files import count_unused_files
 from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.schemas.tables import import_rejects as reasons
 from tracktokens.schemas.tables.rejects import TRACKS_TABLE
@@ -65,6 +69,7 @@ def import_free_music_archive(
     folder = next((one for one in (Path(source), Path(source, "fma_metadata")) if (one / TRACKS_CSV).is_file()), None)
     if folder is None:
         raise UsageError(f"{source} has no {TRACKS_CSV}: give the folder fma_metadata")
+    count_unused_files(folder, (TRACKS_CSV, GENRES_CSV), out)
     with key_index() as seen:
         job = _FmaImport(out, _read_genres(folder, out), seen, None if audio_root is None else Path(audio_root))
         for line, row in _read_tracks(folder / TRACKS_CSV, out):
@@ -85,6 +90,8 @@ def _read_tracks(path: Path, out: CatalogFolder) -> Iterator[tuple[int, Row]]:
     needed = (_SUBSET, _TITLE, _ARTIST, _ALBUM, _GENRES)
     if missing := [column for column in needed if column not in columns]:
         raise InvalidDataError(f"{path} has no column {'/'.join(missing[0])} in its first two lines: give FMA's file")
+    used = {*needed, _TAGS, _LISTENS, *_DATES}
+    out.counts.found[COLUMNS_NOT_USED] += sum(column not in used for column in columns)
     for line, fields in records:
         if fields[0] == "track_id":
             continue
@@ -130,15 +137,16 @@ class _FmaImport:
             self.out.reject(TRACKS_TABLE, reasons.SAME_ID, TRACKS_CSV, line=line, id=track_id, detail=detail)
             return
         self.seen.add([(track_id, str(line))])
+        reject = partial(self._reject_value, line, track_id)
         self.out.add_track(
             track_id=track_id,
             title=row[_TITLE],
             artist=row[_ARTIST],
             album=row[_ALBUM],
-            year=next((year for date in _DATES if (year := year_or_null(row.get(date)))), None),
+            year=next((year for date in _DATES if (year := read_value(year_or_null, row.get(date), reject))), None),
             tags=self._tags(line, track_id, row) or None,
             audio_path=self._audio(int(number)),
-            popularity=number_or_null(row.get(_LISTENS)),
+            popularity=read_value(number_or_null, row.get(_LISTENS), reject),
         )
 
     def _tags(self, line: int, track_id: str, row: Row) -> list[str]:

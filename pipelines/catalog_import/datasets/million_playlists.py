@@ -16,6 +16,7 @@ import orjson
 
 from tracktokens.pipelines.catalog_import.catalog_folder import CatalogFolder, Report
 from tracktokens.pipelines.catalog_import.distinct_tracks import DistinctTracks, distinct_tracks
+from tracktokens.pipelines.catalog_import.key_index import KeyIndex, key_index
 from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.schemas.tables import import_rejects as reasons
 from tracktokens.schemas.tables.rejects import PLAYLISTS_TABLE
@@ -40,12 +41,12 @@ def import_million_playlists(
         UsageError: the file is missing, or the folder has none.
         InvalidDataError: no playlist can be read.
     """
-    with distinct_tracks() as tracks:
+    with distinct_tracks() as tracks, key_index() as seen:
         for path in _slices(source):
             out.counts.found["slices"] += 1
             for number, playlist in enumerate(_playlists(path, out), 1):
                 out.counts.found["playlists"] += 1
-                _add(playlist, (path.name, number), out, tracks, tags=tags_from_names is not None)
+                _add(playlist, (path.name, number), out, tracks, seen, tags=tags_from_names is not None)
                 report("playlists", 1)
         if not out.counts.written[PLAYLISTS_TABLE]:
             raise InvalidDataError(f"{source} has no playlist that can be read: give the folder of the slices")
@@ -103,15 +104,22 @@ def _before_the_fault(path: Path, content: bytes, out: CatalogFolder, fault: str
         out.reject(PLAYLISTS_TABLE, reasons.MALFORMED, path.name, detail=f"the rest of the file is lost: {fault}")
 
 
-def _add(playlist: Any, place: tuple[str, int], out: CatalogFolder, tracks: DistinctTracks, *, tags: bool) -> None:
+def _add(
+    playlist: Any, place: tuple[str, int], out: CatalogFolder, tracks: DistinctTracks, seen: KeyIndex, *, tags: bool
+) -> None:
     """Write a playlist, and add its tracks."""
     file, number = place
     entries = playlist.get("tracks") if isinstance(playlist, Mapping) else None
-    if not isinstance(entries, list) or "pid" not in playlist:
+    playlist_id = _playlist_id(playlist) if isinstance(entries, list) else None
+    if not isinstance(entries, list) or playlist_id is None:
         out.reject(PLAYLISTS_TABLE, reasons.MALFORMED, file, line=number, detail="not an object with pid and tracks")
         return
-    playlist_id, name = str(playlist["pid"]), playlist.get("name")
-    track_ids = []
+    if first := seen.get(playlist_id):
+        detail = f"the same as in {first}"
+        out.reject(PLAYLISTS_TABLE, reasons.SAME_ID, file, line=number, id=playlist_id, detail=detail)
+        return
+    seen.add([(playlist_id, file)])
+    name, track_ids = playlist.get("name"), []
     for entry in sorted(entries, key=_position):
         uri = entry.get("track_uri") if isinstance(entry, Mapping) else None
         if not isinstance(uri, str) or not uri:
@@ -131,6 +139,12 @@ def _add(playlist: Any, place: tuple[str, int], out: CatalogFolder, tracks: Dist
 
 
 _COLUMNS = {"title": "track_name", "artist": "artist_name", "album": "album_name"}
+
+
+def _playlist_id(playlist: Mapping[str, Any]) -> str | None:
+    """Return the pid; None if it is not a number or a text."""
+    pid = playlist.get("pid")
+    return str(pid).strip() or None if isinstance(pid, int | str) and not isinstance(pid, bool) else None
 
 
 def _position(entry: Any) -> float:

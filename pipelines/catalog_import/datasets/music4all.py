@@ -13,18 +13,25 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import orjson
 
 from tracktokens.pipelines.catalog_import.catalog_folder import CatalogFolder, Report
-from tracktokens.pipelines.catalog_import.delimited_rows import DelimitedFile, number_or_null, year_or_null
+from tracktokens.pipelines.catalog_import.delimited_rows import (
+    DelimitedFile,
+    number_or_null,
+    read_value,
+    year_or_null,
+)
 from tracktokens.pipelines.catalog_import.key_index import KeyIndex, key_index
 from tracktokens.pipelines.catalog_import.listening_sessions import (
     GAP_MINUTES,
     ListeningHistory,
     listening_history,
 )
+from tracktokens.pipelines.catalog_import.source_files import count_unused_files
 from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.schemas.tables import import_rejects as reasons
 from tracktokens.schemas.tables.rejects import PLAYLISTS_TABLE, TRACKS_TABLE
@@ -58,11 +65,14 @@ def import_music4all(source: str, out: CatalogFolder, report: Report, *, gap_min
     folder = Path(source)
     if not (folder / INFORMATION).is_file():
         raise UsageError(f"{source} has no {INFORMATION}: give the folder of Music4All")
+    count_unused_files(folder, (INFORMATION, HISTORY, *SIDE_FILES), out)
     with contextlib.ExitStack() as stack:
         sides = {name: stack.enter_context(_side_file(folder, name, out)) for name in SIDE_FILES}
         seen = stack.enter_context(key_index())
         tracks = _Tracks(folder, out, sides, seen, has_audio(source))
-        for line, row in DelimitedFile(path=folder / INFORMATION, table=TRACKS_TABLE).rows(out, _COLUMNS):
+        for line, row in DelimitedFile(path=folder / INFORMATION, table=TRACKS_TABLE).rows(
+            out, _COLUMNS, ("album_name",)
+        ):
             tracks.add(line, row)
             report("tracks", 1)
         tracks.count_unused()
@@ -128,16 +138,17 @@ class _Tracks:
         popularity, release = self._side(METADATA, track_id) or (None, None)
         lists = [*(self._side(GENRES, track_id) or ()), *(self._side(TAGS, track_id) or ())]
         tags = (text for listed in lists for tag in (listed or "").split(",") if (text := " ".join(tag.split())))
+        reject = partial(self.out.reject, TRACKS_TABLE, reasons.VALUE_UNREADABLE, METADATA, id=track_id)
         self.out.add_track(
             track_id=track_id,
             title=row["song"],
             artist=row["artist"],
             album=row.get("album_name"),
-            year=year_or_null(release),
+            year=read_value(year_or_null, release, lambda detail: reject(detail=detail)),
             tags=list(dict.fromkeys(tags)) or None,
             lyrics=self._lyrics(track_id),
             audio_path=self._audio(track_id),
-            popularity=number_or_null(popularity),
+            popularity=read_value(number_or_null, popularity, lambda detail: reject(detail=detail)),
         )
 
     def count_unused(self) -> None:

@@ -3,7 +3,7 @@
 Format: the dataset cards of ``talkpl-ai`` and the baselines of the challenge. Metadata of tracks have ``track_id``,
 ``track_name``, ``artist_name``, ``album_name`` and ``tag_list``, which are lists, ``popularity`` and ``release_date``.
 Its splits overlap. Sessions have ``session_id`` and ``conversations``, a list of ``{turn_number, role, content}``; the
-content of the role ``music`` is the id of a track. Embeddings have ``track_id`` and a column of lists per encoder.
+content of the role ``music`` is the id of a track.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tracktokens.pipelines.catalog_import.catalog_folder import CatalogFolder, Report
+from tracktokens.pipelines.catalog_import.datasets.talkplay_embeddings import has_embeddings, name_embeddings
 from tracktokens.pipelines.catalog_import.delimited_rows import text_or_null, year_or_null
 from tracktokens.pipelines.catalog_import.key_index import KeyIndex, key_index
 from tracktokens.pipelines.conversations.conversation import RejectedLineError
@@ -36,6 +37,8 @@ _TRACK, _SESSION = "track_name", "conversations"
 def import_talkplay_data(source: str, out: CatalogFolder, report: Report) -> None:
     """Import the metadata of tracks, and sessions as playlists of the tracks that are played in them.
 
+    Embeddings beside them are not copied; ``import.json`` names them.
+
     Args:
         source: folder with the files of both, or one file.
         out: folder to write.
@@ -46,7 +49,7 @@ def import_talkplay_data(source: str, out: CatalogFolder, report: Report) -> Non
         InvalidDataError: no track can be read.
     """
     root = Path(source)
-    files = list(_files(root, out))
+    files, embeddings = _sort_files(root, out)
     with key_index() as tracks, key_index() as sessions:
         job = _TalkPlayImport(root, out, report, tracks, sessions)
         for path in files:
@@ -55,23 +58,32 @@ def import_talkplay_data(source: str, out: CatalogFolder, report: Report) -> Non
             raise InvalidDataError(f"{source} has no track that can be read: give the folder with the track metadata")
         for path in files:
             job.add_sessions(path)
+    name_embeddings(embeddings, root, out)
 
 
-def _files(root: Path, out: CatalogFolder) -> Iterator[Path]:
-    """List the files that may have tracks or sessions; others, such as embeddings, are counted."""
+def _sort_files(root: Path, out: CatalogFolder) -> tuple[list[Path], list[Path]]:
+    """List the files that may have tracks or sessions, and those of embeddings; others are counted."""
     found = [root] if root.is_file() else sorted(path for path in root.rglob("*") if path.is_file())
     names = [path for path in found if not any(part.startswith(".") for part in path.relative_to(root).parts)]
     if not any(path.suffix in _SUFFIXES for path in names):
         raise UsageError(f"{root} has no Parquet or JSON file: give a folder of the dataset")
+    records, embeddings = [], []
     for path in names:
-        used = path.suffix in _SUFFIXES and path.name not in _NOT_USED and bool({_TRACK, _SESSION} & _columns(path))
-        out.counts.found["files" if used else "files not used"] += 1
-        if used:
-            yield path
+        columns = _columns(path)
+        if columns & {_TRACK, _SESSION}:
+            records.append(path)
+        elif has_embeddings(columns):
+            embeddings.append(path)
+        else:
+            out.counts.found["files not used"] += 1
+    out.counts.found["files"] += len(records)
+    return records, embeddings
 
 
 def _columns(path: Path) -> set[str]:
-    """Return the columns of a Parquet file; of a file whose columns are not known, those of both kinds."""
+    """Return the columns of a Parquet file; of a file whose columns are not known, those of tracks and sessions."""
+    if path.suffix not in _SUFFIXES or path.name in _NOT_USED:
+        return set()
     try:
         return set(pq.read_schema(path).names) if path.suffix == ".parquet" else {_TRACK, _SESSION}
     except (pa.ArrowException, OSError):  # rejected when it is read

@@ -19,7 +19,7 @@ from tracktokens.pipelines.catalog_source import (
     read_released_options,
     require_tracks,
 )
-from tracktokens.pipelines.cli.options.catalog_option import catalog_option
+from tracktokens.pipelines.cli.options.catalog_option import add_embeddings, catalog_option
 from tracktokens.pipelines.cli.options.common import NonEmptyStr, Share, options
 from tracktokens.pipelines.option_fields import OptionField
 from tracktokens.schemas.errors import UsageError
@@ -92,10 +92,11 @@ def make_source(
     inherited = released.options if released is not None else {}
     values: dict[str, Any] = {}
     used: list[str] = []
+    given_tables: dict[str, Mapping[str, Any]] = {}
     for part in chosen:
         name = part.option.name
         if part.per_modality:
-            given = _given_per_modality(context, part)
+            given = given_tables[name] = _given_per_modality(context, part)
             values[name] = _merge(inherited.get(name, {}), given)
             if kept := [modality for modality in inherited.get(name, {}) if modality not in given]:
                 used.append(f"{name} ({', '.join(kept)})")
@@ -109,6 +110,7 @@ def make_source(
         require_tracks(values, released.release_id)
         if used:
             click.echo(f"options from release {released.release_id}: {', '.join(used)}", err=True)
+    add_embeddings(context, values, given_tables)
     return CatalogSource.from_options(values)
 
 

@@ -23,15 +23,25 @@ def show(source: CatalogSource) -> None:
     click.echo(json.dumps([source.tracks, source.playlists, source.audio_root]))
 
 
-def options_of(*arguments: str) -> Any:
-    result = CliRunner().invoke(show, arguments, catch_exceptions=False)
+@click.command()
+@config_option
+@source_options()
+def show_embeddings(source: CatalogSource) -> None:
+    tables = {modality: [config.path, config.column] for modality, config in source.embeddings.items()}
+    click.echo(json.dumps([source.playlists, tables]))
+
+
+def options_of(*arguments: str, command: click.Command = show) -> Any:
+    result = CliRunner().invoke(command, arguments, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return json.loads(result.stdout)
 
 
-def write_import(tmp_path: Path, playlists: int, audio: bool) -> str:
+def write_import(tmp_path: Path, playlists: int, audio: bool, embeddings: Any = None) -> str:
     def importer(folder: CatalogFolder, report: object) -> None:
         folder.add_track(track_id="t1")
+        if embeddings is not None:
+            folder.summary["embeddings"] = embeddings
         for number in range(playlists):
             folder.add_playlist(str(number), ["t1"])
 
@@ -59,6 +69,43 @@ def test_options_win_over_the_catalog_and_the_catalog_over_a_config_file(tmp_pat
     config, catalog = ["--config", str(tmp_path / "config.toml")], ["--catalog", out]
     given = [*config, *catalog] if last else [*catalog, *config]
     assert options_of(*given, "--playlists", "mine") == [f"{out}/tracks.parquet", "mine", "sound"]
+
+
+EMBEDDINGS = {"playlist": {"path": "all.parquet", "column": "cf"}, "audio": {"path": "all.parquet", "column": "clap"}}
+CF, CLAP = ["all.parquet", "cf"], ["all.parquet", "clap"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "playlists", "tables"),
+    [
+        ((), None, {"playlist": CF, "audio": CLAP}),
+        (("--playlists", "mine"), "mine", {"audio": CLAP}),
+        (("--embeddings", "playlist=mine"), None, {"playlist": ["mine", None], "audio": CLAP}),
+        (("--audio-encoder", "descriptors", "--encoder", "playlist=own"), "playlists.parquet", {}),
+        (("--embeddings-column", "audio=other"), None, {"playlist": CF, "audio": ["all.parquet", "other"]}),
+        (("--embeddings", "tags=mine"), None, {"tags": ["mine", None], "playlist": CF, "audio": CLAP}),
+    ],
+)
+def test_the_embeddings_of_a_catalog_are_used_unless_an_option_names_a_source(
+    tmp_path: Path, arguments: tuple[str, ...], playlists: str | None, tables: Any
+) -> None:
+    out = write_import(tmp_path, playlists=1, audio=False, embeddings=EMBEDDINGS)
+    expected = str(Path(out, playlists)) if playlists == "playlists.parquet" else playlists
+    assert options_of("--catalog", out, *arguments, command=show_embeddings) == [expected, tables]
+
+
+def test_the_embeddings_of_a_config_file_win_over_those_of_the_catalog(tmp_path: Path) -> None:
+    out = write_import(tmp_path, playlists=1, audio=False, embeddings=EMBEDDINGS)
+    (tmp_path / "config.toml").write_text('[embeddings]\naudio = "mine"\nlyrics = "words"\n', encoding="utf-8")
+    arguments = ("--config", str(tmp_path / "config.toml"), "--catalog", out)
+    _, tables = options_of(*arguments, command=show_embeddings)
+    assert tables == {"audio": ["mine", None], "lyrics": ["words", None], "playlist": CF}
+
+
+def test_playlists_of_a_catalog_give_way_to_embeddings_that_an_option_names(tmp_path: Path) -> None:
+    out = write_import(tmp_path, playlists=1, audio=False)
+    arguments = ("--catalog", out, "--embeddings", "playlist=mine")
+    assert options_of(*arguments, command=show_embeddings) == [None, {"playlist": ["mine", None]}]
 
 
 def test_a_folder_without_an_import_is_an_error(tmp_path: Path) -> None:

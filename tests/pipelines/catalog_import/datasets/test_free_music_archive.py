@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,17 @@ def test_each_row_is_written_or_rejected(tmp_path: Path) -> None:
         (8, "malformed", None),
     ]
     assert rows(tmp_path / "out", "tracks")[0]["tags"] == ["International"]
+
+
+def test_files_and_columns_that_are_not_read_are_counted_and_unreadable_values_rejected(tmp_path: Path) -> None:
+    source = write_fma(tmp_path / "fma", {"id": "1", "track/listens": "many", "album/date_released": "soon"})
+    (source / "raw_tracks.csv").touch()
+    run_import(source, tmp_path / "out")
+    details = [row["detail"] for row in rows(tmp_path / "out", "rejects")]
+    assert sorted(details) == ["'many' is not a number", "'soon' is not a year"]
+    counts = json.loads((tmp_path / "out/import.json").read_text(encoding="utf-8"))["counts"]
+    assert counts["found"]["files not used"] == 1
+    assert counts["found"]["columns not used"] == 2 + 3  # split and information; #tracks, parent and top_level
 
 
 def test_a_folder_or_file_of_another_kind_is_an_error(tmp_path: Path) -> None:

@@ -104,3 +104,13 @@ def test_a_folder_without_slices_is_an_error(tmp_path: Path) -> None:
     assert "has no JSON file" in run_import(tmp_path / "mpd", tmp_path / "out", code=2)
     write_slice(tmp_path / "mpd", 0)
     assert "no playlist that can be read" in run_import(tmp_path / "mpd", tmp_path / "out", code=3)
+
+
+def test_a_playlist_that_is_there_twice_is_written_once_and_one_needs_a_pid(tmp_path: Path) -> None:
+    write_slice(tmp_path / "mpd", 0, playlist(0, "a", 1))
+    nameless: dict[str, Any] = playlist(1, "b", 2) | {"pid": None}
+    write_slice(tmp_path / "mpd", 1000, playlist(0, "copy", 2), nameless)
+    run_import(tmp_path / "mpd", tmp_path / "out")
+    assert [(row["playlist_id"], row["name"]) for row in rows(tmp_path / "out", "playlists")] == [("0", "a")]
+    lost = [(row["line"], row["reason"], row["id"]) for row in rows(tmp_path / "out", "rejects")]
+    assert lost == [(1, "same_id", "0"), (2, "malformed", None)]

@@ -119,3 +119,14 @@ def test_a_folder_or_file_of_another_kind_is_an_error(tmp_path: Path) -> None:
     assert "has no id_information.csv" in run_import(tmp_path / "empty", tmp_path / "out", code=2)
     (tmp_path / "empty/id_information.csv").write_text("id,artist,song\n", encoding="utf-8")
     assert "has no column id " in run_import(tmp_path / "empty", tmp_path / "out", code=3)
+
+
+def test_files_and_columns_that_are_not_read_are_counted_and_unreadable_values_rejected(tmp_path: Path) -> None:
+    source = write_music4all(tmp_path / "in")
+    (source / "id_lang.csv").touch()
+    (source / "id_metadata.csv").write_text("id\tpopularity\trelease\n0009fFIM1eYThaPg\tmany\t\n", encoding="utf-8")
+    run_import(source, tmp_path / "out")
+    lost = [(row["file"], row["reason"], row["detail"]) for row in rows(tmp_path / "out", "rejects")]
+    assert ("id_metadata.csv", "value_unreadable", "'many' is not a number") in lost
+    found = json.loads((tmp_path / "out/import.json").read_text(encoding="utf-8"))["counts"]["found"]
+    assert (found["files not used"], found.get("columns not used")) == (1, None)

@@ -8,9 +8,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from click.testing import CliRunner
 
+from tracktokens.pipelines.catalog_import.read_import import read_import
 from tracktokens.pipelines.cli import main
+from tracktokens.transforms.precomputed.vector_tables import open_vector_table
 
 PRIVATE = "private-value"
+
+SPLITS = (("all_tracks", 2), ("test_tracks", 1))
+"""Splits of the embeddings, and their numbers of files."""
 
 
 def track(track_id: str | None, **more: Any) -> dict[str, Any]:
@@ -28,6 +33,11 @@ def session(session_id: str | None, *track_ids: str) -> dict[str, Any]:
     return {"session_id": session_id, "user_id": PRIVATE, "conversations": turns}
 
 
+def vectors(track_id: str) -> dict[str, Any]:
+    lists = {"audio-laion_clap": [0.5, 1.0], "cf-bpr": [1.0], "image-siglip2": [0.5], "lyrics-qwen3": []}
+    return {"track_id": track_id, "metadata-qwen3": ["no", "numbers"]} | lists
+
+
 def write_parquet(path: Path, *records: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.Table.from_pylist(list(records)), path)
@@ -42,7 +52,11 @@ def write_dataset(folder: Path) -> Path:
     write_parquet(folder / "Sessions/data/train-00000-of-00001.parquet", *sessions[:3])
     lines = [json.dumps(sessions[3]), json.dumps(session(None, "t1")), json.dumps({"user_id": PRIVATE}), '{"cut']
     (folder / "Sessions/blind.jsonl").write_text("\n".join(lines), encoding="utf-8")
-    write_parquet(folder / "Track-Embeddings/data/all.parquet", {"track_id": "t1", "audio-laion_clap": [0.5] * 512})
+    embeddings = folder / "Track-Embeddings/data"
+    for number, track_id in enumerate(("t1", "t2")):
+        write_parquet(embeddings / f"all_tracks-{number:05}-of-00002.parquet", vectors(track_id), vectors("t9"))
+    write_parquet(embeddings / "test_tracks-00000-of-00001.parquet", vectors("t1"))
+    write_parquet(folder / "User-Embeddings.parquet", {"user_id": PRIVATE, "cf-bpr": [1.0]})
     (folder / "Sessions/dataset_infos.json").write_text("{\n}", encoding="utf-8")
     (folder / "damaged.parquet").write_text("version https://git-lfs.github.com/spec/v1", encoding="utf-8")
     return folder
@@ -86,14 +100,37 @@ def test_each_record_is_written_rejected_or_counted(tmp_path: Path) -> None:
         (train, 2, "same_id"),
         (train, 3, "track_unknown"),
         (train, 3, "no_id"),
+        *[(f"Track-Embeddings/data/{split}-00000-of-0000{files}.parquet", None, "malformed") for split, files in SPLITS]
+        * 2,
     ]
     counts = json.loads((tmp_path / "one/import.json").read_text(encoding="utf-8"))["counts"]
-    found = {"files": 5, "files not used": 2, "records not used": 1, "sessions": 5, "tracks": 5}
+    found = {
+        "files": 5,
+        "files not used": 3,
+        "files of embeddings": 2,
+        "columns not used": 3,
+        "records not used": 1,
+        "sessions": 5,
+        "tracks": 5,
+    }
     assert counts["found"] == found | {"playlist entries": 5, "tracks that a file before has": 1}
     assert counts["entries"] == 5 - 2
     for table in ("tracks", "playlists", "rejects"):
         assert PRIVATE not in str(rows(tmp_path / "one", table))
         assert (tmp_path / f"one/{table}.parquet").read_bytes() == (tmp_path / f"two/{table}.parquet").read_bytes()
+
+
+def test_the_largest_split_of_the_embeddings_is_named(tmp_path: Path) -> None:
+    source = write_dataset(tmp_path / "data [1]")
+    run_import(source, tmp_path / "out")
+    catalog = read_import(str(tmp_path / "out"))
+    assert {modality: table["embeddings-column"] for modality, table in catalog.embeddings.items()} == {
+        "playlist": "cf-bpr",
+        "audio": "audio-laion_clap",
+    }
+    table = open_vector_table(catalog.embeddings["audio"]["embeddings"], "audio-laion_clap")
+    names = [Path(fragment.path).name for fragment in table.fragments]
+    assert (names, table.dim) == ([f"all_tracks-0000{number}-of-00002.parquet" for number in (0, 1)], 2)
 
 
 def test_a_source_without_tracks_is_an_error(tmp_path: Path) -> None:
