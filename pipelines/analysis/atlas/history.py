@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 from tracktokens.pipelines.analysis.atlas.source import AtlasSource
 from tracktokens.schemas.errors import TracktokensError
 from tracktokens.schemas.manifests.release import ReleaseManifest
 from tracktokens.transforms.store import files
-from tracktokens.transforms.store.releases import is_withdrawn, releases
+from tracktokens.transforms.store.releases import is_withdrawn, release_ids
 
 RELEASES = 60
 """Most releases that are shown, the newest."""
@@ -70,18 +69,23 @@ def release_history(source: AtlasSource) -> History:
     A damaged older release is counted: it must not prevent a new one.
     """
     figures, unreadable = [ReleaseFigures.of(source.release_id, source.metrics)], 0
-    for release in islice(_earlier(source), RELEASES - 1):
+    earlier = (name for name in release_ids(source.store) if name < source.release_id)
+    for release_id in earlier:
+        if len(figures) + unreadable == RELEASES:
+            break
         try:
-            metrics = files.read_json(source.store.release(release.release_id).metrics)
-            figures.append(ReleaseFigures.of(release.release_id, metrics))
+            found = _figures(source, release_id)
         except (TracktokensError, OSError, ValueError, KeyError, TypeError):
             unreadable += 1
+        else:
+            figures += found
     return History(tuple(reversed(figures)), unreadable)
 
 
-def _earlier(source: AtlasSource) -> Iterator[ReleaseManifest]:
-    """Read the earlier releases of the vocabulary's size that were not withdrawn, newest first."""
-    for release in releases(source.store):
-        comparable = release.codebook_size == source.bundle.codebook_size
-        if release.release_id < source.release_id and comparable and not is_withdrawn(source.store, release.release_id):
-            yield release
+def _figures(source: AtlasSource, release_id: str) -> list[ReleaseFigures]:
+    """Read the figures of an older release; none if its vocabulary has another size, or if it was withdrawn."""
+    paths = source.store.release(release_id)
+    release = ReleaseManifest.from_json(files.read_bytes(paths.manifest), paths.manifest)
+    if release.codebook_size != source.bundle.codebook_size or is_withdrawn(source.store, release_id):
+        return []
+    return [ReleaseFigures.of(release_id, files.read_json(paths.metrics))]
