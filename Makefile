@@ -11,7 +11,7 @@ DEMO ?= demo
 # Jobs start many processes: Python keeps compiled modules, whatever the environment says, so that they start faster.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: help setup demo chat test-fast test test-gcs test-s3 test-flink cases fuzz lint docs format types bench lock worker clean
+.PHONY: help setup demo chat test-fast test test-gcs test-s3 test-flink cases fuzz lint docs format types bench charts lock worker clean
 
 help: ## List the targets (the default)
 	@grep -hE '^[a-z-]+:.* ## ' $(MAKEFILE_LIST) | sort | awk -F ':.* ## ' '{printf "%-10s %s\n", $$1, $$2}'
@@ -132,6 +132,17 @@ format: setup ## Fix style where ruff can
 # bench_playlists.py needs real playlists, and bench_precomputed.py needs 16 GB of disk: run them by hand.
 bench: setup ## Run the benchmarks that need no data of their own (a quarter of an hour)
 	@for stage in text audio codebooks tokenize matching; do echo "== $$stage"; $(BIN)/python benchmarks/bench_$$stage.py || exit 1; done
+
+# The atlas has the parts of Apache ECharts that it uses in one file, which the repository keeps: users need no Node.
+ATLAS := pipelines/analysis/atlas
+CHARTS := build/charts
+
+charts: ## Build the charts of the atlas from npm again (needs Node)
+	@mkdir -p $(CHARTS) && cp $(ATLAS)/charts/charts.mjs $(CHARTS)
+	@npm install --prefix $(CHARTS) --no-save --silent echarts@6.1.0 esbuild@0.28.2
+	@cd $(CHARTS) && npx esbuild charts.mjs --bundle --minify --format=iife --global-name=echarts --legal-comments=none \
+		--target=es2020 --charset=utf8 --log-level=warning --banner:js="$$(cat $(abspath $(ATLAS))/charts/licenses.txt)" \
+		--outfile=$(abspath $(ATLAS))/assets/echarts.min.js
 
 lock: setup ## Pin the dependencies in requirements.lock, and those of the images in docker/
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --extra pipeline --extra offline --extra dev --extra docs setup.py -o requirements.lock

@@ -85,6 +85,7 @@ EXTRAS = {
         "pytest-xdist",
         "ruff",
         "scikit-learn",
+        "websockets",  # tests drive a browser
     ],
 }
 
@@ -100,6 +101,7 @@ setup(
     package_dir={"tracktokens": "."},
     package_data={
         "": ["*.pyi", "py.typed"],
+        "tracktokens.pipelines.analysis.atlas": ["assets/*"],
         "tracktokens.pipelines.demo": ["data/*.json"],
         "tracktokens.pipelines.training_data": ["data/*.json"],
         "tracktokens.pipelines.conversations": ["data/*.json"],

@@ -45,6 +45,7 @@ PACKAGES = (
     "pipelines",
     "pipelines.maintenance",
     "pipelines.analysis",
+    "pipelines.analysis.atlas",
     "pipelines.jobs",
     "pipelines.conversations",
     "pipelines.conversations.importers",

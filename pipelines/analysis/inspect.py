@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from rich.console import Group
 from rich.table import Table
 
@@ -14,18 +12,15 @@ from tracktokens.codebooks.tokens.vocabulary import token
 from tracktokens.pipelines.terminal import catalog_text
 from tracktokens.schemas.errors import UsageError
 from tracktokens.schemas.manifests.bundle import BundleManifest
-from tracktokens.schemas.tables.catalog import TRACK_KEYS
-from tracktokens.schemas.tables.records import CODE_RECORDS
+from tracktokens.transforms.release.coded_inputs import CodedInputs, read_coded_inputs
 from tracktokens.transforms.release.track_terms import CatalogTerms, sample_buckets
-from tracktokens.transforms.store import files
 from tracktokens.transforms.store.bundles import read_bundle, read_manifest
-from tracktokens.transforms.store.keys import track_buckets
 from tracktokens.transforms.store.layout import Store
 from tracktokens.transforms.store.releases import find_release
 from tracktokens.transforms.store.token_tables import TokenTable
 
 READ_TRACKS = 2_000_000
-"""Most tracks that are read, from the first buckets: a random sample of a larger catalog."""
+"""Most tracks among which the nearest are searched, from the first buckets: a random sample of a larger catalog."""
 
 TERMS, TRACKS, CODES = 12, 10, 5
 TERMS_IN_LIST = 4
@@ -92,14 +87,12 @@ class Inspector:
             modality = self._codebook.modality
             raise UsageError(f"bundle {bundle_id} has no {column} codes: its catalog had no {modality} vectors")
         self._table = TokenTable.of(store, find_release(store, bundle_id))
-        self._buckets = sample_buckets(self._table, READ_TRACKS)
-        self._bundle_id = bundle_id
-        terms = CatalogTerms(self._table, self._buckets)
-        self._terms = terms.by_code(column, self._codebook.num_centroids)
+        self._terms = CatalogTerms(self._table).by_code(column, self._codebook.num_centroids)
+        self._sizes = self._table.code_sizes(column, self._codebook.num_centroids)
 
     def codes(self) -> list[CodeSummary]:
         """Summarize all codes, those with the most tracks first."""
-        return [self._summary(int(code), TERMS_IN_LIST) for code in np.argsort(-self._terms.sizes, kind="stable")]
+        return [self._summary(int(code), TERMS_IN_LIST) for code in np.argsort(-self._sizes, kind="stable")]
 
     def code(self, code: int) -> CodeView:
         """Describe one code.
@@ -114,45 +107,27 @@ class Inspector:
         nearest = [int(other) for other in np.argsort(distances, kind="stable") if other != code][:CODES]
         return CodeView(
             summary=self._summary(code, TERMS),
-            share=float(self._terms.sizes[code] / max(self._terms.sizes.sum(), 1)),
+            share=float(self._sizes[code] / max(self._sizes.sum(), 1)),
             nearest_tracks=self._nearest_tracks(code),
             nearest_codes=tuple(self._summary(other, TERMS_IN_LIST) for other in nearest),
         )
 
     def _summary(self, code: int, most: int) -> CodeSummary:
-        return CodeSummary(code, int(self._terms.sizes[code]), self._terms.best(code, most))
+        return CodeSummary(code, int(self._sizes[code]), self._terms.best(code, most))
 
     def _nearest_tracks(self, code: int) -> tuple[NearTrack, ...]:
-        records = pa.concat_tables([self._records_of(code, bucket) for bucket in self._buckets])
-        nearest = records.sort_by([("distance", "ascending"), ("key", "ascending")]).slice(0, TRACKS)
-        tracks: dict[int, pa.Table] = {}
-        near_tracks = []
-        for row in nearest.to_pylist():
-            [bucket] = track_buckets(np.array([row["track"]], np.uint64), self._store.buckets).tolist()
-            if bucket not in tracks:
-                tracks[bucket] = self._table.tracks(bucket, ["track", "track_id", "title", "artist"])
-            [track] = (
-                tracks[bucket]
-                .filter(pc.equal(tracks[bucket]["track"], pa.scalar(row["track"], pa.uint64())))
-                .to_pylist()
-            )
-            near_tracks.append(_near_track(track, row["distance"]))
-        return tuple(near_tracks)
-
-    def _records_of(self, code: int, bucket: int) -> pa.Table:
-        """Read the catalog's keys with this code in one bucket, with their distance and one of their tracks."""
-        records = files.read_table(self._store.codes(self._bundle_id, self._column, bucket), CODE_RECORDS)
-        keys = files.read_table(self._table.catalog.keys(self._codebook.modality, bucket), TRACK_KEYS)
-        with_code = records.filter(pc.equal(records["code"], code))
-        key_rows = pc.index_in(with_code["key"].combine_chunks(), value_set=keys["key"].combine_chunks())
-        known = with_code.filter(key_rows.is_valid())
-        owners = keys["track"].take(key_rows.drop_null())
-        return pa.table([known["key"].cast(pa.binary()), known["distance"], owners], names=["key", "distance", "track"])
-
-
-def _near_track(track: dict[str, str | None], distance: float) -> NearTrack:
-    name = " - ".join(part for part in (track["title"], track["artist"]) if part)
-    return NearTrack(str(track["track_id"]), name, distance)
+        """Find the tracks nearest to a centroid, in the buckets of ``READ_TRACKS`` tracks."""
+        inputs = (
+            read_coded_inputs(self._store, self._table, self._column, bucket)
+            for bucket in sample_buckets(self._table, READ_TRACKS)
+        )
+        nearest = CodedInputs.concatenate(part.take(part.codes == code).nearest(TRACKS) for part in inputs)
+        nearest = nearest.nearest(TRACKS)
+        tracks = self._table.identities(nearest.tracks)
+        return tuple(
+            NearTrack(tracks[number].track_id, tracks[number].name, distance)
+            for number, distance in zip(nearest.tracks.tolist(), nearest.distances.tolist(), strict=True)
+        )
 
 
 def bundle_report(store: Store, bundle_id: str) -> Group:

@@ -1,8 +1,8 @@
-"""The commands that look into a store: ``show``, ``inspect`` and ``diff``."""
+"""The commands that look into a store: ``show``, ``atlas``, ``inspect`` and ``diff``."""
 
 import click
 
-from tracktokens.pipelines.cli.options.common import json_option, store_option
+from tracktokens.pipelines.cli.options.common import NonEmptyStr, json_option, release_option, store_option
 from tracktokens.pipelines.terminal import format_json, make_console, printable
 
 
@@ -19,6 +19,22 @@ def show_command(store: str) -> None:
         for row in rows:
             name = f"{row['title'] or row['track_id']} - {row['artist'] or 'unknown artist'}"
             click.echo(f"  {printable(name)}\n    {row['tokens']}")
+
+
+@click.command(name="atlas")
+@store_option
+@release_option
+@click.option("--out", required=True, type=NonEmptyStr(), metavar="FILE", help="HTML file to write.")
+def atlas_command(store: str, release: str | None, out: str) -> None:
+    """Write one page that shows what the tokens of a release mean; it opens in a browser without a network."""
+    from tracktokens.pipelines.analysis.atlas.write import write_atlas
+    from tracktokens.transforms.store.layout import Store
+
+    written = write_atlas(Store.open(store), release, out)
+    click.echo(
+        f"{printable(out)}: release {written.release_id}, {written.codes:,} codes, {written.size / 1e6:.1f} MB",
+        err=True,
+    )
 
 
 @click.command(name="inspect")

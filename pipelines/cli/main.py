@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from tracktokens.pipelines.cli.analysis_commands import diff_command, inspect_command, show_command
+from tracktokens.pipelines.cli.analysis_commands import atlas_command, diff_command, inspect_command, show_command
 from tracktokens.pipelines.cli.catalog_commands import embed_command, playlists_command, run_command
 from tracktokens.pipelines.cli.codebook_commands import (
     publish_command,
@@ -74,6 +74,7 @@ COMMANDS = (
     gc_command,
     verify_command,
     show_command,
+    atlas_command,
     inspect_command,
     diff_command,
     match_command,

@@ -144,7 +144,9 @@ class FinetuneJob:
             )
         return bool(recorded["complete"])
 
-    def _report_rows(self, train: EncodedSplit, validation: EncodedSplit, sequences: int, progress: TrainingProgress) -> None:
+    def _report_rows(
+        self, train: EncodedSplit, validation: EncodedSplit, sequences: int, progress: TrainingProgress
+    ) -> None:
         progress.note(
             f"{len(train.rows)} training rows in {sequences} sequences, {len(validation.rows)} validation rows"
         )

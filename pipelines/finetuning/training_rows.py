@@ -1,7 +1,7 @@
 """Rows of a folder of ``render training``, as ids: the loss is computed on completions only.
 
-The turns of a conversation are rows of which each continues the one before. They are joined for training, so that a model
-reads a conversation once, and learns from each of its turns what it would learn from the row of the turn.
+The turns of a conversation are rows of which each continues the one before. They are joined for training, so that a
+model reads a conversation once, and learns from each of its turns what it would learn from the row of the turn.
 """
 
 from __future__ import annotations

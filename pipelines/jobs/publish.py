@@ -10,6 +10,8 @@ from typing import Any
 import apache_beam as beam
 
 from tracktokens.codebooks.metrics.drift import DriftLimits, NewTrackFit
+from tracktokens.pipelines.analysis.atlas.page import atlas_page
+from tracktokens.pipelines.analysis.atlas.source import AtlasSource
 from tracktokens.pipelines.jobs.tokenize import open_with_bundle
 from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.errors import TracktokensError
@@ -236,6 +238,7 @@ class PublishJob:
         TokenGate().check(_release_tokens(draft, rows["published"], quality))
         drift = self._check_drift(draft, usage)
         metrics = assemble(draft, rows, drift)
+        files.write_bytes(draft.paths.report, atlas_page(AtlasSource.draft(draft, metrics)))
         _warn_of_failures(draft, metrics)
         _warn_of_overflow(metrics)
         manifest = release_manifest(draft, rows, self.options)

@@ -1,4 +1,4 @@
-"""Complete the folder of a release after its tables: rejects, changes, vocabulary, metrics, report, manifest."""
+"""Complete the folder of a release after its tables: rejects, changes, vocabulary, metrics, manifest."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,7 +16,6 @@ from tracktokens.transforms.release.draft import ReleaseDraft
 from tracktokens.transforms.release.drift_baseline import DriftReport
 from tracktokens.transforms.release.metrics_json import release_metrics
 from tracktokens.transforms.release.number_tracks import NUMBER_OVERFLOW
-from tracktokens.transforms.release.report import release_report_html
 from tracktokens.transforms.release.token_changes import changes_by_modality
 from tracktokens.transforms.release.write_serving import write_serving
 from tracktokens.transforms.runtime.counters import read_counts, require_balance
@@ -42,7 +41,7 @@ def reconcile_published(draft: ReleaseDraft) -> dict[str, int]:
 
 
 def assemble(draft: ReleaseDraft, rows: Mapping[str, int], drift: DriftReport | None) -> dict[str, Any]:
-    """Write all files of a release that are not its token table, and remove the working files of its job.
+    """Write all files of a release but its token table and its report, and remove the working files of its job.
 
     Args:
         draft: the release, whose tables are written.
@@ -67,7 +66,6 @@ def assemble(draft: ReleaseDraft, rows: Mapping[str, int], drift: DriftReport | 
         "drift": None if drift is None else drift.to_json(),
     }
     files.write_json(draft.paths.metrics, metrics)
-    files.write_bytes(draft.paths.report, release_report_html(metrics, f"release {draft.release_id}"))
     files.delete_tree(draft.counts)
     files.delete_tree(draft.measures)
     return metrics

@@ -1,10 +1,9 @@
-"""Tables of a release's metrics for people: in the terminal, and as ``report.html``."""
+"""Tables of a release's metrics for the terminal."""
 
-import io
 from collections.abc import Mapping
 from typing import Any
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.table import Table
 
 from tracktokens.schemas.tables.token_changes import CODEBOOK_CHANGED, INPUT_CHANGED, NEW, REMOVED
@@ -21,13 +20,6 @@ def release_report(metrics: Mapping[str, Any]) -> Group:
     if metrics["drift"] is not None:
         tables += [_drift(metrics)]
     return Group(*tables)
-
-
-def release_report_html(metrics: Mapping[str, Any], title: str) -> bytes:
-    """Render a report as one HTML page, in UTF-8."""
-    console = Console(record=True, file=io.StringIO(), width=110, markup=False, emoji=False)
-    console.print(title, release_report(metrics))
-    return console.export_html().encode()
 
 
 def format_number(value: float | None, form: str) -> str:

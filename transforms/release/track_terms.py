@@ -70,12 +70,10 @@ class CodeTerms:
     Attributes:
         terms: the commonest terms of all tracks, string (terms,).
         counts: int64 (codes + 1, terms), tracks with a code that have a term; the last row is of tracks without a code.
-        sizes: int64 (codes,), tracks per code.
     """
 
     terms: pa.Array = field(repr=False)
     counts: npt.NDArray[np.int64] = field(repr=False)
-    sizes: npt.NDArray[np.int64] = field(repr=False)
 
     @cached_property
     def _everywhere(self) -> npt.NDArray[np.int64]:
@@ -91,21 +89,23 @@ class CodeTerms:
 
 
 class CatalogTerms:
-    """Terms of the tracks of a release, in some buckets of its catalog."""
+    """Terms of the tracks of a release, of a random sample of ``COUNTED_TRACKS`` of a larger catalog.
 
-    def __init__(self, table: TokenTable, buckets: Sequence[int]) -> None:
+    Everything that names the words of a code counts them here, so that all agree.
+    """
+
+    def __init__(self, table: TokenTable) -> None:
         self._table = table
-        self._buckets = buckets
+        self._buckets = sample_buckets(table, COUNTED_TRACKS)
         columns = ["title", "artist", "tag_names"]
-        self._terms = track_terms(pa.concat_tables([table.tracks(bucket, columns) for bucket in buckets]))
+        self._terms = track_terms(pa.concat_tables([table.tracks(bucket, columns) for bucket in self._buckets]))
 
     def by_code(self, column: str, codes: int) -> CodeTerms:
         """Count the terms per code of a column that has ``codes`` codes."""
         read = pa.concat_tables([self._table.read(bucket, [column]) for bucket in self._buckets])[column]
         coded = pc.fill_null(read, NONE).to_numpy().astype(np.int64)
         groups = np.where(coded == NONE, codes, coded)
-        terms, counts = term_counts(self._terms, groups, codes + 1)
-        return CodeTerms(terms, counts, np.bincount(groups, minlength=codes + 1)[:-1])
+        return CodeTerms(*term_counts(self._terms, groups, codes + 1))
 
 
 def sample_buckets(table: TokenTable, most: int) -> Sequence[int]:
@@ -127,7 +127,7 @@ def code_words(table: TokenTable, most: int) -> dict[str, list[tuple[str, ...]]]
         table: token table of the release.
         most: most terms per code.
     """
-    catalog = CatalogTerms(table, sample_buckets(table, COUNTED_TRACKS))
+    catalog = CatalogTerms(table)
     words = {}
     for column in table.token_format.coded:
         terms = catalog.by_code(column.name, column.size)

@@ -118,13 +118,16 @@ def published_release(store: Store) -> ReleaseManifest:
     )
 
 
+def release_ids(store: Store) -> list[str]:
+    """List the ids of all complete releases, newest first."""
+    return list(reversed(files.list_folders_with(files.join(store.root, RELEASES), MANIFEST)))
+
+
 def releases(store: Store) -> Iterator[ReleaseManifest]:
     """Read all complete releases, newest first."""
-    root = files.join(store.root, RELEASES)
-    for name in reversed(files.list_tree(root)):
-        if name.endswith(f"/{MANIFEST}"):
-            path = files.join(root, name)
-            yield ReleaseManifest.from_json(files.read_bytes(path), path)
+    for release_id in release_ids(store):
+        path = store.release(release_id).manifest
+        yield ReleaseManifest.from_json(files.read_bytes(path), path)
 
 
 def is_withdrawn(store: Store, release_id: str) -> bool:

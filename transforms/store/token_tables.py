@@ -3,13 +3,14 @@
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tracktokens.codebooks.numerics.arrays import CodeMatrix
+from tracktokens.codebooks.numerics.arrays import CodeMatrix, Counts, Words
 from tracktokens.codebooks.tokens.code_matrix import NONE
 from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.schemas.manifests.release import FROM_PLAYLISTS, ReleaseManifest
@@ -18,7 +19,7 @@ from tracktokens.schemas.tables.popularity import PLAYLIST_COUNTS
 from tracktokens.schemas.tables.tokens import BUNDLE_KEY, token_columns
 from tracktokens.schemas.token_format import TokenFormat
 from tracktokens.transforms.store import files
-from tracktokens.transforms.store.keys import bucket_numbers, content_keys, overlapping_buckets
+from tracktokens.transforms.store.keys import bucket_numbers, content_keys, overlapping_buckets, track_buckets
 from tracktokens.transforms.store.layout import Catalog, ReleasePaths, Store
 
 LARGEST_WEIGHT = 1e30
@@ -27,6 +28,23 @@ LARGEST_WEIGHT = 1e30
 
 Names = dict[str, tuple[str | None, str | None]]
 """Title and artist by track id."""
+
+
+class TrackIdentity(NamedTuple):
+    """Id, title and artist of a track."""
+
+    track_id: str
+    title: str | None
+    artist: str | None
+
+    @property
+    def name(self) -> str:
+        """Title and artist, as far as they are known."""
+        return " - ".join(text for text in (self.title, self.artist) if text)
+
+
+Identities = dict[int, TrackIdentity]
+"""Id, title and artist by number of the track."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +110,14 @@ class TokenTable:
         """Read columns of the catalog for the same tracks, in the same order."""
         return files.read_table(self.catalog.tracks(bucket), CATALOG_TRACKS, columns)
 
+    def code_sizes(self, column: str, codes: int) -> Counts:
+        """Count the tracks of each code of a column: int64 (codes,)."""
+        sizes: Counts = np.zeros(codes, np.int64)
+        for bucket in range(self.catalog.buckets):
+            column_codes = self.read(bucket, [column])[column].drop_null().to_numpy()
+            sizes += np.bincount(column_codes, minlength=codes)
+        return sizes
+
     def names(self, track_ids: Collection[str]) -> Names:
         """Read title and artist of a few tracks, from their buckets of the catalog."""
         wanted = pa.array(sorted(track_ids), pa.string())
@@ -102,6 +128,19 @@ class TokenTable:
             matches = tracks.filter(pc.is_in(tracks["track_id"], value_set=wanted)).to_pylist()
             names |= {row["track_id"]: (row["title"], row["artist"]) for row in matches}
         return names
+
+    def identities(self, numbers: Words) -> Identities:
+        """Read id, title and artist of a few tracks by their numbers, from their buckets of the catalog."""
+        wanted = np.unique(numbers)
+        identities: Identities = {}
+        for bucket in np.unique(track_buckets(wanted, self.catalog.buckets)).tolist():
+            tracks = self.tracks(bucket, ["track", "track_id", "title", "artist"])
+            found = tracks.filter(pc.is_in(tracks["track"], value_set=pa.array(wanted)))
+            identities |= {
+                number: TrackIdentity(*texts)
+                for number, *texts in zip(*(found[n].to_pylist() for n in found.column_names), strict=True)
+            }
+        return identities
 
     def popularity(self, bucket: int) -> npt.NDArray[np.float64]:
         """Read the popularity of the same tracks, in the same order: float64 (tracks,), 0 if it is not known."""

@@ -323,7 +323,9 @@ def test_packed_rows_do_not_see_each_other(bases: dict[str, Path], data: Path, t
 def test_turns_of_a_conversation_are_read_once_and_all_learned(
     name: str, bases: dict[str, Path], catalog: SmallCatalog, data: Path, tmp_path: Path
 ) -> None:
-    messages = [message for row in training_rows(catalog, 0, 4) for message in (*row["prompt"][-1:], *row["completion"])]
+    messages = [
+        message for row in training_rows(catalog, 0, 4) for message in (*row["prompt"][-1:], *row["completion"])
+    ]
     turns: list[TrainingRow] = [
         {"prompt": messages[:place], "completion": messages[place : place + 1]} for place in (1, 3, 5, 7)
     ]

@@ -10,6 +10,8 @@ from click.testing import CliRunner
 
 from tests.support.demo_run import DemoRun, token_table
 from tests.support.vector_catalog import CODES, DIMS, GROUPS, group_vectors, job, write_catalog, write_vectors
+from tracktokens.pipelines.analysis.atlas.changes import retraining_changes
+from tracktokens.pipelines.analysis.atlas.source import AtlasSource
 from tracktokens.pipelines.analysis.diff import Diff, diff_releases
 from tracktokens.pipelines.cli.main import main
 from tracktokens.pipelines.jobs.embed import EmbedJob
@@ -25,6 +27,7 @@ from tracktokens.schemas.modalities import AUDIO, METADATA, MODALITIES, PLAYLIST
 from tracktokens.transforms.playlists.word2vec import Word2VecConfig
 from tracktokens.transforms.store.bundles import read_bundle
 from tracktokens.transforms.store.layout import Store
+from tracktokens.transforms.store.releases import published_release
 
 pytestmark = pytest.mark.job
 
@@ -105,6 +108,13 @@ def test_the_jobs_count_of_kept_codes_matches_the_releases(first: tuple[Path, Ru
     retrained, diff = retrain(folder / "store", outcome)
     assert recoded(diff)[AUDIO] == pytest.approx(40 / 360)
     assert retrained.kept[AUDIO] == pytest.approx(320 / 360)
+    store = Store.open(str(folder / "store"))
+    changes = retraining_changes(AtlasSource.published(store, published_release(store)))
+    assert list(changes) == [AUDIO]
+    assert [flow.tracks for flow in changes[AUDIO].flows] == [5] * GROUPS  # of each group to the next
+    assert (
+        {flow.old for flow in changes[AUDIO].flows} == {flow.new for flow in changes[AUDIO].flows} == set(range(GROUPS))
+    )
     assert len(diff.churn.worst) == 40
     most_popular = diff.churn.worst[0]
     assert (most_popular.track_id, most_popular.modalities) == ("t351", (AUDIO,))
