@@ -269,7 +269,7 @@ def _has_bfloat16() -> bool:
     """Return whether the device multiplies bfloat16 in hardware."""
     if torch.cuda.is_available():
         return bool(torch.cuda.is_bf16_supported())
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.10 and later
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.10 and later
     return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
 
 

@@ -405,7 +405,7 @@ def test_the_command_trains_and_prints_the_evaluations(
     options = ["--stage1-steps", "2", "--max-steps", "2", "--eval-every", "2", "--lora-modules", "q_proj,v_proj"]
     result = command(bases["tied"], data, tmp_path / "out", "--release", str(catalog.release), *options)
     assert result.exit_code == 0, result.output
-    assert "24 training rows, 6 validation rows" in result.stderr
+    assert "24 training rows in 24 sequences, 6 validation rows" in result.stderr
     assert "new rows: 2 steps of about" in result.stderr
     assert [line.split(":")[0] for line in result.stdout.splitlines()] == ["rows 0", "rows 2", "lora 2"]
     assert "Hit@10" in result.stdout
