@@ -10,7 +10,7 @@ from tracktokens.schemas.errors import UsageError
 ROWS, LORA, FULL = "rows", "lora", "full"
 """Stages: the rows of the new tokens alone; then LoRA with these rows, or all weights."""
 
-AUTO, BFLOAT16, FLOAT32 = "auto", "bfloat16", "float32"
+AUTO, FLOAT32, BFLOAT16 = PRECISIONS = ("auto", "float32", "bfloat16")
 """Precisions of products. ``auto`` is bfloat16 where the device has it, else float32."""
 
 LEARNING_RATES = {LORA: 5e-4, FULL: 5e-5}

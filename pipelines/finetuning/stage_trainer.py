@@ -107,8 +107,9 @@ class StageTrainer(SFTTrainer):
 
         TRL's own loss multiplies by the head's weight directly, without the rows that are trained beside it.
         """
-        learned = inputs["labels"][:, 1:] != IGNORED
-        targets = inputs["labels"][:, 1:][learned]
+        following = inputs["labels"][:, 1:]
+        learned = following != IGNORED
+        targets = following[learned]
         arguments = {name: value for name, value in inputs.items() if name != "labels"}
         with _head_at(self._head, learned):
             outputs = model(**arguments, use_cache=False)

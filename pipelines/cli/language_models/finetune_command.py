@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from tracktokens.pipelines.cli.options.common import NonEmptyStr
+from tracktokens.pipelines.finetuning.settings import AUTO, PRECISIONS, FinetuneSettings
 from tracktokens.pipelines.terminal import make_console
 from tracktokens.schemas.errors import UsageError
 
@@ -53,8 +54,8 @@ NEEDED = ("peft", "trl")
 @click.option("--packing", is_flag=True, help="Fill sequences of --max-length with several rows.")
 @click.option(
     "--precision",
-    type=click.Choice(["auto", "float32", "bfloat16"]),
-    default="auto",
+    type=click.Choice(PRECISIONS),
+    default=AUTO,
     show_default=True,
     help="Precision of products; auto is bfloat16 where the device has it.",
 )
@@ -82,7 +83,6 @@ def finetune_command(
         raise UsageError(f"{' and '.join(missing)} not installed: pip install 'tracktokens[llm]'")
     from tracktokens.pipelines.finetuning.finetune import FinetuneJob
     from tracktokens.pipelines.finetuning.progress import TrainingProgress
-    from tracktokens.pipelines.finetuning.settings import FinetuneSettings
     from tracktokens.transforms.store.releases import release_folder
 
     folder = release_folder(release, store) if release or store else None
