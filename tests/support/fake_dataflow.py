@@ -105,10 +105,14 @@ def serving(service: FakeDataflow, monkeypatch: pytest.MonkeyPatch) -> Iterator[
         def log_message(self, format: str, *args: object) -> None:
             pass
 
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, request: object, client_address: object) -> None:
+            """Stay silent where a client left before it was answered: tests read what the client prints."""
+
     monkeypatch.setattr(DataflowApplicationClient, "stage_file_with_retry", lambda *args, **kwargs: None)
     quick = SimpleNamespace(sleep=lambda seconds: time.sleep(0.02), time=time.time)
     monkeypatch.setattr(dataflow_runner, "time", quick)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = Server(("127.0.0.1", 0), Handler)
     service.port = server.server_address[1]
     thread = Thread(target=server.serve_forever, daemon=True)
     thread.start()
