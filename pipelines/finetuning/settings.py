@@ -6,12 +6,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from tracktokens.schemas.errors import UsageError
+from tracktokens.serving.generation.precision import AUTO
 
 ROWS, LORA, FULL = "rows", "lora", "full"
 """Stages: the rows of the new tokens alone; then LoRA with these rows, or all weights."""
-
-AUTO, FLOAT32, BFLOAT16 = PRECISIONS = ("auto", "float32", "bfloat16")
-"""Precisions of products. ``auto`` is bfloat16 where the device has it, else float32."""
 
 LEARNING_RATES = {LORA: 5e-4, FULL: 5e-5}
 """Default peak learning rate of the old weights in stage 2."""

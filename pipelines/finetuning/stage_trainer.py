@@ -19,8 +19,9 @@ from trl import SFTConfig, SFTTrainer
 from tracktokens.pipelines.finetuning.hit_rate import HitRate
 from tracktokens.pipelines.finetuning.metrics_log import MetricsLog
 from tracktokens.pipelines.finetuning.progress import TrainingProgress
-from tracktokens.pipelines.finetuning.settings import AUTO, BFLOAT16, ROWS, FinetuneSettings
+from tracktokens.pipelines.finetuning.settings import ROWS, FinetuneSettings
 from tracktokens.pipelines.finetuning.training_rows import IGNORED
+from tracktokens.serving.generation.precision import AUTO, BFLOAT16, has_bfloat16
 
 LOG_EVERY = 10
 WARM_UP = 0.05
@@ -260,18 +261,11 @@ def stage_arguments(settings: FinetuneSettings, folder: Path, validation: bool, 
         report_to=[],
         dataloader_pin_memory=on_gpu,
         use_cpu=not on_gpu,
-        bf16=settings.precision == BFLOAT16 or (settings.precision == AUTO and _has_bfloat16()),
+        bf16=settings.precision == BFLOAT16
+        or (settings.precision == AUTO and has_bfloat16("cuda" if on_gpu else "cpu")),
         seed=settings.seed,
         remove_unused_columns=True,
     )
-
-
-def _has_bfloat16() -> bool:
-    """Return whether the device multiplies bfloat16 in hardware."""
-    if torch.cuda.is_available():
-        return bool(torch.cuda.is_bf16_supported())
-    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.10 and later
-    return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
 
 
 def last_checkpoint(folder: Path) -> Path | None:

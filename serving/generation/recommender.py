@@ -15,7 +15,7 @@ import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tracktokens.codebooks.decoding.catalog_constraint import TokenIds
 from tracktokens.codebooks.tokens.rendering import MENTION_START
@@ -23,6 +23,7 @@ from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.serving.catalog_tokens import CatalogTokens
 from tracktokens.serving.generation.eligible_tracks import EligibleTracks
 from tracktokens.serving.generation.load_model import check_bundle, embedding_rows, load_model
+from tracktokens.serving.generation.precision import AUTO, move_to_device
 from tracktokens.serving.generation.prompt import Message, Prompt, PromptWriter
 from tracktokens.serving.generation.recommendation import Recommendation, RecommendedTrack
 from tracktokens.serving.generation.reply import Reply, ReplyWriter
@@ -108,13 +109,17 @@ class Recommender:
         self._writer = ReplyWriter(self._model, tokenizer, self._ids)
 
     @classmethod
-    def open(cls, model: str | Path, release: str | Path, device: str | None = None) -> Recommender:
+    def open(
+        cls, model: str | Path, release: str | Path, device: str | None = None, precision: str = AUTO
+    ) -> Recommender:
         """Load a model, and open the tokens of a release.
 
         Args:
             model: folder of the model and its tokenizer.
             release: local folder of a release, or of a store for its latest release.
-            device: device of torch; by default a GPU if there is one. On a CPU, the model is converted to float32.
+            device: device of torch; by default a GPU if there is one.
+            precision: ``float32``, ``bfloat16``, or ``auto``: on a CPU, bfloat16 where it has it in hardware, else
+                float32; on a GPU, the type of the weights. Logits are computed in float32.
 
         Raises:
             UsageError: the model or the release does not exist, or they do not fit; see :meth:`__init__`.
@@ -126,9 +131,7 @@ class Recommender:
         loaded, tokenizer = load_model(str(model))
         check_bundle(loaded.config, catalog.bundle_id)
         place = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        loading: Any = loaded  # the type of `to` is that of an unbound function
-        moved = loading.to(device=place, dtype=torch.float32 if place == "cpu" else loaded.dtype)
-        return cls(moved, tokenizer, catalog)
+        return cls(move_to_device(loaded, place, precision), tokenizer, catalog)
 
     def recommend(
         self,

@@ -23,6 +23,7 @@ from tracktokens.pipelines.analysis.conversations.systems import Answer
 from tracktokens.pipelines.analysis.conversations.table_systems import NAMES, TableSystems
 from tracktokens.pipelines.analysis.evaluation_scorers import ReleaseScorers
 from tracktokens.schemas.errors import InvalidDataError, UsageError
+from tracktokens.serving.generation.precision import AUTO
 from tracktokens.transforms.store.layout import Store
 from tracktokens.transforms.store.release_index import ReleaseIndex
 from tracktokens.transforms.store.releases import release_or_latest
@@ -40,6 +41,7 @@ class ConversationOptions:
     Attributes:
         release: id of a release, or of a bundle, for its newest release; None for the latest.
         model: folder of a language model with the tokens of the release; None leaves its systems out.
+        precision: precision of the model's products.
         tracks: tracks table with albums and lyrics for BM25; None leaves them out.
         queries: how turns become queries.
         weights: matching weight per modality, in token order.
@@ -49,6 +51,7 @@ class ConversationOptions:
 
     release: str | None = None
     model: str | None = None
+    precision: str = AUTO
     tracks: str | None = None
     queries: QueryOptions = field(default_factory=QueryOptions)
     weights: Sequence[float] = MATCHING_WEIGHTS
@@ -160,7 +163,7 @@ def evaluate_conversations(
     if not asked:
         raise InvalidDataError(_nothing_to_measure(test, manifest.release_id, queries))
     release = ReleaseScorers(released_snapshot(store, manifest), manifest, index, options.weights, options.seed)
-    systems = TableSystems(release, options.model, options.tracks)
+    systems = TableSystems(release, options.model, options.tracks, options.precision)
     answers: dict[str, list[Answer]] = {}
     qualities = {}
     for name in systems.available(options.systems):

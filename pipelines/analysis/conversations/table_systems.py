@@ -29,6 +29,7 @@ from tracktokens.pipelines.encoder_config import TextEncoderConfig, make_text_en
 from tracktokens.pipelines.option_fields import from_options
 from tracktokens.schemas.errors import UsageError
 from tracktokens.schemas.modalities import PLAYLIST, TEXT_MODALITIES
+from tracktokens.serving.generation.precision import AUTO
 from tracktokens.serving.generation.recommender import Recommender
 from tracktokens.transforms.runtime.threads import thread_share
 from tracktokens.transforms.store.bundles import read_codebook
@@ -91,6 +92,7 @@ class TableSystems:
         release: the release, with its training playlists.
         model: folder of a language model, or None.
         tracks: tracks table with albums and lyrics, or None.
+        precision: precision of the model's products.
         left_out: system that cannot be made to the reason.
         notes: what a reader of the table should know.
     """
@@ -98,6 +100,7 @@ class TableSystems:
     release: ReleaseScorers
     model: str | None = None
     tracks: str | None = None
+    precision: str = AUTO
     left_out: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -167,7 +170,8 @@ class TableSystems:
         if self.model is None:
             raise _LeftOutError("it needs --model")
         folder = self.release.index.table.release.folder
-        return ModelSystem(Recommender.open(self.model, folder), self.release.index.track_ids)
+        recommender = Recommender.open(self.model, folder, precision=self.precision)
+        return ModelSystem(recommender, self.release.index.track_ids)
 
     def _reranked(self, answers: Mapping[str, Sequence[Answer]]) -> System:
         if MODEL not in answers:

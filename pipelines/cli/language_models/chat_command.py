@@ -33,6 +33,7 @@ def chat_command(
     beams: int | None,
     max_new_tokens: int,
     min_tracks: int,
+    precision: str,
     top: int,
     as_json: bool,
 ) -> None:
@@ -41,7 +42,8 @@ def chat_command(
     from tracktokens.serving.generation.recommender import Recommender, ReplyOptions
 
     names = TrackNames(store, release)
-    chat = Chat(Recommender.open(model, names.folder), ReplyOptions(top, min_tracks, max_new_tokens, beams))
+    recommender = Recommender.open(model, names.folder, precision=precision)
+    chat = Chat(recommender, ReplyOptions(top, min_tracks, max_new_tokens, beams))
     for line in _lines():
         if line == QUIT:
             return

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tracktokens.pipelines.cli.language_models.reply_options import precision_option
 from tracktokens.pipelines.cli.options.common import (
     NonEmptyStr,
     json_option,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="Language model with the tokens of the release; without one, only its rivals are measured.",
 )
+@precision_option
 @click.option(
     "--tracks", type=NonEmptyStr(), metavar="PATH", help="Tracks table, from which BM25 takes albums and lyrics."
 )
@@ -82,6 +84,7 @@ def conversations_command(
     store: str,
     release: str | None,
     model: str | None,
+    precision: str,
     tracks: str | None,
     systems: tuple[str, ...],
     gold: str,
@@ -106,6 +109,7 @@ def conversations_command(
     options = ConversationOptions(
         release=release,
         model=model,
+        precision=precision,
         tracks=tracks,
         queries=QueryOptions(
             all_gold=gold == "all", keep_named=keep_named, turns=turns, unanswered=submission is not None

@@ -5,8 +5,9 @@ from typing import Any
 
 import click
 
+from tracktokens.pipelines.cli.language_models.reply_options import precision_option
 from tracktokens.pipelines.cli.options.common import NonEmptyStr
-from tracktokens.pipelines.finetuning.settings import AUTO, PRECISIONS, FinetuneSettings
+from tracktokens.pipelines.finetuning.settings import FinetuneSettings
 from tracktokens.pipelines.terminal import make_console
 from tracktokens.schemas.errors import UsageError
 
@@ -52,13 +53,7 @@ NEEDED = ("peft", "trl")
 )
 @click.option("--max-length", type=click.IntRange(16), default=1024, show_default=True, help="Longest row in tokens.")
 @click.option("--packing", is_flag=True, help="Fill sequences of --max-length with several rows.")
-@click.option(
-    "--precision",
-    type=click.Choice(PRECISIONS),
-    default=AUTO,
-    show_default=True,
-    help="Precision of products; auto is bfloat16 where the device has it.",
-)
+@precision_option
 @click.option("--gradient-checkpointing", is_flag=True, help="Save memory, for a third more time.")
 @click.option(
     "--eval-every",

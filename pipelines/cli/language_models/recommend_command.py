@@ -30,6 +30,7 @@ def recommend_command(
     beams: int | None,
     max_new_tokens: int,
     min_tracks: int,
+    precision: str,
     out: str,
     top: int,
     batch_size: int,
@@ -44,7 +45,7 @@ def recommend_command(
     check_input(conversations, "conversations")
     for output in (out, rejects_path(out)):
         check_output(output, [conversations], store)
-    recommender = Recommender.open(model, release_folder(release, store))
+    recommender = Recommender.open(model, release_folder(release, store), precision=precision)
     with _progress() as advance:
         stats = recommend_file(recommender, conversations, out, options, batch_size, advance)
     counts = f"{stats.read} read, {stats.written} written, {stats.rejected} rejected"

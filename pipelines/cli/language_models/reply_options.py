@@ -3,6 +3,15 @@
 import click
 
 from tracktokens.pipelines.cli.options.common import NonEmptyStr, options, release_option, store_option
+from tracktokens.serving.generation.precision import AUTO, PRECISIONS
+
+precision_option = click.option(
+    "--precision",
+    type=click.Choice(PRECISIONS),
+    default=AUTO,
+    show_default=True,
+    help="Precision of products; auto is bfloat16 where the device has it.",
+)
 
 reply_options = options(
     click.option(
@@ -33,4 +42,5 @@ reply_options = options(
         show_default=True,
         help="0 lets the model decide whether it recommends tracks.",
     ),
+    precision_option,
 )

@@ -24,12 +24,13 @@ from tracktokens.pipelines.cli.main import main
 from tracktokens.pipelines.finetuning import finetune, stage_trainer
 from tracktokens.pipelines.finetuning.finetune import FinetuneJob, FinetuneResult
 from tracktokens.pipelines.finetuning.progress import TrainingProgress
-from tracktokens.pipelines.finetuning.settings import BFLOAT16, FLOAT32, FinetuneSettings
+from tracktokens.pipelines.finetuning.settings import FinetuneSettings
 from tracktokens.pipelines.finetuning.training_rows import encode_split, join_turns, read_training_folder
 from tracktokens.pipelines.llm.extend_model import TokenRelease, apply_to_folder, read_token_release
 from tracktokens.schemas.errors import InvalidDataError, TracktokensError, UsageError
 from tracktokens.schemas.manifests.release import ReleaseManifest
 from tracktokens.schemas.modalities import MODALITIES
+from tracktokens.serving.generation.precision import BFLOAT16, FLOAT32
 
 pytestmark = pytest.mark.job
 

@@ -19,6 +19,7 @@ from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.schemas.token_format import TokenFormat
 from tracktokens.serving import CatalogTokens
 from tracktokens.serving.build import ServingBuild
+from tracktokens.serving.generation.precision import BFLOAT16, FLOAT32, move_to_device
 from tracktokens.serving.generation.recommendation import Recommendation
 from tracktokens.serving.generation.recommender import Recommender, ReplyOptions
 from tracktokens.serving.generation.reply import NO_REPEAT
@@ -289,6 +290,27 @@ def test_sampling_settings_of_the_model_do_not_empty_the_beams(catalog: CatalogT
     expected = Recommender(model, tokenizer, catalog).recommend(ASKED, 20)
     model.generation_config.update(do_sample=True, top_k=1, temperature=0.1)
     assert Recommender(model, tokenizer, catalog).recommend(ASKED, 20) == expected
+
+
+def test_a_cpu_multiplies_in_bfloat16_and_the_head_in_float32(
+    small: SmallCatalog, catalog: CatalogTokens, tokenizer: Any, tmp_path: Path
+) -> None:
+    model = make_model(tokenizer, tie_word_embeddings=True)
+    save(tmp_path, model, tokenizer)
+    expected = Recommender(model, tokenizer, catalog).recommend(ASKED, 20, max_new_tokens=0)
+    exact, rounded = (
+        Recommender.open(tmp_path, small.release, "cpu", precision).recommend(ASKED, 20, max_new_tokens=0)
+        for precision in (FLOAT32, BFLOAT16)
+    )
+    assert exact == expected
+    scores = {track.track_id: track.score for track in expected.tracks}
+    shared = [track for track in rounded.tracks if track.track_id in scores]
+    assert len(shared) > 10 and rounded != expected
+    assert [track.score for track in shared] == pytest.approx([scores[track.track_id] for track in shared], rel=0.02)
+    half = move_to_device(model, "cpu", BFLOAT16)
+    logits = half(input_ids=torch.tensor([[5, 6, 7]])).logits
+    assert half.dtype == torch.bfloat16 and logits.dtype == torch.float32
+    assert (logits != logits.bfloat16().float()).any()
 
 
 def test_parts_that_do_not_belong_together_are_refused(catalog: CatalogTokens, tokenizer: Any) -> None:
