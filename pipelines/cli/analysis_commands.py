@@ -3,7 +3,8 @@
 import click
 
 from tracktokens.pipelines.cli.options.common import json_option, store_option
-from tracktokens.pipelines.terminal import format_json, make_console, printable
+from tracktokens.pipelines.terminal import echo, format_json, make_console
+from tracktokens.schemas.display import printable
 
 
 @click.command(name="show")
@@ -15,10 +16,10 @@ def show_command(store: str) -> None:
 
     found = examples(Store.open(store))
     for heading, rows in (("tracks and their tokens", found.complete), ("only the sound in common", found.sound_alike)):
-        click.echo(f"\n{heading}:" if rows else f"\n{heading}: no such tracks here")
+        echo(f"\n{heading}:" if rows else f"\n{heading}: no such tracks here")
         for row in rows:
             name = f"{row['title'] or row['track_id']} - {row['artist'] or 'unknown artist'}"
-            click.echo(f"  {printable(name)}\n    {row['tokens']}")
+            echo(f"  {printable(name)}\n    {row['tokens']}")
 
 
 @click.command(name="inspect")
@@ -51,6 +52,6 @@ def diff_command(old: str, new: str, store: str, as_json: bool) -> None:
 
     found = diff_releases(store, old, new)
     if as_json:
-        click.echo(format_json(found.to_json()))
+        echo(format_json(found.to_json()))
     else:
         make_console().print(diff_report(found))

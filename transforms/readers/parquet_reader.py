@@ -8,9 +8,9 @@ from contextlib import contextmanager
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tracktokens.schemas.display import escape_surrogates
 from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.transforms.readers.coercion import coerce_column
-from tracktokens.transforms.readers.display import escape_surrogates
 from tracktokens.transforms.readers.file_discovery import corrupt_file_errors
 from tracktokens.transforms.readers.row_chunks import Chunk, check_columns, ignored_columns, with_path_columns
 from tracktokens.transforms.store import files
