@@ -13,6 +13,7 @@ from transformers import AutoConfig, BertConfig, BertForMaskedLM, BertTokenizerF
 from tracktokens.schemas.errors import InvalidDataError, TracktokensError, UsageError
 from tracktokens.serving.generation.load_model import load_model
 from tracktokens.serving.generation.pretrained import is_bidirectional
+from tracktokens.transforms.encoders.text.model_files import model_hash
 from tracktokens.transforms.encoders.text.sentence import SentenceEncoder
 
 CODE = "open({marker!r}, 'w').close()\nclass C: pass\n"
@@ -80,7 +81,7 @@ def test_a_pickle_with_code_does_not_run(encoder: Path, tmp_path: Path, marker: 
         folder, InvalidDataError
     )
     with pytest.raises(UsageError, match="pickle with code, which is not run") as error:
-        SentenceEncoder(model=str(folder), weights="").load(1)
+        SentenceEncoder(model=str(folder), weights=model_hash(folder)).load(1)
     assert "weights_only" not in str(error.value)
 
 
