@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tracktokens.schemas.display import printable
 from tracktokens.schemas.errors import UsageError
 from tracktokens.transforms.listing.local_files import LocalPattern
-from tracktokens.transforms.listing.path_errors import show_path
 from tracktokens.transforms.listing.patterns import EVERYTHING, Pattern, split_wildcards
 from tracktokens.transforms.store import files
 
@@ -80,11 +80,11 @@ def check_apart(store: str, inputs: Mapping[str, Any]) -> None:
         wanted = InputPath.of(path)
         if files.is_below(wanted.folder, root):
             raise UsageError(
-                f"--{name} {show_path(path)} is inside of --store {show_path(store)}: give an input outside of it"
+                f"--{name} {printable(path)} is inside of --store {printable(store)}: give an input outside of it"
             )
         if any(wanted.reads(f"{root}/{file}") for file in STORE_FILES):
             raise UsageError(
-                f"--store {show_path(store)} is inside of --{name} {show_path(path)}, so the next job would read the "
+                f"--store {printable(store)} is inside of --{name} {printable(path)}, so the next job would read the "
                 "store as input: give a store outside of it"
             )
 
@@ -103,13 +103,13 @@ def check_reachable(paths: Mapping[str, Any], models: Mapping[str, Any], has_ima
     for name, path in _flat(paths):
         if not files.is_remote(files.absolute(path)):
             raise UsageError(
-                f"--{name} {show_path(path)} is on this machine, where workers of Dataflow cannot read it: give a path "
+                f"--{name} {printable(path)} is on this machine, where workers of Dataflow cannot read it: give a path "
                 "on gs://"
             )
     for name, path in _flat(models):
         if not has_image and os.path.lexists(path):
             raise UsageError(
-                f"--{name} {show_path(path)} is on this machine, where workers of Dataflow cannot read it: build it "
+                f"--{name} {printable(path)} is on this machine, where workers of Dataflow cannot read it: build it "
                 "into an image, at the same path, and give --sdk_container_image"
             )
 
@@ -127,7 +127,7 @@ def check_not_read(out: str, inputs: Mapping[str, Any]) -> None:
     for name, path in _flat(inputs):
         if InputPath.of(path).reads(_real(out)):
             raise UsageError(
-                f"{show_path(out)} is inside of --{name} {show_path(path)} of the release, so the next job would read "
+                f"{printable(out)} is inside of --{name} {printable(path)} of the release, so the next job would read "
                 "it as input: write outside of it"
             )
 

@@ -7,24 +7,23 @@ import json
 import logging
 import re
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tracktokens.schemas.display import UNPRINTABLE, printable, printable_lines
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Control characters, line ends, characters that turn the direction of writing, and lone surrogates."""
 
+def echo(text: object = "", *, err: bool = False, nl: bool = True) -> None:
+    """Print text of one or several lines, to standard output or standard error.
 
-def printable(text: str) -> str:
-    r"""Escape the characters that end a line or control a terminal: the text is one harmless line.
-
-    Example:
-        >>> print(printable("Intro [/b]\x1b[31m\nred"))
-        Intro [/b]\x1b[31m\nred
+    Commands print in no other way: nothing in a catalog or a store controls the terminal, whoever wrote it.
     """
-    return _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+    click.echo(printable_lines(str(text)), err=err, nl=nl)
 
 
 def catalog_text(text: str) -> Text:
@@ -35,20 +34,29 @@ def catalog_text(text: str) -> Text:
 
 
 def make_console(stderr: bool = False) -> Console:
-    """Open a console that prints every text as it is: ``[b]`` is not bold, and ``:smile:`` is not an emoji."""
+    """Open a console that prints every text as it is, see :func:`echo`: ``[b]`` is not bold, ``:smile:`` no emoji."""
     from rich.console import Console
 
-    return Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+    class PlainConsole(Console):
+        def render_str(self, text: str, **settings: Any) -> Text:
+            return super().render_str(printable_lines(text), **settings)
+
+    return PlainConsole(stderr=stderr, markup=False, emoji=False, highlight=False)
 
 
 def format_json(content: object) -> str:
-    """Format indented JSON, with escapes if standard output cannot encode its characters."""
-    text = json.dumps(content, ensure_ascii=False, indent=2)
+    """Format indented JSON that :func:`echo` prints unchanged; with escapes if standard output lacks its characters."""
+    text = UNPRINTABLE.sub(_json_escape, json.dumps(content, ensure_ascii=False, indent=2))
     try:
         text.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:
         return json.dumps(content, indent=2)
     return text
+
+
+def _json_escape(character: re.Match[str]) -> str:
+    """Escape a character in a string of JSON; line ends are between the strings."""
+    return character[0] if character[0] == "\n" else f"\\u{ord(character[0]):04x}"
 
 
 def allow_any_text() -> None:

@@ -8,7 +8,7 @@ differs between tracks whose other tokens are equal.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from tracktokens.schemas.modalities import MODALITIES
 
@@ -48,6 +48,19 @@ class TokenColumn:
     def has_none(self) -> bool:
         """True if a track may lack it: then its vocabulary has a ``none`` token. Every track has a number."""
         return self.modality is not None
+
+
+@dataclass(frozen=True)
+class FurtherColumns:
+    """Columns after the first level of each modality, as :meth:`TokenFormat.to_json` writes them.
+
+    Attributes:
+        columns: the fields of :class:`TokenColumn`, one mapping per column.
+        same_song: ``SHARED`` or ``NUMBERED``.
+    """
+
+    columns: Sequence[Annotated[Mapping[str, Any], TokenColumn]]
+    same_song: Literal["shared", "numbered"]
 
 
 @dataclass(frozen=True)
@@ -113,6 +126,18 @@ class TokenFormat:
         """Return the columns after the first level of each modality, for a manifest; None without any."""
         further = [asdict(column) for column in self.columns[len(MODALITIES) :]]
         return {"columns": further, "same_song": self.same_song} if further else None
+
+    def check(self) -> None:
+        """Check a format that was read from a file.
+
+        Raises:
+            ValueError: :meth:`of` cannot have made it.
+        """
+        wrong = [column.name for column in self.columns if not 0 < column.size <= MAX_CODES]
+        if wrong:
+            raise ValueError(f"{wrong[0]} must have 1 to {MAX_CODES} codes")
+        if self != TokenFormat.of(self.codebook_size, self.levels, self.numbers, self.same_song):
+            raise ValueError("the columns are not those of a token table")
 
     def __len__(self) -> int:
         return len(self.columns)

@@ -150,6 +150,27 @@ def test_the_check_finds_an_import_against_the_order(tmp_path: Path) -> None:
     assert list(imported(wrong, modules())) == ["pipelines.runner"]
 
 
+def prints(path: Path) -> set[str]:
+    """List the functions that a file calls to print text, or to open a console."""
+    calls = {
+        ast.unparse(node.func) for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call)
+    }
+    return calls & {"print", "click.echo", "click.secho", "sys.stdout.write", "sys.stderr.write", "Console"}
+
+
+PRINTING = {
+    "pipelines.terminal": {"click.echo"},
+    "transforms.release.report": {"Console"},  # of a page of HTML
+    "pipelines.remote_job": {"print"},  # of the log of a service
+}
+"""Modules that print text themselves, or open a console."""
+
+
+def test_texts_are_printed_by_the_terminal_module_only() -> None:
+    found = {name: calls for name, path in modules().items() if (calls := prints(path))}
+    assert found == PRINTING
+
+
 def imports_of_tests(path: Path) -> set[str]:
     """List modules below ``tests``, or beside the file, that a file imports."""
     nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))

@@ -3,7 +3,8 @@
 import click
 
 from tracktokens.pipelines.cli.options.common import NonEmptyStr, json_option, release_option, store_option
-from tracktokens.pipelines.terminal import format_json, make_console, printable
+from tracktokens.pipelines.terminal import echo, format_json, make_console
+from tracktokens.schemas.display import printable
 
 
 @click.command(name="show")
@@ -15,10 +16,10 @@ def show_command(store: str) -> None:
 
     found = examples(Store.open(store))
     for heading, rows in (("tracks and their tokens", found.complete), ("only the sound in common", found.sound_alike)):
-        click.echo(f"\n{heading}:" if rows else f"\n{heading}: no such tracks here")
+        echo(f"\n{heading}:" if rows else f"\n{heading}: no such tracks here")
         for row in rows:
             name = f"{row['title'] or row['track_id']} - {row['artist'] or 'unknown artist'}"
-            click.echo(f"  {printable(name)}\n    {row['tokens']}")
+            echo(f"  {printable(name)}\n    {row['tokens']}")
 
 
 @click.command(name="atlas")
@@ -31,7 +32,7 @@ def atlas_command(store: str, release: str | None, out: str) -> None:
     from tracktokens.transforms.store.layout import Store
 
     written = write_atlas(Store.open(store), release, out)
-    click.echo(
+    echo(
         f"{printable(out)}: release {written.release_id}, {written.codes:,} codes, {written.size / 1e6:.1f} MB",
         err=True,
     )
@@ -67,6 +68,6 @@ def diff_command(old: str, new: str, store: str, as_json: bool) -> None:
 
     found = diff_releases(store, old, new)
     if as_json:
-        click.echo(format_json(found.to_json()))
+        echo(format_json(found.to_json()))
     else:
         make_console().print(diff_report(found))

@@ -19,6 +19,7 @@ from tracktokens.pipelines.cli.options.common import (
 )
 from tracktokens.pipelines.cli.options.config_file import config_option
 from tracktokens.pipelines.cli.options.encoder_options import source_options
+from tracktokens.pipelines.terminal import echo
 from tracktokens.schemas.playlist_encoders import PLAYLIST_ENCODERS
 from tracktokens.schemas.token_format import FurtherTokens
 
@@ -70,7 +71,7 @@ def run_command(
     with runner_with_progress(workers, beam_options) as (runner, display):
         outcome = job.run(runner, display.start_stage)
     display.console.print(release_report(outcome.release.metrics), seconds_table(outcome.seconds))
-    click.echo(f"release: {outcome.release.folder}")
+    echo(f"release: {outcome.release.folder}")
 
 
 @click.command(name="embed")
@@ -83,7 +84,7 @@ def embed_command(source: CatalogSource, store: str, workers: int, beam_options:
     from tracktokens.pipelines.jobs.embed import EmbedJob
 
     with runner_with_progress(workers, beam_options) as (runner, _):
-        click.echo(EmbedJob(source=source, store=store).run(runner).catalog_id)
+        echo(EmbedJob(source=source, store=store).run(runner).catalog_id)
 
 
 @click.command(name="playlists")
@@ -125,4 +126,4 @@ def playlists_command(
         max_reject_rate=max_reject_rate,
     )
     with runner_with_progress(workers, beam_options) as (runner, _):
-        click.echo(job.run(runner).encoder_id)
+        echo(job.run(runner).encoder_id)

@@ -17,6 +17,7 @@ from tracktokens.pipelines.cli.options.common import (
     store_option,
 )
 from tracktokens.pipelines.cli.options.encoder_options import ModalityValue
+from tracktokens.pipelines.terminal import echo
 from tracktokens.schemas.errors import UsageError
 from tracktokens.schemas.token_format import DEFAULT_NUMBERS, MAX_CODES, NUMBERED, SHARED, FurtherTokens
 
@@ -135,7 +136,7 @@ def train_command(
 
     job = TrainJob(store=store, codebook_size=codebook_size, seed=seed, catalog_id=catalog, tokens=tokens)
     with runner_with_progress(workers, beam_options) as (runner, _):
-        click.echo(job.run(runner).bundle_id)
+        echo(job.run(runner).bundle_id)
 
 
 @click.command(name="retrain")
@@ -155,7 +156,7 @@ def retrain_command(
         bundle_id = from_bundle or _default_bundle(store)
         retrained = RetrainJob(store=store, from_bundle=bundle_id, seed=seed, catalog_id=catalog).run(runner)
     display.console.print(kept_table(retrained.kept, retrained.kept_without))
-    click.echo(retrained.bundle.bundle_id)
+    echo(retrained.bundle.bundle_id)
 
 
 @click.command(name="tokenize")
@@ -173,7 +174,7 @@ def tokenize_command(
         bundle_id = bundle or _default_bundle(store)
         counts = TokenizeJob(store=store, bundle_id=bundle_id, catalog_id=catalog).run(runner)
     for column, count in counts.items():
-        click.echo(f"{column} {count}")
+        echo(f"{column} {count}")
 
 
 @click.command(name="publish")
@@ -199,7 +200,7 @@ def publish_command(
         job = PublishJob(store=store, bundle_id=bundle_id, catalog_id=catalog, max_churn=max_churn)
         release = job.run(runner)
     display.console.print(release_report(release.metrics))
-    click.echo(release.folder)
+    echo(release.folder)
 
 
 def _default_bundle(store: str) -> str:

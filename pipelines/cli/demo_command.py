@@ -3,6 +3,7 @@
 import click
 
 from tracktokens.pipelines.cli.options.common import NonEmptyStr
+from tracktokens.pipelines.terminal import echo
 
 
 @click.command(name="demo")
@@ -16,8 +17,8 @@ def demo_command(folder: str, tracks: int, seed: int) -> None:
     from tracktokens.pipelines.demo.catalog import make_demo
 
     made = make_demo(folder, tracks=tracks, seed=seed)
-    click.echo(
+    echo(
         f"{made.track_count} tracks, {made.audio_file_count} audio files, {made.playlist_count} playlists and "
         f"{made.conversation_count} conversations, and some"
     )
-    click.echo(f"bad rows and files that will be rejected, in {made.folder}; the true labels are in {made.truth}")
+    echo(f"bad rows and files that will be rejected, in {made.folder}; the true labels are in {made.truth}")

@@ -11,7 +11,7 @@ from tracktokens.pipelines.cli.options.common import (
     store_option,
     weights_option,
 )
-from tracktokens.pipelines.terminal import format_json, make_console
+from tracktokens.pipelines.terminal import echo, format_json, make_console
 
 REQUIRED = ("playlists", "store")
 """Options without which the command does not run; its subcommands have their own."""
@@ -84,11 +84,11 @@ def evaluate_command(
     )
     evaluation = evaluate(store, playlists, options)
     if as_json:
-        click.echo(format_json(evaluation.to_json()))
+        echo(format_json(evaluation.to_json()))
         return
     make_console().print(evaluation_report(evaluation))
     if evaluation.fitted is not None:
-        click.echo("fitted weights: " + ", ".join(f"{name} {weight:.3g}" for name, weight in evaluation.fitted.items()))
+        echo("fitted weights: " + ", ".join(f"{name} {weight:.3g}" for name, weight in evaluation.fitted.items()))
 
 
 def _check_required(context: click.Context) -> None:

@@ -8,7 +8,8 @@ import click
 
 from tracktokens.pipelines.cli.language_models.import_conversations_command import import_conversations_command
 from tracktokens.pipelines.cli.options.common import NonEmptyStr, json_option, options
-from tracktokens.pipelines.terminal import format_json, make_console, printable
+from tracktokens.pipelines.terminal import echo, format_json, make_console
+from tracktokens.schemas.display import printable
 
 if TYPE_CHECKING:
     from tracktokens.pipelines.catalog_import.import_catalog import Importer, ImportResult
@@ -264,9 +265,9 @@ def _run(
 
 def _print_result(result: "ImportResult", as_json: bool) -> None:
     if as_json:
-        click.echo(format_json({"counts": result.counts.to_json(), "run": result.run_command}))
+        echo(format_json({"counts": result.counts.to_json(), "run": result.run_command}))
         return
     counts = result.counts
     written = ", ".join(f"{number:,} {table}" for table, number in sorted(counts.written.items(), reverse=True))
-    click.echo(f"{written}, {counts.entries:,} entries, {counts.rejected.total():,} rejects")
-    click.echo(f"next: {printable(result.run_command)}")
+    echo(f"{written}, {counts.entries:,} entries, {counts.rejected.total():,} rejects")
+    echo(f"next: {printable(result.run_command)}")

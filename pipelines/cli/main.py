@@ -37,7 +37,8 @@ from tracktokens.pipelines.cli.store_commands import (
     releases_group,
     verify_command,
 )
-from tracktokens.pipelines.terminal import OneLineFormatter, allow_any_text, printable
+from tracktokens.pipelines.terminal import OneLineFormatter, allow_any_text, echo
+from tracktokens.schemas.display import printable, printable_lines
 from tracktokens.schemas.errors import TracktokensError, UsageError
 from tracktokens.schemas.filesystem_errors import filesystem_error
 
@@ -98,21 +99,28 @@ class Cli(click.Group):
         try:
             return super().invoke(ctx)
         except TracktokensError as error:
-            click.echo(f"error: {printable(str(error))}", err=True)
+            _echo_error(str(error))
             ctx.exit(error.exit_code)
         except click.exceptions.Exit:
+            raise
+        except click.ClickException as error:
+            error.message = printable_lines(error.message)  # type: ignore[misc]  # final for its classes only
             raise
         except ModuleNotFoundError as error:
             if find_spec("apache_beam") is not None:  # the pipeline is installed: this is a bug
                 raise
-            click.echo(f"error: {error.name} is not installed: {INSTALL_PIPELINE}", err=True)
+            _echo_error(f"{error.name} is not installed: {INSTALL_PIPELINE}")
             ctx.exit(UsageError.exit_code)
         except Exception as error:
             known = filesystem_error(error)
             if known is None and not isinstance(error, OSError):
                 raise
-            click.echo(f"error: {printable(str(known or error))}{'' if known else _remedy(error)}", err=True)
+            _echo_error(f"{known or error}{'' if known else _remedy(error)}")
             ctx.exit(known.exit_code if known else 1)
+
+
+def _echo_error(message: str) -> None:
+    echo(f"error: {printable(message)}", err=True)
 
 
 def _remedy(error: Exception) -> str:

@@ -11,7 +11,8 @@ from tracktokens.pipelines.cli.options.common import (
     store_option,
     weights_option,
 )
-from tracktokens.pipelines.terminal import format_json, printable
+from tracktokens.pipelines.terminal import echo, format_json
+from tracktokens.schemas.display import printable
 
 if TYPE_CHECKING:
     from tracktokens.pipelines.analysis.match import MatchedTrack, MatchResult
@@ -47,7 +48,7 @@ def match_command(
 
     result = find_tracks(store, tokens, release, Matching(weights or MATCHING_WEIGHTS, graded=mode == "graded"), top)
     if as_json:
-        click.echo(format_json(result.to_json()))
+        echo(format_json(result.to_json()))
     else:
         _print_result(result)
 
@@ -55,9 +56,9 @@ def match_command(
 def _print_result(result: "MatchResult") -> None:
     for track in result.tracks:
         name = f"{track.title or track.track_id} - {track.artist or 'unknown artist'}"
-        click.echo(f"{track.score:.3f}  {printable(name)}  ({_matching_modalities(track)})\n       {track.tokens}")
+        echo(f"{track.score:.3f}  {printable(name)}  ({_matching_modalities(track)})\n       {track.tokens}")
     if not result.tracks:
-        click.echo(f"no track of {result.release_id} matches")
+        echo(f"no track of {result.release_id} matches")
 
 
 def _matching_modalities(track: "MatchedTrack") -> str:

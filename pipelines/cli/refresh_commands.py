@@ -14,7 +14,7 @@ from tracktokens.pipelines.cli.options.common import (
 )
 from tracktokens.pipelines.cli.options.config_file import config_option
 from tracktokens.pipelines.cli.options.encoder_options import source_options
-from tracktokens.pipelines.terminal import format_json, make_console
+from tracktokens.pipelines.terminal import echo, format_json, make_console
 
 if TYPE_CHECKING:
     from tracktokens.pipelines.jobs.refresh import RefreshJob
@@ -60,7 +60,7 @@ def plan_command(source: CatalogSource, store: str, as_json: bool, workers: int,
     with runner_with_progress(workers, beam_options) as (runner, _):
         plan = plan_refresh(RefreshJob(source=source, store=store), runner)
     if as_json:
-        click.echo(format_json(plan.to_json()))
+        echo(format_json(plan.to_json()))
     else:
         make_console().print(plan_report(plan))
 
@@ -95,4 +95,4 @@ def _refresh(job: "RefreshJob", workers: int, beam_options: tuple[str, ...]) -> 
     with runner_with_progress(workers, beam_options) as (runner, display):
         outcome = job.run(runner, display.start_stage)
     display.console.print(release_report(outcome.release.metrics), seconds_table(outcome.seconds))
-    click.echo(f"release: {outcome.release.folder}")
+    echo(f"release: {outcome.release.folder}")

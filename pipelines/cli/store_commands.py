@@ -13,7 +13,8 @@ from tracktokens.pipelines.cli.options.common import (
     runner_with_progress,
     store_option,
 )
-from tracktokens.pipelines.terminal import format_json, make_console, printable
+from tracktokens.pipelines.terminal import echo, format_json, make_console
+from tracktokens.schemas.display import printable
 
 if TYPE_CHECKING:
     from tracktokens.pipelines.maintenance.garbage_collection import Garbage, StoreItem
@@ -36,12 +37,12 @@ def list_command(store: str, as_json: bool) -> None:
 
     releases = list(list_releases(Store.open(store)))
     if as_json:
-        click.echo(format_json([release.to_json() for release in releases]))
+        echo(format_json([release.to_json() for release in releases]))
         return
     for release in releases:
         state = "  LATEST" if release.latest else "  withdrawn" if release.withdrawn else ""
         tracks = f"{release.tracks:>11} tracks"
-        click.echo(f"{release.release_id}  {release.time}  bundle {release.bundle_id}  {tracks}{state}")
+        echo(f"{release.release_id}  {release.time}  bundle {release.bundle_id}  {tracks}{state}")
 
 
 @releases_group.command(name="show")
@@ -64,10 +65,10 @@ def show_command(release: str, store: str, as_json: bool) -> None:
     summary |= {"files": len(manifest.files), "bytes": sum(file["bytes"] for file in manifest.files.values())}
     metrics = files.read_json(opened.release(manifest.release_id).metrics)
     if as_json:
-        click.echo(format_json({**summary, "metrics": metrics}))
+        echo(format_json({**summary, "metrics": metrics}))
         return
     for name, value in summary.items():
-        click.echo(f"{name}: {printable(_format(value))}")
+        echo(f"{name}: {printable(_format(value))}")
     make_console().print(release_report(metrics))
 
 
@@ -85,10 +86,10 @@ def rollback_command(release: str, store: str, expected_latest: str | None) -> N
     from tracktokens.pipelines.maintenance.rollback import RollbackJob
 
     done = RollbackJob(store, release, expected_latest).run()
-    click.echo(f"LATEST was {done.previous or 'not there'}")
-    click.echo(f"LATEST is {done.current}")
+    echo(f"LATEST was {done.previous or 'not there'}")
+    echo(f"LATEST is {done.current}")
     for withdrawn in done.withdrawn:
-        click.echo(f"withdrawn: {withdrawn}")
+        echo(f"withdrawn: {withdrawn}")
 
 
 @releases_group.command(name="serving")
@@ -102,7 +103,7 @@ def serving_command(release: str, store: str) -> None:
 
     opened = Store.open(store)
     completed = add_serving(opened, find_release(opened, release))
-    click.echo(opened.release(completed.release_id).serving)
+    echo(opened.release(completed.release_id).serving)
 
 
 @click.command(name="compact")
@@ -115,7 +116,7 @@ def compact_command(store: str, workers: int, beam_options: tuple[str, ...]) -> 
 
     with runner_with_progress(workers, beam_options) as (runner, _):
         done = compact_store(Store.open(store), runner)
-    click.echo(
+    echo(
         f"{done.buckets} buckets merged: {done.files_before} files ({_size(done.bytes_before)}) are now "
         f"{done.files_after} ({_size(done.bytes_after)})"
     )
@@ -136,11 +137,9 @@ def rebucket_command(store: str, buckets: int | None, workers: int, beam_options
     with runner_with_progress(workers, beam_options) as (runner, _):
         done = RebucketJob(store, buckets).run(runner)
     if done.before == done.after:
-        click.echo(f"{done.after} buckets: nothing to do")
+        echo(f"{done.after} buckets: nothing to do")
     else:
-        click.echo(
-            f"{done.before} buckets are now {done.after}, {done.rows} rows; `tracktokens gc` removes the old files"
-        )
+        echo(f"{done.before} buckets are now {done.after}, {done.rows} rows; `tracktokens gc` removes the old files")
 
 
 @click.command(name="gc")
@@ -191,32 +190,30 @@ def verify_command(
     with runner_with_progress(workers, beam_options) as (runner, _):
         findings = verify_store(store, runner)
     if as_json:
-        click.echo(format_json([asdict(finding) for finding in findings]))
+        echo(format_json([asdict(finding) for finding in findings]))
     else:
         for finding in findings:
-            click.echo(f"{printable(finding.path)}: {printable(finding.problem)}\n  {printable(finding.remedy)}")
-        click.echo(f"{len(findings)} findings" if findings else "nothing found")
+            echo(f"{printable(finding.path)}: {printable(finding.problem)}\n  {printable(finding.remedy)}")
+        echo(f"{len(findings)} findings" if findings else "nothing found")
     if findings:
         context.exit(3)
 
 
 def _print_garbage(garbage: "Garbage") -> None:
     """List what is removed, by kind, and what is kept."""
-    click.echo("removed:" if garbage.deleted else "would be removed (nothing was removed; give --delete):")
+    echo("removed:" if garbage.deleted else "would be removed (nothing was removed; give --delete):")
     removed = [(kind, items) for kind, items in garbage.items.items() if items]
     for kind, items in removed:
         files, size = _total(items)
-        click.echo(
-            f"  {kind}: {len(items)}, {files} files, {_size(size)}: {_first_names([item.name for item in items])}"
-        )
+        echo(f"  {kind}: {len(items)}, {files} files, {_size(size)}: {_first_names([item.name for item in items])}")
     for name, rows in garbage.rows.items():
-        click.echo(f"  {name} records that no kept snapshot needs: {rows}, about {_size(garbage.row_bytes[name])}")
+        echo(f"  {name} records that no kept snapshot needs: {rows}, about {_size(garbage.row_bytes[name])}")
     if not removed and not garbage.rows:
-        click.echo("  nothing")
-    click.echo("kept:")
+        echo("  nothing")
+    echo("kept:")
     for kind in ("releases", "catalogs", "bundles"):
-        click.echo(f"  {kind}: {_format(sorted(getattr(garbage.kept, kind)))}")
-    click.echo(f"  encoders: {_format(sorted('/'.join(encoder) for encoder in garbage.kept.encoders))}")
+        echo(f"  {kind}: {_format(sorted(getattr(garbage.kept, kind)))}")
+    echo(f"  encoders: {_format(sorted('/'.join(encoder) for encoder in garbage.kept.encoders))}")
 
 
 def _total(items: "Iterable[StoreItem]") -> tuple[int, int]:

@@ -38,6 +38,7 @@ from tracktokens.pipelines.llm.extend_model import IDS_FILE, read_token_release,
 from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.serving.catalog_tokens import CatalogTokens
 from tracktokens.serving.generation.load_model import load_model
+from tracktokens.serving.generation.pretrained import WITHOUT_CODE
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.user_files import check_output_folder
 
@@ -167,7 +168,7 @@ class FinetuneJob:
 
         longest = max(len(row.ids) for row in [*train.rows, *validation.rows])
         length = self.settings.max_length if self.settings.packing else longest
-        config = AutoConfig.from_pretrained(model.folder, local_files_only=True)
+        config = AutoConfig.from_pretrained(model.folder, **WITHOUT_CODE)
         need, free = estimate_memory(config, self.settings, len(model.ids), length), available_memory()
         if need.total > SHARE * free and not self.force:
             raise UsageError(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tracktokens.pipelines.llm.extend_model import IDS_FILE
 from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.serving.generation.load_model import CONFIG_KEY
+from tracktokens.serving.generation.pretrained import WITHOUT_CODE, load_failure
 from tracktokens.transforms.store import files
 
 if TYPE_CHECKING:
@@ -85,10 +86,11 @@ def _tokenizer(folder: str) -> PreTrainedTokenizerBase:
     from transformers import AutoTokenizer
 
     try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, **WITHOUT_CODE)
     except Exception as error:  # each library that reads a tokenizer has errors of its own
-        cause = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InvalidDataError(f"the tokenizer in {folder} cannot be read: {cause}; save it again") from error
+        raise InvalidDataError(
+            f"the tokenizer in {folder} cannot be read: {load_failure(error)}; save it again"
+        ) from error
     return tokenizer
 
 

@@ -45,6 +45,7 @@ from tracktokens.serving.generation.load_model import (
     load_model,
     recorded_bundle,
 )
+from tracktokens.serving.generation.pretrained import quiet_transformers
 from tracktokens.transforms.release.track_terms import code_words
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.layout import MANIFEST, ReleasePaths, Store
@@ -225,7 +226,7 @@ def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, targe
         OSError: the disk is full.
     """
     try:
-        with path_errors(target, "give a new folder"):
+        with path_errors(target, "give a new folder"), quiet_transformers():
             model.save_pretrained(target)
             tokenizer.save_pretrained(target)
     except SafetensorError as error:  # of a full disk, for example

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from tracktokens.pipelines.llm.extend_model import save_model
 from tracktokens.schemas.errors import InvalidDataError, UsageError
+from tracktokens.serving.generation.pretrained import WITHOUT_CODE
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.user_files import check_output_folder
 
@@ -74,8 +75,8 @@ def _read(source: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     if not source.is_file():
         raise UsageError(f"{source}: no such file; give a GGUF file")
     try:
-        tokenizer: Any = AutoTokenizer.from_pretrained(str(source.parent), gguf_file=source.name)
-        model: Any = AutoModelForCausalLM.from_pretrained(str(source.parent), gguf_file=source.name)
+        tokenizer: Any = AutoTokenizer.from_pretrained(str(source.parent), gguf_file=source.name, **WITHOUT_CODE)
+        model: Any = AutoModelForCausalLM.from_pretrained(str(source.parent), gguf_file=source.name, **WITHOUT_CODE)
     except Exception as error:  # the reader raises errors of several libraries
         cause = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UsageError(f"{source} is not a GGUF file that transformers reads: {cause}") from error

@@ -225,21 +225,25 @@ def _run(
 def _read_manifests(store: Store, findings: list[Finding]) -> Manifests:
     """Read all manifests; one that cannot be read becomes a finding."""
 
-    def read_all(kind: type[AnyManifest], folder: str, name: str) -> dict[str, AnyManifest]:
+    def read_all(kind: type[AnyManifest], folder: str, file: str, id_field: str) -> dict[str, AnyManifest]:
         manifests = {}
-        for path in files.list_tree(files.join(store.root, folder)):
-            if path.count("/") == 1 and path.endswith(f"/{name}"):
-                full = files.join(store.root, folder, path)
-                try:
-                    manifests[path.split("/")[0]] = kind.from_json(files.read_bytes(full), full)
-                except TracktokensError as error:
-                    findings.append(_finding(full, error))
+        for name in files.list_folders_with(files.join(store.root, folder), file):
+            path = files.join(store.root, folder, name, file)
+            try:
+                manifest = kind.from_json(files.read_bytes(path), path)
+            except TracktokensError as error:
+                findings.append(_finding(path, error))
+                continue
+            if getattr(manifest, id_field) == name:
+                manifests[name] = manifest
+            else:
+                findings.append(Finding(path, f"is of {getattr(manifest, id_field)}", RESTORE))
         return manifests
 
     return Manifests(
-        read_all(ReleaseManifest, RELEASES, MANIFEST),
-        read_all(CatalogManifest, CATALOGS, CATALOG_MANIFEST),
-        read_all(BundleManifest, BUNDLES, MANIFEST),
+        read_all(ReleaseManifest, RELEASES, MANIFEST, "release_id"),
+        read_all(CatalogManifest, CATALOGS, CATALOG_MANIFEST, "catalog_id"),
+        read_all(BundleManifest, BUNDLES, MANIFEST, "bundle_id"),
     )
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import cast
 
 from tracktokens.schemas.errors import UsageError
+from tracktokens.serving.generation.pretrained import WITHOUT_CODE, load_failure
 
 _MARK = re.compile(r"\{%-?\s*generation\b")
 
@@ -23,9 +24,9 @@ def check_marks(model: str) -> None:
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(model, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(model, **WITHOUT_CODE)
     except Exception as error:
-        cause = str(error).strip().splitlines()[0] if Path(model).exists() else "no such folder"
+        cause = load_failure(error) if Path(model).exists() else "no such folder"
         raise UsageError(f"{model} has no tokenizer: {cause}") from error
     template = cast("str | None", tokenizer.chat_template)
     if not template:

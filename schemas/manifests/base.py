@@ -4,9 +4,13 @@ import dataclasses
 import json
 from typing import Any, ClassVar, TypeVar
 
+from tracktokens.schemas.display import show_value
 from tracktokens.schemas.errors import InvalidDataError
+from tracktokens.schemas.manifests.field_types import field_types, fits
 
 AnyManifest = TypeVar("AnyManifest", bound="Manifest")
+
+_RESTORE = "restore it from a backup"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +41,8 @@ class Manifest:
         """Parse what :meth:`to_json` wrote. ``path`` is for messages.
 
         Raises:
-            InvalidDataError: the text is not JSON, another kind of manifest, or another format version.
+            InvalidDataError: the text is not JSON, another kind of manifest, or another format version; or a field has
+                a value of another type, or a name that leads out of its folder.
         """
         record = _parse(text, path)
         kind, version = record.pop("kind", None), record.pop("format", None)
@@ -48,16 +53,28 @@ class Manifest:
                 f"{path} has format version {version}, this tracktokens reads {cls.FORMAT}: "
                 "use the version of tracktokens that wrote it, or start a new store"
             )
-        return cls(**_known_fields(cls, record, path))
+        try:
+            manifest = cls(**_known_fields(cls, record, path))
+            manifest.check()
+        except ValueError as error:
+            raise InvalidDataError(f"{path} is damaged ({error}): {_RESTORE}") from error
+        return manifest
+
+    def check(self) -> None:
+        """Check what the types of the fields do not state.
+
+        Raises:
+            ValueError: the fields are not those of a manifest that was written.
+        """
 
 
 def _parse(text: str | bytes, path: str) -> dict[str, Any]:
     try:
         record = json.loads(text)
-    except ValueError as error:
-        raise InvalidDataError(f"{path} is not JSON ({error}): restore it from a backup") from error
+    except (ValueError, RecursionError) as error:
+        raise InvalidDataError(f"{path} is not JSON ({error}): {_RESTORE}") from error
     if not isinstance(record, dict):
-        raise InvalidDataError(f"{path} is not a JSON object: restore it from a backup")
+        raise InvalidDataError(f"{path} is not a JSON object: {_RESTORE}")
     return record
 
 
@@ -66,5 +83,10 @@ def _known_fields(cls: type[Manifest], record: dict[str, Any], path: str) -> dic
     fields = dataclasses.fields(cls)
     missing = [field.name for field in fields if field.name not in record and field.default is dataclasses.MISSING]
     if missing:
-        raise InvalidDataError(f"{path} lacks {', '.join(missing)}: restore it from a backup")
-    return {field.name: record[field.name] for field in fields if field.name in record}
+        raise InvalidDataError(f"{path} lacks {', '.join(missing)}: {_RESTORE}")
+    known = {field.name: record[field.name] for field in fields if field.name in record}
+    kind: Any = cls
+    for name, annotation in field_types(kind).items():
+        if name in known and not fits(known[name], annotation):
+            raise InvalidDataError(f"{path} has an unusable {name}, {show_value(known[name])}: {_RESTORE}")
+    return known

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from tracktokens.schemas.manifests.base import Manifest
+from tracktokens.schemas.manifests.field_types import Name
 from tracktokens.schemas.modalities import MODALITIES
-from tracktokens.schemas.token_format import TokenFormat
+from tracktokens.schemas.token_format import FurtherColumns, TokenFormat
 
 
 @dataclass(frozen=True)
@@ -22,12 +23,12 @@ class CodebookEntry:
         kept_from: bundle that it was copied from unchanged, or null.
     """
 
-    encoder_id: str
+    encoder_id: Name | Literal[""]
     dim: int
     centroids: int
     content_hash: str
     training: Mapping[str, Any]
-    kept_from: str | None
+    kept_from: Name | None
 
 
 @dataclass(frozen=True)
@@ -45,11 +46,18 @@ class BundleManifest(Manifest):
 
     KIND: ClassVar[str] = "bundle"
 
-    bundle_id: str
+    bundle_id: Name
     codebook_size: int
-    codebooks: Mapping[str, Mapping[str, Any]]
-    parent: str | None
-    tokens: Mapping[str, Any] | None = None
+    codebooks: Mapping[Name, Annotated[Mapping[str, Any], CodebookEntry]]
+    parent: Name | None
+    tokens: Annotated[Mapping[str, Any], FurtherColumns] | None = None
+
+    def check(self) -> None:
+        """Check the columns, and that each with codes has an entry; see :meth:`.Manifest.check`."""
+        self.token_format.check()
+        missing = {column.name for column in self.token_format.coded} - self.codebooks.keys()
+        if missing:
+            raise ValueError(f"no entry of {', '.join(sorted(missing))}")
 
     @property
     def token_format(self) -> TokenFormat:
@@ -77,6 +85,6 @@ class UsageBaseline(Manifest):
 
     KIND: ClassVar[str] = "bundle_use"
 
-    release_id: str
+    release_id: Name
     modalities: Mapping[str, Mapping[str, Any]]
     unknown_entries: float | None

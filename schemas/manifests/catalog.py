@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from tracktokens.schemas.manifests.base import Manifest
+from tracktokens.schemas.manifests.field_types import Name
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,12 @@ class CatalogManifest(Manifest):
     KIND: ClassVar[str] = "catalog"
     FORMAT: ClassVar[int] = 2
 
-    catalog_id: str
-    base: str | None
+    catalog_id: Name
+    base: Name | None
     rows_read: int
     rows_accepted: int
     rows_rejected: int
-    encoders: Mapping[str, str]
+    encoders: Mapping[Name, Name]
     tracks_with: Mapping[str, int]
     inputs: Mapping[str, int]
     encoded: Mapping[str, int]
@@ -77,7 +78,7 @@ class PlaylistsManifest(Manifest):
 
     KIND: ClassVar[str] = "playlists"
 
-    encoder_id: str
+    encoder_id: Name
     playlists_read: int
     playlists_used: int
     playlists_rejected: int

@@ -2,16 +2,39 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from tracktokens.schemas.manifests.base import Manifest
-from tracktokens.schemas.token_format import TokenFormat
+from tracktokens.schemas.manifests.field_types import FileName, Name
+from tracktokens.schemas.token_format import FurtherColumns, TokenFormat
 
 FROM_CATALOG = "catalog"
 """Popularity is the catalog's ``popularity``; a track without one has 0."""
 
 FROM_PLAYLISTS = "playlists"
 """Popularity is the number of training playlists that hold a track."""
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """One file of a release.
+
+    Attributes:
+        bytes: its size.
+        sha256: its SHA-256, in hexadecimal digits.
+    """
+
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class RowCounts:
+    """Rows of a release's catalog: those read, those in the token table, and those rejected."""
+
+    read: int
+    published: int
+    rejected: int
 
 
 @dataclass(frozen=True)
@@ -24,8 +47,8 @@ class ReleaseManifest(Manifest):
         catalog_id: catalog snapshot that the release was made from.
         codebook_size: codes per modality in the vocabulary.
         encoders: modality to encoder id.
-        rows: numbers of rows ``read``, ``published`` and ``rejected``.
-        files: path below the release to size in bytes and SHA-256.
+        rows: the fields of :class:`RowCounts`.
+        files: path below the release to the fields of :class:`FileEntry`.
         previous: release that was the latest when this one was made, which ``changes/`` compares with; null for the
             first, and where the vocabulary had another size.
         options: long option name to value: the options that made the release, paths as absolute ones. A refresh takes
@@ -36,17 +59,21 @@ class ReleaseManifest(Manifest):
 
     KIND: ClassVar[str] = "release"
 
-    release_id: str
-    bundle_id: str
-    catalog_id: str
+    release_id: Name
+    bundle_id: Name
+    catalog_id: Name
     codebook_size: int
-    encoders: Mapping[str, str]
-    rows: Mapping[str, int]
-    files: Mapping[str, Mapping[str, Any]]
-    previous: str | None = None
+    encoders: Mapping[Name, Name]
+    rows: Annotated[Mapping[str, int], RowCounts]
+    files: Mapping[FileName, Annotated[Mapping[str, Any], FileEntry]]
+    previous: Name | None = None
     options: Mapping[str, Any] | None = None
     popularity: str | None = None
-    tokens: Mapping[str, Any] | None = None
+    tokens: Annotated[Mapping[str, Any], FurtherColumns] | None = None
+
+    def check(self) -> None:
+        """Check the columns; see :meth:`.Manifest.check`."""
+        self.token_format.check()
 
     @property
     def token_format(self) -> TokenFormat:
@@ -64,4 +91,4 @@ class Withdrawn(Manifest):
 
     KIND: ClassVar[str] = "withdrawn"
 
-    instead: str
+    instead: Name

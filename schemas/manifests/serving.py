@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from tracktokens.schemas.manifests.base import Manifest
-from tracktokens.schemas.token_format import TokenFormat
+from tracktokens.schemas.manifests.field_types import Name
+from tracktokens.schemas.token_format import FurtherColumns, TokenFormat
 
 
 @dataclass(frozen=True)
@@ -26,15 +27,19 @@ class ServingManifest(Manifest):
 
     KIND: ClassVar[str] = "serving"
 
-    release_id: str
-    bundle_id: str
+    release_id: Name
+    bundle_id: Name
     codebook_size: int
     tracks: int
     tuples: int
     columns: Sequence[str]
-    tokens: Mapping[str, Any] | None
+    tokens: Annotated[Mapping[str, Any], FurtherColumns] | None
     weights: Sequence[float]
     nodes: Sequence[int]
+
+    def check(self) -> None:
+        """Check the columns; see :meth:`.Manifest.check`."""
+        self.token_format.check()
 
     @property
     def token_format(self) -> TokenFormat:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from tracktokens.schemas.errors import InvalidDataError, UsageError
+from tracktokens.serving.generation.pretrained import WITHOUT_CODE, is_bidirectional, load_failure, quiet_transformers
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,22 +21,25 @@ def load_model(source: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Load a causal language model and its tokenizer, in the type of its weights.
 
     Raises:
-        UsageError: the folder has no causal language model with a tokenizer.
+        UsageError: the folder has no causal language model with a tokenizer, or needs code of its own.
         InvalidDataError: the model cannot be read, or lacks weights.
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=True)
-        with _without_progress_bar():
+        with quiet_transformers():
+            config: Any = AutoConfig.from_pretrained(source, **WITHOUT_CODE)
+            if is_bidirectional(config):
+                raise ValueError(f"{config.model_type} is an encoder, which cannot write text")
+            tokenizer = AutoTokenizer.from_pretrained(source, **WITHOUT_CODE)
             loaded: Any = AutoModelForCausalLM.from_pretrained(
-                source, dtype="auto", local_files_only=True, output_loading_info=True
+                source, dtype="auto", output_loading_info=True, **WITHOUT_CODE
             )
     except (OSError, ValueError, ImportError) as error:
-        cause = _first_line(error) if Path(source).exists() else "no such folder"
+        cause = load_failure(error) if Path(source).exists() else "no such folder"
         raise UsageError(f"{source} has no causal language model with a tokenizer: {cause}") from error
     except Exception as error:  # each library that reads one of the files has errors of its own
-        cause = f"{type(error).__name__}: {_first_line(error)}"
+        cause = f"{type(error).__name__}: {load_failure(error)}"
         raise InvalidDataError(f"the model in {source} cannot be read: {cause}; save it again") from error
     model, loading = loaded
     if missing := sorted(loading["missing_keys"]):
@@ -75,21 +78,3 @@ def embedding_rows(model: PreTrainedModel) -> int:
     """Return the number of tokens that a model has embeddings of, padding included."""
     weight = cast("Tensor", model.get_input_embeddings().weight)
     return int(weight.shape[0])
-
-
-@contextlib.contextmanager
-def _without_progress_bar() -> Iterator[None]:
-    from transformers.utils import logging
-
-    shown: Any = logging
-    enabled = shown.is_progress_bar_enabled()
-    shown.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if enabled:
-            shown.enable_progress_bar()
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

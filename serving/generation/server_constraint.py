@@ -22,6 +22,7 @@ from tracktokens.codebooks.numerics.arrays import Ids
 from tracktokens.schemas.errors import UsageError
 from tracktokens.serving.catalog_tokens import CatalogTokens
 from tracktokens.serving.generation.load_model import check_bundle
+from tracktokens.serving.generation.pretrained import WITHOUT_CODE, load_failure
 
 RELEASE, TOKENIZER = "TRACKTOKENS_RELEASE", "TRACKTOKENS_TOKENIZER"
 """Variables of the environment."""
@@ -109,10 +110,10 @@ class ServerConstraint:
 
         catalog = CatalogTokens.open(release)
         try:
-            model_config = AutoConfig.from_pretrained(folder) if config is None else config
-            vocabulary = AutoTokenizer.from_pretrained(folder).get_vocab()
+            model_config = AutoConfig.from_pretrained(folder, **WITHOUT_CODE) if config is None else config
+            vocabulary = AutoTokenizer.from_pretrained(folder, **WITHOUT_CODE).get_vocab()
         except (OSError, ValueError) as error:
-            raise UsageError(f"{folder} has no tokenizer: {str(error).splitlines()[0]}") from error
+            raise UsageError(f"{folder} has no tokenizer: {load_failure(error)}") from error
         check_bundle(model_config, catalog.bundle_id)
         return cls(catalog, vocabulary)
 

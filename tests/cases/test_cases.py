@@ -185,8 +185,12 @@ def test_out_through_symlink(case: CaseFolder) -> None:
     target.write_text("old\n")
     link = case.folder / "train.jsonl"
     link.symlink_to("disk/train.jsonl")
-    assert case.tokens("render", "tracks", "--store", "s", "--out", "train.jsonl").code == 0
+    refused = case.tokens("render", "tracks", "--store", "s", "--out", "train.jsonl")
+    assert refused.code == 2
+    assert "train.jsonl is a link to" in refused.err
     assert link.is_symlink()
+    assert target.read_text() == "old\n"
+    assert case.tokens("render", "tracks", "--store", "s", "--out", "disk/train.jsonl").code == 0
     assert len(target.read_text().splitlines()) == 20
 
 

@@ -7,11 +7,13 @@ import sys
 
 import pytest
 from rich.console import Console
+from rich.table import Table
 
 from tracktokens.codebooks.metrics.churn import AffectedTrack, Churn
 from tracktokens.pipelines.analysis.diff import Diff, diff_report
 from tracktokens.pipelines.analysis.inspect import CodeSummary, CodeView, NearTrack, code_report
-from tracktokens.pipelines.terminal import OneLineFormatter, allow_any_text, format_json, make_console, printable
+from tracktokens.pipelines.terminal import OneLineFormatter, allow_any_text, echo, format_json, make_console
+from tracktokens.schemas.display import printable, printable_lines
 
 ODD = ["Intro [/b]", "[/live] Remix", "[red]x[/red]", ":smile:", "[link=http://x]y", "naïve 日本語", "a\u200db"]
 
@@ -33,10 +35,38 @@ def test_a_harmless_text_is_printed_as_it_is(text: str) -> None:
         ("\x9b31m\x7f", r"\x9b31m\x7f"),
         ("\u202eabc\u2069", r"\u202eabc\u2069"),
         ("a\u2028b\udcff", r"a\u2028b\udcff"),
+        ("\u061ca\u200eb\u200f", r"\u061ca\u200eb\u200f"),
     ],
 )
 def test_characters_that_control_a_terminal_are_escaped(text: str, expected: str) -> None:
     assert printable(text) == expected
+
+
+HOSTILE = "[/b]\x1b[31m\x9b2J\r\u202e\u2028\x7f"
+SHOWN = r"[/b]\x1b[31m\x9b2J\r\u202e\u2028\x7f"
+
+
+def test_every_printed_text_is_harmless_and_keeps_its_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    echo(f"{HOSTILE}\n{HOSTILE}")
+    echo(HOSTILE, err=True)
+    assert capsys.readouterr() == (f"{SHOWN}\n{SHOWN}\n", f"{SHOWN}\n")
+
+
+def test_a_plain_cell_of_a_table_is_harmless() -> None:
+    console = make_console()
+    table = Table(HOSTILE, title=HOSTILE)
+    table.add_row(HOSTILE)
+    with console.capture() as shown:
+        console.print(table, HOSTILE)
+    assert shown.get().count(SHOWN) == 4
+    assert not set(HOSTILE[4:]) & set(shown.get()) - set("[31m2J")
+
+
+def test_json_is_harmless_and_means_the_same() -> None:
+    text = format_json({HOSTILE: [HOSTILE, "日本語"]})
+    assert printable_lines(text) == text
+    assert "日本語" in text
+    assert json.loads(text) == {HOSTILE: [HOSTILE, "日本語"]}
 
 
 @pytest.mark.parametrize("text", ODD)

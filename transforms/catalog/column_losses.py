@@ -3,9 +3,9 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from tracktokens.schemas.display import show_name, show_value
 from tracktokens.schemas.tables.column_hints import suggest_column
 from tracktokens.schemas.tables.rejects import REJECTS
-from tracktokens.transforms.readers.display import show_name, show_value
 from tracktokens.transforms.readers.fragment_reader import ScanBatch
 from tracktokens.transforms.store import files
 

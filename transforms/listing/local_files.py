@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from tracktokens.schemas.display import printable
 from tracktokens.schemas.errors import TracktokensError, UsageError
 from tracktokens.transforms.listing.found_files import FoundFiles, is_noise
-from tracktokens.transforms.listing.path_errors import path_error, show_path
+from tracktokens.transforms.listing.path_errors import path_error
 from tracktokens.transforms.listing.patterns import EVERYTHING, Pattern, States, is_hidden
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.layout import CATALOGS, STORE_MANIFEST
@@ -171,7 +172,7 @@ class _Walk:
         if not self.pattern.accepts(folder.states, entry.name):
             return
         if folder.store is not None and self.is_table(entry.name):
-            raise UsageError(f"{show_path(folder.store)} is a store, not a part of a table: give a path without it")
+            raise UsageError(f"{printable(folder.store)} is a store, not a part of a table: give a path without it")
         status = _status(entry)
         if not stat.S_ISREG(status.st_mode):
             self.found.special += [entry.path] if self.is_table(entry.name) else []

@@ -5,15 +5,11 @@ from __future__ import annotations
 import errno
 import os
 
+from tracktokens.schemas.display import printable
 from tracktokens.schemas.errors import TracktokensError, UsageError
 
 _NO_RIGHTS = {errno.EACCES, errno.EPERM}
 _MISSING = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EISDIR}
-
-
-def show_path(path: str) -> str:
-    """Return a path as a message shows it: on one line, and always valid UTF-8."""
-    return path if path.isprintable() else repr(path)[1:-1]
 
 
 def path_error(path: str, problem: str, error: OSError) -> TracktokensError:
@@ -24,7 +20,7 @@ def path_error(path: str, problem: str, error: OSError) -> TracktokensError:
         problem: what does not work, for example ``"cannot be listed"``.
         error: the system's error, with its number.
     """
-    cause = f"{show_path(path)} {problem}: {os.strerror(error.errno or errno.EIO)}"
+    cause = f"{printable(path)} {problem}: {os.strerror(error.errno or errno.EIO)}"
     if error.errno in _NO_RIGHTS:
         return UsageError(f"{cause}; give this user the right to read it, or leave it out")
     if error.errno == errno.ELOOP:

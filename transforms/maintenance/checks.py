@@ -61,8 +61,11 @@ class Finding:
 
 
 def check_file(folder: str, name: str, expected: Mapping[str, Any]) -> Iterator[Finding]:
-    """Compare the hash of a file of a release with the manifest."""
+    """Compare the hash of a file of a release with the manifest. A link out of the release is not read."""
     path = files.join(folder, name)
+    if not files.is_within(path, folder):
+        yield Finding(path, "is not a regular file of the release", REPUBLISH)
+        return
     try:
         digest = files.sha256(path)
     except Exception as error:  # each filesystem raises its own errors

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tracktokens.schemas.display import show_value
 from tracktokens.schemas.tables.catalog import CATALOG_TRACKS
 from tracktokens.schemas.tables.playlists import PLAYLISTS
 from tracktokens.transforms.playlists.read_playlists import TRACK_IDS
-from tracktokens.transforms.readers.display import show_value
 from tracktokens.transforms.readers.fragment_reader import ScanBatch, read_fragment
 from tracktokens.transforms.readers.fragments import Fragment
 from tracktokens.transforms.store import files

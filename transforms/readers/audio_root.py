@@ -16,10 +16,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tracktokens.schemas.display import printable, show_value
 from tracktokens.schemas.errors import UsageError
 from tracktokens.schemas.tables.rejects import AUDIO_MISSING, AUDIO_OUTSIDE_ROOT
-from tracktokens.transforms.listing.path_errors import path_error, show_path
-from tracktokens.transforms.readers.display import show_value
+from tracktokens.transforms.listing.path_errors import path_error
 from tracktokens.transforms.store import files
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def check_audio_root(root: str) -> None:
     """
     if not (_has_remote_files(root) if "://" in root else _has_local_files(root)):
         raise UsageError(
-            f"no such folder, or an empty one: the audio root {show_path(root)} has no file in it; mount its disk, or "
+            f"no such folder, or an empty one: the audio root {printable(root)} has no file in it; mount its disk, or "
             "give the folder that audio_path is relative to"
         )
 
@@ -243,11 +243,11 @@ def _check_folder(root: str) -> None:
     try:
         is_folder = stat.S_ISDIR(os.stat(root).st_mode)  # noqa: PTH116  strings, as in Beam
     except (FileNotFoundError, NotADirectoryError, ValueError) as error:
-        raise UsageError(f"no such folder: {show_path(root)}; {remedy}") from error
+        raise UsageError(f"no such folder: {printable(root)}; {remedy}") from error
     except OSError as error:
         raise path_error(root, "cannot be read", error) from error
     if not is_folder:
-        raise UsageError(f"{show_path(root)} is not a folder; {remedy}")
+        raise UsageError(f"{printable(root)} is not a folder; {remedy}")
 
 
 def _has_remote_files(root: str) -> bool:
@@ -258,5 +258,5 @@ def _has_remote_files(root: str) -> bool:
         (match,) = FileSystems.match([root.rstrip("/") + "/**"], limits=[1])
     except (ValueError, BeamIOError) as error:
         cause = str(error).splitlines()[0]
-        raise UsageError(f"the audio root {show_path(root)} cannot be listed: {cause}") from error
+        raise UsageError(f"the audio root {printable(root)} cannot be listed: {cause}") from error
     return bool(match.metadata_list)

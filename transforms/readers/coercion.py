@@ -23,8 +23,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tracktokens.schemas.display import escape_surrogates, show_value
 from tracktokens.schemas.tables.rejects import NOT_FINITE, NOT_UTF8, WRONG_TYPE
-from tracktokens.transforms.readers.display import escape_surrogates, show_value
 from tracktokens.transforms.readers.list_arrays import build_lists, list_lengths, row_of_elements
 from tracktokens.transforms.values.arrow_types import is_list, is_text, plain_column
 from tracktokens.transforms.values.list_text import parse_list

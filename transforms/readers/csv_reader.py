@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
+from tracktokens.schemas.display import show_text, show_value
 from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.transforms.readers import text_stream
 from tracktokens.transforms.readers.coercion import coerce_text
-from tracktokens.transforms.readers.display import show_text, show_value
 from tracktokens.transforms.readers.row_chunks import Chunk, batched, check_columns, ignored_columns, with_path_columns
 from tracktokens.transforms.readers.text_stream import open_text
 

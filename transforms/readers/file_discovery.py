@@ -14,12 +14,12 @@ from pathlib import Path, PurePosixPath
 import pyarrow as pa
 from apache_beam.io.filesystem import BeamIOError
 
+from tracktokens.schemas.display import printable, show_value
 from tracktokens.schemas.errors import InvalidDataError, TracktokensError, UsageError
 from tracktokens.transforms.listing.found_files import FoundFiles
 from tracktokens.transforms.listing.local_files import LocalPattern, list_folder, list_glob
-from tracktokens.transforms.listing.path_errors import path_error, show_path
+from tracktokens.transforms.listing.path_errors import path_error
 from tracktokens.transforms.listing.remote_files import list_remote
-from tracktokens.transforms.readers.display import show_value
 from tracktokens.transforms.store import files
 
 _logger = logging.getLogger(__name__)
@@ -91,13 +91,13 @@ def corrupt_file_errors(path: str) -> Iterator[None]:
     try:
         yield
     except (BeamIOError, pa.ArrowMemoryError) as error:
-        cause = f"{show_path(path)} cannot be read: {_first_line(error)}"
+        cause = f"{printable(path)} cannot be read: {_first_line(error)}"
         raise TracktokensError(f"{cause}; check the machine and run the same command again") from error
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise path_error(path, "cannot be read", error) from error
         raise InvalidDataError(
-            f"{show_path(path)} cannot be read: {_first_line(error)}; write the file again"
+            f"{printable(path)} cannot be read: {_first_line(error)}; write the file again"
         ) from error
 
 
@@ -139,19 +139,19 @@ def _list_local(pattern: str) -> tuple[FoundFiles, bool]:
     if stat.S_ISDIR(status.st_mode):
         return list_folder(path, _is_table), False
     if not stat.S_ISREG(status.st_mode):
-        raise UsageError(f"{show_path(path)} is a pipe or a device: write the rows to a file, and give that")
+        raise UsageError(f"{printable(path)} is a pipe or a device: write the rows to a file, and give that")
     return FoundFiles([(path, status.st_size)]), True
 
 
 def _why_none(pattern: str, table: str, found: FoundFiles, is_file: bool) -> str:
     """State why a pattern has no file to read, and what to do."""
-    shown = show_path(pattern)
+    shown = printable(pattern)
     if is_file:
         return f"{shown}: unknown format for the {table} table; {_ENDINGS_HINT}"
     if found.hidden:
         return (
             f"{shown} contains only files that are skipped, since the name of the file or of its folder starts with "
-            f"_ or ., such as {show_path(found.hidden[0])}; rename it, or give its own path"
+            f"_ or ., such as {printable(found.hidden[0])}; rename it, or give its own path"
         )
     if found.files or (not glob.has_magic(pattern) and os.path.isdir(pattern)):  # noqa: PTH112  takes any text
         return f"{shown} contains no file of the {table} table; {_ENDINGS_HINT}"
@@ -169,4 +169,4 @@ def _warn_of_skipped(pattern: str, found: FoundFiles, empty: list[str]) -> None:
         ("skipping %d folders that match beside files (add /** to read them)", found.folders),
     ):
         if paths:
-            _logger.warning(f"%s: {problem}, such as %s", show_path(pattern), len(paths), show_path(min(paths)))
+            _logger.warning(f"%s: {problem}, such as %s", printable(pattern), len(paths), printable(min(paths)))

@@ -22,11 +22,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tracktokens.schemas.display import escape_surrogates
 from tracktokens.schemas.tables.rejects import MALFORMED_ROW, READ, make_rejects
 from tracktokens.schemas.tables.tracks import POSITION_SHIFT
 from tracktokens.transforms.readers.coercion import CoercedColumn, coerce_text
 from tracktokens.transforms.readers.csv_reader import read_csv
-from tracktokens.transforms.readers.display import escape_surrogates
 from tracktokens.transforms.readers.file_discovery import CSV, JSONL
 from tracktokens.transforms.readers.fragments import Fragment
 from tracktokens.transforms.readers.jsonl_reader import read_json_lines

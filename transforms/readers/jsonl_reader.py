@@ -12,10 +12,10 @@ from collections.abc import Iterator, Sequence
 import orjson
 import pyarrow as pa
 
+from tracktokens.schemas.display import show_text
 from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.transforms.readers import text_stream
 from tracktokens.transforms.readers.coercion import coerce_values
-from tracktokens.transforms.readers.display import show_text
 from tracktokens.transforms.readers.row_chunks import Chunk, batched, ignored_columns
 from tracktokens.transforms.readers.text_stream import open_text
 

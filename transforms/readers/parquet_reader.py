@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tracktokens.schemas.display import escape_surrogates
 from tracktokens.schemas.errors import InvalidDataError
+from tracktokens.transforms.readers import text_stream
 from tracktokens.transforms.readers.coercion import coerce_column
-from tracktokens.transforms.readers.display import escape_surrogates
 from tracktokens.transforms.readers.file_discovery import corrupt_file_errors
 from tracktokens.transforms.readers.row_chunks import Chunk, check_columns, ignored_columns, with_path_columns
+from tracktokens.transforms.readers.row_sizes import check_row_group, dictionary_columns, split_rows, text_bytes
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.object_store import open_arrow, open_ranges
 
@@ -47,25 +50,45 @@ def read_row_group(
 ) -> Iterator[Chunk]:
     """Read a row group in chunks of at most ``batch_rows`` rows of ``schema``.
 
-    ``path_columns`` are in the path of the file, so the file may lack them.
+    ``path_columns`` are in the path of the file, so the file may lack them. A row whose text is longer than a row of
+    JSON Lines may be is malformed, and a chunk has fewer rows if they are long.
 
     Raises:
-        InvalidDataError: the file cannot be read.
+        InvalidDataError: the file cannot be read, or has far more text than bytes; see :func:`.check_row_group`.
     """
     with open_row_groups(path) as parquet:
-        names = parquet.schema_arrow.names
-        check_columns(with_path_columns(names, path_columns), path, schema)
-        wanted = [field for field in schema if field.name in names]
+        group, names = parquet.metadata.row_group(row_group), parquet.schema_arrow.names
+    check_columns(with_path_columns(names, path_columns), path, schema)
+    wanted = [field for field in schema if field.name in names]
+    columns = [field.name for field in wanted]
+    check_row_group(group, path, columns)
+    with open_row_groups(path, dictionary_columns(group)) as parquet:
         start = 0
-        for batch in parquet.iter_batches(batch_rows, [row_group], [field.name for field in wanted], use_threads=False):
-            columns = {field.name: coerce_column(batch.column(field.name), field) for field in wanted}
-            yield Chunk(columns, range(start, start + batch.num_rows), [], ignored_columns(names, schema))
+        for batch in parquet.iter_batches(batch_rows, [row_group], columns, use_threads=False):
+            yield from _chunks(batch, start, wanted, ignored_columns(names, schema))
             start += batch.num_rows
 
 
+def _chunks(batch: pa.RecordBatch, start: int, wanted: list[pa.Field], ignored: tuple[str, ...]) -> Iterator[Chunk]:
+    """Coerce a batch whose first row has the index ``start``, in parts that fit into memory."""
+    sizes = text_bytes(batch)
+    for part in split_rows(sizes):
+        long = sizes[part] > text_stream.MAX_ROW_BYTES
+        rows = np.arange(start, start + batch.num_rows)[part]
+        malformed = [(row, f"the row is longer than {text_stream.MAX_ROW_BYTES} bytes") for row in rows[long].tolist()]
+        kept = batch.slice(part.start, part.stop - part.start)
+        kept = kept.filter(pa.array(~long)) if malformed else kept
+        columns = {field.name: coerce_column(kept.column(field.name), field) for field in wanted}
+        yield Chunk(columns, rows[~long].tolist(), malformed, ignored)
+
+
 @contextmanager
-def open_row_groups(path: str) -> Iterator[pq.ParquetFile]:
+def open_row_groups(path: str, dictionaries: Sequence[str] = ()) -> Iterator[pq.ParquetFile]:
     """Open a file to read its row groups one at a time.
+
+    Args:
+        path: the file.
+        dictionaries: columns to read as dictionaries, without decoding them.
 
     Raises:
         InvalidDataError: the file is corrupt; also raised for what the block reads.
@@ -76,7 +99,9 @@ def open_row_groups(path: str) -> Iterator[pq.ParquetFile]:
         corrupt_file_errors(path),
         _explaining_nulls(path),
         _source(path) as source,
-        pq.ParquetFile(source, buffer_size=buffer_size, pre_buffer=False) as parquet,
+        pq.ParquetFile(
+            source, buffer_size=buffer_size, pre_buffer=False, read_dictionary=list(dictionaries)
+        ) as parquet,
     ):
         yield parquet
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tracktokens.schemas.display import show_value
 from tracktokens.schemas.modalities import MODALITY_OF_COLUMN
 from tracktokens.schemas.tables.rejects import (
     ID_NOT_UTF8,
@@ -23,7 +24,6 @@ from tracktokens.schemas.tables.rejects import (
 )
 from tracktokens.schemas.tables.tracks import POSITION, TRACK_ID
 from tracktokens.transforms.readers.coercion import CoercedColumn, Problem
-from tracktokens.transforms.readers.display import show_value
 
 Reject = dict[str, str | None]
 """A row of the rejects table, as ``schemas.tables.rejects.make_rejects`` takes it."""

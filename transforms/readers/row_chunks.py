@@ -9,10 +9,10 @@ from typing import TypeVar
 
 import pyarrow as pa
 
+from tracktokens.schemas.display import escape_surrogates, show_name
 from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.schemas.tables.column_hints import suggest_column
 from tracktokens.transforms.readers.coercion import CoercedColumn
-from tracktokens.transforms.readers.display import escape_surrogates, show_name
 
 BATCH_BYTES = 32 << 20
 """Bytes of text at which a batch ends, even if it has few rows."""

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tracktokens.schemas.display import show_value
 from tracktokens.schemas.modalities import AUDIO
 from tracktokens.schemas.tables.rejects import (
     ID_EMPTY,
@@ -21,7 +22,6 @@ from tracktokens.schemas.tables.rejects import (
 from tracktokens.schemas.tables.tracks import MAX_ID_BYTES, TRACK_ID, describe_position
 from tracktokens.transforms.readers.audio_root import AudioRoot
 from tracktokens.transforms.readers.coercion import Problem
-from tracktokens.transforms.readers.display import show_value
 from tracktokens.transforms.readers.list_arrays import keep_elements
 from tracktokens.transforms.readers.row_assembly import Reject
 

@@ -75,6 +75,14 @@ def is_below(path: str, folder: str) -> bool:
     return f"{path}/".startswith(f"{folder.rstrip('/')}/")
 
 
+def is_within(path: str, folder: str) -> bool:
+    """Return whether a path that exists is a regular file below a folder, whatever links it goes through."""
+    if is_remote(path):
+        return True
+    real = os.path.realpath(path)
+    return is_below(real, os.path.realpath(folder)) and (not Path(real).exists() or Path(real).is_file())
+
+
 def join(base: str, *parts: str) -> str:
     """Append parts to a path, on any filesystem."""
     return str(FileSystems.join(base, *parts))

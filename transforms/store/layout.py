@@ -32,8 +32,10 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from tracktokens.schemas.display import show_value
 from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.schemas.manifests.encoder import EncoderManifest
+from tracktokens.schemas.manifests.field_types import is_name
 from tracktokens.schemas.manifests.store import TRACKS_PER_BUCKET, StoreManifest, buckets_for
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.conditional import check_access
@@ -84,7 +86,7 @@ def store_root(path: str) -> str:
 
 @dataclass(frozen=True)
 class Store:
-    """An open store.
+    """An open store. Its methods raise a UsageError for an id that would lead out of the store.
 
     Attributes:
         root: absolute path.
@@ -163,31 +165,31 @@ class Store:
 
     def vectors(self, modality: str, encoder_id: str, bucket: int) -> str:
         """Folder of the vector records of one bucket."""
-        return self._bucket(VECTORS, modality, encoder_id, bucket=bucket)
+        return self._bucket(VECTORS, modality, _part(encoder_id), bucket=bucket)
 
     def failures(self, modality: str, encoder_id: str, bucket: int) -> str:
         """Folder of the failed inputs of one bucket."""
-        return self._bucket(FAILED, modality, encoder_id, bucket=bucket)
+        return self._bucket(FAILED, modality, _part(encoder_id), bucket=bucket)
 
     def all_failures(self, modality: str, encoder_id: str) -> str:
         """Folder of all failed inputs of an encoder, by bucket."""
-        return files.join(self.root, FAILED, modality, encoder_id)
+        return files.join(self.root, FAILED, modality, _part(encoder_id))
 
     def codes(self, bundle_id: str, name: str, bucket: int) -> str:
         """Folder of the code records of one bucket of a column: a modality, or a residual level."""
-        return self._bucket(CODES, bundle_id, name, bucket=bucket)
+        return self._bucket(CODES, _part(bundle_id), name, bucket=bucket)
 
     def bundle(self, bundle_id: str) -> "BundlePaths":
         """Paths of a codebook bundle."""
-        return BundlePaths(files.join(self.root, BUNDLES, bundle_id))
+        return BundlePaths(files.join(self.root, BUNDLES, _part(bundle_id)))
 
     def release(self, release_id: str) -> "ReleasePaths":
         """Paths of a release."""
-        return ReleasePaths(files.join(self.root, RELEASES, release_id))
+        return ReleasePaths(files.join(self.root, RELEASES, _part(release_id)))
 
     def catalog(self, catalog_id: str) -> "Catalog":
         """Paths of a catalog snapshot."""
-        return Catalog(files.join(self.root, CATALOGS, catalog_id), self.buckets, self.rebucketed)
+        return Catalog(files.join(self.root, CATALOGS, _part(catalog_id)), self.buckets, self.rebucketed)
 
     def encoder(self, modality: str, encoder_id: str) -> str:
         """Path of the manifest of an encoder."""
@@ -407,7 +409,7 @@ class ReleasePaths:
 
 def encoder_manifest(root: str, modality: str, encoder_id: str) -> str:
     """Path of the manifest of an encoder in the store at ``root``, which may not exist yet."""
-    return store_file(root, VECTORS, modality, encoder_id, ENCODER_MANIFEST)
+    return store_file(root, VECTORS, modality, _part(encoder_id), ENCODER_MANIFEST)
 
 
 def store_manifest(root: str) -> str:
@@ -427,6 +429,19 @@ def store_file(root: str, *names: str) -> str:
         raise UsageError(f"{root} cannot be a store: {error}") from error
 
 
+def _part(name: str) -> str:
+    """Return an id, which becomes a part of a path.
+
+    Raises:
+        UsageError: it leads out of its folder.
+    """
+    if not is_name(name):
+        raise UsageError(
+            f"{show_value(name)} cannot be an id: list those of the store with `tracktokens releases list`"
+        )
+    return name
+
+
 def bucket_folder(bucket: int, buckets: int, rebucketed: bool) -> str:
     """Name of a bucket's folder; see :attr:`Store.rebucketed`.
 
@@ -442,8 +457,15 @@ def new_id() -> str:
 
 
 def made_at(name: str) -> float:
-    """Return the time at which :func:`new_id` created an id, in seconds since 1970."""
-    made = datetime.datetime.strptime(name.partition("-")[0], "%Y%m%dT%H%M%SZ")
+    """Return the time at which :func:`new_id` created an id, in seconds since 1970.
+
+    Raises:
+        InvalidDataError: :func:`new_id` did not create it.
+    """
+    try:
+        made = datetime.datetime.strptime(name.partition("-")[0], "%Y%m%dT%H%M%SZ")
+    except ValueError as error:
+        raise InvalidDataError(f"{show_value(name)} is not an id with a time: restore its manifest") from error
     return made.replace(tzinfo=datetime.timezone.utc).timestamp()
 
 

@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from itertools import chain
 
+from tracktokens.schemas.display import show_value
 from tracktokens.schemas.errors import InvalidDataError, StoreBusyError, UsageError
+from tracktokens.schemas.manifests.field_types import is_name
 from tracktokens.schemas.manifests.release import ReleaseManifest
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.conditional import (
@@ -85,11 +87,16 @@ def latest_release(store: Store) -> ReleaseManifest | None:
     """Read the release that ``LATEST`` names; None before the first.
 
     Raises:
-        InvalidDataError: ``LATEST`` names a release that is not complete.
+        InvalidDataError: ``LATEST`` names a release that is not complete, or is damaged.
     """
     release_id = latest_id(store.root)
     if not release_id:
         return None
+    if not is_name(release_id):
+        raise InvalidDataError(
+            f"{files.join(store.root, LATEST)} has {show_value(release_id)}, which is not an id: choose a release with "
+            "`tracktokens releases rollback`"
+        )
     path = store.release(release_id).manifest
     content = files.read_existing(path)
     if content is None:
@@ -97,7 +104,7 @@ def latest_release(store: Store) -> ReleaseManifest | None:
             f"{files.join(store.root, LATEST)} names {release_id}, and {path} is missing: restore that file, or choose "
             "a release with `tracktokens releases rollback`"
         )
-    return ReleaseManifest.from_json(content, path)
+    return _parse_release(content, path, release_id)
 
 
 def published_release(store: Store) -> ReleaseManifest:
@@ -124,10 +131,22 @@ def release_ids(store: Store) -> list[str]:
 
 
 def releases(store: Store) -> Iterator[ReleaseManifest]:
-    """Read all complete releases, newest first."""
+    """Read all complete releases, newest first.
+
+    Raises:
+        InvalidDataError: a manifest is damaged, or of another release than its folder.
+    """
     for release_id in release_ids(store):
         path = store.release(release_id).manifest
-        yield ReleaseManifest.from_json(files.read_bytes(path), path)
+        yield _parse_release(files.read_bytes(path), path, release_id)
+
+
+def _parse_release(content: bytes, path: str, name: str) -> ReleaseManifest:
+    """Parse the manifest of a release, which is in the folder of this name."""
+    release = ReleaseManifest.from_json(content, path)
+    if release.release_id != name:
+        raise InvalidDataError(f"{path} is of release {release.release_id}: restore it from a backup")
+    return release
 
 
 def is_withdrawn(store: Store, release_id: str) -> bool:

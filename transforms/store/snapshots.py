@@ -51,6 +51,7 @@ def open_snapshot(store: Store, catalog_id: str | None = None) -> Snapshot:
 
     Raises:
         UsageError: the store has no such snapshot.
+        InvalidDataError: its manifest is damaged, or of another snapshot.
     """
     name = catalog_id or _newest(store)
     catalog = store.catalog(name)
@@ -58,6 +59,8 @@ def open_snapshot(store: Store, catalog_id: str | None = None) -> Snapshot:
     if content is None:
         raise UsageError(f"{store.root} has no complete catalog {name}: run `tracktokens embed`")
     manifest = CatalogManifest.from_json(content, catalog.manifest)
+    if manifest.catalog_id != name:
+        raise InvalidDataError(f"{catalog.manifest} is of catalog {manifest.catalog_id}: restore it from a backup")
     return Snapshot(store, manifest, _playlists(catalog))
 
 

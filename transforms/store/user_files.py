@@ -1,7 +1,8 @@
 """Files outside of a store that a user names: inputs are checked, and outputs are written without harm.
 
-An output may be a link, a pipe, a terminal or a file with several names. Replacing it would leave the file behind it as
-it was, and replace ``/dev/stdout`` of the whole machine.
+An output may be a pipe, a terminal or a file with several names. Replacing it would leave the file behind it as it was,
+and replace ``/dev/stdout`` of the whole machine. A link to a file is refused: someone else may have put it there, to
+have another file overwritten.
 """
 
 import contextlib
@@ -96,7 +97,7 @@ def check_output(path: str, inputs: Sequence[str] = (), store: str | None = None
         store: root of the store that is read.
 
     Raises:
-        UsageError: it is a folder, an input (by any of its names), or in the store.
+        UsageError: it is a folder, a link to a file, an input (by any of its names), or in the store.
     """
     if _is_remote(path):
         _remote_exists(path, _WRITE_FILE)
@@ -107,6 +108,14 @@ def check_output(path: str, inputs: Sequence[str] = (), store: str | None = None
             raise UsageError(f"{path} is the input {source}: write to a different file")
     if store is not None:
         check_outside(path, store)
+    _refuse_link(path)
+
+
+def _refuse_link(path: str) -> None:
+    """Raise a UsageError if an output is a link, except for one to a stream, such as ``/dev/stdout``."""
+    if not _is_remote(path) and Path(path).is_symlink() and not is_stream(path):
+        target = os.path.realpath(path)
+        raise UsageError(f"{path} is a link to {target}: give the path of that file, or remove the link")
 
 
 def check_output_folder(path: str, inputs: Sequence[str] = ()) -> None:
@@ -166,10 +175,10 @@ def open_output(path: str) -> Iterator[IO[bytes]]:
     """Open an output that a user named for writing.
 
     A regular file gets its content when the block ends, at once, and keeps its mode; it stays as it was if the block
-    raises. Of a link, the file that it leads to is written. A stream is written as it is, see :func:`is_stream`.
+    raises. A stream is written as it is, see :func:`is_stream`.
 
     Raises:
-        UsageError: the path cannot be written.
+        UsageError: the path cannot be written, or is a link to a file.
     """
     if _is_remote(path):
         from tracktokens.transforms.store import files
@@ -180,6 +189,7 @@ def open_output(path: str) -> Iterator[IO[bytes]]:
         with _open_stream(path) as stream:
             yield stream
     else:
+        _refuse_link(path)
         with _replace_file(os.path.realpath(path)) as file:
             yield file
 

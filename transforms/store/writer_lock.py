@@ -1,7 +1,8 @@
 """Writer lock: one process at a time writes a store.
 
 On a local filesystem the kernel locks ``STORE/writer.lock``, so the lock ends with the process that holds it, even if
-that is killed. The file names this process for messages. On an object store, a lease takes the place of the lock, see
+that is killed. The file names this process for messages; a link in its place is refused, as it would empty the file
+that it leads to. On an object store, a lease takes the place of the lock, see
 :mod:`tracktokens.transforms.store.lease`. Other filesystems have no lock: there, publishing compares ``LATEST`` with
 its value at the start of the work.
 """
@@ -11,6 +12,7 @@ import fcntl
 import functools
 import logging
 import os
+import stat
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -27,6 +29,9 @@ _logger = logging.getLogger(__name__)
 
 UNSUPPORTED = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 """Error numbers of filesystems without locks, such as some network filesystems."""
+
+_OPEN = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+"""Flags of the lock file: no link is followed, and a pipe is opened without waiting for its reader."""
 
 
 class Job(Protocol):
@@ -154,10 +159,13 @@ def _acquire(root: str, command: str) -> int:
     while True:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            descriptor = os.open(path, _OPEN, 0o666)
         except OSError as error:
+            if path.is_symlink():
+                raise _not_ours(path) from error
             raise UsageError(f"{root} cannot be written ({error}): give a writable folder") from error
         try:
+            _check_regular(path, descriptor)
             _lock(root, descriptor)
             if _is_same(path, descriptor):
                 _sign(descriptor, command)
@@ -166,6 +174,17 @@ def _acquire(root: str, command: str) -> int:
             os.close(descriptor)
             raise
         os.close(descriptor)  # its last holder created no store and deleted the file
+
+
+def _check_regular(path: Path, descriptor: int) -> None:
+    """Check that the open file is a regular one with a single name: its content is replaced."""
+    opened = os.fstat(descriptor)
+    if not stat.S_ISREG(opened.st_mode) or opened.st_nlink > 1:
+        raise _not_ours(path)
+
+
+def _not_ours(path: Path) -> UsageError:
+    return UsageError(f"{path} is a link, or not a regular file: remove it, and run the same command again")
 
 
 def _lock(root: str, descriptor: int) -> None:
@@ -182,7 +201,7 @@ def _lock(root: str, descriptor: int) -> None:
 def _is_same(path: Path, descriptor: int) -> bool:
     """Return whether the open file still has that path."""
     with suppress(FileNotFoundError):
-        return os.path.samestat(path.stat(), os.fstat(descriptor))
+        return os.path.samestat(path.lstat(), os.fstat(descriptor))
     return False
 
 

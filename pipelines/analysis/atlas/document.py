@@ -17,7 +17,7 @@ from tracktokens.pipelines.analysis.atlas.columns import ColumnView, column_view
 from tracktokens.pipelines.analysis.atlas.history import History, release_history
 from tracktokens.pipelines.analysis.atlas.overview import Finding, findings
 from tracktokens.pipelines.analysis.atlas.source import AtlasSource
-from tracktokens.pipelines.terminal import printable
+from tracktokens.schemas.display import printable
 from tracktokens.schemas.token_format import TokenFormat
 from tracktokens.transforms.store.token_tables import Identities, TrackIdentity
 

@@ -7,7 +7,7 @@ import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
-from tracktokens.pipelines.catalog_import.music_folder.import_folder import printable_path
+from tracktokens.pipelines.catalog_import.music_folder.import_folder import utf8_path
 from tracktokens.pipelines.catalog_import.music_folder.playlist_files import possible_paths
 from tracktokens.schemas.errors import UsageError
 
@@ -35,7 +35,7 @@ class AudioRoot:
         Returns:
             Its path below the folder, as the folder writes it; None if there is none.
         """
-        if "\0" in location or printable_path(location) != location:  # tables have paths in UTF-8
+        if "\0" in location or utf8_path(location) != location:  # tables have paths in UTF-8
             return None
         for path in possible_paths(location, ""):
             for form in dict.fromkeys((path, *(unicodedata.normalize(name, path) for name in ("NFC", "NFD")))):

@@ -25,7 +25,7 @@ from tracktokens.pipelines.catalog_import.libraries.library_tables import (
 from tracktokens.pipelines.catalog_import.libraries.sqlite_library import LibraryDatabase, open_library, select_list
 from tracktokens.pipelines.catalog_import.music_folder.audio_tags import split_tags, year_of
 from tracktokens.pipelines.catalog_import.music_folder.folder_walk import PLAYLIST, walk_folder
-from tracktokens.pipelines.catalog_import.music_folder.import_folder import printable_path
+from tracktokens.pipelines.catalog_import.music_folder.import_folder import utf8_path
 from tracktokens.pipelines.catalog_import.music_folder.playlist_files import possible_paths
 from tracktokens.pipelines.catalog_import.music_folder.playlist_rows import (
     add_playlist_file,
@@ -129,5 +129,5 @@ def _add_playlists(folder: str, tables: LibraryTables, report: Report) -> None:
             tables.out.counts.found["playlists"] += 1
             path = Path(folder, found.path).absolute()
             lookup = partial(find_entry, folder=str(PurePosixPath(path.parent)).lstrip("/"), get=tables.lookup)
-            add_playlist_file(path, printable_path(found.path), lookup, tables.out)
+            add_playlist_file(path, utf8_path(found.path), lookup, tables.out)
             report("playlists", 1)

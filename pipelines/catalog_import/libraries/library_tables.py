@@ -12,7 +12,7 @@ from tracktokens.pipelines.catalog_import.catalog_folder import CatalogFolder, R
 from tracktokens.pipelines.catalog_import.key_index import KeyIndex, key_index
 from tracktokens.pipelines.catalog_import.libraries.audio_locations import AudioRoot
 from tracktokens.pipelines.catalog_import.music_folder.file_names import FileName, read_file_name
-from tracktokens.pipelines.catalog_import.music_folder.import_folder import printable_path
+from tracktokens.pipelines.catalog_import.music_folder.import_folder import utf8_path
 from tracktokens.pipelines.catalog_import.music_folder.playlist_files import is_address, possible_paths
 from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.schemas.tables import import_rejects as reasons
@@ -131,7 +131,7 @@ class LibraryTables:
             return None
         path = self.audio_root.find(track.location)
         if path is None:
-            detail = printable_path(track.location)
+            detail = utf8_path(track.location)
             self._reject_track(reasons.AUDIO_UNKNOWN, track.row, id=track.track_id, detail=detail)
         return path
 
@@ -169,7 +169,7 @@ def _file_name(location: str | None) -> FileName | None:
     if location is None or is_address(location):
         return None
     path = next(possible_paths(location, ""), "")
-    return read_file_name(printable_path(path)) if path else None
+    return read_file_name(utf8_path(path)) if path else None
 
 
 def popularity(plays: float | None, rating: float | None) -> float | None:

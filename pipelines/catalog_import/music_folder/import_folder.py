@@ -115,12 +115,12 @@ class _FolderImport:
         for found in walk_folder(self.source):
             self.out.counts.found[found.kind] += 1
             if found.kind == folder_walk.LINK_OUTSIDE:
-                self.out.reject(TRACKS_TABLE, reasons.LINK_OUTSIDE, printable_path(found.path))
+                self.out.reject(TRACKS_TABLE, reasons.LINK_OUTSIDE, utf8_path(found.path))
             elif found.kind == folder_walk.AUDIO:
                 yield found
 
     def _add(self, file: ReadFile) -> None:
-        shown = printable_path(file.path)
+        shown = utf8_path(file.path)
         if file.error is not None:
             reason, detail = file.error
             self.out.reject(TRACKS_TABLE, reason, shown, detail=detail)
@@ -152,7 +152,7 @@ class _FolderImport:
 
     def _read_playlist(self, found: FoundFile) -> None:
         lookup = partial(find_entry, folder=str(PurePosixPath(found.path).parent), get=self.paths.get)
-        add_playlist_file(Path(self.source, found.path), printable_path(found.path), lookup, self.out)
+        add_playlist_file(Path(self.source, found.path), utf8_path(found.path), lookup, self.out)
 
 
 def _columns(file: ReadFile, shown: str) -> dict[str, Any]:
@@ -170,7 +170,7 @@ def _columns(file: ReadFile, shown: str) -> dict[str, Any]:
     }
 
 
-def printable_path(path: str) -> str:
+def utf8_path(path: str) -> str:
     """Convert a path to valid Unicode: bytes that are not UTF-8 become U+FFFD."""
     return path if path.isascii() else os.fsencode(path).decode("utf-8", "replace")
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from tracktokens.pipelines.cli.language_models.reply_options import reply_options
-from tracktokens.pipelines.terminal import catalog_text, make_console, printable
+from tracktokens.pipelines.terminal import catalog_text, echo, make_console
+from tracktokens.schemas.display import printable
 from tracktokens.schemas.errors import TracktokensError
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def chat_command(
         if line == RESET:
             chat.reset()
         elif line.startswith("/"):
-            click.echo(COMMANDS if line == HELP else f"{printable(line)} is not a command: {COMMANDS}", err=True)
+            echo(COMMANDS if line == HELP else f"{printable(line)} is not a command: {COMMANDS}", err=True)
         elif as_json:
             _reply_as_json(chat, names, line)
         else:
@@ -61,7 +62,7 @@ def _lines() -> Iterator[str]:
     """Read messages until the end of the input, with a prompt on a terminal; blank lines are skipped."""
     asks = sys.stdin.isatty()
     if asks:
-        click.echo(f"Ask for music. {COMMANDS}.", err=True)
+        echo(f"Ask for music. {COMMANDS}.", err=True)
     while True:
         try:
             line = input("> ") if asks else sys.stdin.readline()
@@ -79,20 +80,20 @@ def _reply(chat: "Chat", names: "TrackNames", line: str) -> None:
 
     console = make_console()
     if not sys.stdin.isatty():
-        click.echo(f"> {printable(line)}")  # so that a piped conversation can be read
+        echo(f"> {printable(line)}")  # so that a piped conversation can be read
     try:
         for piece in chat.say(line):
             if isinstance(piece, Recommendation):
-                click.echo()
+                echo()
                 _warn(piece)
                 if piece.tracks:
                     console.print(_table(names.name(piece), names.columns))
             else:
-                click.echo(_shown(piece, names), nl=False)
+                echo(_shown(piece, names), nl=False)
     except KeyboardInterrupt:
-        click.echo("\n(stopped; the conversation is as before)", err=True)
+        echo("\n(stopped; the conversation is as before)", err=True)
     except TracktokensError as error:
-        click.echo(f"error: {printable(str(error))}", err=True)
+        echo(f"error: {printable(str(error))}", err=True)
 
 
 def _reply_as_json(chat: "Chat", names: "TrackNames", line: str) -> None:
@@ -100,17 +101,17 @@ def _reply_as_json(chat: "Chat", names: "TrackNames", line: str) -> None:
     try:
         reply = chat.ask(line)
     except TracktokensError as error:
-        click.echo(json.dumps({"error": str(error)}))
+        echo(json.dumps({"error": str(error)}))
         return
     tracks = [asdict(track) for track in names.name(reply)]
-    click.echo(json.dumps({"text": reply.text, "tracks": tracks, "unknown": reply.unknown, "dropped": reply.dropped}))
+    echo(json.dumps({"text": reply.text, "tracks": tracks, "unknown": reply.unknown, "dropped": reply.dropped}))
 
 
 def _warn(reply: "Recommendation") -> None:
     if reply.unknown:
-        click.echo(f"the release does not have {printable(', '.join(reply.unknown))}", err=True)
+        echo(f"the release does not have {printable(', '.join(reply.unknown))}", err=True)
     if reply.dropped:
-        click.echo(f"the model takes no more: the oldest {reply.dropped} messages are left out", err=True)
+        echo(f"the model takes no more: the oldest {reply.dropped} messages are left out", err=True)
 
 
 def _shown(piece: str, names: "TrackNames") -> str:

@@ -12,7 +12,7 @@ from tracktokens.pipelines.cli.options.common import (
     release_option,
     store_option,
 )
-from tracktokens.pipelines.terminal import format_json
+from tracktokens.pipelines.terminal import echo, format_json
 from tracktokens.schemas.errors import UsageError
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def converse_command(
         llm=endpoint,
     )
     stats = converse(store, out, options)
-    click.echo(format_json(stats.to_json()) if as_json else _describe(stats), err=is_standard_output(out))
+    echo(format_json(stats.to_json()) if as_json else _describe(stats), err=is_standard_output(out))
 
 
 def _parse_languages(text: str) -> tuple[str, ...]:

@@ -13,7 +13,8 @@ from tracktokens.pipelines.cli.options.common import (
     store_option,
     weights_option,
 )
-from tracktokens.pipelines.terminal import format_json, make_console, printable
+from tracktokens.pipelines.terminal import echo, format_json, make_console
+from tracktokens.schemas.display import printable
 
 if TYPE_CHECKING:
     from tracktokens.pipelines.analysis.conversations.evaluate import ConversationEvaluation, EvaluatedConversations
@@ -125,7 +126,7 @@ def conversations_command(
     if submission is not None and chosen is not None:
         write_submission(evaluated, chosen, submission)
     if as_json:
-        click.echo(format_json(evaluated.evaluation.to_json()))
+        echo(format_json(evaluated.evaluation.to_json()))
     else:
         _print(evaluated.evaluation)
 
@@ -144,11 +145,11 @@ def _print(evaluation: "ConversationEvaluation") -> None:
     if evaluation.turns:
         make_console().print(conversation_report(evaluation))
     else:
-        click.echo("no turn has a track to find: nothing is measured")
+        echo("no turn has a track to find: nothing is measured")
     for name, reason in evaluation.left_out.items():
-        click.echo(f"{name} is left out: {printable(reason)}")
+        echo(f"{name} is left out: {printable(reason)}")
     for note in evaluation.notes:
-        click.echo(printable(note))
+        echo(printable(note))
 
 
 def _warn(evaluated: "EvaluatedConversations", out: str | None) -> None:
@@ -162,4 +163,4 @@ def _warn(evaluated: "EvaluatedConversations", out: str | None) -> None:
     words = "; ".join(f"{count} {what}" for what, count in lost.items() if count)
     if words:
         where = f"; see {out}.rejects" if out else "; --out FILE lists them"
-        click.echo(f"warning: {words}{where}", err=True)
+        echo(f"warning: {words}{where}", err=True)

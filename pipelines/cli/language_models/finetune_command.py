@@ -8,7 +8,7 @@ import click
 from tracktokens.pipelines.cli.language_models.reply_options import precision_option
 from tracktokens.pipelines.cli.options.common import NonEmptyStr
 from tracktokens.pipelines.finetuning.settings import FinetuneSettings
-from tracktokens.pipelines.terminal import make_console
+from tracktokens.pipelines.terminal import echo, make_console
 from tracktokens.schemas.errors import UsageError
 
 NEEDED = ("peft", "trl")
@@ -93,7 +93,7 @@ def finetune_command(
     with TrainingProgress(make_console(stderr=True)) as progress:
         result = job.run(progress)
     if result.complete_before:
-        click.echo(f"{out} is complete: nothing to do")
+        echo(f"{out} is complete: nothing to do")
     for line in result.evaluations():
         hit = f", Hit@10 {line['hit_at_10']:.3f}" if "hit_at_10" in line else ""
-        click.echo(f"{line['stage']} {line['step']}: validation loss {line['validation_loss']:.4f}{hit}")
+        echo(f"{line['stage']} {line['step']}: validation loss {line['validation_loss']:.4f}{hit}")

@@ -3,7 +3,7 @@
 import click
 
 from tracktokens.pipelines.cli.options.common import NonEmptyStr, json_option, release_option, store_option
-from tracktokens.pipelines.terminal import format_json
+from tracktokens.pipelines.terminal import echo, format_json
 
 
 @click.command(name="conversations")
@@ -36,4 +36,4 @@ def import_conversations_command(
         f"{stats.read} read, {stats.written} written, {stats.rejected} rejected\n"
         f"{stats.tracks} recommended tracks, {stats.unknown_tracks} unknown, {stats.empty_messages} messages dropped"
     )
-    click.echo(format_json(stats.to_json()) if as_json else text, err=is_standard_output(out))
+    echo(format_json(stats.to_json()) if as_json else text, err=is_standard_output(out))

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from tracktokens.pipelines.cli.options.common import NonEmptyStr
+from tracktokens.pipelines.terminal import echo
 
 
 @click.group(name="model")
@@ -20,4 +21,4 @@ def from_gguf_command(gguf: str | None, out: str) -> None:
     from tracktokens.pipelines.llm.small_model import convert_gguf, packaged_gguf
 
     source = packaged_gguf() if gguf is None else Path(gguf)
-    click.echo(f"{source.name}: {convert_gguf(source, out):,} weights")
+    echo(f"{source.name}: {convert_gguf(source, out):,} weights")

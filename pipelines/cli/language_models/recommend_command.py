@@ -7,7 +7,7 @@ import click
 
 from tracktokens.pipelines.cli.language_models.reply_options import reply_options
 from tracktokens.pipelines.cli.options.common import NonEmptyStr
-from tracktokens.pipelines.terminal import make_console
+from tracktokens.pipelines.terminal import echo, make_console
 
 
 @click.command(name="recommend")
@@ -49,7 +49,7 @@ def recommend_command(
     with _progress() as advance:
         stats = recommend_file(recommender, conversations, out, options, batch_size, advance)
     counts = f"{stats.read} read, {stats.written} written, {stats.rejected} rejected"
-    click.echo(counts, err=is_standard_output(out))
+    echo(counts, err=is_standard_output(out))
 
 
 @contextmanager

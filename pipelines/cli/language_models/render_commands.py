@@ -1,6 +1,5 @@
 """The commands that write training texts: ``render training``, ``render tracks`` and ``render conversations``."""
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +12,7 @@ from tracktokens.pipelines.cli.options.common import (
     release_option,
     store_option,
 )
+from tracktokens.pipelines.terminal import echo, format_json, make_console
 
 if TYPE_CHECKING:
     from tracktokens.pipelines.llm.render import RenderStats
@@ -103,7 +103,7 @@ def training_command(as_json: bool, **chosen: Any) -> None:
 
     result = render_training(TrainingOptions(**chosen))
     if as_json:
-        click.echo(json.dumps(result.summary, ensure_ascii=False, indent=2))
+        echo(format_json(result.summary))
     else:
         _print_training(result, chosen["out"])
 
@@ -112,21 +112,19 @@ def _print_training(result: "TrainingResult", out: str) -> None:
     """Print the rows per task and split, the counts of the inputs, and the tasks without rows."""
     from rich.table import Table
 
-    from tracktokens.pipelines.terminal import make_console, printable
-
     counts = result.summary["counts"]
     table = Table("task", *(f"{split}.jsonl" for split in counts))
     for task in dict.fromkeys(task for tasks in counts.values() for task in tasks):
         table.add_row(task, *(str(tasks.get(task, 0)) for tasks in counts.values()))
     make_console().print(table)
     for name, counted in result.summary["inputs"].items():
-        click.echo(f"{name}: {', '.join(f'{count} {what}'.replace('_', ' ') for what, count in counted.items())}")
+        echo(f"{name}: {', '.join(f'{count} {what}'.replace('_', ' ') for what, count in counted.items())}")
     for task, reason in result.left_out.items():
-        click.echo(f"left out: {task}: {reason}")
+        echo(f"left out: {task}: {reason}")
     if result.summary["permute"]:
-        click.echo(f"rows in another token order: {result.summary['permuted_rows']}")
-    click.echo(f"rejects: {result.summary['rejects']}")
-    click.echo(printable(out))
+        echo(f"rows in another token order: {result.summary['permuted_rows']}")
+    echo(f"rejects: {result.summary['rejects']}")
+    echo(out)
 
 
 @render_group.command(name="tracks")
@@ -153,4 +151,4 @@ def _print_stats(stats: "RenderStats", out: str) -> None:
     from tracktokens.transforms.store.user_files import is_standard_output
 
     counts = f"{stats.read} read, {stats.written} written, {stats.rejected} rejected"
-    click.echo(counts, err=is_standard_output(out))
+    echo(counts, err=is_standard_output(out))

@@ -3,6 +3,7 @@
 import click
 
 from tracktokens.pipelines.cli.options.common import NonEmptyStr
+from tracktokens.pipelines.terminal import echo
 from tracktokens.schemas.errors import UsageError
 
 
@@ -59,4 +60,4 @@ def apply_command(
     chosen = read_token_release(folder, words_from=store if init == "text" else None)
     applied = apply_to_folder(model, out, chosen, init=init, pad_to_multiple_of=pad_to_multiple_of, seed=seed)
     for name, value in extension_report(applied).items():
-        click.echo(f"{name}: {value}")
+        echo(f"{name}: {value}")

@@ -7,6 +7,7 @@ import click
 from click.core import ParameterSource
 
 from tracktokens.pipelines.cli.options.common import NonEmptyStr
+from tracktokens.pipelines.terminal import echo
 from tracktokens.schemas.modalities import AUDIO, PLAYLIST
 
 IMPORTED = "tracktokens.imported"
@@ -53,11 +54,11 @@ def add_embeddings(context: click.Context, values: dict[str, Any], given: Mappin
         for modality, table in used.items():
             for name, value in table.items():
                 values[name] = {**values.get(name, {}), modality: given.get(name, {}).get(modality, value)}
-        click.echo(f"embeddings from the catalog: {', '.join(used)}", err=True)
+        echo(f"embeddings from the catalog: {', '.join(used)}", err=True)
     playlists = context.meta.get(IMPORTED, {}).get(PLAYLISTS)
     if playlists is not None and values[PLAYLISTS] == playlists and PLAYLIST in values.get("embeddings", {}):
         del values[PLAYLISTS]
-        click.echo(f"{playlists} is not used, since embeddings of the modality {PLAYLIST} replace it", err=True)
+        echo(f"{playlists} is not used, since embeddings of the modality {PLAYLIST} replace it", err=True)
 
 
 def _chosen(context: click.Context, values: Mapping[str, Any], given: Mapping[str, Mapping[str, Any]]) -> set[str]:

@@ -16,6 +16,7 @@ import click
 from tracktokens.pipelines.cli.options.catalog_option import IMPORTED
 from tracktokens.pipelines.cli.options.common import NonEmptyStr, current_name
 from tracktokens.pipelines.cli.options.encoder_options import ModalityValue
+from tracktokens.pipelines.terminal import echo
 from tracktokens.schemas.errors import UsageError
 from tracktokens.schemas.modalities import MODALITIES
 
@@ -41,7 +42,7 @@ def load_config(context: click.Context, parameter: click.Parameter, path: str | 
     values = _renamed_keys(path, _read(path), known)
     if unused := [name for name in values if name not in own]:
         command = context.command_path.partition(" ")[2] or context.info_name
-        click.echo(f"warning: {path}: not used, since `{command}` has no such option: {', '.join(unused)}", err=True)
+        echo(f"warning: {path}: not used, since `{command}` has no such option: {', '.join(unused)}", err=True)
     defaults = {
         str(own[name].name): _convert(context, path, own[name], name, value)
         for name, value in values.items()

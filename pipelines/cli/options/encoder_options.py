@@ -22,6 +22,7 @@ from tracktokens.pipelines.catalog_source import (
 from tracktokens.pipelines.cli.options.catalog_option import add_embeddings, catalog_option
 from tracktokens.pipelines.cli.options.common import NonEmptyStr, Share, options
 from tracktokens.pipelines.option_fields import OptionField
+from tracktokens.pipelines.terminal import echo
 from tracktokens.schemas.errors import UsageError
 from tracktokens.schemas.modalities import MODALITIES
 
@@ -109,7 +110,7 @@ def make_source(
     if released is not None:
         require_tracks(values, released.release_id)
         if used:
-            click.echo(f"options from release {released.release_id}: {', '.join(used)}", err=True)
+            echo(f"options from release {released.release_id}: {', '.join(used)}", err=True)
     add_embeddings(context, values, given_tables)
     return CatalogSource.from_options(values)
 

@@ -1,5 +1,6 @@
 """Rollback to an older release."""
 
+import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,7 +18,7 @@ from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.errors import InvalidDataError, StoreBusyError, UsageError
 from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.transforms.store.layout import Store
-from tracktokens.transforms.store.releases import default_bundle, find_release, frozen_bundle
+from tracktokens.transforms.store.releases import default_bundle, find_release, frozen_bundle, latest_id
 
 pytestmark = pytest.mark.job
 
@@ -147,3 +148,13 @@ def test_a_latest_that_moved_is_not_moved_back(store: Store, monkeypatch: pytest
     with pytest.raises(StoreBusyError, match=f"names {second} now, and {third}"):
         roll_back(store, first)
     assert states(store) == "-L-"
+
+
+@pytest.mark.parametrize("change", [{"files": {"/etc/hostname": {"bytes": 1, "sha256": "0"}}}, {"catalog_id": ".."}])
+def test_a_manifest_that_names_a_file_outside_is_refused(store: Store, change: dict[str, object]) -> None:
+    first, *_, latest = ids(store)
+    path = Path(store.release(first).manifest)
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(InvalidDataError, match=f"{path} has an unusable {next(iter(change))}"):
+        roll_back(store, first)
+    assert latest_id(store.root) == latest

@@ -1,6 +1,7 @@
 """Verification of a store reports damage of every kind, and nothing else."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -80,6 +81,20 @@ def set_json(path: Path, **values: object) -> None:
 
 NOT_FINITE = [float("nan")] * 32
 
+FOREIGN = {"../../../../letters": {"bytes": 1, "sha256": "0"}}
+
+
+def link_to_foreign_file(path: Path) -> None:
+    """Replace a file by a link to the same content outside of the store."""
+    shutil.move(path, path.parents[4] / "letters")
+    path.symlink_to(path.parents[4] / "letters")
+
+
+def replace_by_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
 DAMAGE: list[tuple[str, Callable[[Path], object], list[str]]] = [
     ("releases/*/report.html", change, ["releases/*/report.html: has SHA-256"]),
     ("releases/*/serving/codes.npy", change, ["releases/*/serving/codes.npy: has SHA-256"]),
@@ -100,6 +115,23 @@ DAMAGE: list[tuple[str, Callable[[Path], object], list[str]]] = [
             "releases/*/tokens/part-0000.parquet: has 1 audio codes that the codebook does not have",
             "releases/*/tokens/part-0000.parquet: has SHA-256",
         ],
+    ),
+    ("releases/*/report.html", link_to_foreign_file, ["releases/*/report.html: is not a regular file of the release"]),
+    ("releases/*/metrics.json", replace_by_pipe, ["releases/*/metrics.json: is not a regular file of the release"]),
+    (
+        "releases/*/manifest.json",
+        lambda path: set_json(path, files=FOREIGN),
+        ["LATEST: names", "releases/*/manifest.json: has an unusable files, {'../../../../letters'"],
+    ),
+    (
+        "releases/*/manifest.json",
+        lambda path: set_json(path, bundle_id="../../letters"),
+        ["LATEST: names", "releases/*/manifest.json: has an unusable bundle_id, '../../letters'"],
+    ),
+    (
+        "releases/*/manifest.json",
+        lambda path: set_json(path, release_id="20261128T225440Z-b0e4e89d"),
+        ["LATEST: names", "releases/*/manifest.json: is of 20261128T225440Z-b0e4e89d"],
     ),
     ("releases/*/manifest.json", truncate, ["LATEST: names", "releases/*/manifest.json: is not JSON"]),
     ("LATEST", lambda path: path.write_text("nobody\n"), ["LATEST: names nobody, which is not a complete release"]),

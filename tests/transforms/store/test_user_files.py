@@ -28,24 +28,30 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_a_link_stays_and_its_file_is_written_with_its_mode(tmp_path: Path) -> None:
+@pytest.mark.parametrize("target", ["disk/a", "none"])
+def test_a_link_is_refused_and_its_file_stays_as_it_was(tmp_path: Path, target: str) -> None:
     (tmp_path / "disk").mkdir()
-    target, link = tmp_path / "disk" / "a", tmp_path / "link"
+    (tmp_path / "disk" / "a").write_bytes(b"old")
+    link = tmp_path / "link"
+    link.symlink_to(target)
+    for use in (write, lambda path: check_output(str(path))):
+        with pytest.raises(UsageError, match=f"link is a link to {tmp_path / target}: give the path of that file"):
+            use(link)
+    assert link.is_symlink()
+    assert (tmp_path / "disk" / "a").read_bytes() == b"old"
+    assert names(tmp_path) == ["disk", "link"]
+
+
+def test_a_file_in_a_folder_that_is_a_link_keeps_its_mode(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link").symlink_to("disk")
+    target = tmp_path / "disk" / "a"
     target.write_bytes(b"old")
     target.chmod(0o640)
-    link.symlink_to("disk/a")
-    write(link)
-    assert link.is_symlink()
+    write(tmp_path / "link" / "a")
     assert target.read_bytes() == b"new"
     assert stat.S_IMODE(target.stat().st_mode) == 0o640
     assert names(tmp_path / "disk") == ["a"]
-
-
-def test_a_link_to_a_missing_file_stays(tmp_path: Path) -> None:
-    (tmp_path / "link").symlink_to("none")
-    write(tmp_path / "link")
-    assert (tmp_path / "link").is_symlink()
-    assert (tmp_path / "none").read_bytes() == b"new"
 
 
 def test_every_name_of_a_file_gets_the_new_content(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -172,3 +173,23 @@ def test_a_filesystem_that_is_not_an_object_store_has_no_lock(caplog: pytest.Log
     with writer("hdfs://host/store", "run", creates=True):
         pass
     assert "filesystem without locks" in caplog.text
+
+
+@pytest.mark.parametrize("make", [Path.symlink_to, Path.hardlink_to], ids=["link", "name"])
+def test_a_link_as_lock_does_not_empty_its_target(
+    store: str, tmp_path: Path, make: Callable[[Path, Path], None]
+) -> None:
+    target, lock = tmp_path / "letters", Path(store, LOCK)
+    target.write_text("mine")
+    lock.unlink(missing_ok=True)
+    make(lock, target)
+    with pytest.raises(UsageError, match=f"{lock} is a link"), writer(store, "run"):
+        pass
+    assert target.read_text() == "mine"
+
+
+def test_a_pipe_as_lock_is_refused_without_waiting_for_a_reader(store: str) -> None:
+    Path(store, LOCK).unlink(missing_ok=True)
+    os.mkfifo(Path(store, LOCK))
+    with pytest.raises(UsageError, match="not a regular file"), writer(store, "run"):
+        pass

@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from tracktokens.schemas.errors import UsageError
 from tracktokens.schemas.tables.rejects import NOT_FINITE
+from tracktokens.serving.generation.pretrained import load_failure
 from tracktokens.transforms.encoders.base import Encoded, Encoder, Failure, LoadedEncoder, encoded
 from tracktokens.transforms.encoders.bisect import is_out_of_memory, with_smaller_batches
 from tracktokens.transforms.encoders.devices import CPU, CUDA, check_device_name, find_device
@@ -215,8 +216,7 @@ def _load_transformer(folder: Path, precision: str, device: "torch.device") -> "
         except Exception as error:  # third-party code on files of the user: any type
             if is_out_of_memory(error):
                 raise
-            first_line = (str(error).splitlines() or [repr(error)])[0]
-            raise UsageError(f"text model {folder} cannot be loaded: {first_line}") from error
+            raise UsageError(f"text model {folder} cannot be loaded: {load_failure(error)}") from error
 
 
 def _run_as_graph(
