@@ -160,7 +160,6 @@ def prints(path: Path) -> set[str]:
 
 PRINTING = {
     "pipelines.terminal": {"click.echo"},
-    "transforms.release.report": {"Console"},  # of a page of HTML
     "pipelines.remote_job": {"print"},  # of the log of a service
 }
 """Modules that print text themselves, or open a console."""
