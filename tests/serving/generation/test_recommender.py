@@ -347,7 +347,7 @@ def test_other_than_conversations_are_refused(recommender: Recommender, messages
 def test_a_saved_model_is_opened_with_a_store(small: SmallCatalog, tokenizer: Any, tmp_path: Path) -> None:
     model = make_model(tokenizer)
     folder = save(tmp_path / "model", model, tokenizer)
-    opened = Recommender.open(folder, small.release)
+    opened = Recommender.open(folder, small.release, precision=FLOAT32)
     found = opened.recommend(ASKED)
     expected = Recommender(model, tokenizer, CatalogTokens.open(small.release)).recommend(ASKED)
     assert (found.text, found.track_ids) == (expected.text, expected.track_ids)
