@@ -37,6 +37,7 @@ from tracktokens.pipelines.encoder_config import TextEncoderConfig
 from tracktokens.pipelines.jobs.run import RunJob
 from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.errors import InvalidDataError, UsageError
+from tracktokens.serving.generation.precision import AUTO
 
 pytestmark = pytest.mark.job
 
@@ -253,8 +254,8 @@ class FakeRecommender:
     """Recommends the tracks of a list, among them unknown and repeated ones."""
 
     @classmethod
-    def open(cls, model: str, release: str) -> "FakeRecommender":
-        assert (Path(release) / "manifest.json").exists()
+    def open(cls, model: str, release: str, precision: str) -> "FakeRecommender":
+        assert (Path(release) / "manifest.json").exists() and precision == AUTO
         return cls()
 
     def recommend_batch(
