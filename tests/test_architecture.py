@@ -58,6 +58,7 @@ PACKAGES = (
     "pipelines.catalog_import.datasets",
     "pipelines.catalog_import.libraries",
     "pipelines.demo",
+    "pipelines.doctor",
     "pipelines.cli.options",
     "pipelines.cli.language_models",
     "pipelines.cli",

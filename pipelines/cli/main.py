@@ -18,6 +18,7 @@ from tracktokens.pipelines.cli.codebook_commands import (
     train_command,
 )
 from tracktokens.pipelines.cli.demo_command import demo_command
+from tracktokens.pipelines.cli.doctor_command import doctor_command
 from tracktokens.pipelines.cli.evaluate_command import evaluate_command
 from tracktokens.pipelines.cli.import_commands import import_group
 from tracktokens.pipelines.cli.language_models.chat_command import chat_command
@@ -88,6 +89,7 @@ COMMANDS = (
     finetune_command,
     model_group,
     demo_command,
+    doctor_command,
 )
 
 

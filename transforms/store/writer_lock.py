@@ -13,6 +13,7 @@ import functools
 import logging
 import os
 import stat
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -91,6 +92,22 @@ def writer(root: str, command: str, *, creates: bool = False) -> Iterator[None]:
     root = store_root(root)
     with _lease(root, command, creates) if files.is_remote(root) else _local_lock(root, command, creates):
         yield
+
+
+def lock_error(folder: Path) -> OSError | None:
+    """Try a lock in a local folder; return why its filesystem has none, or None.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    with tempfile.TemporaryFile(dir=folder) as file:
+        try:
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in UNSUPPORTED:
+                raise
+            return error
+    return None
 
 
 def require_writer(root: str) -> None:
