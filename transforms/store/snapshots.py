@@ -53,12 +53,19 @@ def open_snapshot(store: Store, catalog_id: str | None = None) -> Snapshot:
         UsageError: the store has no such snapshot.
     """
     name = catalog_id or _newest(store)
-    catalog = store.catalog(name)
+    snapshot = find_snapshot(store, name)
+    if snapshot is None:
+        raise UsageError(f"{store.root} has no complete catalog {name}: run `tracktokens embed`")
+    return snapshot
+
+
+def find_snapshot(store: Store, catalog_id: str) -> Snapshot | None:
+    """Open a snapshot; None where the store has no such snapshot, or an incomplete one."""
+    catalog = store.catalog(catalog_id)
     content = files.read_existing(catalog.manifest)
     if content is None:
-        raise UsageError(f"{store.root} has no complete catalog {name}: run `tracktokens embed`")
-    manifest = CatalogManifest.from_json(content, catalog.manifest)
-    return Snapshot(store, manifest, _playlists(catalog))
+        return None
+    return Snapshot(store, CatalogManifest.from_json(content, catalog.manifest), _playlists(catalog))
 
 
 def released_snapshot(store: Store, release: ReleaseManifest) -> Snapshot:
