@@ -86,12 +86,12 @@ class EmbedJob:
         base = self.base(store)
         catalog = self._scan(store, fragments, base, runner)
         counts = read_counts(catalog.counts)
-        loss = find_loss(counts, refused=self.gates(store).is_refused(counts))
+        loss = find_loss(counts, refused=self.gates.is_refused(counts))
         if loss is not None:
             _logger.warning("%s: scanning the catalog again, in-process and without a base snapshot", loss)
             files.delete_tree(catalog.folder)
             base, catalog = None, self._scan(store, fragments, None, runner.in_process())
-        return self._finish(store, catalog, base)
+        return self._finish(catalog, base)
 
     def _check_encoders(self) -> None:
         """Check the encoders that the store does not know yet, each once."""
@@ -104,15 +104,16 @@ class EmbedJob:
         for encoder in unknown.values():
             encoder.check()
 
-    def gates(self, store: Store) -> ScanGates:
-        """The conditions of the scan, some of which compare it with the latest release of the store."""
+    @cached_property
+    def gates(self) -> ScanGates:
+        """Conditions of the scan, some of which compare it with the latest release of the store, which exists."""
         return ScanGates(
             max_reject_rate=self.source.max_reject_rate,
             losses=self.source.loss_limits,
             encoded=tuple(self.encoders),
             precomputed=tuple(self.precomputed),
             audio_root=self.source.audio_root,
-            previous=PreviousScan.of(store),
+            previous=PreviousScan.of(Store.open(self.store)),
         )
 
     def find_tracks(self) -> list[Fragment]:
@@ -209,7 +210,7 @@ class EmbedJob:
             encoded={modality: encoder.encoder_id for modality, encoder in self.encoders.items()},
             audio_root=self.source.absolute_audio_root,
             retry_rejects=self.retry_rejects,
-            is_refused=self.gates(store).is_refused,
+            is_refused=self.gates.is_refused,
             progress=progress,
         )
 
@@ -246,7 +247,7 @@ class EmbedJob:
             inputs.embeddings, store, runner.progress
         )
 
-    def _finish(self, store: Store, catalog: Catalog, base: Catalog | None) -> CatalogManifest:
+    def _finish(self, catalog: Catalog, base: Catalog | None) -> CatalogManifest:
         """Reconcile the counts and complete the snapshot."""
         counts = read_counts(catalog.counts)
         manifest = CatalogManifest(
@@ -267,7 +268,7 @@ class EmbedJob:
             options=self.source.to_options(),
         )
         reconcile_rows(manifest)
-        self._check(store, catalog, counts)
+        self._check(catalog, counts)
         reconcile_inputs(counts)
         if counts["audio_without_root"] and AUDIO not in manifest.encoders:
             _logger.warning(
@@ -276,11 +277,11 @@ class EmbedJob:
         files.write_bytes(catalog.manifest, manifest.to_json().encode())
         return manifest
 
-    def _check(self, store: Store, catalog: Catalog, counts: Mapping[str, int]) -> None:
+    def _check(self, catalog: Catalog, counts: Mapping[str, int]) -> None:
         """Check the gates of the scan, and warn of everything else that was not used."""
+        self.gates.check(counts, catalog.rejects)
         losses = column_losses(counts)
         example = reject_example(catalog.rejects, losses) if losses else None
-        self.gates(store).check(counts, example)
         self.warn(counts, list(input_rows(counts, self.precomputed)), example)
 
     def warn(self, counts: Mapping[str, int], rows: Sequence[InputRows] = (), example: str | None = None) -> None:

@@ -81,7 +81,7 @@ def plan_refresh(job: RefreshJob, runner: PipelineRunner) -> Plan:
         inputs=inputs,
         audio_bytes=counts["audio_bytes"],
         seconds=_estimate(store, inputs),
-        refused=embed.gates(store).find_violation(counts),
+        refused=embed.gates.find_violation(counts),
     )
 
 

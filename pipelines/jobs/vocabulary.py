@@ -144,11 +144,13 @@ class ReleasedVocabulary:
 
     @cached_property
     def _tokens(self) -> dict[str, int]:
-        """Column to its number of tokens in the release; empty where its metrics are missing."""
+        """Column to its number of tokens in the release; empty where its metrics are missing or damaged."""
         path = self.store.release(self.release.release_id).metrics
-        if not files.exists(path):
+        metrics = files.find_json(path)
+        if metrics is None:
+            _logger.warning("%s cannot be read, so the tokens of the release are not counted: restore it", path)
             return {}
-        counts = {name: part["tracks"] for name, part in files.read_json(path)["modalities"].items()}
+        counts = {name: part["tracks"] for name, part in metrics["modalities"].items()}
         return counts | ({NUMBER: self.release.rows["published"]} if self.release.token_format.numbers else {})
 
     def _count(self, columns: Collection[str]) -> str:

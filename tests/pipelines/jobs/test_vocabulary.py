@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -146,8 +146,9 @@ def test_another_kind_of_playlist_encoder_is_refused_before_it_is_trained(store:
         released(store).check_playlist_encoder("word2vec")
 
 
-def test_a_release_without_metrics_names_the_tokens_that_change(store: Path) -> None:
-    (store / "releases" / RELEASE / "metrics.json").unlink()
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_text('{"modalities": {')])
+def test_a_release_without_metrics_names_the_tokens_that_change(store: Path, damage: Callable[[Path], object]) -> None:
+    damage(store / "releases" / RELEASE / "metrics.json")
     with pytest.raises(UsageError, match="without tags2 tokens: all tags2 tokens of release"):
         released(store).check_format(TokenFormat.of(8, numbers=16))
 
