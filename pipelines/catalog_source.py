@@ -1,6 +1,6 @@
 """The catalog that ``run``, ``refresh``, ``plan`` and ``embed`` read: files, encoders and precomputed embeddings."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,11 +23,25 @@ from tracktokens.schemas.modalities import AUDIO, CONTENT_MODALITIES, TEXT_MODAL
 
 if TYPE_CHECKING:
     from tracktokens.pipelines.runner import PipelineRunner
+    from tracktokens.schemas.manifests.release import ReleaseManifest
     from tracktokens.transforms.encoders.base import Encoder
+    from tracktokens.transforms.gates.losses import LossLimits
     from tracktokens.transforms.precomputed.scan_vectors import PrecomputedEmbeddings
 
 MAX_REJECT_RATE = 0.05
 """Default share of the rows of a table that may be rejected."""
+
+MAX_LOST = 0.5
+"""Default share of the inputs of a modality that may be unusable."""
+
+MAX_REMOVED = 0.2
+"""Default share of the tracks of the latest release that may be missing."""
+
+MAX_LOST_HELP = "Share of a modality's inputs that may be unusable before the command fails."
+MAX_REMOVED_HELP = (
+    "Share of the latest release's tracks that may be missing before the command fails; 1 also accepts a column or a "
+    "modality without a value left."
+)
 
 REJECT_RATE_HELP = "Share of rows of each table that may be rejected before the command fails."
 
@@ -46,6 +60,9 @@ class CatalogSource:
         plugins: modality to an installed encoder, instead of ``text`` or ``audio``.
         embeddings: modality to precomputed embeddings, instead of an encoder.
         max_reject_rate: share of the rows of each table, 0 to 1, that may be rejected before the job fails.
+        max_lost: share of a modality's inputs, 0 to 1, of which nothing can be used before the job fails.
+        max_removed: share of the latest release's tracks, 0 to 1, that may be missing before the job fails. Below 1, it
+            fails too if a column or a modality lost all of its values.
         encoders: modality to encoder, as objects; replaces ``text``, ``audio`` and ``plugins`` altogether. A modality
             that is neither here nor in ``embeddings`` gets no codes. None makes the encoders from the other fields.
     """
@@ -87,6 +104,10 @@ class CatalogSource:
     plugins: Mapping[str, PluginConfig] = field(default_factory=dict)
     embeddings: Mapping[str, PrecomputedConfig] = field(default_factory=dict)
     max_reject_rate: float = field(default=MAX_REJECT_RATE, metadata=option("max-reject-rate", help=REJECT_RATE_HELP))
+    max_lost: float = field(default=MAX_LOST, metadata=option("max-lost", help=MAX_LOST_HELP))
+    max_removed: float = field(
+        default=MAX_REMOVED, metadata=option("max-removed", inherited=False, help=MAX_REMOVED_HELP)
+    )
     encoders: "Mapping[str, Encoder] | None" = None
 
     @classmethod
@@ -169,6 +190,13 @@ class CatalogSource:
         return {modality: open_embeddings(config) for modality, config in self.embeddings.items()}
 
     @property
+    def loss_limits(self) -> "LossLimits":
+        """Limits of losses."""
+        from tracktokens.transforms.gates.losses import LossLimits
+
+        return LossLimits(max_lost=self.max_lost, max_removed=self.max_removed)
+
+    @property
     def absolute_audio_root(self) -> str | None:
         """The audio root as worker processes find it."""
         return None if self.audio_root is None else _absolute_path(self.audio_root)
@@ -198,6 +226,16 @@ _ENCODER_OPTIONS = frozenset(
     for part in option_fields(config)
 )
 
+_VECTOR_OPTIONS = _ENCODER_OPTIONS | {part.option.name for part in option_fields(PrecomputedConfig)}
+"""Options that choose the encoders, or the precomputed embeddings that replace them: tokens depend on them."""
+
+
+def encoder_options(modality: str) -> list[str]:
+    """List the options that choose the vectors of a modality, by their long names."""
+    built_in: dict[str, type] = {AUDIO: AudioEncoderConfig, **dict.fromkeys(TEXT_MODALITIES, TextEncoderConfig)}
+    configs = [*([built_in[modality]] if modality in built_in else []), PluginConfig, PrecomputedConfig]
+    return [part.option.name for config in configs for part in option_fields(config) if part.option.inherited]
+
 
 @dataclass(frozen=True, kw_only=True)
 class ReleasedOptions:
@@ -222,12 +260,28 @@ def read_released_options(store: str) -> ReleasedOptions:
     from tracktokens.transforms.store.layout import Store
     from tracktokens.transforms.store.releases import published_release
 
-    release = published_release(Store.open(store))
-    kept = release.options or {}
-    names = {part.option.name for part in SOURCE_OPTIONS if part.option.inherited}
-    return ReleasedOptions(
-        release_id=release.release_id, options={name: value for name, value in kept.items() if name in names}
-    )
+    return _released_options(published_release(Store.open(store)), [part.option.name for part in SOURCE_OPTIONS])
+
+
+def read_vector_options(store: str) -> ReleasedOptions | None:
+    """Read the options that the vectors of a store's release in use depend on; None without a release.
+
+    The tables, playlists and audio root are not among them: they are those of one run.
+
+    Raises:
+        InvalidDataError: the store or the release is damaged.
+    """
+    from tracktokens.transforms.store.releases import release_in_use
+
+    release = release_in_use(store)
+    return None if release is None else _released_options(release, _VECTOR_OPTIONS)
+
+
+def _released_options(release: "ReleaseManifest", names: Collection[str]) -> ReleasedOptions:
+    """Select options of a release, apart from those that must be given each time."""
+    kept, inherited = release.options or {}, {part.option.name for part in SOURCE_OPTIONS if part.option.inherited}
+    options = {name: value for name, value in kept.items() if name in inherited.intersection(names)}
+    return ReleasedOptions(release_id=release.release_id, options=options)
 
 
 def released_source(store: str) -> CatalogSource:

@@ -39,6 +39,7 @@ PACKAGES = (
     "transforms.precomputed",
     "transforms.catalog",
     "transforms.playlists",
+    "transforms.gates",
     "transforms.quantization",
     "transforms.release",
     "transforms.maintenance",

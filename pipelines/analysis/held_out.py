@@ -12,10 +12,10 @@ import pyarrow.compute as pc
 from tracktokens.codebooks.metrics.playlist_continuation import Continuation
 from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.schemas.tables.playlists import PLAYLISTS
+from tracktokens.transforms.gates.input_rows import RejectRateGate, playlist_rows
 from tracktokens.transforms.playlists.read_playlists import read_playlists
 from tracktokens.transforms.playlists.unknown_tracks import describe_unknown
 from tracktokens.transforms.readers.fragments import check_table, find_fragments
-from tracktokens.transforms.release.gates import RejectRateGate, playlist_rows
 from tracktokens.transforms.release.input_warnings import require_used, warn_of_playlists
 from tracktokens.transforms.store import files
 

@@ -2,11 +2,12 @@
 
 import click
 
-from tracktokens.pipelines.catalog_source import CatalogSource
+from tracktokens.pipelines.catalog_source import CatalogSource, read_vector_options
 from tracktokens.pipelines.cli.codebook_commands import (
     codebook_size_option,
     further_token_options,
     max_churn_option,
+    new_vocabulary_option,
     seed_option,
 )
 from tracktokens.pipelines.cli.options.common import (
@@ -27,31 +28,34 @@ from tracktokens.schemas.token_format import FurtherTokens
 @click.command(name="run")
 @config_option
 @store_option
-@source_options()
+@source_options(remembered=read_vector_options)
 @max_churn_option
 @codebook_size_option
 @further_token_options
+@new_vocabulary_option
 @seed_option
 @click.option(
     "--playlist-encoder",
     type=click.Choice(PLAYLIST_ENCODERS),
-    default=PLAYLIST_ENCODERS[0],
-    show_default=True,
-    help="Encoder of the playlists; auto trains each that is installed and keeps the best.",
+    help="Encoder of the playlists; auto trains each that is installed and keeps the best. The latest release's by "
+    "default, else word2vec.",
 )
 @runner_options
 def run_command(
     source: CatalogSource,
     store: str,
     max_churn: float | None,
-    codebook_size: int,
+    codebook_size: int | None,
     tokens: FurtherTokens,
+    new_vocabulary: bool,
     seed: int,
-    playlist_encoder: str,
+    playlist_encoder: str | None,
     workers: int,
     beam_options: tuple[str, ...],
 ) -> None:
     """Tokenize a catalog: embed, playlists, train, tokenize and publish in a row.
+
+    In a store with a release, the codebook size, the encoders and the embeddings that are not given are the release's.
 
     BEAM_OPTIONS follow `--` and are passed to Beam unchanged, including `--runner`.
     """
@@ -67,6 +71,7 @@ def run_command(
         playlist_encoder=playlist_encoder,
         max_churn=max_churn,
         tokens=tokens,
+        new_vocabulary=new_vocabulary,
     )
     with runner_with_progress(workers, beam_options) as (runner, display):
         outcome = job.run(runner, display.start_stage)
@@ -77,10 +82,13 @@ def run_command(
 @click.command(name="embed")
 @config_option
 @store_option
-@source_options(leave_out=("playlists",))
+@source_options(leave_out=("playlists",), remembered=read_vector_options)
 @runner_options
 def embed_command(source: CatalogSource, store: str, workers: int, beam_options: tuple[str, ...]) -> None:
-    """Scan a catalog into the store, and encode the inputs that are not encoded yet. Prints the snapshot's id."""
+    """Scan a catalog into the store, and encode the inputs that are not encoded yet. Prints the snapshot's id.
+
+    In a store with a release, the encoders and the embeddings that are not given are the release's.
+    """
     from tracktokens.pipelines.jobs.embed import EmbedJob
 
     with runner_with_progress(workers, beam_options) as (runner, _):

@@ -11,12 +11,15 @@ from tracktokens.pipelines.cli.options.common import (
     NonEmptyStr,
     Share,
     catalog_option,
+    max_lost_option,
+    max_removed_option,
     options,
     runner_options,
     runner_with_progress,
     store_option,
 )
 from tracktokens.pipelines.cli.options.encoder_options import ModalityValue
+from tracktokens.pipelines.cli.options.remembered import echo_remembered
 from tracktokens.pipelines.terminal import echo
 from tracktokens.schemas.errors import UsageError
 from tracktokens.schemas.token_format import DEFAULT_NUMBERS, MAX_CODES, NUMBERED, SHARED, FurtherTokens
@@ -100,7 +103,14 @@ def further_token_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 codebook_size_option = click.option(
-    "--codebook-size", default=1024, show_default=True, help="Codes that the vocabulary reserves per modality."
+    "--codebook-size",
+    type=int,
+    help="Codes that the vocabulary reserves per modality; the latest release's by default, or 1024.",
+)
+new_vocabulary_option = click.option(
+    "--new-vocabulary",
+    is_flag=True,
+    help="Replace the latest release's vocabulary, if the codebook size, --levels, --number or an encoder differs.",
 )
 seed_option = click.option(
     "--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Seed of the sample and of k-means."
@@ -125,15 +135,19 @@ bundle_option = click.option(
 def train_command(
     store: str,
     catalog: str | None,
-    codebook_size: int,
+    codebook_size: int | None,
     tokens: FurtherTokens,
     seed: int,
     workers: int,
     beam_options: tuple[str, ...],
 ) -> None:
-    """Learn a new codebook bundle from a catalog snapshot. Prints the bundle's id."""
+    """Learn a new codebook bundle from a catalog snapshot. Prints the bundle's id.
+
+    The codebook size, --levels and --number that are not given are those of the latest release.
+    """
     from tracktokens.pipelines.jobs.train import TrainJob
 
+    echo_remembered(click.get_current_context(), store)
     job = TrainJob(store=store, codebook_size=codebook_size, seed=seed, catalog_id=catalog, tokens=tokens)
     with runner_with_progress(workers, beam_options) as (runner, _):
         echo(job.run(runner).bundle_id)
@@ -182,12 +196,18 @@ def tokenize_command(
 @bundle_option
 @catalog_option
 @max_churn_option
+@new_vocabulary_option
+@max_lost_option
+@max_removed_option
 @runner_options
 def publish_command(
     store: str,
     bundle: str | None,
     catalog: str | None,
     max_churn: float | None,
+    new_vocabulary: bool,
+    max_lost: float,
+    max_removed: float,
     workers: int,
     beam_options: tuple[str, ...],
 ) -> None:
@@ -197,7 +217,15 @@ def publish_command(
 
     with runner_with_progress(workers, beam_options) as (runner, display):
         bundle_id = bundle or _default_bundle(store)
-        job = PublishJob(store=store, bundle_id=bundle_id, catalog_id=catalog, max_churn=max_churn)
+        job = PublishJob(
+            store=store,
+            bundle_id=bundle_id,
+            catalog_id=catalog,
+            max_churn=max_churn,
+            new_vocabulary=new_vocabulary,
+            max_lost=max_lost,
+            max_removed=max_removed,
+        )
         release = job.run(runner)
     display.console.print(release_report(release.metrics))
     echo(release.folder)

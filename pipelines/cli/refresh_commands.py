@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tracktokens.pipelines.catalog_source import CatalogSource
+from tracktokens.pipelines.catalog_source import CatalogSource, read_released_options
 from tracktokens.pipelines.cli.options.common import (
     json_option,
     options,
@@ -15,11 +15,12 @@ from tracktokens.pipelines.cli.options.common import (
 from tracktokens.pipelines.cli.options.config_file import config_option
 from tracktokens.pipelines.cli.options.encoder_options import source_options
 from tracktokens.pipelines.terminal import echo, format_json, make_console
+from tracktokens.schemas.errors import InvalidDataError
 
 if TYPE_CHECKING:
     from tracktokens.pipelines.jobs.refresh import RefreshJob
 
-refresh_options = options(config_option, store_option, source_options(from_release=True))
+refresh_options = options(config_option, store_option, source_options(remembered=read_released_options, required=False))
 fail_on_drift_option = click.option(
     "--fail-on-drift",
     is_flag=True,
@@ -50,7 +51,7 @@ def refresh_command(
 @json_option
 @runner_options
 def plan_command(source: CatalogSource, store: str, as_json: bool, workers: int, beam_options: tuple[str, ...]) -> None:
-    """Count what a refresh would do, and change nothing.
+    """Count what a refresh would do, and change nothing. Ends with the exit code of a refresh that would fail.
 
     Options of the catalog that are not given are those of the latest release.
     """
@@ -63,6 +64,8 @@ def plan_command(source: CatalogSource, store: str, as_json: bool, workers: int,
         echo(format_json(plan.to_json()))
     else:
         make_console().print(plan_report(plan))
+    if plan.refused is not None:
+        raise InvalidDataError(f"a refresh would fail: {plan.refused}")
 
 
 @click.group(name="rejects")

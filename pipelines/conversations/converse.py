@@ -24,8 +24,8 @@ from tracktokens.pipelines.conversations.track_card import LANGUAGES, TrackCard,
 from tracktokens.pipelines.conversations.wording import Wording
 from tracktokens.pipelines.input_paths import check_apart
 from tracktokens.schemas.errors import InvalidDataError
+from tracktokens.transforms.gates.input_rows import RejectRateGate, playlist_rows
 from tracktokens.transforms.playlists.unknown_tracks import describe_unknown
-from tracktokens.transforms.release.gates import RejectRateGate, playlist_rows
 from tracktokens.transforms.release.input_warnings import require_used, warn_of_playlists
 from tracktokens.transforms.store.layout import Store
 from tracktokens.transforms.store.releases import release_or_latest

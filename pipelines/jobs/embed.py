@@ -15,7 +15,7 @@ from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.schemas.manifests.catalog import CatalogManifest
 from tracktokens.schemas.manifests.encoder import EncoderManifest
 from tracktokens.schemas.modalities import AUDIO, CONTENT_MODALITIES, MODALITIES, MODALITY_OF_COLUMN
-from tracktokens.schemas.tables.rejects import AUDIO_MISSING, TRACKS_TABLE
+from tracktokens.schemas.tables.rejects import TRACKS_TABLE
 from tracktokens.schemas.tables.tracks import TRACKS
 from tracktokens.transforms.catalog.column_losses import IgnoredColumns, column_losses, reject_example
 from tracktokens.transforms.catalog.find_missing import WANTED_TAG, CutBatches
@@ -25,25 +25,18 @@ from tracktokens.transforms.catalog.snapshot_writer import BucketWriter, Snapsho
 from tracktokens.transforms.embedding.batches import DECODING, ENCODING
 from tracktokens.transforms.embedding.encode_missing import EncodeMissing
 from tracktokens.transforms.encoders.base import Encoder
+from tracktokens.transforms.gates.input_rows import InputRows, input_rows
+from tracktokens.transforms.gates.scan import PreviousScan, ScanGates
 from tracktokens.transforms.precomputed.load_vectors import LOCATIONS_TAG, AddPrecomputed
 from tracktokens.transforms.precomputed.scan_vectors import PrecomputedEmbeddings, vector_counts
 from tracktokens.transforms.precomputed.vector_tables import ignored_vector_columns
 from tracktokens.transforms.readers.file_discovery import JSONL
 from tracktokens.transforms.readers.fragments import Fragment, check_table, estimate_rows, find_fragments
 from tracktokens.transforms.readers.row_chunks import ignored_columns
-from tracktokens.transforms.release.gates import (
-    AudioFiles,
-    AudioGate,
-    ColumnGate,
-    InputRows,
-    RejectRateGate,
-    input_rows,
-    is_refused,
-)
 from tracktokens.transforms.release.input_warnings import catalog_warning, ignored_columns_warning
 from tracktokens.transforms.runtime.counters import WriteCounts, read_counts
 from tracktokens.transforms.runtime.progress import ProgressReporter
-from tracktokens.transforms.runtime.rejects import REJECTS_PREFIX, WriteRejects
+from tracktokens.transforms.runtime.rejects import WriteRejects
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.layout import Catalog, Store, encoder_manifest, new_id
 from tracktokens.transforms.store.releases import latest_release
@@ -90,15 +83,14 @@ class EmbedJob:
             self._check_encoders()
         store = Store.open_or_create(self.store, estimate_rows(fragments))
         _describe_encoders(store, encoders, precomputed)
-        base = previous = self.base(store)
+        base = self.base(store)
         catalog = self._scan(store, fragments, base, runner)
         counts = read_counts(catalog.counts)
-        loss = None if is_refused(self.gate, counts) else find_loss(counts)
+        loss = find_loss(counts, refused=self.gates.is_refused(counts))
         if loss is not None:
             _logger.warning("%s: scanning the catalog again, in-process and without a base snapshot", loss)
             files.delete_tree(catalog.folder)
             base, catalog = None, self._scan(store, fragments, None, runner.in_process())
-        self._check_audio(catalog, previous)
         return self._finish(catalog, base)
 
     def _check_encoders(self) -> None:
@@ -112,25 +104,17 @@ class EmbedJob:
         for encoder in unknown.values():
             encoder.check()
 
-    def _check_audio(self, catalog: Catalog, previous: Catalog | None) -> None:
-        """Check that the audio files of the previous snapshot have not vanished."""
-        if previous is None or AUDIO not in self.encoders:
-            return
-        counts = read_counts(catalog.counts)
-        before = CatalogManifest.from_json(files.read_bytes(previous.manifest), previous.manifest)
-        AudioGate().check(
-            AudioFiles(
-                root=str(self.source.audio_root),
-                before=before.tracks_with[AUDIO],
-                now=counts[f"tracks_with/{AUDIO}"],
-                missing=counts[f"{REJECTS_PREFIX}{AUDIO_MISSING}"],
-            )
+    @cached_property
+    def gates(self) -> ScanGates:
+        """Conditions of the scan, some of which compare it with the latest release of the store, which exists."""
+        return ScanGates(
+            max_reject_rate=self.source.max_reject_rate,
+            losses=self.source.loss_limits,
+            encoded=tuple(self.encoders),
+            precomputed=tuple(self.precomputed),
+            audio_root=self.source.audio_root,
+            previous=PreviousScan.of(Store.open(self.store)),
         )
-
-    @property
-    def gate(self) -> RejectRateGate:
-        """The bound on the rejects of each input table."""
-        return RejectRateGate(self.source.max_reject_rate)
 
     def find_tracks(self) -> list[Fragment]:
         """Find the files of the tracks table, and check that they can be read.
@@ -226,7 +210,7 @@ class EmbedJob:
             encoded={modality: encoder.encoder_id for modality, encoder in self.encoders.items()},
             audio_root=self.source.absolute_audio_root,
             retry_rejects=self.retry_rejects,
-            is_refused=partial(is_refused, self.gate),
+            is_refused=self.gates.is_refused,
             progress=progress,
         )
 
@@ -241,7 +225,7 @@ class EmbedJob:
         """Encode the missing inputs, and store the missing precomputed embeddings. Yield the counts of each."""
         batches = (
             missing[WANTED_TAG]
-            | ReadMissing(inputs.fragments, store.buckets)
+            | ReadMissing(inputs.fragments, store.buckets, self.source.absolute_audio_root)
             | "group inputs" >> beam.GroupByKey()
             | "cut batches"
             >> beam.ParDo(CutBatches())
@@ -284,7 +268,7 @@ class EmbedJob:
             options=self.source.to_options(),
         )
         reconcile_rows(manifest)
-        self._check(manifest, catalog, counts)
+        self._check(catalog, counts)
         reconcile_inputs(counts)
         if counts["audio_without_root"] and AUDIO not in manifest.encoders:
             _logger.warning(
@@ -293,14 +277,12 @@ class EmbedJob:
         files.write_bytes(catalog.manifest, manifest.to_json().encode())
         return manifest
 
-    def _check(self, manifest: CatalogManifest, catalog: Catalog, counts: Mapping[str, int]) -> None:
+    def _check(self, catalog: Catalog, counts: Mapping[str, int]) -> None:
         """Check the gates of the scan, and warn of everything else that was not used."""
-        rows, losses = list(input_rows(manifest, counts)), column_losses(counts)
-        for table in rows:
-            self.gate.check(table)
+        self.gates.check(counts, catalog.rejects)
+        losses = column_losses(counts)
         example = reject_example(catalog.rejects, losses) if losses else None
-        ColumnGate(TRACKS_TABLE, self.gate.max_reject_rate * manifest.rows_read, example).check(losses)
-        self.warn(counts, rows, example)
+        self.warn(counts, list(input_rows(counts, self.precomputed)), example)
 
     def warn(self, counts: Mapping[str, int], rows: Sequence[InputRows] = (), example: str | None = None) -> None:
         """Warn of the columns, rows and values that are not used.

@@ -18,7 +18,6 @@ from tracktokens.transforms.catalog.find_missing import WANTED_TAG
 from tracktokens.transforms.catalog.scan_catalog import ReadMissing, ScanInputs
 from tracktokens.transforms.catalog.snapshot_writer import DryRunWriter
 from tracktokens.transforms.readers.fragments import Fragment
-from tracktokens.transforms.release.gates import is_refused
 from tracktokens.transforms.runtime.arrow_coder import Count, Keyed
 from tracktokens.transforms.runtime.counters import WriteCounts, read_counts
 from tracktokens.transforms.store import files
@@ -40,7 +39,7 @@ class Plan:
         inputs: modality to distinct inputs that would be encoded, or precomputed embeddings that would be stored.
         audio_bytes: size of the audio files among them.
         seconds: modality to estimated encoding time, at the rate of the last runs; None if no run encoded any.
-        refused: whether too many rows, or all values of a column, are rejected, so that the refresh would fail.
+        refused: why the refresh would fail, and what to do; None if the catalog is within all limits.
     """
 
     release_id: str
@@ -48,7 +47,7 @@ class Plan:
     inputs: Mapping[str, int]
     audio_bytes: int
     seconds: Mapping[str, float | None]
-    refused: bool
+    refused: str | None
 
     def to_json(self) -> dict[str, Any]:
         """Convert to JSON values."""
@@ -82,7 +81,7 @@ def plan_refresh(job: RefreshJob, runner: PipelineRunner) -> Plan:
         inputs=inputs,
         audio_bytes=counts["audio_bytes"],
         seconds=_estimate(store, inputs),
-        refused=is_refused(embed.gate, counts),
+        refused=embed.gates.find_violation(counts),
     )
 
 
@@ -95,8 +94,6 @@ def plan_report(plan: Plan) -> Table:
         spent = plan.seconds[modality]
         table.add_row(f"encode {modality}", str(count), "-" if spent is None else f"{spent:.0f}")
     table.add_row("audio to read", f"{plan.audio_bytes / MEGABYTE:.1f} MB", "")
-    if plan.refused:
-        table.add_row("refused: too many rows, or all values of a column, are rejected", "", "")
     return table
 
 
@@ -126,7 +123,9 @@ def _build(
     if AUDIO in embed.encoders and (audio_root := embed.source.absolute_audio_root) is not None:
         audio = scanned.missing[WANTED_TAG] | beam.ParDo(OnlyAudio()).with_output_types(Keyed)
         size = CountBytes(audio_root=audio_root)
-        counts.append(audio | ReadMissing(inputs.fragments, store.buckets) | "count bytes" >> _counting(size))
+        counts.append(
+            audio | ReadMissing(inputs.fragments, store.buckets, audio_root) | "count bytes" >> _counting(size)
+        )
     counts | "all counts" >> beam.Flatten() | "write counts" >> WriteCounts(path)
 
 

@@ -18,6 +18,7 @@ from tracktokens.schemas.modalities import PLAYLIST
 from tracktokens.schemas.playlist_encoders import AUTO, WORD2VEC
 from tracktokens.schemas.tables.playlists import PLAYLISTS
 from tracktokens.transforms.catalog.column_losses import NULL_ELEMENTS, IgnoredColumns, column_losses
+from tracktokens.transforms.gates.input_rows import RejectRateGate, playlist_rows, playlists_refused
 from tracktokens.transforms.playlists.fold_in_tracks import FoldPlaylists
 from tracktokens.transforms.playlists.playlist_encoder import (
     KINDS,
@@ -36,7 +37,6 @@ from tracktokens.transforms.playlists.train_vectors import (
 )
 from tracktokens.transforms.playlists.unknown_tracks import find_unknown
 from tracktokens.transforms.readers.fragments import Fragment, check_table, estimate_rows, find_fragments
-from tracktokens.transforms.release.gates import RejectRateGate, playlist_rows, playlists_refused
 from tracktokens.transforms.release.input_warnings import require_used, warn_of_playlists
 from tracktokens.transforms.runtime.arrow_coder import Count, Keyed
 from tracktokens.transforms.runtime.counters import COUNTS_TAG, Totals, WriteCounts, read_counts, require_balance

@@ -12,12 +12,15 @@ import apache_beam as beam
 from tracktokens.codebooks.metrics.drift import DriftLimits, NewTrackFit
 from tracktokens.pipelines.analysis.atlas.page import atlas_page
 from tracktokens.pipelines.analysis.atlas.source import AtlasSource
+from tracktokens.pipelines.catalog_source import MAX_LOST, MAX_REMOVED
 from tracktokens.pipelines.jobs.tokenize import open_with_bundle
+from tracktokens.pipelines.jobs.vocabulary import ReleasedVocabulary
 from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.errors import TracktokensError
 from tracktokens.schemas.manifests.release import ReleaseManifest
 from tracktokens.schemas.tables.tracks import TRACKS
 from tracktokens.transforms.catalog.column_losses import IgnoredColumns
+from tracktokens.transforms.gates.losses import LostInputs, LostInputsGate, LostValuesGate
 from tracktokens.transforms.quantization.train_codebooks import SampleVectors, hash_threshold
 from tracktokens.transforms.release.assemble import assemble, reconcile_published, release_manifest
 from tracktokens.transforms.release.compare_tables import compare
@@ -93,6 +96,9 @@ class PublishJob:
         bundle_id: the codebooks.
         catalog_id: the snapshot; the newest complete one when it is None.
         max_churn: largest share of a modality's tokens that may change since the latest release; None for any.
+        new_vocabulary: whether the release in use may have another codebook size, or other tokens per track.
+        max_lost: largest share of a modality's inputs of which nothing can be used.
+        max_removed: below 1, no modality may lose all of its tokens.
         fail_on_drift: whether drift past a limit of ``limits`` is an error; otherwise it is a warning.
         limits: largest drift of the catalog since the bundle's usage baseline.
         neighbours: whether the recall of neighbours is measured, which reads all vectors.
@@ -105,6 +111,9 @@ class PublishJob:
     bundle_id: str
     catalog_id: str | None = None
     max_churn: float | None = None
+    new_vocabulary: bool = False
+    max_lost: float = MAX_LOST
+    max_removed: float = MAX_REMOVED
     fail_on_drift: bool = False
     limits: DriftLimits = field(default_factory=DriftLimits)
     neighbours: bool = True
@@ -115,8 +124,9 @@ class PublishJob:
         """Run the job and return the release. Nothing is published where it raises.
 
         Raises:
-            UsageError: the store lacks the bundle or a catalog.
-            InvalidDataError: bundle and catalog do not belong together, or too many tokens changed.
+            UsageError: the store lacks the bundle or a catalog, or the release in use has another vocabulary than the
+                bundle and not ``new_vocabulary``.
+            InvalidDataError: bundle and catalog do not belong together, too many tokens changed, or too much is lost.
             DriftError: the catalog is past a limit and ``fail_on_drift``.
             StoreBusyError: another job published meanwhile.
             TracktokensError: rows are unaccounted for, which is a bug in tracktokens.
@@ -128,6 +138,9 @@ class PublishJob:
     def _run_locked(self, runner: PipelineRunner) -> Release:
         snapshot, bundle = open_with_bundle(self.store, self.bundle_id, self.catalog_id)
         expected = latest_id(snapshot.store.root) if self.expected_latest is None else self.expected_latest
+        released = ReleasedVocabulary.of(self.store)
+        if released is not None and not self.new_vocabulary:
+            released.check_format(bundle.token_format)
         draft = ReleaseDraft.new(snapshot, bundle)
         self._write_tables(draft, runner)
         return self._publish(draft, expected)
@@ -236,10 +249,12 @@ class PublishJob:
         quality = files.read_json(files.join(draft.measures, CODEBOOKS_FILE))
         usage = catalog_usage(quality, rows["published"], draft.snapshot.playlists)
         TokenGate().check(_release_tokens(draft, rows["published"], quality))
+        failures = count_failures(draft.snapshot.catalog.rejects, draft.paths.rejects)
+        self._check_losses(draft, quality, failures)
         drift = self._check_drift(draft, usage)
         metrics = assemble(draft, rows, drift)
         files.write_bytes(draft.paths.report, atlas_page(AtlasSource.draft(draft, metrics)))
-        _warn_of_failures(draft, metrics)
+        _warn_of_failures(draft, metrics, failures)
         _warn_of_overflow(metrics)
         manifest = release_manifest(draft, rows, self.options)
         self._check_churn(draft)
@@ -257,6 +272,20 @@ class PublishJob:
         )
         DriftGate(self.fail_on_drift).check(report)
         return report
+
+    def _check_losses(
+        self, draft: ReleaseDraft, quality: Mapping[str, Any], failures: Mapping[str, Mapping[str, int]]
+    ) -> None:
+        """Check how many inputs of each modality failed, and that no modality lost all of its tokens."""
+        tokens = {name: part["quality"]["tracks"] for name, part in quality.items()}
+        for modality, reasons in failures.items():
+            lost = sum(reasons.values())
+            given = tokens.get(modality, 0) + lost
+            inputs = LostInputs(modality=modality, given=given, lost=lost, reasons=reasons)
+            LostInputsGate(self.max_lost).check(inputs)
+        released = ReleasedVocabulary.of(self.store)
+        if released is not None:
+            LostValuesGate(self.max_removed).check(released.lost_modalities(tokens))
 
     def _check_churn(self, draft: ReleaseDraft) -> None:
         latest = latest_release(draft.store)
@@ -282,11 +311,13 @@ def _release_tokens(draft: ReleaseDraft, tracks: int, quality: Mapping[str, Any]
     )
 
 
-def _warn_of_failures(draft: ReleaseDraft, metrics: Mapping[str, Any]) -> None:
+def _warn_of_failures(
+    draft: ReleaseDraft, metrics: Mapping[str, Any], failures: Mapping[str, Mapping[str, int]]
+) -> None:
     """Warn of the inputs that could not be encoded."""
-    for modality, failures in count_failures(draft.paths.rejects).items():
+    for modality, reasons in failures.items():
         tokens = metrics["modalities"][modality]["tracks"]
-        _logger.warning("%s", failure_warning(modality, tokens, failures, draft.paths.rejects))
+        _logger.warning("%s", failure_warning(modality, tokens, reasons, draft.paths.rejects))
 
 
 def _warn_of_overflow(metrics: Mapping[str, Any]) -> None:

@@ -82,6 +82,8 @@ class RefreshJob:
             store=self.store,
             bundle_id=latest.bundle_id,
             catalog_id=catalog.catalog_id,
+            max_lost=self.source.max_lost,
+            max_removed=self.source.max_removed,
             fail_on_drift=self.fail_on_drift,
             limits=self.limits,
             neighbours=False,
@@ -149,7 +151,7 @@ def check_encoders(previous: Snapshot, release_id: str, encoder_ids: Mapping[str
             raise InvalidDataError(
                 f"{modality}: release {release_id} has vectors of encoder {old or 'none'}, and this refresh "
                 f"{f'would make vectors of {new}' if new else 'has none'}: give the options that the release was made "
-                "with, or train codebooks for another encoder with `tracktokens run`"
+                "with, or train codebooks for another encoder with `tracktokens run --new-vocabulary`"
             )
 
 

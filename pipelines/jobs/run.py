@@ -10,14 +10,17 @@ from tracktokens.pipelines.jobs.embed import EmbedJob
 from tracktokens.pipelines.jobs.playlist_vectors import PlaylistsJob, refuse_two_sources
 from tracktokens.pipelines.jobs.publish import PublishJob, Release
 from tracktokens.pipelines.jobs.tokenize import TokenizeJob
-from tracktokens.pipelines.jobs.train import DEFAULT_CODEBOOK_SIZE, TrainJob, check_codebook_size
+from tracktokens.pipelines.jobs.train import TrainJob, check_codebook_size
+from tracktokens.pipelines.jobs.vocabulary import PLAYLIST_ENCODER, ReleasedVocabulary, new_format
 from tracktokens.pipelines.maintenance.compaction import compact_after
 from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.manifests.bundle import BundleManifest
 from tracktokens.schemas.manifests.catalog import CatalogManifest
+from tracktokens.schemas.modalities import PLAYLIST
 from tracktokens.schemas.playlist_encoders import WORD2VEC
 from tracktokens.schemas.tables.playlists import PLAYLISTS
 from tracktokens.schemas.token_format import FurtherTokens
+from tracktokens.transforms.gates.losses import LostValuesGate
 from tracktokens.transforms.playlists.playlist_encoder import encoders_of
 from tracktokens.transforms.readers.fragments import check_table, find_fragments
 from tracktokens.transforms.store import files
@@ -53,26 +56,30 @@ def ignore_stage(stage: str) -> None:
 class RunJob:
     """Tokenize a catalog, from its tables to a release.
 
-    A modality keeps the codebook of the newest release with this codebook size while its encoder is the same, so that
-    tokens keep their meaning. A codebook is trained for every other modality.
+    In a store with a release, tokens keep their meaning: a codebook is trained for a modality that had none, and a size
+    or an encoder other than the release's is an error without ``new_vocabulary``. With it, a modality still keeps the
+    codebook of the newest release with this codebook size, if its encoder is the same.
 
     Attributes:
         source: the catalog and its encoders. Without playlists no track has a playlist token.
         store: root of the store; created when it does not exist.
-        codebook_size: codes that the vocabulary reserves per modality.
+        codebook_size: codes that the vocabulary reserves per modality; None for those of the release in use, or 1,024.
         seed: seed of codebook training.
-        playlist_encoder: ``word2vec``, ``als``, or ``auto`` for the one that continues held-out playlists best.
+        playlist_encoder: ``word2vec``, ``als``, or ``auto`` for the one that continues held-out playlists best; None
+            for that of the release in use, or ``word2vec``.
         max_churn: largest share of a modality's tokens, 0 to 1, that may differ from the latest release; None for any.
         tokens: tokens after the five of the modalities; by default those of the newest release with this codebook size.
+        new_vocabulary: whether tokens of the release in use may be replaced.
     """
 
     source: CatalogSource
     store: str
-    codebook_size: int = DEFAULT_CODEBOOK_SIZE
+    codebook_size: int | None = None
     seed: int = 0
-    playlist_encoder: str = WORD2VEC
+    playlist_encoder: str | None = None
     max_churn: float | None = None
     tokens: FurtherTokens = field(default_factory=FurtherTokens)
+    new_vocabulary: bool = False
 
     def run(self, runner: PipelineRunner, start_stage: Callable[[str], None] = ignore_stage) -> RunResult:
         """Run all jobs. ``start_stage`` is called with each stage's name when the stage starts.
@@ -81,8 +88,6 @@ class RunJob:
             UsageError, InvalidDataError, TracktokensError: as the jobs do. Nothing is published then.
         """
         check_codebook_size(self.codebook_size)
-        if self.source.playlists is not None:
-            encoders_of(self.playlist_encoder)  # a missing package must fail before hours of encoding
         self.source.check_reachable(self.store, runner)
         return self._run_locked(runner, start_stage)
 
@@ -91,25 +96,32 @@ class RunJob:
         self.source.check_apart_from(self.store)
         check_playlists(self.source)
         latest = latest_id(self.store)
-        clock = StageClock(start_stage)
+        released = ReleasedVocabulary.of(self.store, may_change=self.new_vocabulary)
+        token_format, playlist_encoder = new_format(released, self.codebook_size, self.tokens), self._kind(released)
         only_source = self.source.playlists is None and not self.source.embeddings
         embed = EmbedJob(source=self.source, store=self.store, needs_inputs=only_source)
+        if released is not None:
+            released.check_format(token_format)
+            self._check_modalities(released, embed.encoder_ids, playlist_encoder)
+        clock = StageClock(start_stage)
         catalog = clock.time("embed", lambda: embed.run(runner))
         if self.source.playlists is not None:
             learn = PlaylistsJob(
                 playlists=self.source.playlists,
                 store=self.store,
                 catalog_id=catalog.catalog_id,
-                encoder=self.playlist_encoder,
+                encoder=playlist_encoder,
                 max_reject_rate=self.source.max_reject_rate,
             )
-            clock.time("playlists", lambda: learn.run(runner))
+            vectors = clock.time("playlists", lambda: learn.run(runner))
+            if released is not None:
+                released.check_encoders({PLAYLIST: vectors.encoder_id}, {PLAYLIST_ENCODER: vectors.encoder})
         train = TrainJob(
             store=self.store,
-            codebook_size=self.codebook_size,
+            codebook_size=token_format.codebook_size,
             seed=self.seed,
             catalog_id=catalog.catalog_id,
-            keep_from=frozen_bundle(Store.open(self.store), self.codebook_size),
+            keep_from=frozen_bundle(Store.open(self.store), token_format.codebook_size),
             tokens=self.tokens,
         )
         bundle = clock.time("train", lambda: train.run(runner))
@@ -120,18 +132,39 @@ class RunJob:
             bundle_id=bundle.bundle_id,
             catalog_id=catalog.catalog_id,
             max_churn=self.max_churn,
+            new_vocabulary=self.new_vocabulary,
+            max_lost=self.source.max_lost,
+            max_removed=self.source.max_removed,
             expected_latest=latest,
-            options=self._own_options(),
+            options=self._own_options(token_format.codebook_size, playlist_encoder),
         )
         release = clock.time("publish", lambda: publish.run(runner))
         clock.time("compact", lambda: compact_after(Store.open(self.store), runner))
         return RunResult(release, catalog, bundle, clock.seconds)
 
-    def _own_options(self) -> dict[str, Any]:
-        """Options that are not the source's, as the release's manifest keeps them."""
-        own: dict[str, Any] = {"codebook-size": self.codebook_size, "seed": self.seed, **self.tokens.to_options()}
+    def _check_modalities(
+        self, released: ReleasedVocabulary, encoder_ids: Mapping[str, str], playlist_encoder: str
+    ) -> None:
+        """Check, before hours of encoding, that each modality of the release is given, and its encoder the same."""
+        given = dict.fromkeys(encoder_ids, 1)
         if self.source.playlists is not None:
-            own["playlist-encoder"] = self.playlist_encoder
+            given[PLAYLIST] = 1
+            released.check_playlist_encoder(playlist_encoder)
+        released.check_encoders(encoder_ids, self.source.to_options())
+        LostValuesGate(self.source.max_removed).check(released.lost_modalities(given))
+
+    def _kind(self, released: ReleasedVocabulary | None) -> str:
+        """Choose the kind of playlist encoder, and check that its package is installed."""
+        kind = self.playlist_encoder or (None if released is None else released.playlist_encoder) or WORD2VEC
+        if self.source.playlists is not None:
+            encoders_of(kind)
+        return kind
+
+    def _own_options(self, codebook_size: int, playlist_encoder: str) -> dict[str, Any]:
+        """Options that are not the source's, as the release's manifest keeps them."""
+        own: dict[str, Any] = {"codebook-size": codebook_size, "seed": self.seed, **self.tokens.to_options()}
+        if self.source.playlists is not None:
+            own[PLAYLIST_ENCODER] = playlist_encoder
         return own if self.max_churn is None else {**own, "max-churn": self.max_churn}
 
 

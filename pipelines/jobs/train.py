@@ -12,6 +12,7 @@ from apache_beam import typehints
 
 from tracktokens.codebooks.bundle import Bundle
 from tracktokens.codebooks.codebook import Codebook, Preprocessing
+from tracktokens.pipelines.jobs.vocabulary import ReleasedVocabulary, further_format, new_format
 from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.errors import UsageError
 from tracktokens.schemas.manifests.bundle import BundleManifest
@@ -39,7 +40,6 @@ from tracktokens.transforms.store.writer_lock import writes
 
 _logger = logging.getLogger(__name__)
 
-DEFAULT_CODEBOOK_SIZE = 1024
 SAMPLE_PER_CODE = 256
 
 
@@ -49,16 +49,17 @@ class TrainJob:
 
     Attributes:
         store: root of the store.
-        codebook_size: codes per modality in the vocabulary.
+        codebook_size: codes per modality in the vocabulary; None takes those of the release in use, or 1,024.
         seed: seed of the sample and of k-means.
         catalog_id: the snapshot; the newest complete one when it is None.
         keep_from: bundle whose codebooks are kept, so that their tokens keep their meaning. A codebook without
             centroids, or of another encoder than the snapshot's, is trained. None trains all.
-        tokens: tokens after the five of the modalities; by default those of ``keep_from``.
+        tokens: tokens after the five of the modalities; by default those of ``keep_from``, or of the release in use if
+            it has this codebook size.
     """
 
     store: str
-    codebook_size: int = DEFAULT_CODEBOOK_SIZE
+    codebook_size: int | None = None
     seed: int = 0
     catalog_id: str | None = None
     keep_from: str | None = None
@@ -85,10 +86,9 @@ class TrainJob:
         return self._finish(snapshot, token_format, kept, trained)
 
     def _format(self, old: Bundle | None) -> TokenFormat:
-        try:
-            return self.tokens.format(self.codebook_size, old.token_format if old else None)
-        except ValueError as error:
-            raise UsageError(f"{error}; give fewer --levels") from error
+        if old is None:
+            return new_format(ReleasedVocabulary.of(self.store), self.codebook_size, self.tokens)
+        return further_format(self.tokens, self.codebook_size or old.codebook_size, old.token_format)
 
     def _finish(
         self,
@@ -261,7 +261,7 @@ def empty_codebook(column: TokenColumn, encoder_id: str) -> Codebook:
     return Codebook(modality_of(column.name), encoder_id, space, centroids, column.size, column.level)
 
 
-def check_codebook_size(size: int) -> None:
-    """Raise :class:`UsageError` unless a codebook of this size fits the token table's int16 codes."""
-    if not 1 <= size <= MAX_CODES:
+def check_codebook_size(size: int | None) -> None:
+    """Raise :class:`UsageError` unless a codebook of this size, if given, fits the token table's int16 codes."""
+    if size is not None and not 1 <= size <= MAX_CODES:
         raise UsageError(f"--codebook-size {size}: give a number from 1 to {MAX_CODES}")

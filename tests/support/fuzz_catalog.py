@@ -50,12 +50,14 @@ class _LoadedHash(LoadedEncoder):
 
 
 def source(folder: Path, form: str, *, playlists: bool = True) -> CatalogSource:
-    """The catalog in a folder, with hashes as encoders. Any share of rows may be rejected."""
+    """The catalog in a folder, with hashes as encoders. Any share of rows and inputs may be rejected or removed."""
     return CatalogSource(
         tracks=str(folder / f"tracks.{form}"),
         playlists=str(folder / f"playlists.{form}") if playlists else None,
         encoders=dict.fromkeys(TEXT_MODALITIES, HashEncoder()),
         max_reject_rate=1.0,
+        max_lost=1.0,
+        max_removed=1.0,
     )
 
 

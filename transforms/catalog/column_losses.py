@@ -95,10 +95,15 @@ def column_losses(counts: Mapping[str, int]) -> list[ColumnLosses]:
             name=name,
             kept=counts.get(f"{_KEPT}{name}", 0),
             lost=counts.get(f"{_LOST}{name}", 0),
-            rejected=_by_reason(counts, f"{_REJECTED}{name}/"),
+            rejected=_by_suffix(counts, f"{_REJECTED}{name}/"),
         )
         for name in sorted(names)
     ]
+
+
+def kept_values(counts: Mapping[str, int]) -> dict[str, int]:
+    """Count the values of each column that can be used, by name of the column."""
+    return _by_suffix(counts, _KEPT)
 
 
 def reject_example(folder: str, losses: Collection[ColumnLosses]) -> str | None:
@@ -117,5 +122,5 @@ def describe_reasons(reasons: Mapping[str, int]) -> str:
     return ", ".join(f"{reason} {count}" for reason, count in sorted(reasons.items()))
 
 
-def _by_reason(counts: Mapping[str, int], prefix: str) -> dict[str, int]:
+def _by_suffix(counts: Mapping[str, int], prefix: str) -> dict[str, int]:
     return {name.removeprefix(prefix): count for name, count in counts.items() if name.startswith(prefix)}

@@ -23,6 +23,7 @@ from tracktokens.transforms.catalog.scan_tracks import TEXTS
 from tracktokens.transforms.catalog.snapshot_writer import BucketWriter
 from tracktokens.transforms.embedding.batches import encoding_batches
 from tracktokens.transforms.precomputed.load_vectors import LOCATIONS_TAG, by_fragment
+from tracktokens.transforms.readers.audio_root import AudioRoot
 from tracktokens.transforms.readers.fragment_reader import read_fragment
 from tracktokens.transforms.readers.fragments import Fragment
 from tracktokens.transforms.readers.validation import blank_to_null
@@ -140,10 +141,12 @@ class ReadInputs(beam.DoFn):
     Attributes:
         fragments: fragments of the tracks table, by number.
         buckets: number of buckets of the store.
+        audio_root: folder that audio paths are relative to, or None.
     """
 
     fragments: Sequence[Fragment]
     buckets: int
+    audio_root: str | None = None
 
     def process(
         self, element: tuple[int, Iterable[pa.RecordBatch]]
@@ -157,10 +160,11 @@ class ReadInputs(beam.DoFn):
         fragment, wanted = self.fragments[number], pa.Table.from_batches(batches, WANTED_INPUTS).combine_chunks()
         numbers = pc.unique(wanted["modality"]).to_pylist()
         by_modality = {MODALITIES[n]: wanted.filter(pc.equal(wanted["modality"], n)) for n in numbers}
+        audio_root = None if self.audio_root is None else AudioRoot(self.audio_root)
         num_read = 0
         for scanned in read_fragment(fragment, TRACKS):
             for modality, locations in by_modality.items():
-                inputs = inputs_at(scanned.rows, modality, locations)
+                inputs = inputs_at(scanned.rows, modality, locations, audio_root)
                 num_read += inputs.num_rows
                 for bucket, part in split_by_bucket(_batch(inputs), bucket_numbers(_keys(inputs), self.buckets)):
                     yield (modality, bucket), part
@@ -171,19 +175,23 @@ class ReadInputs(beam.DoFn):
             )
 
 
-def inputs_at(rows: pa.RecordBatch, modality: str, locations: pa.Table) -> pa.Table:
+def inputs_at(
+    rows: pa.RecordBatch, modality: str, locations: pa.Table, audio_root: AudioRoot | None = None
+) -> pa.Table:
     """Select the inputs of a modality at some locations: ``INPUTS``. A text that changed since the scan is left out.
 
     Args:
         rows: ``SCANNED_TRACKS``.
         modality: a modality that has an encoder.
         locations: ``WANTED_INPUTS`` of the modality.
+        audio_root: folder that audio paths are relative to, or None.
     """
     matches = pc.index_in(rows["position"], value_set=locations["position"].combine_chunks())
     selected = blank_to_null(rows.filter(matches.is_valid()))
     keys = locations["key"].combine_chunks().take(matches.drop_null())
     if modality == AUDIO:  # its key depends on the file, which the encoder checks itself
-        return pa.table([keys, selected["audio_path"]], schema=INPUTS)
+        paths = selected["audio_path"] if audio_root is None else audio_root.relative(selected["audio_path"])
+        return pa.table([keys, paths], schema=INPUTS)
     values = TEXTS[modality](selected)
     return pa.table([keys, values], schema=INPUTS).filter(pc.equal(content_keys(values), keys))
 

@@ -35,15 +35,20 @@ def reconcile_inputs(counts: Mapping[str, int]) -> None:
         require_balance(f"new {modality} inputs", counts[f"missing/{modality}"], _tried(counts, modality), "tried", 0)
 
 
-def find_loss(counts: Mapping[str, int]) -> str | None:
+def find_loss(counts: Mapping[str, int], *, refused: bool) -> str | None:
     """Describe the loss of a scan; None if everything balances.
 
-    The base snapshot may lack records, and in rare cases Beam's local runner with several workers drops a message. Do
-    not call this for a refused catalog: nothing of it is encoded, so its counts do not balance.
+    The base snapshot may lack records, and in rare cases Beam's local runner with several workers drops a message.
+
+    Args:
+        counts: named counts of the scan.
+        refused: whether the catalog was refused: then nothing of it is encoded, so only its rows balance.
     """
+    balances = {"rows of tracks": (counts["rows_read"], counts["rows_accepted"] + counts["rows_rejected"])}
+    if refused:
+        return first_imbalance(balances, "are left")
     if counts["records_lost"]:
         return f"{counts['records_lost']} vectors or failures are missing from the store"
-    balances = {"rows of tracks": (counts["rows_read"], counts["rows_accepted"] + counts["rows_rejected"])}
     balances["keys"] = counts["keys_expected"], counts["keys_written"]
     for modality in MODALITIES:
         rows = vector_counts(counts, modality)

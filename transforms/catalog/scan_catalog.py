@@ -184,9 +184,9 @@ class ScanCatalog:
 class ReadMissing(beam.PTransform):
     """Read inputs from their locations: ``INPUTS`` by modality and bucket of key."""
 
-    def __init__(self, fragments: SpilledList[Fragment], buckets: int) -> None:
+    def __init__(self, fragments: SpilledList[Fragment], buckets: int, audio_root: str | None) -> None:
         super().__init__()
-        self._read = ReadInputs(fragments=fragments, buckets=buckets)
+        self._read = ReadInputs(fragments=fragments, buckets=buckets, audio_root=audio_root)
 
     def expand(self, wanted: beam.PCollection) -> beam.PCollection:
         """Read each fragment once."""

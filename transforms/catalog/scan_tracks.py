@@ -29,6 +29,9 @@ from tracktokens.transforms.store.keys import bucket_numbers, content_keys, spli
 TEXTS = {TAGS: tags_text, METADATA: metadata_text, LYRICS: lyrics_text}
 """Text modality to the function that makes its inputs."""
 
+AUDIO_FOUND = "audio_found"
+"""Name of the count of rows whose audio path leads to a file."""
+
 
 def keyed_tracks(encoded: Collection[str]) -> pa.Schema:
     """Schema of a scanned row without its inputs: its identity, and a content key per encoded modality."""
@@ -125,6 +128,8 @@ class ScanTracks(beam.DoFn):
             pending.append(prepared.rows)
             self.progress.add("scan", done=scanned.rows_read)
             yield from self._counts(scanned)
+            if AUDIO in self.encoded:
+                yield TaggedOutput(COUNTS_TAG, (AUDIO_FOUND, len(prepared.rows) - prepared.rows[AUDIO].null_count))
             for rejects in (scanned.rejects, *prepared.rejects):
                 yield from tag_rejects(fragment.number, rejects)
             if sum(part.num_rows for part in pending) >= SENT_ROWS:

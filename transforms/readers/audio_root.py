@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import glob
 import os
+import re
 import stat
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -102,11 +103,23 @@ class AudioRoot:
     def __reduce__(self) -> tuple[type[AudioRoot], tuple[str]]:
         return AudioRoot, (self.root,)
 
+    def relative(self, paths: pa.StringArray) -> pa.StringArray:
+        """Make absolute paths below the root relative to it, so that equal files have equal paths; keep all others.
+
+        Example:
+            >>> AudioRoot("gs://music").relative(pa.array(["gs://music/a.wav", "a.wav", "gs://other/a.wav"])).to_pylist()
+            ['a.wav', 'a.wav', 'gs://other/a.wav']
+        """
+        for root in (files.absolute(self.root), *([] if "://" in self.root else [os.path.realpath(self.root)])):
+            paths = pc.replace_substring_regex(paths, rf"\A{re.escape(root.rstrip('/'))}/+", "")
+        return paths
+
     def check(self, paths: pa.StringArray, versions: pa.StringArray) -> AudioVersions:
         """Check paths and read the version of each file.
 
         Args:
-            paths: relative to the root; null if a track has no audio. Looked up unchanged, white space included.
+            paths: relative to the root, see :meth:`relative`; null if a track has no audio. Looked up unchanged, white
+                space included.
             versions: ``audio_version`` of the input. Null is replaced by size and modification time:
                 ``"<bytes>:<nanoseconds>"``, or ``"<bytes>:<seconds>"`` below a remote root.
         """

@@ -84,11 +84,12 @@ def blank_to_null(batch: pa.RecordBatch) -> pa.RecordBatch:
 def validate_audio(batch: pa.RecordBatch, root: AudioRoot) -> ValidatedRows:
     """Check the audio paths of a batch of ``SCANNED_TRACKS`` and fill in ``audio_version``.
 
-    Every row is kept. ``audio_path`` and ``audio_version`` are both null if the path is missing or was rejected, and
-    both set otherwise.
+    Every row is kept. ``audio_path`` and ``audio_version`` are both null if the path is missing or was rejected;
+    otherwise both are set, and the path is relative.
     """
-    checked = root.check(batch.column("audio_path"), batch.column("audio_version"))
-    paths = pc.if_else(checked.versions.is_valid(), batch.column("audio_path"), pa.scalar(None, pa.string()))
+    relative = root.relative(batch.column("audio_path"))
+    checked = root.check(relative, batch.column("audio_version"))
+    paths = pc.if_else(checked.versions.is_valid(), relative, pa.scalar(None, pa.string()))
     rows = _with_column(_with_column(batch, "audio_path", paths), "audio_version", checked.versions)
     ids = batch.column(TRACK_ID)
     rejects: list[Reject] = [

@@ -12,8 +12,8 @@ from tracktokens.transforms.catalog.column_losses import (
     column_losses,
     describe_reasons,
 )
+from tracktokens.transforms.gates.input_rows import InputRows, playlist_rows
 from tracktokens.transforms.playlists.read_playlists import TRACK_IDS
-from tracktokens.transforms.release.gates import InputRows, playlist_rows
 
 _logger = logging.getLogger(__name__)
 

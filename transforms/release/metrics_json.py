@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
+from itertools import chain
 from typing import Any
 
 import pyarrow as pa
@@ -79,10 +80,11 @@ def count_rejects(folder: str) -> dict[str, dict[str, int]]:
     return {table: dict(sorted(reasons.items())) for table, reasons in sorted(counts.items())}
 
 
-def count_failures(folder: str) -> dict[str, Counter[str]]:
-    """Count the tracks whose input could not be encoded: modality to reason to number of rejects in a folder."""
+def count_failures(*folders: str) -> dict[str, Counter[str]]:
+    """Count the tracks whose input could not be encoded: modality to reason to number of rejects in some folders."""
     failures: dict[str, Counter[str]] = {}
-    for batch in files.read_folder(folder, REJECTS, ["table", "modality", "stage", "reason"]):
+    columns = ["table", "modality", "stage", "reason"]
+    for batch in chain.from_iterable(files.read_folder(folder, REJECTS, columns) for folder in folders):
         of_tracks = pc.and_(pc.equal(batch["table"], TRACKS_TABLE), pc.not_equal(batch["stage"], READ))
         for row in batch.filter(pc.and_(of_tracks, batch["modality"].is_valid())).to_pylist():
             failures.setdefault(row["modality"], Counter())[row["reason"]] += 1

@@ -281,6 +281,16 @@ def read_json(path: str) -> dict[str, Any]:
     return content
 
 
+def find_json(path: str) -> dict[str, Any] | None:
+    """Read a JSON object; None if the file does not exist, or is damaged."""
+    content = read_existing(path)
+    try:
+        found = None if content is None else orjson.loads(content)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
 def delete_tree(path: str) -> None:
     """Delete a file, or a folder with its contents, if it exists."""
     if is_remote(path):

@@ -15,7 +15,16 @@ from tracktokens.transforms.store.conditional import (
     object_store,
     replace,
 )
-from tracktokens.transforms.store.layout import BUNDLES, LATEST, MANIFEST, RELEASES, ReleasePaths, Store, store_file
+from tracktokens.transforms.store.layout import (
+    BUNDLES,
+    LATEST,
+    MANIFEST,
+    RELEASES,
+    ReleasePaths,
+    Store,
+    store_file,
+    store_manifest,
+)
 from tracktokens.transforms.store.writer_lock import require_writer
 
 
@@ -162,6 +171,15 @@ def active_releases(store: Store) -> Iterator[ReleaseManifest]:
     for release in releases(store):
         if not is_withdrawn(store, release.release_id):
             yield release
+
+
+def release_in_use(root: str) -> ReleaseManifest | None:
+    """Read the first of :func:`active_releases` of the store at ``root``; None without a release, or without a store.
+
+    ``LATEST`` is not required: it may be missing, or the first run may have been killed before it was written.
+    """
+    exists = files.exists(store_manifest(root)) or latest_id(root)
+    return next(active_releases(Store.open(root)), None) if exists else None
 
 
 def find_release(store: Store, name: str) -> ReleaseManifest:

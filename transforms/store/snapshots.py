@@ -54,12 +54,20 @@ def open_snapshot(store: Store, catalog_id: str | None = None) -> Snapshot:
         InvalidDataError: its manifest is damaged, or of another snapshot.
     """
     name = catalog_id or _newest(store)
-    catalog = store.catalog(name)
+    snapshot = find_snapshot(store, name)
+    if snapshot is None:
+        raise UsageError(f"{store.root} has no complete catalog {name}: run `tracktokens embed`")
+    return snapshot
+
+
+def find_snapshot(store: Store, catalog_id: str) -> Snapshot | None:
+    """Open a snapshot; None where the store has no such snapshot, or an incomplete one."""
+    catalog = store.catalog(catalog_id)
     content = files.read_existing(catalog.manifest)
     if content is None:
-        raise UsageError(f"{store.root} has no complete catalog {name}: run `tracktokens embed`")
+        return None
     manifest = CatalogManifest.from_json(content, catalog.manifest)
-    if manifest.catalog_id != name:
+    if manifest.catalog_id != catalog_id:
         raise InvalidDataError(f"{catalog.manifest} is of catalog {manifest.catalog_id}: restore it from a backup")
     return Snapshot(store, manifest, _playlists(catalog))
 

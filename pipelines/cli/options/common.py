@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from tracktokens.pipelines.catalog_source import MAX_REJECT_RATE, REJECT_RATE_HELP
+from tracktokens.pipelines.catalog_source import (
+    MAX_LOST,
+    MAX_LOST_HELP,
+    MAX_REJECT_RATE,
+    MAX_REMOVED,
+    MAX_REMOVED_HELP,
+    REJECT_RATE_HELP,
+)
 from tracktokens.pipelines.terminal import make_console
 from tracktokens.schemas.errors import UsageError
 
@@ -128,6 +135,10 @@ catalog_option = click.option(
 )
 max_reject_rate_option = click.option(
     "--max-reject-rate", type=Share(), default=MAX_REJECT_RATE, show_default=True, help=REJECT_RATE_HELP
+)
+max_lost_option = click.option("--max-lost", type=Share(), default=MAX_LOST, show_default=True, help=MAX_LOST_HELP)
+max_removed_option = click.option(
+    "--max-removed", type=Share(), default=MAX_REMOVED, show_default=True, help=MAX_REMOVED_HELP
 )
 weights_option = click.option(
     "--weights",

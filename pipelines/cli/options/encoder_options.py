@@ -1,7 +1,8 @@
 """Options of a catalog source, made from the fields of ``CatalogSource``, and the source made from their values.
 
-A value is taken from the command line, else from the config file, else from the latest release (commands that refresh),
-else it is the field's default. Options per modality are merged modality by modality.
+A value is taken from the command line, else from the config file, else from the latest release, else it is the field's
+default. A refresh takes its input files from the release too, a run does not. Options per modality are merged modality
+by modality.
 """
 
 import functools
@@ -16,13 +17,12 @@ from tracktokens.pipelines.catalog_source import (
     SOURCE_OPTIONS,
     CatalogSource,
     ReleasedOptions,
-    read_released_options,
     require_tracks,
 )
 from tracktokens.pipelines.cli.options.catalog_option import add_embeddings, catalog_option
 from tracktokens.pipelines.cli.options.common import NonEmptyStr, Share, options
+from tracktokens.pipelines.cli.options.remembered import echo_remembered
 from tracktokens.pipelines.option_fields import OptionField
-from tracktokens.pipelines.terminal import echo
 from tracktokens.schemas.errors import UsageError
 from tracktokens.schemas.modalities import MODALITIES
 
@@ -51,14 +51,17 @@ class ModalityValue(click.ParamType[tuple[str, str]]):
 
 
 def source_options(
-    *, leave_out: Collection[str] = (), from_release: bool = False
+    *,
+    remembered: Callable[[str], ReleasedOptions | None] | None = None,
+    leave_out: Collection[str] = (),
+    required: bool = True,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Add the options of a catalog source to a command, which gets them as one argument, ``source``.
 
     Args:
+        remembered: reads the options of the latest release of ``--store``, which replace those that are not given.
         leave_out: long names of options that the command does not have.
-        from_release: whether options that are not given come from the latest release of ``--store``. If not, options
-            without a default are required.
+        required: whether options without a default must be given.
     """
     chosen = [part for part in SOURCE_OPTIONS if part.option.name not in leave_out]
 
@@ -66,12 +69,12 @@ def source_options(
         @functools.wraps(command)
         def with_source(**values: Any) -> Any:
             context = click.get_current_context()
-            released = read_released_options(values["store"]) if from_release else None
+            released = None if remembered is None else remembered(values["store"])
             source = make_source(context, chosen, released)
             rest = {name: value for name, value in values.items() if name not in set(map(parameter_name, chosen))}
             return command(source=source, **rest)
 
-        click_options = [_click_option(part, required=not from_release) for part in chosen]
+        click_options = [_click_option(part, required=required) for part in chosen]
         return options(catalog_option, *click_options)(with_source)
 
     return decorate
@@ -109,8 +112,7 @@ def make_source(
             values[name] = value
     if released is not None:
         require_tracks(values, released.release_id)
-        if used:
-            echo(f"options from release {released.release_id}: {', '.join(used)}", err=True)
+        echo_remembered(context, context.params["store"], used)
     add_embeddings(context, values, given_tables)
     return CatalogSource.from_options(values)
 

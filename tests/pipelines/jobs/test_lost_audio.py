@@ -54,9 +54,12 @@ def catalog(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def scan(folder: Path) -> CatalogManifest:
+def scan(folder: Path, max_lost: float = 0.5) -> CatalogManifest:
     source = CatalogSource(
-        tracks=str(folder / "tracks.parquet"), audio_root=str(folder / "audio"), encoders={AUDIO: PathLength()}
+        tracks=str(folder / "tracks.parquet"),
+        audio_root=str(folder / "audio"),
+        encoders={AUDIO: PathLength()},
+        max_lost=max_lost,
     )
     return EmbedJob(source=source, store=str(folder / "store")).run(PipelineRunner())
 
@@ -69,11 +72,16 @@ def remove(folder: Path, files: int) -> None:
 @pytest.mark.parametrize("files", [6, 10])
 def test_a_catalog_that_loses_most_of_its_audio_files_is_refused(catalog: Path, files: int) -> None:
     remove(catalog, files)
-    with pytest.raises(
-        InvalidDataError, match=rf"^{files} audio files are missing below .* and {10 - files} of the 10"
-    ):
+    lost = rf"^{files} of 10 audio inputs cannot be used \(audio_missing {files}, for example .*a\.wav' is missing.*\)"
+    asked = "check that the audio root .*audio is the folder that audio_path is relative to"
+    with pytest.raises(InvalidDataError, match=rf"{lost}, more than 50\.0%: {asked}"):
         scan(catalog)
     assert len(complete_catalogs(Store.open(str(catalog / "store")))) == 1
+
+
+def test_a_higher_limit_accepts_the_loss(catalog: Path) -> None:
+    remove(catalog, 6)
+    assert scan(catalog, max_lost=0.6).tracks_with[AUDIO] == 4
 
 
 def test_fewer_lost_files_are_rejects(catalog: Path) -> None:

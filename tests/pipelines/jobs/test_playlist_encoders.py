@@ -35,7 +35,7 @@ def als_run(demo_run: DemoRun, tmp_path_factory: pytest.TempPathFactory) -> Demo
     """A run with als over the demo catalog, whose other vectors are in the store already."""
     store = tmp_path_factory.mktemp("als") / "store"
     shutil.copytree(demo_run.store, store)
-    job = replace(demo_job(demo_run.catalog, store), playlist_encoder=ALS)
+    job = replace(demo_job(demo_run.catalog, store), playlist_encoder=ALS, new_vocabulary=True)
     return DemoRun(demo_run.catalog, store, job.run(PipelineRunner()))
 
 

@@ -107,6 +107,8 @@ def test_a_release_and_its_snapshot_keep_the_options_with_absolute_paths(catalog
         "embeddings": {modality: str(catalog / modality) for modality in PRECOMPUTED},
         "embeddings-version": {LYRICS: "v1"},
         "max-reject-rate": 0.05,
+        "max-lost": 0.5,
+        "max-removed": 0.2,
     }
     assert snapshot(catalog / "store")["options"] == expected
     assert manifest(catalog / "store")["options"] == {**expected, "codebook-size": CODES, "seed": 3}
@@ -141,9 +143,15 @@ def test_an_option_that_is_given_wins_over_the_release_and_the_others_stay(
     changed[0] = changed[1] + 0.01  # between the groups, and like no other
     write_vectors(tmp_path / "lyrics" / "part.parquet", changed)
     pq.write_table(pq.read_table(catalog / "tracks.parquet").slice(0, 30), tmp_path / "fewer.parquet")
-    config = tmp_path / "options.toml"
+    config, release = tmp_path / "options.toml", latest(store).name
     config.write_text(f'tracks = "{tmp_path / "fewer.parquet"}"\n')
-    result = called("refresh", "--store", store, "--config", config, "--embeddings", f"lyrics={tmp_path / 'lyrics'}")
+    arguments = ["--store", store, "--config", config, "--embeddings", f"lyrics={tmp_path / 'lyrics'}"]
+    for command in ("plan", "refresh"):
+        result = CliRunner().invoke(main, [command, *map(str, arguments)])
+        assert result.exit_code == 3
+        assert "10 of the 40 tracks of release" in result.stderr
+    assert latest(store).name == release
+    result = called("refresh", *arguments, "--max-removed", 0.25)
     assert "embeddings (playlist, tags, metadata), embeddings-version (lyrics)" in result.stderr
     assert ": tracks" not in result.stderr
     assert tokens(store).num_rows == 30
@@ -156,6 +164,17 @@ def test_an_option_that_is_given_wins_over_the_release_and_the_others_stay(
 
 def test_the_source_of_a_release_can_be_read_from_python(catalog: Path) -> None:
     assert released_source(str(catalog / "store")) == source_of(catalog)
+
+
+def test_a_run_keeps_the_vocabulary_and_takes_the_embeddings_of_the_release(catalog: Path, store: Path) -> None:
+    before, release = tokens(store), latest(store).name
+    inputs = ["--tracks", catalog / "tracks.parquet", "--audio-root", catalog / "audio"]
+    result = called("run", "--store", store, *inputs)
+    kept = f"embeddings (playlist, tags, metadata, lyrics), embeddings-version (lyrics), codebook-size {CODES}"
+    assert f"options from release {release}: {kept}\n" in result.stderr
+    assert latest(store).name != release
+    assert tokens(store).equals(before)
+    assert manifest(store)["codebook_size"] == CODES
 
 
 def test_a_release_of_an_older_version_needs_the_options_again(catalog: Path, store: Path) -> None:

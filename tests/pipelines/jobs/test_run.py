@@ -167,7 +167,13 @@ def test_a_run_without_audio_keeps_the_audio_codebook_for_the_next_one(demo_run:
     store = tmp_path / "store"
     shutil.copytree(demo_run.store, store)
     job = demo_job(demo_run.catalog, store)
-    silent = replace(job, source=replace(job.source, audio_root=None)).run(PipelineRunner())
+    without_audio = replace(job, source=replace(job.source, audio_root=None))
+    with pytest.raises(
+        InvalidDataError, match=r"^no value is left of what release .* had: audio tokens \(191\)\. Check"
+    ):
+        without_audio.run(PipelineRunner())
+    accepted = replace(without_audio, source=replace(without_audio.source, max_removed=1.0))
+    silent = accepted.run(PipelineRunner())
     assert token_table(silent)["audio"].null_count == silent.release.manifest.rows["published"]
     assert silent.bundle.bundle_id == demo_run.outcome.bundle.bundle_id
     assert token_table(job.run(PipelineRunner())).equals(token_table(demo_run.outcome))
@@ -178,7 +184,8 @@ def test_other_playlists_change_the_playlist_codebook_and_no_other(demo_run: Dem
     shutil.copytree(demo_run.store, store)
     playlists.write_bytes(b"\n".join(demo_run.catalog.playlists.read_bytes().splitlines()[:100]))
     job = demo_job(demo_run.catalog, store)
-    outcome = replace(job, source=replace(job.source, playlists=str(playlists))).run(PipelineRunner())
+    source = replace(job.source, playlists=str(playlists))
+    outcome = replace(job, source=source, new_vocabulary=True).run(PipelineRunner())
     before = demo_run.outcome.bundle
     kept = {modality for modality, entry in outcome.bundle.codebooks.items() if entry["kept_from"] == before.bundle_id}
     assert kept == set(CONTENT_MODALITIES)

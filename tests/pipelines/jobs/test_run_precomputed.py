@@ -100,7 +100,11 @@ def test_under_one_id_only_changed_vectors_are_stored_and_tokens_keep_their_mean
 def test_without_a_version_changed_files_are_a_new_encoder_with_a_new_codebook(catalog: Path) -> None:
     first = job(catalog, *MODALITIES).run(PipelineRunner())
     write_vectors(catalog / AUDIO / "part.parquet", group_vectors(9, 32))
-    second = job(catalog, *MODALITIES).run(PipelineRunner())
+    with pytest.raises(
+        UsageError, match=rf"^audio: its encoder changed.*: {TRACKS} of the {5 * TRACKS} tokens of release"
+    ):
+        job(catalog, *MODALITIES).run(PipelineRunner())
+    second = replace(job(catalog, *MODALITIES), new_vocabulary=True).run(PipelineRunner())
     assert {m for m in MODALITIES if first.bundle.encoders[m] != second.bundle.encoders[m]} == {AUDIO}
     kept = {m for m, entry in second.bundle.codebooks.items() if entry["kept_from"] == first.bundle.bundle_id}
     assert kept == set(MODALITIES) - {AUDIO}

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -44,7 +45,7 @@ def kept_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three releases: the second with different audio vectors and so a new bundle, the third without some tracks."""
     catalog = write_catalog(tmp_path_factory.mktemp("catalog"), TRACKS)
     job(catalog, *MODALITIES, **{**IDS, AUDIO: "old"}).run(PipelineRunner())
-    job(catalog, *MODALITIES, **IDS).run(PipelineRunner())
+    replace(job(catalog, *MODALITIES, **IDS), new_vocabulary=True).run(PipelineRunner())
     write_tracks(catalog, TRACKS - GONE)
     job(catalog, *MODALITIES, **IDS).run(PipelineRunner())
     return catalog / "store"

@@ -34,7 +34,7 @@ def three_releases(tmp_path_factory: pytest.TempPathFactory) -> Path:
     PublishJob(root, first.bundle.bundle_id).run(PipelineRunner())
     other = TrainJob(root, FEW_CODES).run(PipelineRunner()).bundle_id
     TokenizeJob(root, other).run(PipelineRunner())
-    PublishJob(root, other).run(PipelineRunner())
+    PublishJob(root, other, new_vocabulary=True).run(PipelineRunner())
     return catalog
 
 
@@ -91,7 +91,7 @@ def test_the_next_run_starts_from_the_chosen_release(catalog: Path, store: Store
     assert states(store) == "-wwL"
     # Neither does a later run with the size of the release that was given up take its codebooks.
     assert frozen_bundle(store, FEW_CODES) is None
-    again = replace(run, codebook_size=FEW_CODES).run(PipelineRunner())
+    again = replace(run, codebook_size=FEW_CODES, new_vocabulary=True).run(PipelineRunner())
     assert again.bundle.parent is None
     assert find_release(store, third).release_id == third
 

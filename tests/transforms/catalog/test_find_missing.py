@@ -55,6 +55,15 @@ def test_inputs_are_read_from_their_locations(fragments: list[Fragment]) -> None
     assert second.to_pylist() == [{"key": content_keys(pa.array(LINES))[2].as_py(), "input": LINES[2]}]
 
 
+def test_absolute_audio_paths_are_read_as_relative_ones(tmp_path: Path) -> None:
+    rows = {"track_id": ["a", "b"], "audio_path": [f"{tmp_path}/music/a.wav", "b.wav"]}
+    pq.write_table(pa.table(rows), tmp_path / "tracks.parquet")
+    fragments = find_fragments(str(tmp_path / "tracks.parquet"), "tracks")
+    read = ReadInputs(fragments=fragments, buckets=1, audio_root=f"{tmp_path}/music")
+    [(_, inputs)] = read.process((0, [wanted((AUDIO, "a", 0, 0), (AUDIO, "b", 0, 1))]))
+    assert inputs["input"].to_pylist() == ["a.wav", "b.wav"]
+
+
 def test_a_table_that_changes_while_it_is_read_is_refused(fragments: list[Fragment]) -> None:
     with pytest.raises(InvalidDataError, match=r"tracks\.parquet changed while it was read"):
         list(ReadInputs(fragments=fragments, buckets=1).process((0, [wanted((LYRICS, "the previous text", 0, 1))])))

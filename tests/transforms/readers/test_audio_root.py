@@ -50,6 +50,17 @@ def test_odd_names_are_found(root):
         assert check(root, name)[1] == []
 
 
+def test_absolute_paths_below_the_root_become_relative_ones(root, tmp_path):
+    (tmp_path / "link").symlink_to(root)
+    paths = [f"{root}/a.ogg", f"{root}//sub/b.ogg", f"{root}/../a.ogg", f"{root}2/a.ogg", "audio/a.ogg", None]
+    expected = ["a.ogg", "sub/b.ogg", "../a.ogg", f"{root}2/a.ogg", "audio/a.ogg", None]
+    for folder in (root, f"{root}/", tmp_path / "link"):  # a link's target is the root too
+        assert AudioRoot(str(folder)).relative(pa.array(paths)).to_pylist() == expected
+    assert AudioRoot(str(tmp_path / "link")).relative(pa.array([f"{tmp_path}/link/a.ogg"])).to_pylist() == ["a.ogg"]
+    remote = AudioRoot("gs://a+b/c/").relative(pa.array(["gs://a+b/c/d.ogg", "gs://aab/c/d.ogg"]))
+    assert remote.to_pylist() == ["d.ogg", "gs://aab/c/d.ogg"]
+
+
 @pytest.mark.parametrize(
     "path",
     [

@@ -98,11 +98,12 @@ def test_a_batch_loses_paths_and_keeps_rows(tmp_path):
         {"audio_version": "lonely"},
         {"audio_path": "no.ogg"},
         {"audio_path": "/x"},
+        {"audio_path": f"{tmp_path}/a.ogg", "audio_version": "v"},
     )
     validated = validate_audio(batch, AudioRoot(str(tmp_path)))
     assert validated.rows.schema == SCANNED_TRACKS
-    assert validated.rows.column("audio_path").to_pylist() == ["a.ogg", None, None, None]
-    assert validated.rows.column("audio_version").to_pylist() == ["v", None, None, None]
+    assert validated.rows.column("audio_path").to_pylist() == ["a.ogg", None, None, None, "a.ogg"]
+    assert validated.rows.column("audio_version").to_pylist() == ["v", None, None, None, "v"]
     assert [(r["track_id"], r["modality"], r["reason"], r["detail"]) for r in validated.rejects.to_pylist()] == [
         ("t2", "audio", AUDIO_MISSING, "audio_path: 'no.ogg' is missing: No such file or directory"),
         ("t3", "audio", AUDIO_OUTSIDE_ROOT, "audio_path: '/x' leaves the root"),

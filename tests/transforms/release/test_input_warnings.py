@@ -4,7 +4,7 @@ import pytest
 
 from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.transforms.catalog.column_losses import ColumnLosses, IgnoredColumns
-from tracktokens.transforms.release.gates import InputRows
+from tracktokens.transforms.gates.input_rows import InputRows
 from tracktokens.transforms.release.input_warnings import (
     catalog_warning,
     failure_warning,

@@ -96,6 +96,8 @@ def test_a_file_sets_the_options_of_all_kinds(config: Path) -> None:
         "audio-encoder": "descriptors",
         "trust-checkpoint": False,
         "max-reject-rate": 0,
+        "max-lost": 0.5,
+        "max-removed": 0.2,
         "embeddings": {"audio": "/c/audio.parquet", "lyrics": "/c/lyrics.parquet"},
         "embeddings-version": {"lyrics": "v1"},
         "encoder": {"tags": "letters"},

@@ -1,0 +1,1 @@
+"""Gates: the conditions under which inputs are used and a release is published."""
