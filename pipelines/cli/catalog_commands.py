@@ -14,12 +14,15 @@ from tracktokens.pipelines.cli.options.common import (
     NonEmptyStr,
     catalog_option,
     max_reject_rate_option,
+    metrics_file_option,
     runner_options,
     runner_with_progress,
     store_option,
 )
 from tracktokens.pipelines.cli.options.config_file import config_option
 from tracktokens.pipelines.cli.options.encoder_options import source_options
+from tracktokens.pipelines.cli.outcome import show_outcome
+from tracktokens.pipelines.jobs.metrics_file import check_metrics_file
 from tracktokens.pipelines.terminal import echo
 from tracktokens.schemas.playlist_encoders import PLAYLIST_ENCODERS
 from tracktokens.schemas.token_format import FurtherTokens
@@ -40,6 +43,7 @@ from tracktokens.schemas.token_format import FurtherTokens
     help="Encoder of the playlists; auto trains each that is installed and keeps the best. The latest release's by "
     "default, else word2vec.",
 )
+@metrics_file_option
 @runner_options
 def run_command(
     source: CatalogSource,
@@ -50,6 +54,7 @@ def run_command(
     new_vocabulary: bool,
     seed: int,
     playlist_encoder: str | None,
+    metrics_file: str | None,
     workers: int,
     beam_options: tuple[str, ...],
 ) -> None:
@@ -59,10 +64,10 @@ def run_command(
 
     BEAM_OPTIONS follow `--` and are passed to Beam unchanged, including `--runner`.
     """
-    from tracktokens.pipelines.analysis.report import seconds_table
     from tracktokens.pipelines.jobs.run import RunJob
-    from tracktokens.transforms.release.report import release_report
 
+    if metrics_file is not None:
+        check_metrics_file(metrics_file, store)
     job = RunJob(
         source=source,
         store=store,
@@ -75,8 +80,7 @@ def run_command(
     )
     with runner_with_progress(workers, beam_options) as (runner, display):
         outcome = job.run(runner, display.start_stage)
-    display.console.print(release_report(outcome.release.metrics), seconds_table(outcome.seconds))
-    echo(f"release: {outcome.release.folder}")
+    show_outcome(outcome, display, metrics_file)
 
 
 @click.command(name="embed")

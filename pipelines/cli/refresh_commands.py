@@ -7,6 +7,7 @@ import click
 from tracktokens.pipelines.catalog_source import CatalogSource, read_released_options
 from tracktokens.pipelines.cli.options.common import (
     json_option,
+    metrics_file_option,
     options,
     runner_options,
     runner_with_progress,
@@ -14,6 +15,8 @@ from tracktokens.pipelines.cli.options.common import (
 )
 from tracktokens.pipelines.cli.options.config_file import config_option
 from tracktokens.pipelines.cli.options.encoder_options import source_options
+from tracktokens.pipelines.cli.outcome import show_outcome
+from tracktokens.pipelines.jobs.metrics_file import check_metrics_file
 from tracktokens.pipelines.terminal import echo, format_json, make_console
 from tracktokens.schemas.errors import InvalidDataError
 
@@ -31,9 +34,15 @@ fail_on_drift_option = click.option(
 @click.command(name="refresh")
 @refresh_options
 @fail_on_drift_option
+@metrics_file_option
 @runner_options
 def refresh_command(
-    source: CatalogSource, store: str, fail_on_drift: bool, workers: int, beam_options: tuple[str, ...]
+    source: CatalogSource,
+    store: str,
+    fail_on_drift: bool,
+    metrics_file: str | None,
+    workers: int,
+    beam_options: tuple[str, ...],
 ) -> None:
     """Bring the latest release up to date: encode the changes, keep the codebooks, and publish.
 
@@ -43,7 +52,7 @@ def refresh_command(
     """
     from tracktokens.pipelines.jobs.refresh import RefreshJob
 
-    _refresh(RefreshJob(source=source, store=store, fail_on_drift=fail_on_drift), workers, beam_options)
+    _refresh(RefreshJob(source=source, store=store, fail_on_drift=fail_on_drift), metrics_file, workers, beam_options)
 
 
 @click.command(name="plan")
@@ -76,9 +85,15 @@ def rejects_group() -> None:
 @rejects_group.command(name="retry")
 @refresh_options
 @fail_on_drift_option
+@metrics_file_option
 @runner_options
 def retry_command(
-    source: CatalogSource, store: str, fail_on_drift: bool, workers: int, beam_options: tuple[str, ...]
+    source: CatalogSource,
+    store: str,
+    fail_on_drift: bool,
+    metrics_file: str | None,
+    workers: int,
+    beam_options: tuple[str, ...],
 ) -> None:
     """Refresh, and encode rejected inputs again, for example after you installed a codec.
 
@@ -88,14 +103,12 @@ def retry_command(
     from tracktokens.pipelines.jobs.refresh import RefreshJob
 
     job = RefreshJob(source=source, store=store, retry_rejects=True, fail_on_drift=fail_on_drift)
-    _refresh(job, workers, beam_options)
+    _refresh(job, metrics_file, workers, beam_options)
 
 
-def _refresh(job: "RefreshJob", workers: int, beam_options: tuple[str, ...]) -> None:
-    from tracktokens.pipelines.analysis.report import seconds_table
-    from tracktokens.transforms.release.report import release_report
-
+def _refresh(job: "RefreshJob", metrics_file: str | None, workers: int, beam_options: tuple[str, ...]) -> None:
+    if metrics_file is not None:
+        check_metrics_file(metrics_file, job.store)
     with runner_with_progress(workers, beam_options) as (runner, display):
         outcome = job.run(runner, display.start_stage)
-    display.console.print(release_report(outcome.release.metrics), seconds_table(outcome.seconds))
-    echo(f"release: {outcome.release.folder}")
+    show_outcome(outcome, display, metrics_file)

@@ -133,6 +133,12 @@ release_option = click.option(
 catalog_option = click.option(
     "--catalog", type=NonEmptyStr(), metavar="ID", help="Catalog snapshot; the newest complete one by default."
 )
+metrics_file_option = click.option(
+    "--metrics-file",
+    type=NonEmptyStr(),
+    metavar="FILE.prom",
+    help="Write figures of the published release for the textfile collector of Prometheus' node exporter.",
+)
 max_reject_rate_option = click.option(
     "--max-reject-rate", type=Share(), default=MAX_REJECT_RATE, show_default=True, help=REJECT_RATE_HELP
 )
