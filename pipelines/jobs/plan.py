@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 import apache_beam as beam
+from rich.console import Group
 from rich.table import Table
 
 from tracktokens.pipelines.jobs.embed import EmbedJob
@@ -15,6 +16,7 @@ from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.modalities import AUDIO
 from tracktokens.transforms.catalog.dry_run import CountBytes, OnlyAudio
 from tracktokens.transforms.catalog.find_missing import WANTED_TAG
+from tracktokens.transforms.catalog.key_diff import CHANGES
 from tracktokens.transforms.catalog.scan_catalog import ReadMissing, ScanInputs
 from tracktokens.transforms.catalog.snapshot_writer import DryRunWriter
 from tracktokens.transforms.readers.fragments import Fragment
@@ -30,6 +32,14 @@ MEGABYTE = 1_000_000
 
 
 @dataclass(frozen=True)
+class Coverage:
+    """Shares of tracks, 0 to 1: of the release's catalog, and of the catalog that was scanned."""
+
+    before: float
+    after: float
+
+
+@dataclass(frozen=True)
 class Plan:
     """The work that a refresh would do.
 
@@ -37,6 +47,10 @@ class Plan:
         release_id: the release that it would follow.
         rows: rows read and rejected, and tracks that are new, changed or removed.
         inputs: modality to distinct inputs that would be encoded, or precomputed embeddings that would be stored.
+        coverage: modality to the share of tracks that have its input, in the release and in the catalog. Those that
+            cannot be used are among them.
+        tokens: modality to the tracks that may get their first token, another, or none any more: ``new``, ``changed``
+            and ``removed``. An input with another key may get the same code.
         audio_bytes: size of the audio files among them.
         seconds: modality to estimated encoding time, at the rate of the last runs; None if no run encoded any.
         refused: why the refresh would fail, and what to do; None if the catalog is within all limits.
@@ -45,6 +59,8 @@ class Plan:
     release_id: str
     rows: Mapping[str, int]
     inputs: Mapping[str, int]
+    coverage: Mapping[str, Coverage]
+    tokens: Mapping[str, Mapping[str, int]]
     audio_bytes: int
     seconds: Mapping[str, float | None]
     refused: str | None
@@ -79,22 +95,40 @@ def plan_refresh(job: RefreshJob, runner: PipelineRunner) -> Plan:
         release_id=latest.release_id,
         rows={name: counts[f"rows_{name}"] for name in ROWS},
         inputs=inputs,
+        coverage={modality: _coverage(previous, counts, modality) for modality in inputs},
+        tokens={modality: {change: counts[f"keys_{change}/{modality}"] for change in CHANGES} for modality in inputs},
         audio_bytes=counts["audio_bytes"],
         seconds=_estimate(store, inputs),
         refused=embed.gates.find_violation(counts),
     )
 
 
-def plan_report(plan: Plan) -> Table:
-    """Format a plan as a table."""
-    table = Table("a refresh would", "", "seconds, about")
+def plan_report(plan: Plan) -> Group:
+    """Format a plan as a table of rows, and a table of modalities."""
+    rows = Table("a refresh would", "")
     for name in ROWS:
-        table.add_row(f"rows {name}", str(plan.rows[name]), "")
+        rows.add_row(f"rows {name}", str(plan.rows[name]))
+    rows.add_row("audio to read", f"{plan.audio_bytes / MEGABYTE:.1f} MB")
+    modalities = Table("tokens", "encode", "seconds", "coverage", "now", *CHANGES)
     for modality, count in plan.inputs.items():
-        spent = plan.seconds[modality]
-        table.add_row(f"encode {modality}", str(count), "-" if spent is None else f"{spent:.0f}")
-    table.add_row("audio to read", f"{plan.audio_bytes / MEGABYTE:.1f} MB", "")
-    return table
+        spent, coverage = plan.seconds[modality], plan.coverage[modality]
+        modalities.add_row(
+            modality,
+            str(count),
+            "-" if spent is None else f"{spent:.0f}",
+            f"{coverage.after:.1%}",
+            f"{coverage.before:.1%}",
+            *(str(plan.tokens[modality][change]) for change in CHANGES),
+        )
+    return Group(rows, modalities)
+
+
+def _coverage(previous: Snapshot, counts: Mapping[str, int], modality: str) -> Coverage:
+    manifest = previous.manifest
+    return Coverage(
+        before=previous.tracks_with(modality) / max(1, manifest.rows_accepted),
+        after=counts[f"tracks_with/{modality}"] / max(1, counts["rows_accepted"]),
+    )
 
 
 def _count(

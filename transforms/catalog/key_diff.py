@@ -45,6 +45,33 @@ class RowAlignment:
         return mask
 
 
+NEW, CHANGED, REMOVED = CHANGES = "new", "changed", "removed"
+"""Changes of a track's key: it had none before; it has another; it has none now."""
+
+
+def count_changes(
+    previous: pa.Table, current: pa.Table, modality: str, *, alignment: RowAlignment, differs: npt.NDArray[np.bool_]
+) -> dict[str, int]:
+    """Count the tracks of a bucket whose key of a modality is new, changed or removed.
+
+    Args:
+        previous: ``track`` and the keys of each modality in the previous catalog.
+        current: the same columns of the current catalog.
+        modality: modality whose keys are counted.
+        alignment: alignment of the two tables.
+        differs: bool (current tracks,), True where the key changed; see :func:`diff_keys`.
+    """
+    before = previous[modality].combine_chunks()
+    had = before.take(alignment.previous_rows).is_valid().to_numpy(zero_copy_only=False)
+    has = current[modality].combine_chunks().is_valid().to_numpy(zero_copy_only=False)
+    missing = before.take(pa.array(alignment.removed_rows)).is_valid()
+    return {
+        NEW: int((differs & ~had).sum()),
+        CHANGED: int((differs & had & has).sum()),
+        REMOVED: int((differs & ~has).sum()) + missing.true_count,
+    }
+
+
 def diff_keys(
     previous: pa.Table,
     current: pa.Table,

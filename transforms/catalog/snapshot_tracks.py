@@ -15,7 +15,7 @@ from tracktokens.schemas.tables.records import FAILURES, KEY
 from tracktokens.schemas.tables.rejects import ID_DUPLICATE, TRACKS_TABLE, VALIDATE, make_rejects
 from tracktokens.schemas.tables.tracks import describe_position
 from tracktokens.schemas.tables.vectors import VECTOR_LOCATIONS
-from tracktokens.transforms.catalog.key_diff import RowAlignment, diff_keys
+from tracktokens.transforms.catalog.key_diff import RowAlignment, count_changes, diff_keys
 from tracktokens.transforms.catalog.scan_tracks import keyed_tracks
 from tracktokens.transforms.catalog.snapshot_writer import BucketWriter
 from tracktokens.transforms.precomputed.scan_cache import ScanCache
@@ -175,6 +175,9 @@ class WriteSnapshotBucket(beam.DoFn):
                 retried=self._retried_keys[modality],
             )
             differs |= modality_differs
+            found = count_changes(previous, tracks, modality, alignment=alignment, differs=modality_differs)
+            for change, count in found.items():
+                yield TaggedOutput(COUNTS_TAG, (f"keys_{change}/{modality}", count))
             for number, part in split_by_bucket(changes, bucket_numbers(changes["key"], self.buckets)):
                 yield (modality, number), part
             yield TaggedOutput(COUNTS_TAG, ("keys_expected", tracks.num_rows - tracks[modality].null_count))

@@ -151,6 +151,8 @@ def test_a_plan_counts_what_a_refresh_does_and_writes_nothing(
     plan = json.loads(result.stdout)
     assert plan["rows"] == {"read": 408, "rejected": 0, "new": 0, "changed": 8, "removed": 2}
     assert plan["inputs"][LYRICS] == 0  # the old lyrics of t12 to t19 are stored
+    assert plan["tokens"][LYRICS] == {"new": 0, "changed": 8, "removed": 2}
+    assert plan["coverage"][LYRICS] == {"before": 1, "after": 1}
     assert refresh_job(third, store).run(PipelineRunner()).catalog.encoded[LYRICS] == 0
 
 

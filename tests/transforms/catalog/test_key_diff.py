@@ -7,7 +7,7 @@ import pytest
 
 from tracktokens.schemas.modalities import MODALITIES, TAGS
 from tracktokens.schemas.tables.catalog import CATALOG_TRACKS, KEY_DIFF, TRACK_KEYS
-from tracktokens.transforms.catalog.key_diff import RowAlignment, apply_key_diff, diff_keys
+from tracktokens.transforms.catalog.key_diff import RowAlignment, apply_key_diff, count_changes, diff_keys
 from tracktokens.transforms.store.keys import content_keys
 
 SCHEMA = pa.schema([CATALOG_TRACKS.field(name) for name in ("track", *MODALITIES)])
@@ -59,6 +59,19 @@ def test_only_new_removed_and_changed_keys_are_passed_on() -> None:
         (4, key("found"), False),
         (5, key("gone"), True),
     }
+
+
+def test_changes_are_counted_by_kind() -> None:
+    previous = tracks_of({1: "same", 2: "old", 3: "lost", 4: None, 5: "gone", 6: None, 8: None})
+    current = tracks_of({7: "new", 1: "same", 2: "other", 3: None, 4: "found", 6: None, 9: None})
+    differs, _ = diff(previous, current, np.zeros(7, np.int64))
+    alignment = RowAlignment.of(previous, current)
+    found = count_changes(previous, current, TAGS, alignment=alignment, differs=differs)
+    assert found == {"new": 2, "changed": 1, "removed": 2}  # 7 and 4; 2; 3 and 5
+    first = tracks_of({})
+    differs, _ = diff(first, current, np.zeros(7, np.int64))
+    every = count_changes(first, current, TAGS, alignment=RowAlignment.of(first, current), differs=differs)
+    assert every == {"new": 4, "changed": 0, "removed": 0}
 
 
 def test_without_a_previous_catalog_every_key_is_new_and_has_its_location() -> None:
