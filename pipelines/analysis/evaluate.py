@@ -23,6 +23,8 @@ from tracktokens.pipelines.catalog_source import MAX_REJECT_RATE
 from tracktokens.pipelines.input_paths import check_apart
 from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.transforms.playlists import als
+from tracktokens.transforms.release.report import few_tracks_note
+from tracktokens.transforms.store import files
 from tracktokens.transforms.store.layout import Store
 from tracktokens.transforms.store.release_index import ReleaseIndex
 from tracktokens.transforms.store.releases import release_or_latest
@@ -47,6 +49,7 @@ class Evaluation:
         fitted: column to fitted weight, the largest 1; None without fitting, or without training playlists.
         qualities: scorer to its quality.
         left_out: scorer that was not measured to the reason.
+        note: warning that the codes have too few tracks for these figures to mean anything, or None.
     """
 
     release_id: str
@@ -56,6 +59,7 @@ class Evaluation:
     fitted: Mapping[str, float] | None
     qualities: Mapping[str, ContinuationQuality]
     left_out: Mapping[str, str] = field(default_factory=dict)
+    note: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return all fields as JSON values."""
@@ -121,6 +125,7 @@ def evaluate(root: str, playlists: str, options: EvaluationOptions | None = None
         fitted=dict(zip(MODALITIES, fitted, strict=True)) if fitted else None,
         qualities=qualities,
         left_out={} if als.is_installed() else {ALS: NO_ALS},
+        note=few_tracks_note(files.read_json(store.release(manifest.release_id).metrics)["modalities"]),
     )
 
 

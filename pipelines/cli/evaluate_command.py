@@ -87,6 +87,8 @@ def evaluate_command(
         echo(format_json(evaluation.to_json()))
         return
     make_console().print(evaluation_report(evaluation))
+    if evaluation.note is not None:
+        echo(evaluation.note)
     if evaluation.fitted is not None:
         echo("fitted weights: " + ", ".join(f"{name} {weight:.3g}" for name, weight in evaluation.fitted.items()))
 

@@ -3,12 +3,18 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from tracktokens.schemas.tables.rejects import ROW_REASONS
+from tracktokens.schemas.tables.rejects import ID_WRONG_TYPE, ROW_REASONS, WRONG_TYPE
 from tracktokens.transforms.catalog.column_losses import describe_reasons
 from tracktokens.transforms.gates.base import Gate
 from tracktokens.transforms.playlists.read_playlists import LOST_BY_REASON, PLAYLISTS_LOST, PLAYLISTS_READ
 from tracktokens.transforms.precomputed.scan_vectors import vector_counts
 from tracktokens.transforms.runtime.rejects import REJECTS_PREFIX, VECTOR_REJECTS
+
+REMEDIES = {
+    ID_WRONG_TYPE: "write each track_id as a text, since 7 and 007 are not the same id",
+    WRONG_TYPE: "write ids as texts, and the other columns in the types of the documentation",
+}
+"""Reason to what to do about it, where that is the same for all inputs."""
 
 
 @dataclass(frozen=True)
@@ -80,11 +86,11 @@ class RejectRateGate(Gate[InputRows]):
     def find_violation(self, measured: InputRows) -> str | None:
         """Describe a table with too many rejects, or without a row that can be used."""
         if measured.read == measured.rejected:
-            return f"none of {measured.read} {measured.name} can be used{measured.detail}: fix the input"
+            return f"none of {measured.read} {measured.name} can be used{measured.detail}: {_remedy(measured)}"
         if self.is_exceeded(measured.rejected, measured.read):
             return (
                 f"{measured.rejected} of {measured.read} {measured.name} rejected, more than "
-                f"{self.max_reject_rate:.1%}{measured.detail}: fix the input, or raise --max-reject-rate"
+                f"{self.max_reject_rate:.1%}{measured.detail}: {_remedy(measured)}, or raise --max-reject-rate"
             )
         if not measured.used:
             return (
@@ -96,6 +102,12 @@ class RejectRateGate(Gate[InputRows]):
     def is_exceeded(self, rejected: int, read: int) -> bool:
         """Return whether too many of the rows that were read are rejected."""
         return rejected > self.max_reject_rate * read
+
+
+def _remedy(measured: InputRows) -> str:
+    """Name the remedy for the most frequent reject."""
+    commonest = max(measured.reasons, key=lambda reason: measured.reasons[reason], default=None)
+    return REMEDIES.get(commonest or "", "fix the input")
 
 
 def playlists_refused(gate: RejectRateGate, counts: Mapping[str, int]) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import orjson
 import pyarrow as pa
 
-from tracktokens.schemas.display import show_text
+from tracktokens.schemas.display import show_name, show_text
 from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.transforms.readers import text_stream
 from tracktokens.transforms.readers.coercion import coerce_values
@@ -45,6 +45,8 @@ def json_columns(path: str, required: Sequence[str] = ()) -> list[str] | None:
             if number == 1 and _ARRAY.match(line):
                 raise InvalidDataError(f"{path} is a JSON array; {_ONE_PER_LINE}: `jq -c '.[]'`")
             parsed = _parse(line)
+            if number == 1 and (way := _way_to_rows(line, parsed, required)):
+                raise InvalidDataError(f"{path} {way}")
             found |= isinstance(parsed, dict)
             keys |= dict.fromkeys(parsed) if isinstance(parsed, dict) else {}
             if number >= _CHECKED_LINES and found and keys.keys() >= set(required):
@@ -52,6 +54,18 @@ def json_columns(path: str, required: Sequence[str] = ()) -> list[str] | None:
     if number and not found:
         raise InvalidDataError(f"{path} has {number} lines and none of them is a JSON object; {_ONE_PER_LINE}")
     return list(keys) if number else None
+
+
+def _way_to_rows(line: bytes, parsed: object, required: Sequence[str]) -> str | None:
+    """Describe how to get rows from a file whose first line is not one of them; None where it may be."""
+    if line.strip() == b"{":
+        return f"has JSON objects of several lines; {_ONE_PER_LINE}: `jq -c .`"
+    if not isinstance(parsed, dict) or not required or parsed.keys() >= set(required):
+        return None
+    for name, value in parsed.items():
+        if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
+            return f"has its rows in an array {show_name(name)}; {_ONE_PER_LINE}: `jq -c '.[{json.dumps(name)}][]'`"
+    return None
 
 
 def read_json_lines(path: str, schema: pa.Schema, batch_rows: int) -> Iterator[Chunk]:

@@ -6,6 +6,7 @@ from typing import Any
 from rich.console import Group
 from rich.table import Table
 
+from tracktokens.codebooks.metrics.drift import MIN_TRACKS_PER_CODE
 from tracktokens.schemas.tables.token_changes import CODEBOOK_CHANGED, INPUT_CHANGED, NEW, REMOVED
 
 VECTOR_ROWS = {"read": "rows read", "used": "rows used", "unknown": "rows of unknown tracks"}
@@ -20,6 +21,24 @@ def release_report(metrics: Mapping[str, Any]) -> Group:
     if metrics["drift"] is not None:
         tables += [_drift(metrics)]
     return Group(*tables)
+
+
+def few_tracks(modalities: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """List the modalities, of those of ``metrics.json``, whose codes have too few tracks for figures of quality.
+
+    Where most codes have a track or two, they explain all differences between tracks, whatever was trained.
+    """
+    return [m for m, use in modalities.items() if 0 < use["tracks"] < MIN_TRACKS_PER_CODE * use["centroids"]]
+
+
+def few_tracks_note(modalities: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """Warn of figures that mean nothing; None where all do."""
+    if not (names := few_tracks(modalities)):
+        return None
+    return (
+        f"{', '.join(names)}: fewer than {MIN_TRACKS_PER_CODE} tracks per code, so most codes have a track or two, and "
+        "figures of quality mean nothing: use fewer codes, or more tracks"
+    )
 
 
 def format_number(value: float | None, form: str) -> str:
@@ -103,6 +122,7 @@ def _quality(metrics: Mapping[str, Any]) -> Table:
             f"{margins['p05']:.3f} / {margins['p50']:.3f}" if margins else "-",
             format_number(recall["recall"], ".2f") if recall else "-",
         )
+    table.caption = few_tracks_note(metrics["modalities"])
     return table
 
 

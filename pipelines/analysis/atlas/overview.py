@@ -9,6 +9,7 @@ from typing import Any
 from tracktokens.codebooks.metrics.drift import MIN_TRACKS_PER_CODE, DriftLimits
 from tracktokens.pipelines.catalog_source import MAX_REJECT_RATE
 from tracktokens.schemas.token_format import modality_of
+from tracktokens.transforms.release.report import few_tracks
 
 GOOD, BAD, NOTE = "good", "bad", "note"
 """Within the limit, beyond it, or without a limit."""
@@ -72,12 +73,13 @@ def _tokens(metrics: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _codebooks(modalities: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
+    few = few_tracks(modalities)
     for name, usage in modalities.items():
         if not usage["tracks"]:
             if name == modality_of(name):
                 yield Finding(NOTE, f"{name}: no track has a code.")
             continue
-        enough = usage["tracks"] >= MIN_TRACKS_PER_CODE * usage["centroids"]
+        enough = name not in few
         text = (
             f"{name}: {usage['coverage']:.1%} of the tracks have a code; "
             f"{usage['codes_used']:,} of {usage['centroids']:,} codes are in use"

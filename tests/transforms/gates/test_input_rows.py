@@ -26,6 +26,20 @@ def test_too_many_rejects_are_refused_with_their_reasons() -> None:
         RejectRateGate(0.04).check(ROWS)
 
 
+@pytest.mark.parametrize(
+    ("reasons", "remedy"),
+    [
+        ({"id_wrong_type": 4, "id_missing": 1}, "write each track_id as a text"),
+        ({"wrong_type": 5}, "write ids as texts"),
+        ({"id_missing": 3, "id_wrong_type": 2}, "fix the input"),
+        ({}, "fix the input"),
+    ],
+)
+def test_the_most_frequent_reason_has_its_own_remedy(reasons: dict[str, int], remedy: str) -> None:
+    with pytest.raises(InvalidDataError, match=remedy):
+        RejectRateGate(0.5).check(InputRows("rows", read=5, rejected=5, unknown=0, used=0, reasons=reasons))
+
+
 @pytest.mark.parametrize("read", [0, 5])
 def test_a_table_without_a_row_that_can_be_used_is_refused_at_any_rate(read: int) -> None:
     with pytest.raises(InvalidDataError, match=f"^none of {read} rows can be used"):
@@ -45,7 +59,7 @@ def test_each_table_of_a_scan_has_its_own_reasons() -> None:
     assert (rows.read, rows.rejected, rows.used) == (9, 1, 8)
     assert (rows.reasons, audio.reasons) == ({"id_missing": 1}, {"id_wrong_type": 4})
     with pytest.raises(
-        InvalidDataError, match=r"^none of 4 rows of audio vectors can be used \(id_wrong_type 4\): fix"
+        InvalidDataError, match=r"^none of 4 rows of audio vectors can be used \(id_wrong_type 4\): write each"
     ):
         RejectRateGate(0.05).check(audio)
 

@@ -41,8 +41,9 @@ def test_lines_before_the_first_object_do_not_hide_it(tmp_path):
     ("text", "fault"),
     [
         ('[{"track_id":"a"}]\n', "is a JSON array; write one object per line"),
+        ('{\n  "track_id": "a"\n}\n', "has JSON objects of several lines; .*`jq -c .`"),
+        ('{"total":1,"items":[{"track_id":"a"}]}\n', r"its rows in an array items; .*`jq -c '\.\[\"items\"\]\[\]'`"),
         ('[\n  {"track_id":"a"},\n  {"track_id":"b"}\n]\n', "is a JSON array; write one object per line"),
-        ('{\n  "track_id": "a"\n}\n', "has 3 lines and none of them is a JSON object; write one object per line"),
         ("[1]\n[2]\n", "has 2 lines and none of them is a JSON object"),
     ],
 )
