@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tracktokens.pipelines.catalog_source import CatalogSource, read_released_options
+from tracktokens.pipelines.catalog_source import CatalogSource
 from tracktokens.pipelines.cli.options.common import (
     json_option,
     metrics_file_option,
@@ -17,6 +17,7 @@ from tracktokens.pipelines.cli.options.config_file import config_option
 from tracktokens.pipelines.cli.options.encoder_options import source_options
 from tracktokens.pipelines.cli.outcome import show_outcome
 from tracktokens.pipelines.jobs.metrics_file import check_metrics_file
+from tracktokens.pipelines.released_options import read_released_options
 from tracktokens.pipelines.terminal import echo, format_json, make_console
 from tracktokens.schemas.errors import InvalidDataError
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tracktokens.pipelines.catalog_source import read_released_options, released_source
 from tracktokens.pipelines.doctor.check import ERROR, OK, Finding
+from tracktokens.pipelines.released_options import read_released_options, released_source
 
 
 def text_model(model: str | None) -> str:
