@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tracktokens.pipelines.catalog_import.catalog_folder import REJECTS_FILE, CatalogFolder, ImportCounts, Report
-from tracktokens.schemas.errors import UsageError
+from tracktokens.schemas.errors import InvalidDataError, UsageError
 
 _logger = logging.getLogger(__name__)
 
@@ -65,7 +65,14 @@ def import_catalog(source: ImportSource, out: str, importer: Importer, report: R
         folder.summary = {"format": FORMAT, "kind": source.kind, "source": source.path, "options": dict(source.options)}
         if source.audio_root is not None:
             folder.summary["audio_root"] = str(Path(source.audio_root).resolve())
-        importer(folder, report)
+        try:
+            importer(folder, report)
+        except InvalidDataError as error:
+            if first := folder.counts.first_reject:
+                raise InvalidDataError(
+                    f"{error} (the first of {folder.counts.rejected.total()} rejects: {first})"
+                ) from error
+            raise
     _warn_of_rejects(folder.counts, out)
     return ImportResult(folder.counts, _run_command(out))
 

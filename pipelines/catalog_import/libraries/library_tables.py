@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
 
-from tracktokens.pipelines.catalog_import.catalog_folder import CatalogFolder, Report
+from tracktokens.pipelines.catalog_import.catalog_folder import CatalogFolder, Report, printable_path
 from tracktokens.pipelines.catalog_import.key_index import KeyIndex, key_index
 from tracktokens.pipelines.catalog_import.libraries.audio_locations import AudioRoot
 from tracktokens.pipelines.catalog_import.music_folder.file_names import FileName, read_file_name
-from tracktokens.pipelines.catalog_import.music_folder.import_folder import printable_path
 from tracktokens.pipelines.catalog_import.music_folder.playlist_files import is_address, possible_paths
 from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.schemas.tables import import_rejects as reasons
@@ -51,7 +50,6 @@ class LibraryTables:
     audio_root: AudioRoot | None
     _ids: KeyIndex
     _keys: KeyIndex
-    _playlist_ids: KeyIndex
     _faults: list[str] = field(default_factory=list)
 
     def add_track(self, track: LibraryTrack) -> None:
@@ -85,21 +83,8 @@ class LibraryTables:
         """
         self.out.counts.found["playlists"] += 1
         self.report("playlists", 1)
-        unique = self._unique_id(playlist_id)
-        track_ids = []
-        for number, key in enumerate(keys, 1):
-            self.out.counts.found["playlist entries"] += 1
-            known = self._keys.get(key)
-            if known is None:
-                self.out.reject(
-                    PLAYLISTS_TABLE, reasons.TRACK_UNKNOWN, self.file, line=number, id=unique, detail=key or None
-                )
-            else:
-                track_ids.append(known)
-        if track_ids:
-            self.out.add_playlist(unique, track_ids, name)
-        else:
-            self.out.reject(PLAYLISTS_TABLE, reasons.PLAYLIST_EMPTY, self.file, id=unique)
+        free = self.out.free_playlist_id(playlist_id)
+        self.out.add_playlist(free, self._entries(free, keys), name, file=self.file)
 
     def lookup(self, key: str) -> str | None:
         """Return the id of the track that a playlist calls so."""
@@ -135,13 +120,17 @@ class LibraryTables:
             self._reject_track(reasons.AUDIO_UNKNOWN, track.row, id=track.track_id, detail=detail)
         return path
 
-    def _unique_id(self, playlist_id: str) -> str:
-        unique, number = playlist_id, 1
-        while self._playlist_ids.get(unique) is not None:
-            number += 1
-            unique = f"{playlist_id} ({number})"
-        self._playlist_ids.add([(unique, "")])
-        return unique
+    def _entries(self, playlist_id: str, keys: Iterable[str]) -> Iterator[str]:
+        for number, key in enumerate(keys, 1):
+            self.out.counts.found["playlist entries"] += 1
+            known = self._keys.get(key)
+            if known is None:
+                detail = key or None
+                self.out.reject(
+                    PLAYLISTS_TABLE, reasons.TRACK_UNKNOWN, self.file, line=number, id=playlist_id, detail=detail
+                )
+            else:
+                yield known
 
 
 @contextlib.contextmanager
@@ -159,8 +148,8 @@ def library_tables(source: str, out: CatalogFolder, report: Report, audio_root: 
         InvalidDataError: no track was read when the block ends.
     """
     root = None if audio_root is None else AudioRoot(audio_root)
-    with key_index() as ids, key_index() as keys, key_index() as playlist_ids:
-        tables = LibraryTables(PurePath(source).name, out, report, root, ids, keys, playlist_ids)
+    with key_index() as ids, key_index() as keys:
+        tables = LibraryTables(PurePath(source).name, out, report, root, ids, keys)
         yield tables
         tables.check(source)
 

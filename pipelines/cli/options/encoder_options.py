@@ -110,7 +110,7 @@ def make_source(
         require_tracks(values, released.release_id)
         if used:
             click.echo(f"options from release {released.release_id}: {', '.join(used)}", err=True)
-    add_embeddings(context, values, given_tables)
+    add_embeddings(context, values, given_tables, inherited)
     return CatalogSource.from_options(values)
 
 
