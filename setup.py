@@ -29,6 +29,7 @@ PIPELINE = [
     "librosa>=0.10.2",
     "numpy<2",  # laion-clap does not run on numpy 2
     "orjson>=3.9.7",
+    "rapidfuzz>=3",
     "rich>=13",
     "scipy>=1.10",
     "sentence-transformers>=3",

@@ -22,14 +22,31 @@ from tracktokens.schemas.tables import import_rejects as reasons
 from tracktokens.schemas.tables.import_rejects import IMPORT_REJECTS
 from tracktokens.schemas.tables.playlists import PLAYLIST_ID, PLAYLISTS
 from tracktokens.schemas.tables.rejects import PLAYLISTS_TABLE, TRACKS_TABLE
-from tracktokens.schemas.tables.tracks import TRACKS
+from tracktokens.schemas.tables.tracks import TRACK_ID, TRACKS
 from tracktokens.transforms.store.user_files import check_output_folder, path_errors
 
 TRACKS_FILE, PLAYLISTS_FILE, REJECTS_FILE = "tracks.parquet", "playlists.parquet", "rejects.parquet"
-IMPORT_FILE = "import.json"
+IMPORT_FILE, MATCHES_FILE = "import.json", "matches.parquet"
 
 WRITTEN_PLAYLISTS = pa.schema([*PLAYLISTS, pa.field("name", pa.string())])
 """``playlists.parquet``: the input table, and the names of the playlists."""
+
+MATCHES = pa.schema(
+    [
+        pa.field("source_id", pa.string(), nullable=False),
+        ("source_title", pa.string()),
+        ("source_artist", pa.string()),
+        pa.field(TRACK_ID, pa.string(), nullable=False),
+        ("title", pa.string()),
+        ("artist", pa.string()),
+        pa.field("matched_by", pa.string(), nullable=False),
+        pa.field("score", pa.float64(), nullable=False),
+    ]
+)
+"""``matches.parquet``: tracks of the source, the tracks of a catalog that they are, and how they were found."""
+
+STAGED_TRACKS = TRACKS.append(pa.field("isrc", pa.string()))
+"""Tracks that are looked up in a catalog: with the ISRC, which a catalog does not have."""
 
 ROWS_PER_GROUP = 20_000
 """Rows of a Parquet row group, which is held in memory until it is complete."""
@@ -74,7 +91,8 @@ def printable_path(path: str) -> str:
 class CatalogFolder:
     """Writes the tables of an import row by row; they get their names together when the ``with`` block ends.
 
-    Memory does not grow with the number of rows. The same calls write the same bytes.
+    Memory does not grow with the number of rows. The same calls write the same bytes. A folder has either the table of
+    tracks, or matches with those of a catalog that exists.
 
     Example:
         with CatalogFolder("catalog") as folder:
@@ -82,12 +100,13 @@ class CatalogFolder:
             folder.add_playlist("p1", ["t1"], name="Calm", file="calm.m3u")
     """
 
-    def __init__(self, path: str, source: str) -> None:
+    def __init__(self, path: str, source: str, tracks: pa.Schema | None = TRACKS) -> None:
         """Prepare a folder.
 
         Args:
             path: folder to write. The files of an earlier import in it are replaced.
             source: folder or file that is read.
+            tracks: columns of the tracks; None for matches in place of tracks.
 
         Raises:
             UsageError: the folder cannot be written, or is in the source.
@@ -103,15 +122,20 @@ class CatalogFolder:
         self._partial = Path(self._stack.enter_context(TemporaryDirectory(dir=self.path, prefix=".import-")))
         self._playlist_ids = self._stack.enter_context(key_index())
         folder = self._partial
-        self._tracks = _TableWriter(folder / TRACKS_FILE, TRACKS)
-        self._playlists = _TableWriter(folder / PLAYLISTS_FILE, WRITTEN_PLAYLISTS)
-        self._rejects = _TableWriter(folder / REJECTS_FILE, IMPORT_REJECTS)
+        first = (MATCHES_FILE, MATCHES) if tracks is None else (TRACKS_FILE, tracks)
+        schemas = dict((first, (PLAYLISTS_FILE, WRITTEN_PLAYLISTS), (REJECTS_FILE, IMPORT_REJECTS)))
+        self._tables = {name: _TableWriter(folder / name, schema) for name, schema in schemas.items()}
         self.summary: dict[str, Any] = {}
 
     def add_track(self, **row: Any) -> None:
         """Write a track: columns of ``TRACKS``; those that are left out are null."""
-        self._tracks.add(row)
+        self._tables[TRACKS_FILE].add(row)
         self.counts.written[TRACKS_TABLE] += 1
+
+    def add_match(self, **row: Any) -> None:
+        """Write a match: columns of ``MATCHES``."""
+        self._tables[MATCHES_FILE].add(row)
+        self.counts.written["matches"] += 1
 
     def add_playlist(
         self, playlist_id: str, track_ids: Iterable[str], name: str | None = None, *, file: str, line: int | None = None
@@ -137,7 +161,7 @@ class CatalogFolder:
         if not (written := list(track_ids)):
             self.reject(PLAYLISTS_TABLE, reasons.PLAYLIST_EMPTY, file, line=line, id=playlist_id)
             return ()
-        self._playlists.add({PLAYLIST_ID: playlist_id, "track_ids": written, "name": name}, len(written))
+        self._tables[PLAYLISTS_FILE].add({PLAYLIST_ID: playlist_id, "track_ids": written, "name": name}, len(written))
         self.counts.written[PLAYLISTS_TABLE] += 1
         self.counts.entries += len(written)
         return written
@@ -160,7 +184,7 @@ class CatalogFolder:
             known: ``line``, ``id`` and ``detail``, as far as they are known.
         """
         texts = {name: printable_path(value) if isinstance(value, str) else value for name, value in known.items()}
-        self._rejects.add({"file": printable_path(file), "table": table, "reason": reason, **texts})
+        self._tables[REJECTS_FILE].add({"file": printable_path(file), "table": table, "reason": reason, **texts})
         self.counts.rejected[reason] += 1
         if not self.counts.first_reject:
             self.counts.first_reject = ": ".join(str(text) for text in (file, reason, known.get("detail")) if text)
@@ -174,7 +198,7 @@ class CatalogFolder:
     ) -> None:
         """Give the files their names, or remove them if the block raised."""
         try:
-            for table in (self._tracks, self._playlists, self._rejects):
+            for table in self._tables.values():
                 table.close()
             if kind is None:
                 self._publish()
@@ -186,11 +210,13 @@ class CatalogFolder:
         content = json.dumps(self.summary | {"counts": self.counts.to_json()}, indent=1, ensure_ascii=False)
         (partial / IMPORT_FILE).write_text(content + "\n", encoding="utf-8")
         (self.path / IMPORT_FILE).unlink(missing_ok=True)  # without it, a folder is not complete
-        for name in (TRACKS_FILE, PLAYLISTS_FILE, REJECTS_FILE, IMPORT_FILE):
+        for name in _OURS - self._tables.keys():
+            (self.path / name).unlink(missing_ok=True)
+        for name in (*self._tables, IMPORT_FILE):
             (partial / name).replace(self.path / name)
 
 
-_OURS = {TRACKS_FILE, PLAYLISTS_FILE, REJECTS_FILE, IMPORT_FILE}
+_OURS = {TRACKS_FILE, PLAYLISTS_FILE, REJECTS_FILE, MATCHES_FILE, IMPORT_FILE}
 
 
 class _TableWriter:

@@ -27,8 +27,8 @@ _IDS = ("Track URI", "Spotify URI", "Spotify ID")
 _DATES = ("Album Release Date", "Release Date")
 _GENRES = ("Artist Genres", "Genres")
 _ARTISTS = ("Artist Name(s)", "Artist Name")
-_TITLE, _ALBUM, _POPULARITY = "Track Name", "Album Name", "Popularity"
-_OPTIONAL = (*_IDS, *_DATES, *_GENRES, *_ARTISTS, _ALBUM, _POPULARITY)
+_TITLE, _ALBUM, _POPULARITY, _ISRC = "Track Name", "Album Name", "Popularity", "ISRC"
+_OPTIONAL = (*_IDS, *_DATES, *_GENRES, *_ARTISTS, _ALBUM, _POPULARITY, _ISRC)
 _PLAIN_ID = re.compile(r"[0-9A-Za-z]{22}")
 _EPISODE = "spotify:episode:"
 
@@ -108,6 +108,7 @@ def _columns(row: Row, reject: Callable[..., None]) -> dict[str, object]:
         "title": row[_TITLE],
         "artist": _first(row, _ARTISTS),
         "album": row.get(_ALBUM),
+        "isrc": row.get(_ISRC),
         "year": read_value(year_or_null, _first(row, _DATES), reject),
         "popularity": read_value(number_or_null, row.get(_POPULARITY), reject),
         "tags": [genre.strip() for genre in genres if genre.strip()],

@@ -151,6 +151,7 @@ class _TalkPlayImport:
                 year=year_or_null(_text(record.get("release_date"))),
                 tags=_texts(record.get("tag_list")) or None,
                 popularity=_number(record.get("popularity")),
+                isrc=next(iter(_texts(record.get("ISRC"))), None),
             )
 
     def _add_session(self, file: str, line: int, record: Record) -> None:

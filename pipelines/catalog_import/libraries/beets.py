@@ -42,7 +42,19 @@ from tracktokens.schemas.tables.rejects import PLAYLISTS_TABLE
 SEPARATOR = "\\\u2400"
 """Separator of several values in a column."""
 
-COLUMNS = ("id", "path", "album_id", "title", "artist", "albumartist", "album", "year", "original_year", "lyrics")
+COLUMNS = (
+    "id",
+    "path",
+    "album_id",
+    "title",
+    "artist",
+    "albumartist",
+    "album",
+    "year",
+    "original_year",
+    "lyrics",
+    "isrc",
+)
 TAG_FIELDS = ("genres", "genre", "style", "styles", "mood", "moods")
 """Columns and attributes that become tags."""
 
@@ -122,6 +134,7 @@ def _track(item: sqlite3.Row, attributes: Mapping[str, str], row: int) -> Librar
             "year": year_of(item["year"], item["original_year"]),
             "tags": list(split_tags(lists)) or None,
             "lyrics": text_of(item["lyrics"]),
+            "isrc": text_of(item["isrc"]),
             "popularity": popularity(number_of(attributes.get(PLAYS)), rating if rating and rating <= 1 else None),
         },
     )

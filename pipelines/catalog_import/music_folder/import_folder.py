@@ -172,6 +172,7 @@ def _columns(file: ReadFile, shown: str) -> dict[str, Any]:
         "year": tags.year,
         "tags": list(tags.tags) or None,
         "lyrics": file.lyrics,
+        "isrc": tags.isrc,
         "audio_path": file.path if file.path == shown else None,  # not of names that are not UTF-8
     }
 
