@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
@@ -50,7 +50,6 @@ class LibraryTables:
     audio_root: AudioRoot | None
     _ids: KeyIndex
     _keys: KeyIndex
-    _faults: list[str] = field(default_factory=list)
 
     def add_track(self, track: LibraryTrack) -> None:
         """Write a track. Of several tracks of an id, the first is written; the keys of all of them lead to it."""
@@ -92,14 +91,13 @@ class LibraryTables:
 
     def lose_rest(self, fault: str) -> None:
         """Reject what follows a fault of the file."""
-        self._faults.append(fault)
         self.out.reject(TRACKS_TABLE, reasons.MALFORMED, self.file, detail=f"the rest of the file is lost: {fault}")
 
     def check(self, source: str) -> None:
         """Raise an InvalidDataError if no track was written."""
         if not self.out.counts.written[TRACKS_TABLE]:
-            fault = self._faults[0] if self._faults else "export it again, or name the right kind of library"
-            raise InvalidDataError(f"{source} has no track that can be read: {fault}")
+            remedy = "export it again, or name the right kind of library"
+            raise InvalidDataError(f"{source} has no track that can be read: {remedy}")
 
     def _count_track(self) -> None:
         self.out.counts.found["tracks"] += 1
