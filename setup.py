@@ -30,6 +30,7 @@ PIPELINE = [
     "numpy<2",  # laion-clap does not run on numpy 2
     "orjson>=3.9.7",
     "prometheus-client>=0.20",
+    "rapidfuzz>=3",
     "rich>=13",
     "scipy>=1.10",
     "sentence-transformers>=3",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from tracktokens.pipelines.catalog_import.catalog_folder import CatalogFolder
+from tracktokens.pipelines.catalog_import.source_files import open_file
 from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.schemas.tables import import_rejects as reasons
 
@@ -96,7 +97,7 @@ class DelimitedFile:
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[TextIOWrapper]:
-        with contextlib.nullcontext(self.stream) if self.stream else self.path.open("rb") as stream:
+        with contextlib.nullcontext(self.stream) if self.stream else open_file(self.path) as stream:
             text = TextIOWrapper(stream, _encoding(stream), errors="surrogateescape", newline="")
             try:
                 yield text
@@ -157,18 +158,18 @@ def year_or_null(text: str | None) -> int | None:
 
 
 def read_value(
-    parse: Callable[[str | None], Value | None], text: str | None, reject: Callable[[str], None]
+    parse: Callable[[str | None], Value | None], text: str | None, reject: Callable[..., None]
 ) -> Value | None:
     """Parse a field; one that is not blank and has no value is rejected.
 
     Args:
         parse: :func:`number_or_null` or :func:`year_or_null`.
         text: the field.
-        reject: called with the detail of the reject.
+        reject: called with the ``detail`` of the reject.
     """
     value = parse(text)
     if value is None and text:
-        reject(f"{text[:_SHOWN_CHARACTERS]!r} is not a {'year' if parse is year_or_null else 'number'}")
+        reject(detail=f"{text[:_SHOWN_CHARACTERS]!r} is not a {'year' if parse is year_or_null else 'number'}")
     return value
 
 

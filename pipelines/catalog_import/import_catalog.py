@@ -7,10 +7,18 @@ import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from tracktokens.pipelines.catalog_import.catalog_folder import REJECTS_FILE, CatalogFolder, ImportCounts, Report
-from tracktokens.schemas.errors import UsageError
+from tracktokens.pipelines.catalog_import.catalog_folder import (
+    REJECTS_FILE,
+    STAGED_TRACKS,
+    CatalogFolder,
+    ImportCounts,
+    Report,
+)
+from tracktokens.pipelines.catalog_import.match_import import MatchTarget, match_import
+from tracktokens.schemas.errors import InvalidDataError, UsageError
 
 _logger = logging.getLogger(__name__)
 
@@ -37,6 +45,10 @@ class ImportSource:
     options: Mapping[str, Any] = field(default_factory=dict)
     audio_root: str | None = None
 
+    def summary(self) -> dict[str, Any]:
+        """Return what ``import.json`` states of the source."""
+        return {"format": FORMAT, "kind": self.kind, "source": self.path, "options": dict(self.options)}
+
 
 @dataclass(frozen=True)
 class ImportResult:
@@ -51,23 +63,60 @@ class ImportResult:
     run_command: str
 
 
-def import_catalog(source: ImportSource, out: str, importer: Importer, report: Report) -> ImportResult:
+def import_catalog(
+    source: ImportSource, out: str, importer: Importer, report: Report, match: MatchTarget | None = None
+) -> ImportResult:
     """Import a catalog into a folder; see :class:`.CatalogFolder`.
+
+    Args:
+        source: what is read.
+        out: folder to write.
+        importer: reads the source.
+        report: called as things are read.
+        match: a catalog in whose ids the playlists are written, in place of a table of tracks.
 
     Raises:
         UsageError: the source or the folder of the audio files does not exist, or the folder cannot be written.
-        InvalidDataError: the source has no track.
+        InvalidDataError: the source has no track, or none that the catalog has.
     """
     audio_root = source.audio_root
     if audio_root is not None and audio_root != source.path and not Path(audio_root).is_dir():
         raise UsageError(f"{audio_root} is not a folder: give the folder of the audio files")
-    with CatalogFolder(out, source.path) as folder:
-        folder.summary = {"format": FORMAT, "kind": source.kind, "source": source.path, "options": dict(source.options)}
-        if source.audio_root is not None:
-            folder.summary["audio_root"] = str(Path(source.audio_root).resolve())
-        importer(folder, report)
+    if match is None:
+        with CatalogFolder(out, source.path) as folder:
+            folder.summary = source.summary()
+            if audio_root is not None:
+                folder.summary["audio_root"] = str(Path(audio_root).resolve())
+            _read(folder, importer, report)
+    else:
+        folder = _import_matched(source, out, importer, report, match)
     _warn_of_rejects(folder.counts, out)
     return ImportResult(folder.counts, _run_command(out))
+
+
+def _import_matched(
+    source: ImportSource, out: str, importer: Importer, report: Report, match: MatchTarget
+) -> CatalogFolder:
+    """Import a source into a temporary folder, and match that."""
+    match.check()
+    with CatalogFolder(out, source.path, None) as folder, TemporaryDirectory(prefix="tracktokens-import-") as scratch:
+        with CatalogFolder(f"{scratch}/source", source.path, STAGED_TRACKS) as staged:
+            _read(staged, importer, report)
+        options = {"match-to": match.catalog, "match-threshold": match.threshold}
+        folder.summary = source.summary() | {"options": {**source.options, **options}} | match.summary()
+        folder.counts.found.update(staged.counts.found)
+        match_import(f"{scratch}/source", match, folder, report)
+    return folder
+
+
+def _read(folder: CatalogFolder, importer: Importer, report: Report) -> None:
+    try:
+        importer(folder, report)
+    except InvalidDataError as error:
+        if first := folder.counts.first_reject:
+            total = folder.counts.rejected.total()
+            raise InvalidDataError(f"{error} (the first of {total} rejects: {first})") from error
+        raise
 
 
 def _warn_of_rejects(counts: ImportCounts, out: str) -> None:

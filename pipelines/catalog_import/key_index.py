@@ -27,6 +27,11 @@ class KeyIndex:
             "INSERT OR IGNORE INTO ids VALUES (?, ?)", ((_encode(key), known) for key, known in pairs)
         )
 
+    def claim(self, key: str, known: str) -> str | None:
+        """Add a pair; return the id that the key has already, in which case nothing is added."""
+        added = self.database.execute("INSERT OR IGNORE INTO ids VALUES (?, ?)", (_encode(key), known)).rowcount
+        return None if added else self.get(key)
+
     def get(self, key: str) -> str | None:
         """Return the id of a key."""
         found = self.database.execute("SELECT id FROM ids WHERE key = ?", (_encode(key),)).fetchone()

@@ -15,6 +15,9 @@ from tracktokens.pipelines.catalog_import.scratch_database import scratch_databa
 GAP_MINUTES = 30
 """Default of the pause that ends a session, in minutes."""
 
+SESSIONS = "sessions"
+"""Name in rejects in place of a file, since a session may be of several."""
+
 REPEATED = "repeated listens"
 """Count of plays that the source has twice: the same listener, time and track."""
 
@@ -59,7 +62,7 @@ class ListeningHistory:
         for listener, plays in groupby(rows, key=lambda row: str(row[0])):
             hashed = hashlib.blake2b(listener.encode(), digest_size=_USER_DIGITS // 2).hexdigest()
             for number, track_ids in enumerate(_sessions(plays, 60 * gap_minutes, out), 1):
-                out.add_playlist(f"{hashed}-{number}", track_ids)
+                out.add_playlist(f"{hashed}-{number}", track_ids, file=SESSIONS)
 
 
 @contextlib.contextmanager

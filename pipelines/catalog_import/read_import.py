@@ -41,7 +41,7 @@ def read_import(folder: str) -> ImportedCatalog:
 
 
 def _imported(folder: str, summary: Mapping[str, Any]) -> ImportedCatalog:
-    options = {"tracks": str(Path(folder, TRACKS_FILE))}
+    options = {"tracks": summary.get("tracks", str(Path(folder, TRACKS_FILE)))}
     if summary["counts"]["written"].get(PLAYLISTS_TABLE, 0):
         options["playlists"] = str(Path(folder, PLAYLISTS_FILE))
     if audio_root := summary.get("audio_root"):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
+import stat
 import tarfile
 import zipfile
 import zlib
@@ -42,6 +45,35 @@ def natural_order(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in _NUMBERS.split(name)]
 
 
+def open_file(path: str | os.PathLike[str]) -> BufferedReader:
+    """Open a file for reading.
+
+    Raises:
+        OSError: it cannot be opened, or is not a regular file: a read of a pipe may wait forever.
+    """
+    if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116 - called per file
+        raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
+    return open(path, "rb")  # noqa: PTH123 - as above
+
+
+def list_files(folder: Path, out: CatalogFolder) -> Iterator[str]:
+    """List what is below a folder and not a folder, as paths below it; a folder that cannot be listed is rejected.
+
+    Raises:
+        UsageError: the folder itself cannot be listed.
+    """
+
+    def reject(error: OSError) -> None:
+        failed = Path(error.filename)
+        if failed == folder:
+            raise UsageError(f"{folder} cannot be listed: {error.strerror}; make it readable") from error
+        name = failed.relative_to(folder).as_posix()
+        out.reject(PLAYLISTS_TABLE, reasons.FILE_UNREADABLE, name, detail=f"a folder: {error.strerror}")
+
+    for parent, _, names in os.walk(folder, onerror=reject):
+        yield from (Path(parent, name).relative_to(folder).as_posix() for name in names)
+
+
 def count_unused_files(folder: Path, used: Iterable[str], out: CatalogFolder) -> None:
     """Count the files of a folder, without those below it, that an import does not read."""
     names = {path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")}
@@ -70,8 +102,7 @@ class SourceFiles:
             UsageError: the source does not exist.
         """
         if self.source.is_dir():
-            names = (path.relative_to(self.source).as_posix() for path in self.source.rglob("*") if path.is_file())
-            yield from self._from_folder(self.source, self._used(names, out), out)
+            yield from self._from_folder(self.source, self._used(list_files(self.source, out), out), out)
         elif not self.source.is_file():
             raise UsageError(f"{self.source} does not exist: give a file, an archive or a folder")
         else:
@@ -92,15 +123,22 @@ class SourceFiles:
     def _from_folder(self, folder: Path, names: list[str], out: CatalogFolder) -> Iterator[tuple[str, BufferedReader]]:
         for name in names:
             try:
-                with (folder / name).open("rb") as stream:
-                    yield name, stream
+                stream = open_file(folder / name)
             except OSError as error:
                 out.reject(PLAYLISTS_TABLE, reasons.FILE_UNREADABLE, name, detail=error.strerror)
+                continue
+            with stream:
+                yield name, stream
 
     def _from_zip(self, out: CatalogFolder) -> Iterator[tuple[str, BufferedReader]]:
         with zipfile.ZipFile(self.source) as archive:
             for name in self._used((name for name in archive.namelist() if not name.endswith("/")), out):
-                with archive.open(name) as stream:
+                try:
+                    stream = archive.open(name)
+                except BROKEN_ARCHIVE as error:  # of the member alone: it is encrypted, or its header is damaged
+                    out.reject(PLAYLISTS_TABLE, reasons.FILE_UNREADABLE, name, detail=str(error))
+                    continue
+                with stream:
                     yield name, BufferedReader(cast(Any, stream))
 
     def _from_tar(self, out: CatalogFolder) -> Iterator[tuple[str, BufferedReader]]:
@@ -113,7 +151,11 @@ class SourceFiles:
             tarfile.open(fileobj=cast(IO[bytes], stream), mode="r|*") as archive,
         ):
             for member in archive:
-                if member.isfile() and self._used([member.name], out):
+                if member.isdir():
+                    continue
+                if not member.isfile():  # a link, whose target is a member too
+                    out.counts.found[FILES_NOT_USED] += 1
+                elif self._used([member.name], out):
                     yield member.name, cast(BufferedReader, archive.extractfile(member))
 
     def _used(self, names: Iterable[str], out: CatalogFolder) -> list[str]:

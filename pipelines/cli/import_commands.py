@@ -14,9 +14,36 @@ from tracktokens.schemas.display import printable
 if TYPE_CHECKING:
     from tracktokens.pipelines.catalog_import.import_catalog import Importer, ImportResult
 
+MATCH = "tracktokens.match"
+"""Keys of the options of matching in the context of a command begin with it."""
+
+
+def _keep(context: click.Context, parameter: click.Parameter, value: object) -> None:
+    """Keep an option that every importer has."""
+    context.meta[f"{MATCH}.{parameter.name}"] = value
+
+
 import_options = options(
     click.argument("source", metavar="SOURCE", type=NonEmptyStr()),
     click.option("--out", required=True, type=NonEmptyStr(), metavar="DIR", help="Folder to write the tables to."),
+    click.option(
+        "--match-to",
+        type=NonEmptyStr(),
+        metavar="PATH",
+        expose_value=False,
+        callback=_keep,
+        help="Catalog that exists: a Parquet table of tracks, or the folder of an import. Playlists get its track ids.",
+    ),
+    click.option(
+        "--match-threshold",
+        type=click.FloatRange(50, 100),
+        default=90,
+        show_default=True,
+        metavar="PERCENT",
+        expose_value=False,
+        callback=_keep,
+        help="Lowest similarity of titles or artists with --match-to.",
+    ),
     json_option,
 )
 
@@ -248,8 +275,12 @@ def _run(
     from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
     from tracktokens.pipelines.catalog_import.import_catalog import ImportSource, import_catalog
+    from tracktokens.pipelines.catalog_import.match_import import MatchTarget
 
     chosen = ImportSource(kind=kind, path=source, options=options or {}, audio_root=audio_root)
+    meta = click.get_current_context().meta
+    catalog, threshold = meta[f"{MATCH}.match_to"], meta[f"{MATCH}.match_threshold"]
+    match = None if catalog is None else MatchTarget(catalog, threshold)
     columns = (TextColumn("{task.description}", markup=False), TextColumn("{task.completed:,.0f}"), TimeElapsedColumn())
     with Progress(*columns, console=make_console(stderr=True), transient=True) as progress:
         tasks = {}
@@ -259,7 +290,7 @@ def _run(
                 tasks[kind] = progress.add_task(kind, total=None)
             progress.advance(tasks[kind], number)
 
-        result = import_catalog(chosen, out, importer, report)
+        result = import_catalog(chosen, out, importer, report, match)
     _print_result(result, as_json)
 
 

@@ -7,7 +7,7 @@ track; its columns have other names in each version. ``Added By``, the name of a
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from io import BufferedReader
@@ -16,7 +16,6 @@ from pathlib import Path, PurePosixPath
 from tracktokens.pipelines.catalog_import.catalog_folder import CatalogFolder, Report
 from tracktokens.pipelines.catalog_import.delimited_rows import DelimitedFile, number_or_null, read_value, year_or_null
 from tracktokens.pipelines.catalog_import.distinct_tracks import DistinctTracks, distinct_tracks
-from tracktokens.pipelines.catalog_import.key_index import KeyIndex, key_index
 from tracktokens.pipelines.catalog_import.source_files import BROKEN_ARCHIVE, FILES, SourceFiles
 from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.schemas.tables import import_rejects as reasons
@@ -28,8 +27,8 @@ _IDS = ("Track URI", "Spotify URI", "Spotify ID")
 _DATES = ("Album Release Date", "Release Date")
 _GENRES = ("Artist Genres", "Genres")
 _ARTISTS = ("Artist Name(s)", "Artist Name")
-_TITLE, _ALBUM, _POPULARITY = "Track Name", "Album Name", "Popularity"
-_OPTIONAL = (*_IDS, *_DATES, *_GENRES, *_ARTISTS, _ALBUM, _POPULARITY)
+_TITLE, _ALBUM, _POPULARITY, _ISRC = "Track Name", "Album Name", "Popularity", "ISRC"
+_OPTIONAL = (*_IDS, *_DATES, *_GENRES, *_ARTISTS, _ALBUM, _POPULARITY, _ISRC)
 _PLAIN_ID = re.compile(r"[0-9A-Za-z]{22}")
 _EPISODE = "spotify:episode:"
 
@@ -47,8 +46,8 @@ def import_exportify(source: str, out: CatalogFolder, report: Report) -> None:
         InvalidDataError: no playlist can be read.
     """
     files = SourceFiles(source=Path(source), is_used=_is_csv)
-    with distinct_tracks() as tracks, key_index() as playlists:
-        job = _ExportifyImport(out, report, tracks, playlists)
+    with distinct_tracks() as tracks:
+        job = _ExportifyImport(out, report, tracks)
         for file, stream in files.open(out):
             job.add_file(file, stream)
         if files.source.is_dir() and not out.counts.found[FILES]:
@@ -68,43 +67,33 @@ class _ExportifyImport:
     out: CatalogFolder
     report: Report
     tracks: DistinctTracks
-    playlists: KeyIndex
-    """Ids of the playlists read, and their files."""
 
     def add_file(self, file: str, stream: BufferedReader) -> None:
         """Write the playlist of a file; of one that is cut, the rows before the cut."""
         path = PurePosixPath(file)
         playlist_id = str(path.with_suffix("")) if path.suffix.lower() == ".csv" else file
         reject = partial(self.out.reject, PLAYLISTS_TABLE, file=file, id=playlist_id)
-        if first := self.playlists.get(playlist_id):
-            reject(reasons.SAME_ID, detail=f"the same as {first}")
-            return
-        self.playlists.add([(playlist_id, file)])
-        track_ids: list[str] = []
         table = DelimitedFile(path=Path(file), table=PLAYLISTS_TABLE, delimiter=",", stream=stream)
+        name = path.stem.replace("_", " ").strip() or None
         try:
-            for line, row in table.rows(self.out, (_TITLE,), _OPTIONAL):
-                track_ids += self._add_entry(row, partial(reject, line=line))
+            self.out.add_playlist(playlist_id, self._entries(table, reject), name, file=file)
         except InvalidDataError:
             reject(reasons.MALFORMED, detail=f"it has no column {_TITLE}")
-            return
+
+    def _entries(self, table: DelimitedFile, reject: Callable[..., None]) -> Iterator[str]:
+        """Add the tracks of a file, and list their ids."""
+        try:
+            for line, row in table.rows(self.out, (_TITLE,), _OPTIONAL):
+                self.out.counts.found["playlist entries"] += 1
+                self.report("entries", 1)
+                track_id = _track_id(row)
+                if track_id is None or track_id.startswith(_EPISODE):
+                    reject(reasons.PODCAST if track_id else reasons.NO_ID, line=line, detail=track_id)
+                    continue
+                self.tracks.add(track_id, _columns(row, partial(reject, reasons.VALUE_UNREADABLE, line=line)))
+                yield track_id
         except (UsageError, *BROKEN_ARCHIVE) as error:
             reject(reasons.MALFORMED, detail=f"the rest of the file is lost: {error}")
-        if track_ids:
-            self.out.add_playlist(playlist_id, track_ids, path.stem.replace("_", " ").strip() or None)
-        else:
-            reject(reasons.PLAYLIST_EMPTY)
-
-    def _add_entry(self, row: Row, reject: Callable[..., None]) -> list[str]:
-        """Add a track; return its id, or nothing if it is rejected."""
-        self.out.counts.found["playlist entries"] += 1
-        self.report("entries", 1)
-        track_id = _track_id(row)
-        if track_id is None or track_id.startswith(_EPISODE):
-            reject(reasons.PODCAST if track_id else reasons.NO_ID, detail=track_id)
-            return []
-        self.tracks.add(track_id, _columns(row, lambda detail: reject(reasons.VALUE_UNREADABLE, detail=detail)))
-        return [track_id]
 
 
 def _track_id(row: Row) -> str | None:
@@ -113,12 +102,13 @@ def _track_id(row: Row) -> str | None:
     return f"spotify:track:{found}" if found and _PLAIN_ID.fullmatch(found) else found
 
 
-def _columns(row: Row, reject: Callable[[str], None]) -> dict[str, object]:
+def _columns(row: Row, reject: Callable[..., None]) -> dict[str, object]:
     genres = re.split(r"[,;|]", _first(row, _GENRES) or "")
     return {
         "title": row[_TITLE],
         "artist": _first(row, _ARTISTS),
         "album": row.get(_ALBUM),
+        "isrc": row.get(_ISRC),
         "year": read_value(year_or_null, _first(row, _DATES), reject),
         "popularity": read_value(number_or_null, row.get(_POPULARITY), reject),
         "tags": [genre.strip() for genre in genres if genre.strip()],

@@ -20,7 +20,6 @@ from tracktokens.pipelines.catalog_import.catalog_folder import CatalogFolder, R
 from tracktokens.pipelines.catalog_import.datasets.listenbrainz_files import Document, read_documents
 from tracktokens.pipelines.catalog_import.delimited_rows import text_or_null
 from tracktokens.pipelines.catalog_import.distinct_tracks import DistinctTracks, distinct_tracks
-from tracktokens.pipelines.catalog_import.key_index import KeyIndex, key_index
 from tracktokens.pipelines.catalog_import.listening_sessions import (
     GAP_MINUTES,
     ListeningHistory,
@@ -47,8 +46,8 @@ def import_listenbrainz(source: str, out: CatalogFolder, report: Report, *, gap_
         UsageError: the source does not exist.
         InvalidDataError: no listen or playlist of it can be read.
     """
-    with distinct_tracks() as tracks, listening_history() as history, key_index() as playlists:
-        job = _ListenBrainzImport(out, tracks, history, playlists, report)
+    with distinct_tracks() as tracks, listening_history() as history:
+        job = _ListenBrainzImport(out, tracks, history, report)
         for document in read_documents(source, out):
             job.add(document)
         history.write(out, gap_minutes)
@@ -62,8 +61,6 @@ class _ListenBrainzImport:
     out: CatalogFolder
     tracks: DistinctTracks
     history: ListeningHistory
-    playlists: KeyIndex
-    """Ids of the playlists written, and their files."""
     report: Report
 
     def add(self, document: Document) -> None:
@@ -105,18 +102,11 @@ class _ListenBrainzImport:
         if not isinstance(entries, list):
             self._reject(document, reasons.MALFORMED, "a playlist without a list of tracks")
             return
-        if first := self.playlists.get(playlist_id):
-            self._reject(document, reasons.SAME_ID, f"the same as in {first}", playlist_id)
-            return
-        self.out.counts.found["playlist entries"] += len(entries)
-        self.playlists.add([(playlist_id, document.file)])
-        track_ids = list(self._entries(document, playlist_id, entries))
-        if track_ids:
-            self.out.add_playlist(playlist_id, track_ids, _text(playlist.get("title")))
-        else:
-            self._reject(document, reasons.PLAYLIST_EMPTY, None, playlist_id)
+        track_ids, title = self._entries(document, playlist_id, entries), _text(playlist.get("title"))
+        self.out.add_playlist(playlist_id, track_ids, title, file=document.file, line=document.line)
 
     def _entries(self, document: Document, playlist_id: str, entries: list[Any]) -> Iterator[str]:
+        self.out.counts.found["playlist entries"] += len(entries)
         for entry in map(_map, entries):
             found = _RECORDING.search(str(entry.get("identifier")))  # an address, or a list of them
             if found is None:

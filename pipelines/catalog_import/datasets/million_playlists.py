@@ -16,13 +16,16 @@ import orjson
 
 from tracktokens.pipelines.catalog_import.catalog_folder import CatalogFolder, Report
 from tracktokens.pipelines.catalog_import.distinct_tracks import DistinctTracks, distinct_tracks
-from tracktokens.pipelines.catalog_import.key_index import KeyIndex, key_index
+from tracktokens.pipelines.catalog_import.source_files import open_file
 from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.schemas.tables import import_rejects as reasons
 from tracktokens.schemas.tables.rejects import PLAYLISTS_TABLE
 
 _NUMBERS = re.compile(r"\d+")
 _NO_WORD = re.compile(r"[^\w&'+]+")
+
+Place = tuple[str, int]
+"""A slice, and the number of a playlist in it, from 1."""
 
 
 def import_million_playlists(
@@ -41,12 +44,12 @@ def import_million_playlists(
         UsageError: the file is missing, or the folder has none.
         InvalidDataError: no playlist can be read.
     """
-    with distinct_tracks() as tracks, key_index() as seen:
+    with distinct_tracks() as tracks:
         for path in _slices(source):
             out.counts.found["slices"] += 1
             for number, playlist in enumerate(_playlists(path, out), 1):
                 out.counts.found["playlists"] += 1
-                _add(playlist, (path.name, number), out, tracks, seen, tags=tags_from_names is not None)
+                _add(playlist, (path.name, number), out, tracks, tags=tags_from_names is not None)
                 report("playlists", 1)
         if not out.counts.written[PLAYLISTS_TABLE]:
             raise InvalidDataError(f"{source} has no playlist that can be read: give the folder of the slices")
@@ -79,7 +82,8 @@ def _slices(source: str) -> list[Path]:
 def _playlists(path: Path, out: CatalogFolder) -> Iterator[Any]:
     """Read a slice as a whole; of one that is cut, the playlists before the cut."""
     try:
-        content = path.read_bytes()
+        with open_file(path) as file:
+            content = file.read()
     except OSError as error:
         out.reject(PLAYLISTS_TABLE, reasons.FILE_UNREADABLE, path.name, detail=error.strerror)
         return
@@ -104,9 +108,7 @@ def _before_the_fault(path: Path, content: bytes, out: CatalogFolder, fault: str
         out.reject(PLAYLISTS_TABLE, reasons.MALFORMED, path.name, detail=f"the rest of the file is lost: {fault}")
 
 
-def _add(
-    playlist: Any, place: tuple[str, int], out: CatalogFolder, tracks: DistinctTracks, seen: KeyIndex, *, tags: bool
-) -> None:
+def _add(playlist: Any, place: Place, out: CatalogFolder, tracks: DistinctTracks, *, tags: bool) -> None:
     """Write a playlist, and add its tracks."""
     file, number = place
     entries = playlist.get("tracks") if isinstance(playlist, Mapping) else None
@@ -114,28 +116,25 @@ def _add(
     if not isinstance(entries, list) or playlist_id is None:
         out.reject(PLAYLISTS_TABLE, reasons.MALFORMED, file, line=number, detail="not an object with pid and tracks")
         return
-    if first := seen.get(playlist_id):
-        detail = f"the same as in {first}"
-        out.reject(PLAYLISTS_TABLE, reasons.SAME_ID, file, line=number, id=playlist_id, detail=detail)
-        return
-    seen.add([(playlist_id, file)])
-    name, track_ids = playlist.get("name"), []
+    name, uris = _text(playlist.get("name")), _entries(entries, place, playlist_id, out, tracks)
+    written = out.add_playlist(playlist_id, uris, name, file=file, line=number)
+    if tags and name is not None and (tag := name_tag(name)):
+        tracks.count_tags((uri, tag) for uri in dict.fromkeys(written))
+
+
+def _entries(
+    entries: list[Any], place: Place, playlist_id: str, out: CatalogFolder, tracks: DistinctTracks
+) -> Iterator[str]:
+    file, number = place
+    out.counts.found["playlist entries"] += len(entries)
     for entry in sorted(entries, key=_position):
         uri = entry.get("track_uri") if isinstance(entry, Mapping) else None
-        if not isinstance(uri, str) or not uri:
-            out.reject(
-                PLAYLISTS_TABLE, reasons.MALFORMED, file, line=number, id=playlist_id, detail="a track without URI"
-            )
-            continue
-        track_ids.append(uri)
-        tracks.add(uri, {column: _text(entry.get(key)) for column, key in _COLUMNS.items()})
-    out.counts.found["playlist entries"] += len(entries)
-    if not track_ids:
-        out.reject(PLAYLISTS_TABLE, reasons.PLAYLIST_EMPTY, file, line=number, id=playlist_id)
-        return
-    out.add_playlist(playlist_id, track_ids, _text(name))
-    if tags and isinstance(name, str) and (tag := name_tag(name)):
-        tracks.count_tags((uri, tag) for uri in dict.fromkeys(track_ids))
+        if isinstance(uri, str) and uri:
+            tracks.add(uri, {column: _text(entry.get(key)) for column, key in _COLUMNS.items()})
+            yield uri
+        else:
+            detail = "a track without URI"
+            out.reject(PLAYLISTS_TABLE, reasons.MALFORMED, file, line=number, id=playlist_id, detail=detail)
 
 
 _COLUMNS = {"title": "track_name", "artist": "artist_name", "album": "album_name"}

@@ -8,16 +8,24 @@ of ``14/214.mp3`` may be ``14/214.low.mp3``.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import orjson
 
 from tracktokens.pipelines.catalog_import.catalog_folder import CatalogFolder, Report
-from tracktokens.pipelines.catalog_import.delimited_rows import DelimitedFile, text_or_null, year_or_null
+from tracktokens.pipelines.catalog_import.delimited_rows import (
+    DelimitedFile,
+    read_value,
+    text_or_null,
+    year_or_null,
+)
 from tracktokens.pipelines.catalog_import.key_index import KeyIndex, key_index
+from tracktokens.pipelines.catalog_import.source_files import count_unused_files
 from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.schemas.tables import import_rejects as reasons
 from tracktokens.schemas.tables.rejects import TRACKS_TABLE
@@ -27,7 +35,8 @@ TABLES = ("autotagging.tsv", "raw_30s_cleantags_50artists.tsv", "raw_30s_cleanta
 """Tables of all tracks, of which the first that a folder has is imported."""
 
 _COLUMNS = ["TRACK_ID", "ARTIST_ID", "ALBUM_ID", "PATH", "DURATION", "TAGS"]
-_META_COLUMNS = 8
+_META_HEADER = [*_COLUMNS[:3], "TRACK_NAME", "ARTIST_NAME", "ALBUM_NAME", "RELEASEDATE", "URL"]
+_META_COLUMNS = len(_META_HEADER)
 _CATEGORY = "---"
 
 
@@ -45,12 +54,16 @@ def import_mtg_jamendo(source: str, out: CatalogFolder, report: Report, *, audio
         InvalidDataError: it is not of the dataset, or no row can be read.
     """
     table = _find_table(Path(source))
+    if table != Path(source):
+        count_unused_files(table.parent, (table.name, META_TSV), out)
     with key_index() as meta, key_index() as seen:
-        _read_meta(table, out, meta)
+        rows = _read_meta(table, out, meta)
         job = _JamendoImport(out, table.name, meta, seen, None if audio_root is None else Path(audio_root))
         for line, fields in _read_table(table, out):
             job.add(line, fields)
             report("tracks", 1)
+        if unused := rows - job.named:
+            out.counts.found[f"{META_TSV} rows of unknown tracks"] += unused
     if not out.counts.written[TRACKS_TABLE]:
         raise InvalidDataError(f"{table} has no track that can be read: give {TABLES[0]}")
 
@@ -72,28 +85,37 @@ def _read_table(path: Path, out: CatalogFolder) -> Iterator[tuple[int, list[str]
     return records
 
 
-def _read_meta(table: Path, out: CatalogFolder, meta: KeyIndex) -> None:
-    """Read titles, artists and albums, from beside the table or a folder above it."""
-    path = next((path for folder in table.absolute().parents[:4] if (path := folder / META_TSV).is_file()), None)
+def _read_meta(table: Path, out: CatalogFolder, meta: KeyIndex) -> int:
+    """Read titles, artists and albums, from beside the table or a folder above it; return the number of tracks."""
+    paths = (folder / META_TSV for folder in table.absolute().parents[:4])
+    path = next(filter(os.path.lexists, paths), None)
+    rows = 0
     if path is None:
-        return
+        return rows
     for line, fields in DelimitedFile(path=path, table=TRACKS_TABLE, quoted=False).records(out):
         if len(fields) == _META_COLUMNS + 1 and not fields[4].strip():
             del fields[4]
         if len(fields) != _META_COLUMNS:
             detail = f"{len(fields)} fields, not {_META_COLUMNS}"
             out.reject(TRACKS_TABLE, reasons.MALFORMED, META_TSV, line=line, id=fields[0], detail=detail)
+        elif fields == _META_HEADER:
+            continue
+        elif meta.claim(fields[0], orjson.dumps([line, *map(text_or_null, fields[3:7])]).decode()):
+            out.reject(TRACKS_TABLE, reasons.SAME_ID, META_TSV, line=line, id=fields[0])
         else:
-            meta.add([(fields[0], orjson.dumps([text_or_null(field) for field in fields[3:7]]).decode())])
+            rows += 1
+    return rows
 
 
-@dataclass(frozen=True)
+@dataclass
 class _JamendoImport:
     out: CatalogFolder
     file: str
     meta: KeyIndex
     seen: KeyIndex
     audio_root: Path | None
+    named: int = 0
+    """Tracks with title and artist."""
 
     def add(self, line: int, fields: list[str]) -> None:
         """Write a track, or reject it."""
@@ -119,8 +141,11 @@ class _JamendoImport:
         if found is None:
             self.out.counts.found["tracks without title and artist"] += 1
             return {}
-        title, artist, album, released = orjson.loads(found)
-        return {"title": title, "artist": artist, "album": album, "year": year_or_null(released)}
+        self.named += 1
+        line, title, artist, album, released = orjson.loads(found)
+        reject = partial(self.out.reject, TRACKS_TABLE, reasons.VALUE_UNREADABLE, META_TSV, line=line, id=track_id)
+        year = read_value(year_or_null, released, reject)
+        return {"title": title, "artist": artist, "album": album, "year": year}
 
     def _audio(self, path: str) -> str | None:
         if self.audio_root is None:

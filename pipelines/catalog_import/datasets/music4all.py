@@ -10,8 +10,10 @@ files end in ``.csv`` and have tabs. ``id_information.csv`` has ``id``, ``artist
 from __future__ import annotations
 
 import contextlib
+import os
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -31,6 +33,7 @@ from tracktokens.pipelines.catalog_import.listening_sessions import (
     ListeningHistory,
     listening_history,
 )
+from tracktokens.pipelines.catalog_import.lyrics_files import LyricsError, read_lyrics_file
 from tracktokens.pipelines.catalog_import.source_files import count_unused_files
 from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.schemas.tables import import_rejects as reasons
@@ -41,12 +44,13 @@ METADATA, GENRES, TAGS = "id_metadata.csv", "id_genres.csv", "id_tags.csv"
 SIDE_FILES = {METADATA: ("popularity", "release"), GENRES: ("genres",), TAGS: ("tags",)}
 """Files that may be missing, with more columns of the tracks."""
 
-MAX_LYRICS_BYTES = 1 << 20
+LYRICS, AUDIOS = "lyrics", "audios"
+"""Folders."""
 
 
 def has_audio(source: str) -> bool:
     """Return whether the folder has the clips."""
-    return Path(source, "audios").is_dir()
+    return Path(source, AUDIOS).is_dir()
 
 
 def import_music4all(source: str, out: CatalogFolder, report: Report, *, gap_minutes: float = GAP_MINUTES) -> None:
@@ -78,7 +82,7 @@ def import_music4all(source: str, out: CatalogFolder, report: Report, *, gap_min
         tracks.count_unused()
         if not out.counts.written[TRACKS_TABLE]:
             raise InvalidDataError(f"{folder / INFORMATION} has no track that can be read: give the original file")
-        if (folder / HISTORY).is_file():
+        if os.path.lexists(folder / HISTORY):
             _import_history(folder / HISTORY, out, report, seen, gap_minutes)
 
 
@@ -102,7 +106,7 @@ def _side_file(folder: Path, name: str, out: CatalogFolder) -> Iterator[_SideFil
     columns = SIDE_FILES[name]
     with key_index() as index:
         rows = 0
-        if (folder / name).is_file():
+        if os.path.lexists(folder / name):
             for line, row in DelimitedFile(path=folder / name, table=TRACKS_TABLE).rows(out, ("id", *columns)):
                 track_id = row["id"]
                 if track_id is None:
@@ -122,6 +126,8 @@ class _Tracks:
     sides: Mapping[str, _SideFile]
     seen: KeyIndex
     audio: bool
+    used: Counter[str] = field(default_factory=Counter)
+    """Files of a folder that are of a track."""
 
     def add(self, line: int, row: Mapping[str, str | None]) -> None:
         """Write a track, or reject it."""
@@ -144,18 +150,21 @@ class _Tracks:
             title=row["song"],
             artist=row["artist"],
             album=row.get("album_name"),
-            year=read_value(year_or_null, release, lambda detail: reject(detail=detail)),
+            year=read_value(year_or_null, release, reject),
             tags=list(dict.fromkeys(tags)) or None,
             lyrics=self._lyrics(track_id),
             audio_path=self._audio(track_id),
-            popularity=read_value(number_or_null, popularity, lambda detail: reject(detail=detail)),
+            popularity=read_value(number_or_null, popularity, reject),
         )
 
     def count_unused(self) -> None:
-        """Count the rows of the other files whose track is not in the table of tracks."""
+        """Count the rows and files whose track is not in the table of tracks."""
         for name, side in self.sides.items():
             if unused := side.rows - self.out.counts.found[f"{name} rows used"]:
                 self.out.counts.found[f"{name} rows of unknown tracks"] += unused
+        for name in (LYRICS, AUDIOS):
+            if unused := _count_entries(self.folder / name) - self.used[name]:
+                self.out.counts.found[f"{name} of unknown tracks"] += unused
 
     def _side(self, name: str, track_id: str) -> list[str | None] | None:
         found = self.sides[name].get(track_id)
@@ -164,33 +173,40 @@ class _Tracks:
         return found
 
     def _lyrics(self, track_id: str) -> str | None:
-        path = _below(self.folder / "lyrics", f"{track_id}.txt")
+        path = _below(self.folder / LYRICS, f"{track_id}.txt")
         if path is None:
             return None
-        if path.stat().st_size > MAX_LYRICS_BYTES:
-            detail = f"lyrics of more than {MAX_LYRICS_BYTES} bytes"
-            self.out.reject(TRACKS_TABLE, reasons.VALUE_UNREADABLE, f"lyrics/{path.name}", id=track_id, detail=detail)
-            return None
-        content = path.read_bytes()
+        self.used[LYRICS] += 1
         try:
-            text = content.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            text = content.decode("cp1252", "replace")
-        return text if text.strip() else None
+            return read_lyrics_file(str(path))
+        except LyricsError as error:
+            self.out.reject(TRACKS_TABLE, error.reason, f"{LYRICS}/{path.name}", id=track_id, detail=error.detail)
+            return None
 
     def _audio(self, track_id: str) -> str | None:
         if not self.audio:
             return None
-        if _below(self.folder / "audios", f"{track_id}.mp3") is not None:
-            return f"audios/{track_id}.mp3"
+        path = _below(self.folder / AUDIOS, f"{track_id}.mp3")
+        if path is not None:
+            self.used[AUDIOS] += 1
+            if path.is_file():
+                return f"{AUDIOS}/{path.name}"
         self.out.counts.found["tracks without audio file"] += 1
         return None
 
 
 def _below(folder: Path, name: str) -> Path | None:
-    """Return a file of a folder; None if it is missing, or the id is a path that leaves the folder."""
+    """Return the path of a name in a folder; None if it is missing, or the id is a path that leaves the folder."""
     path = folder / name
-    return path if path.parent == folder and path.is_file() else None
+    return path if path.parent == folder and os.path.lexists(path) else None
+
+
+def _count_entries(folder: Path) -> int:
+    """Count what is in a folder, without hidden files; 0 without the folder."""
+    if not folder.is_dir():
+        return 0
+    with os.scandir(folder) as entries:
+        return sum(not entry.name.startswith(".") for entry in entries)
 
 
 def _import_history(path: Path, out: CatalogFolder, report: Report, tracks: KeyIndex, gap_minutes: float) -> None:

@@ -162,16 +162,15 @@ class _SpotifyImport:
     def _add_playlist(self, place: Place, name: str | None, items: Iterable[Mapping[str, Any]]) -> None:
         file, number = place
         playlist_id = file if number is None else f"{file}:{number}"
-        track_ids = []
+        track_ids = self._entries(place, playlist_id, items)
+        self.out.add_playlist(playlist_id, track_ids, name, file=file, line=number)
+        self.report("playlists", 1)
+
+    def _entries(self, place: Place, playlist_id: str, items: Iterable[Mapping[str, Any]]) -> Iterator[str]:
         for item in items:
             self.out.counts.found["playlist entries"] += 1
             if track_id := self._entry(place, playlist_id, item):
-                track_ids.append(track_id)
-        self.report("playlists", 1)
-        if track_ids:
-            self.out.add_playlist(playlist_id, track_ids, name)
-        else:
-            self._reject(place, reasons.PLAYLIST_EMPTY, None, playlist_id)
+                yield track_id
 
     def _entry(self, place: Place, playlist_id: str, item: Mapping[str, Any]) -> str | None:
         track, local = _map(item.get("track")), _text(_map(item.get("localTrack")).get("uri"))

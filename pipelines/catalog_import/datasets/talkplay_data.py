@@ -9,7 +9,7 @@ content of the role ``music`` is the id of a track.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,10 @@ from tracktokens.pipelines.catalog_import.catalog_folder import CatalogFolder, R
 from tracktokens.pipelines.catalog_import.datasets.talkplay_embeddings import has_embeddings, name_embeddings
 from tracktokens.pipelines.catalog_import.delimited_rows import text_or_null, year_or_null
 from tracktokens.pipelines.catalog_import.key_index import KeyIndex, key_index
+from tracktokens.pipelines.catalog_import.source_files import FILES, FILES_NOT_USED, list_files
 from tracktokens.pipelines.conversations.conversation import RejectedLineError
 from tracktokens.pipelines.conversations.importers.records import Record, read_records
-from tracktokens.schemas.errors import InvalidDataError, UsageError
+from tracktokens.schemas.errors import InvalidDataError, TracktokensError, UsageError
 from tracktokens.schemas.tables import import_rejects as reasons
 from tracktokens.schemas.tables.rejects import PLAYLISTS_TABLE, TRACKS_TABLE
 
@@ -50,8 +51,8 @@ def import_talkplay_data(source: str, out: CatalogFolder, report: Report) -> Non
     """
     root = Path(source)
     files, embeddings = _sort_files(root, out)
-    with key_index() as tracks, key_index() as sessions:
-        job = _TalkPlayImport(root, out, report, tracks, sessions)
+    with key_index() as tracks:
+        job = _TalkPlayImport(root, out, report, tracks)
         for path in files:
             job.add_tracks(path)
         if not out.counts.written[TRACKS_TABLE]:
@@ -63,20 +64,24 @@ def import_talkplay_data(source: str, out: CatalogFolder, report: Report) -> Non
 
 def _sort_files(root: Path, out: CatalogFolder) -> tuple[list[Path], list[Path]]:
     """List the files that may have tracks or sessions, and those of embeddings; others are counted."""
-    found = [root] if root.is_file() else sorted(path for path in root.rglob("*") if path.is_file())
+    found = [root] if root.is_file() else sorted(root / name for name in list_files(root, out))
     names = [path for path in found if not any(part.startswith(".") for part in path.relative_to(root).parts)]
     if not any(path.suffix in _SUFFIXES for path in names):
         raise UsageError(f"{root} has no Parquet or JSON file: give a folder of the dataset")
     records, embeddings = [], []
     for path in names:
+        if path.suffix in _SUFFIXES and not path.is_file():
+            name = path.relative_to(root).as_posix()
+            out.reject(TRACKS_TABLE, reasons.FILE_UNREADABLE, name, detail="not a regular file")
+            continue
         columns = _columns(path)
         if columns & {_TRACK, _SESSION}:
             records.append(path)
         elif has_embeddings(columns):
             embeddings.append(path)
         else:
-            out.counts.found["files not used"] += 1
-    out.counts.found["files"] += len(records)
+            out.counts.found[FILES_NOT_USED] += 1
+    out.counts.found[FILES] += len(records)
     return records, embeddings
 
 
@@ -96,33 +101,37 @@ class _TalkPlayImport:
     out: CatalogFolder
     report: Report
     tracks: KeyIndex
-    sessions: KeyIndex
+    faulty: set[Path] = field(default_factory=set)
+    """Files of which a part is lost."""
 
     def add_tracks(self, path: Path) -> None:
         """Write the tracks of a file, and reject what is not a record."""
         file = self._name(path)
-        try:
-            for line, record in read_records(str(path)):
-                if isinstance(record, RejectedLineError):
-                    self.out.reject(TRACKS_TABLE, reasons.MALFORMED, file, line=line, detail=str(record))
-                elif _TRACK in record:
-                    self._add_track(file, line, record)
-                elif _SESSION not in record:
-                    self.out.counts.found["records not used"] += 1
-        except InvalidDataError as error:
-            self.out.reject(TRACKS_TABLE, reasons.MALFORMED, file, detail=f"the rest of the file is lost: {error}")
+        for line, record in self._records(path, TRACKS_TABLE):
+            if isinstance(record, RejectedLineError):
+                self.out.reject(TRACKS_TABLE, reasons.MALFORMED, file, line=line, detail=str(record))
+            elif _TRACK in record:
+                self._add_track(file, line, record)
+            elif _SESSION not in record:
+                self.out.counts.found["records not used"] += 1
 
     def add_sessions(self, path: Path) -> None:
         """Write the sessions of a file; :meth:`add_tracks` rejects what is not a record."""
         if _SESSION not in _columns(path):
             return
-        file = self._name(path)
+        for line, record in self._records(path, PLAYLISTS_TABLE):
+            if not isinstance(record, RejectedLineError) and _SESSION in record:
+                self._add_session(self._name(path), line, record)
+
+    def _records(self, path: Path, table: str) -> Iterator[tuple[int, Record | RejectedLineError]]:
+        """Read a file up to its end or its first fault, which is rejected once."""
         try:
-            for line, record in read_records(str(path)):
-                if not isinstance(record, RejectedLineError) and _SESSION in record:
-                    self._add_session(file, line, record)
-        except InvalidDataError:  # rejected when its tracks were read
-            return
+            yield from read_records(str(path))
+        except (TracktokensError, OSError) as error:
+            if path not in self.faulty:
+                reason = reasons.MALFORMED if isinstance(error, InvalidDataError) else reasons.FILE_UNREADABLE
+                self.out.reject(table, reason, self._name(path), detail=f"the rest of the file is lost: {error}")
+            self.faulty.add(path)
 
     def _add_track(self, file: str, line: int, record: Record) -> None:
         self.report("tracks", 1)
@@ -142,6 +151,7 @@ class _TalkPlayImport:
                 year=year_or_null(_text(record.get("release_date"))),
                 tags=_texts(record.get("tag_list")) or None,
                 popularity=_number(record.get("popularity")),
+                isrc=next(iter(_texts(record.get("ISRC"))), None),
             )
 
     def _add_session(self, file: str, line: int, record: Record) -> None:
@@ -151,16 +161,8 @@ class _TalkPlayImport:
         if session_id is None or not isinstance(turns, list):
             detail = "a session without session_id or a list of conversations"
             self.out.reject(PLAYLISTS_TABLE, reasons.MALFORMED, file, line=line, id=session_id, detail=detail)
-        elif first := self.sessions.get(session_id):
-            detail = f"the same as in {first}"
-            self.out.reject(PLAYLISTS_TABLE, reasons.SAME_ID, file, line=line, id=session_id, detail=detail)
         else:
-            self.sessions.add([(session_id, file)])
-            track_ids = list(self._entries(file, line, session_id, turns))
-            if track_ids:
-                self.out.add_playlist(session_id, track_ids)
-            else:
-                self.out.reject(PLAYLISTS_TABLE, reasons.PLAYLIST_EMPTY, file, line=line, id=session_id)
+            self.out.add_playlist(session_id, self._entries(file, line, session_id, turns), file=file, line=line)
 
     def _entries(self, file: str, line: int, session_id: str, turns: list[Any]) -> Iterator[str]:
         for turn in turns:
@@ -179,7 +181,10 @@ class _TalkPlayImport:
 
 
 def _text(value: Any) -> str | None:
-    return text_or_null(value) if isinstance(value, str) else None
+    """Return a text that is not blank; half of a surrogate pair, which JSON may have, becomes U+FFFD."""
+    if not isinstance(value, str):
+        return None
+    return text_or_null(value.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
 
 
 def _number(value: Any) -> float | None:

@@ -13,9 +13,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tracktokens.pipelines.catalog_import.catalog_folder import CatalogFolder
+from tracktokens.pipelines.catalog_import.delimited_rows import COLUMNS_NOT_USED
+from tracktokens.pipelines.catalog_import.source_files import FILES_NOT_USED
 from tracktokens.schemas.errors import TracktokensError
 from tracktokens.schemas.modalities import AUDIO, LYRICS, METADATA, PLAYLIST, TAGS
 from tracktokens.schemas.tables import import_rejects as reasons
@@ -48,7 +51,7 @@ def name_embeddings(files: Iterable[Path], root: Path, out: CatalogFolder) -> No
         root: folder that is read.
         out: folder to write. A table that cannot be used is rejected.
     """
-    splits = _splits(files)
+    splits = _splits(files, root, out)
     named: dict[str, dict[str, str]] = {}
     used: set[tuple[Path, str]] = set()
     for modality, prefix in PREFIXES.items():
@@ -97,11 +100,20 @@ class _Split:
         return first.relative_to(root.absolute()).as_posix() if first != root.absolute() else first.name
 
 
-def _splits(files: Iterable[Path]) -> list[_Split]:
+def _splits(files: Iterable[Path], root: Path, out: CatalogFolder) -> list[_Split]:
+    """Read the columns and rows of each split; one with a file that cannot be read is rejected."""
     grouped: dict[Path, list[Path]] = {}
     for path in sorted(file.absolute() for file in files):
         grouped.setdefault(path.with_name(_PART.sub("", path.stem)), []).append(path)
-    return [_read_split(paths) for paths in grouped.values()]
+    splits = []
+    for paths in grouped.values():
+        try:
+            splits.append(_read_split(paths))
+        except (pa.ArrowException, OSError) as error:
+            shown = _Split(paths, (), 0).shown(root)
+            out.reject(VECTORS_TABLE, reasons.FILE_UNREADABLE, shown, detail=str(error).splitlines()[0])
+            out.counts.found[FILES_NOT_USED] += len(paths)
+    return splits
 
 
 def _read_split(paths: Sequence[Path]) -> _Split:
@@ -114,6 +126,6 @@ def _count(splits: Iterable[_Split], used: set[tuple[Path, str]], out: CatalogFo
     named = {path for path, _ in used}
     for split in splits:
         for path in split.paths:
-            out.counts.found["files of embeddings" if path in named else "files not used"] += 1
+            out.counts.found["files of embeddings" if path in named else FILES_NOT_USED] += 1
         if split.paths[0] in named:
-            out.counts.found["columns not used"] += sum((split.paths[0], name) not in used for name in split.columns)
+            out.counts.found[COLUMNS_NOT_USED] += sum((split.paths[0], name) not in used for name in split.columns)

@@ -7,7 +7,7 @@ import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
-from tracktokens.pipelines.catalog_import.music_folder.import_folder import utf8_path
+from tracktokens.pipelines.catalog_import.catalog_folder import utf8_path
 from tracktokens.pipelines.catalog_import.music_folder.playlist_files import possible_paths
 from tracktokens.schemas.errors import UsageError
 

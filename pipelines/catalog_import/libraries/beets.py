@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from tracktokens.pipelines.catalog_import.catalog_folder import CatalogFolder, Report
+from tracktokens.pipelines.catalog_import.catalog_folder import CatalogFolder, Report, utf8_path
 from tracktokens.pipelines.catalog_import.libraries.library_tables import (
     LibraryTables,
     LibraryTrack,
@@ -24,20 +24,37 @@ from tracktokens.pipelines.catalog_import.libraries.library_tables import (
 )
 from tracktokens.pipelines.catalog_import.libraries.sqlite_library import LibraryDatabase, open_library, select_list
 from tracktokens.pipelines.catalog_import.music_folder.audio_tags import split_tags, year_of
-from tracktokens.pipelines.catalog_import.music_folder.folder_walk import PLAYLIST, walk_folder
-from tracktokens.pipelines.catalog_import.music_folder.import_folder import utf8_path
+from tracktokens.pipelines.catalog_import.music_folder.folder_walk import (
+    PLAYLIST,
+    UNLISTED,
+    walk_folder,
+)
 from tracktokens.pipelines.catalog_import.music_folder.playlist_files import possible_paths
 from tracktokens.pipelines.catalog_import.music_folder.playlist_rows import (
     add_playlist_file,
     comparable_path,
     find_entry,
+    reject_folder,
 )
 from tracktokens.schemas.errors import UsageError
+from tracktokens.schemas.tables.rejects import PLAYLISTS_TABLE
 
 SEPARATOR = "\\\u2400"
 """Separator of several values in a column."""
 
-COLUMNS = ("id", "path", "album_id", "title", "artist", "albumartist", "album", "year", "original_year", "lyrics")
+COLUMNS = (
+    "id",
+    "path",
+    "album_id",
+    "title",
+    "artist",
+    "albumartist",
+    "album",
+    "year",
+    "original_year",
+    "lyrics",
+    "isrc",
+)
 TAG_FIELDS = ("genres", "genre", "style", "styles", "mood", "moods")
 """Columns and attributes that become tags."""
 
@@ -117,6 +134,7 @@ def _track(item: sqlite3.Row, attributes: Mapping[str, str], row: int) -> Librar
             "year": year_of(item["year"], item["original_year"]),
             "tags": list(split_tags(lists)) or None,
             "lyrics": text_of(item["lyrics"]),
+            "isrc": text_of(item["isrc"]),
             "popularity": popularity(number_of(attributes.get(PLAYS)), rating if rating and rating <= 1 else None),
         },
     )
@@ -125,7 +143,9 @@ def _track(item: sqlite3.Row, attributes: Mapping[str, str], row: int) -> Librar
 def _add_playlists(folder: str, tables: LibraryTables, report: Report) -> None:
     """Write the playlist files of a folder; relative paths in them are relative to their place on this machine."""
     for found in walk_folder(folder):
-        if found.kind == PLAYLIST:
+        if found.kind == UNLISTED:
+            reject_folder(found, PLAYLISTS_TABLE, tables.out)
+        elif found.kind == PLAYLIST:
             tables.out.counts.found["playlists"] += 1
             path = Path(folder, found.path).absolute()
             lookup = partial(find_entry, folder=str(PurePosixPath(path.parent)).lstrip("/"), get=tables.lookup)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from tracktokens.pipelines.catalog_import.catalog_folder import CatalogFolder, Report
+from tracktokens.pipelines.catalog_import.catalog_folder import CatalogFolder, Report, utf8_path
 from tracktokens.pipelines.catalog_import.key_index import KeyIndex, key_index
 from tracktokens.pipelines.catalog_import.libraries.audio_locations import AudioRoot
 from tracktokens.pipelines.catalog_import.music_folder.file_names import FileName, read_file_name
-from tracktokens.pipelines.catalog_import.music_folder.import_folder import utf8_path
 from tracktokens.pipelines.catalog_import.music_folder.playlist_files import is_address, possible_paths
 from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.schemas.tables import import_rejects as reasons
@@ -51,8 +50,6 @@ class LibraryTables:
     audio_root: AudioRoot | None
     _ids: KeyIndex
     _keys: KeyIndex
-    _playlist_ids: KeyIndex
-    _faults: list[str] = field(default_factory=list)
 
     def add_track(self, track: LibraryTrack) -> None:
         """Write a track. Of several tracks of an id, the first is written; the keys of all of them lead to it."""
@@ -85,21 +82,8 @@ class LibraryTables:
         """
         self.out.counts.found["playlists"] += 1
         self.report("playlists", 1)
-        unique = self._unique_id(playlist_id)
-        track_ids = []
-        for number, key in enumerate(keys, 1):
-            self.out.counts.found["playlist entries"] += 1
-            known = self._keys.get(key)
-            if known is None:
-                self.out.reject(
-                    PLAYLISTS_TABLE, reasons.TRACK_UNKNOWN, self.file, line=number, id=unique, detail=key or None
-                )
-            else:
-                track_ids.append(known)
-        if track_ids:
-            self.out.add_playlist(unique, track_ids, name)
-        else:
-            self.out.reject(PLAYLISTS_TABLE, reasons.PLAYLIST_EMPTY, self.file, id=unique)
+        free = self.out.free_playlist_id(playlist_id)
+        self.out.add_playlist(free, self._entries(free, keys), name, file=self.file)
 
     def lookup(self, key: str) -> str | None:
         """Return the id of the track that a playlist calls so."""
@@ -107,14 +91,13 @@ class LibraryTables:
 
     def lose_rest(self, fault: str) -> None:
         """Reject what follows a fault of the file."""
-        self._faults.append(fault)
         self.out.reject(TRACKS_TABLE, reasons.MALFORMED, self.file, detail=f"the rest of the file is lost: {fault}")
 
     def check(self, source: str) -> None:
         """Raise an InvalidDataError if no track was written."""
         if not self.out.counts.written[TRACKS_TABLE]:
-            fault = self._faults[0] if self._faults else "export it again, or name the right kind of library"
-            raise InvalidDataError(f"{source} has no track that can be read: {fault}")
+            remedy = "export it again, or name the right kind of library"
+            raise InvalidDataError(f"{source} has no track that can be read: {remedy}")
 
     def _count_track(self) -> None:
         self.out.counts.found["tracks"] += 1
@@ -135,13 +118,17 @@ class LibraryTables:
             self._reject_track(reasons.AUDIO_UNKNOWN, track.row, id=track.track_id, detail=detail)
         return path
 
-    def _unique_id(self, playlist_id: str) -> str:
-        unique, number = playlist_id, 1
-        while self._playlist_ids.get(unique) is not None:
-            number += 1
-            unique = f"{playlist_id} ({number})"
-        self._playlist_ids.add([(unique, "")])
-        return unique
+    def _entries(self, playlist_id: str, keys: Iterable[str]) -> Iterator[str]:
+        for number, key in enumerate(keys, 1):
+            self.out.counts.found["playlist entries"] += 1
+            known = self._keys.get(key)
+            if known is None:
+                detail = key or None
+                self.out.reject(
+                    PLAYLISTS_TABLE, reasons.TRACK_UNKNOWN, self.file, line=number, id=playlist_id, detail=detail
+                )
+            else:
+                yield known
 
 
 @contextlib.contextmanager
@@ -159,8 +146,8 @@ def library_tables(source: str, out: CatalogFolder, report: Report, audio_root: 
         InvalidDataError: no track was read when the block ends.
     """
     root = None if audio_root is None else AudioRoot(audio_root)
-    with key_index() as ids, key_index() as keys, key_index() as playlist_ids:
-        tables = LibraryTables(PurePath(source).name, out, report, root, ids, keys, playlist_ids)
+    with key_index() as ids, key_index() as keys:
+        tables = LibraryTables(PurePath(source).name, out, report, root, ids, keys)
         yield tables
         tables.check(source)
 

@@ -15,7 +15,7 @@ from multiprocessing import get_context
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from tracktokens.pipelines.catalog_import.catalog_folder import CatalogFolder, Report
+from tracktokens.pipelines.catalog_import.catalog_folder import CatalogFolder, Report, utf8_path
 from tracktokens.pipelines.catalog_import.key_index import KeyIndex, key_index
 from tracktokens.pipelines.catalog_import.music_folder import folder_walk
 from tracktokens.pipelines.catalog_import.music_folder.audio_tags import AudioTags
@@ -25,6 +25,7 @@ from tracktokens.pipelines.catalog_import.music_folder.playlist_rows import (
     add_playlist_file,
     comparable_path,
     find_entry,
+    reject_folder,
 )
 from tracktokens.pipelines.catalog_import.music_folder.read_files import ReadFile, read_chunk
 from tracktokens.schemas.errors import InvalidDataError, UsageError
@@ -54,7 +55,7 @@ def import_folder(source: str, out: CatalogFolder, report: Report, *, rule: str 
         report: called as files are read.
 
     Raises:
-        UsageError: the source is not a folder, or a part of it cannot be listed.
+        UsageError: the source is not a folder, or cannot be listed.
         InvalidDataError: it has no audio file.
     """
     if not Path(source).is_dir():
@@ -115,7 +116,9 @@ class _FolderImport:
         for found in walk_folder(self.source):
             self.out.counts.found[found.kind] += 1
             if found.kind == folder_walk.LINK_OUTSIDE:
-                self.out.reject(TRACKS_TABLE, reasons.LINK_OUTSIDE, utf8_path(found.path))
+                self.out.reject(TRACKS_TABLE, reasons.LINK_OUTSIDE, found.path)
+            elif found.kind == folder_walk.UNLISTED:
+                reject_folder(found, TRACKS_TABLE, self.out)
             elif found.kind == folder_walk.AUDIO:
                 yield found
 
@@ -140,6 +143,9 @@ class _FolderImport:
             return
         self.ids.add([(chosen, shown)])
         self.out.add_track(track_id=chosen, **_columns(file, shown))
+        if lost := file.lyrics_error:
+            beside = os.path.relpath(lost.path, self.source)
+            self.out.reject(TRACKS_TABLE, lost.reason, beside, id=chosen, detail=lost.detail)
 
     def read_playlists(self) -> None:
         """Write a row per playlist file."""
@@ -166,13 +172,9 @@ def _columns(file: ReadFile, shown: str) -> dict[str, Any]:
         "year": tags.year,
         "tags": list(tags.tags) or None,
         "lyrics": file.lyrics,
+        "isrc": tags.isrc,
         "audio_path": file.path if file.path == shown else None,  # not of names that are not UTF-8
     }
-
-
-def utf8_path(path: str) -> str:
-    """Convert a path to valid Unicode: bytes that are not UTF-8 become U+FFFD."""
-    return path if path.isascii() else os.fsencode(path).decode("utf-8", "replace")
 
 
 def _read_all(root: str, files: Iterable[FoundFile], workers: int) -> Iterator[ReadFile]:

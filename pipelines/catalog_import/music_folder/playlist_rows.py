@@ -1,12 +1,17 @@
 """Rows of playlist files: their entries, found among known paths."""
 
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 from tracktokens.pipelines.catalog_import.catalog_folder import CatalogFolder
-from tracktokens.pipelines.catalog_import.music_folder.folder_walk import PLAYLIST_SUFFIXES
-from tracktokens.pipelines.catalog_import.music_folder.playlist_files import is_address, possible_paths, read_playlist
+from tracktokens.pipelines.catalog_import.music_folder.folder_walk import PLAYLIST_SUFFIXES, FoundFile
+from tracktokens.pipelines.catalog_import.music_folder.playlist_files import (
+    Entry,
+    is_address,
+    possible_paths,
+    read_playlist,
+)
 from tracktokens.schemas.tables import import_rejects as reasons
 from tracktokens.schemas.tables.rejects import PLAYLISTS_TABLE
 
@@ -31,19 +36,24 @@ def add_playlist_file(path: Path, shown: str, lookup: Lookup, out: CatalogFolder
     except ValueError as error:
         out.reject(PLAYLISTS_TABLE, reasons.MALFORMED, shown, id=shown, detail=str(error))
         return
-    track_ids = []
-    out.counts.found["playlist entries"] += len(playlist.entries)
-    for entry in playlist.entries:
+    track_ids = _find_entries(playlist.entries, shown, lookup, out)
+    out.add_playlist(shown, track_ids, playlist.name or PurePosixPath(shown).stem, file=shown)
+
+
+def reject_folder(found: FoundFile, table: str, out: CatalogFolder) -> None:
+    """Reject a folder that cannot be listed."""
+    out.reject(table, reasons.FILE_UNREADABLE, found.path, detail=f"a folder: {found.error}")
+
+
+def _find_entries(entries: Iterable[Entry], shown: str, lookup: Lookup, out: CatalogFolder) -> Iterator[str]:
+    for entry in entries:
+        out.counts.found["playlist entries"] += 1
         known = lookup(entry.text)
         if known is None:
             reason = _why_unknown(entry.text)
             out.reject(PLAYLISTS_TABLE, reason, shown, line=entry.line, id=shown, detail=entry.text)
         else:
-            track_ids.append(known)
-    if track_ids:
-        out.add_playlist(shown, track_ids, playlist.name or PurePosixPath(shown).stem)
-    else:
-        out.reject(PLAYLISTS_TABLE, reasons.PLAYLIST_EMPTY, shown, id=shown)
+            yield known
 
 
 def find_entry(text: str, folder: str, get: Lookup) -> str | None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 
-MAX_BYTES = 1 << 20
-"""Largest file of lyrics."""
+from tracktokens.pipelines.catalog_import.lyrics_files import LyricsError, read_lyrics_file
+from tracktokens.schemas.tables import import_rejects as reasons
 
 FEWEST_LINES, LONGEST_LINE = 4, 80
 """Limits of a text that is taken for lyrics: fewest lines, and longest line in the middle of all."""
@@ -19,13 +20,16 @@ def read_lyrics(audio: str) -> str | None:
 
     A text file may as well be a note or a licence: it has lyrics if it has at least four lines, most of them short, and
     no address.
+
+    Raises:
+        LyricsError: the file cannot be read, or an ``.lrc`` file is too long.
     """
     stem, _ = os.path.splitext(audio)  # noqa: PTH122 - a path object per file takes as long as reading its tags
     for suffix in (".lrc", ".LRC"):
         if (text := _read(stem + suffix)) is not None:
             return text
     for suffix in (".txt", ".TXT"):
-        if (text := _read(stem + suffix)) is not None and looks_like_lyrics(text):
+        if (text := _read_note(stem + suffix)) is not None and looks_like_lyrics(text):
             return text
     return None
 
@@ -43,19 +47,19 @@ def looks_like_lyrics(text: str) -> bool:
     return len(lengths) >= FEWEST_LINES and lengths[len(lengths) // 2] <= LONGEST_LINE and not _ADDRESS.search(text)
 
 
+def _read_note(path: str) -> str | None:
+    """Read a text file; one that is too long has no lyrics."""
+    try:
+        return _read(path)
+    except LyricsError as error:
+        if error.reason == reasons.FILE_UNREADABLE:
+            raise
+        return None
+
+
 def _read(path: str) -> str | None:
-    if not os.path.exists(path):  # noqa: PTH110 - as above
-        return None
     try:
-        with open(path, "rb") as file:  # noqa: PTH123 - as above
-            content = file.read(MAX_BYTES + 1)
-    except (OSError, ValueError):
+        is_regular = stat.S_ISREG(os.lstat(path).st_mode)
+    except OSError:
         return None
-    if len(content) > MAX_BYTES or not content.strip():
-        return None
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return content.decode("utf-16", "replace")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return content.decode("cp1252", "replace")
+    return read_lyrics_file(path) if is_regular else None  # the walk counts links and others

@@ -37,19 +37,31 @@ def use_catalog(context: click.Context, parameter: click.Parameter, folder: str 
     context.default_map = {**(context.default_map or {}), **context.meta[IMPORTED]}
 
 
-def add_embeddings(context: click.Context, values: dict[str, Any], given: Mapping[str, Mapping[str, Any]]) -> None:
+def add_embeddings(
+    context: click.Context,
+    values: dict[str, Any],
+    given: Mapping[str, Any],
+    released: Mapping[str, Any],
+) -> None:
     """Add the embeddings of an imported catalog to the values of a source's options.
 
-    A modality has one source, and one that an option names wins. Embeddings of the modality playlist replace the
-    catalog's own playlists.
+    A modality has one source. One that an option names wins, and a modality that the release encodes is encoded again;
+    the embeddings that are not used for that are counted. Embeddings of the modality playlist replace the catalog's own
+    playlists.
 
     Args:
         context: context of the command.
         values: long names of options and their values.
-        given: options per modality as the command line and the config file have them: long name to modality to value.
+        given: options as the command line and the config file have them: long name to value, or to modality and value.
+        released: options of the release that is refreshed: long name to value; empty without one.
     """
     imported: Mapping[str, Mapping[str, str]] = context.meta.get(IMPORTED_EMBEDDINGS, {})
     chosen = _chosen(context, values, given)
+    if released:
+        chosen |= imported.keys() - released.get("embeddings", {}).keys()
+    if unused := [modality for modality in imported if modality in chosen]:
+        share = f"{len(unused)} of {len(imported)} embeddings of the catalog are not used ({', '.join(unused)})"
+        echo(f"{share}: an option or the release names their source", err=True)
     if used := {modality: table for modality, table in imported.items() if modality not in chosen}:
         for modality, table in used.items():
             for name, value in table.items():
@@ -61,7 +73,7 @@ def add_embeddings(context: click.Context, values: dict[str, Any], given: Mappin
         echo(f"{playlists} is not used, since embeddings of the modality {PLAYLIST} replace it", err=True)
 
 
-def _chosen(context: click.Context, values: Mapping[str, Any], given: Mapping[str, Mapping[str, Any]]) -> set[str]:
+def _chosen(context: click.Context, values: Mapping[str, Any], given: Mapping[str, Any]) -> set[str]:
     """Return the modalities whose source the command line or the config file names."""
     chosen = {*given.get("embeddings", {}), *given.get("encoder", {})}
     if context.get_parameter_source("audio_encoder") is not ParameterSource.DEFAULT:

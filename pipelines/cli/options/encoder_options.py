@@ -111,7 +111,7 @@ def make_source(
     if released is not None:
         require_tracks(values, released.release_id)
         echo_remembered(context, context.params["store"], used)
-    add_embeddings(context, values, given)
+    add_embeddings(context, values, given, {} if released is None else released.options)
     return CatalogSource.from_options(without_built_in(values))
 
 

@@ -14,6 +14,7 @@ from tracktokens.pipelines.catalog_source import CatalogSource
 from tracktokens.pipelines.cli import main
 from tracktokens.pipelines.cli.options.config_file import config_option
 from tracktokens.pipelines.cli.options.encoder_options import source_options
+from tracktokens.pipelines.released_options import ReleasedOptions
 
 
 @click.command()
@@ -31,6 +32,19 @@ def show_embeddings(source: CatalogSource) -> None:
     click.echo(json.dumps([source.playlists, tables]))
 
 
+RELEASED: dict[str, Any] = {}
+"""Options of the release that ``show_refresh`` refreshes."""
+
+
+@click.command()
+@config_option
+@click.option("--store")
+@source_options(remembered=lambda store: ReleasedOptions(release_id="r1", options=RELEASED))
+def show_refresh(source: CatalogSource, store: str) -> None:
+    tables = {modality: [config.path, config.column] for modality, config in source.embeddings.items()}
+    click.echo(json.dumps([source.playlists, tables]))
+
+
 def options_of(*arguments: str, command: click.Command = show) -> Any:
     result = CliRunner().invoke(command, arguments, catch_exceptions=False)
     assert result.exit_code == 0, result.output
@@ -43,7 +57,7 @@ def write_import(tmp_path: Path, playlists: int, audio: bool, embeddings: Any = 
         if embeddings is not None:
             folder.summary["embeddings"] = embeddings
         for number in range(playlists):
-            folder.add_playlist(str(number), ["t1"])
+            folder.add_playlist(str(number), ["t1"], file="lists")
 
     out, source = tmp_path / "catalog", tmp_path / "music"
     source.mkdir()
@@ -92,6 +106,30 @@ def test_the_embeddings_of_a_catalog_are_used_unless_an_option_names_a_source(
     out = write_import(tmp_path, playlists=1, audio=False, embeddings=EMBEDDINGS)
     expected = str(Path(out, playlists)) if playlists == "playlists.parquet" else playlists
     assert options_of("--catalog", out, *arguments, command=show_embeddings) == [expected, tables]
+
+
+def test_embeddings_of_a_catalog_that_are_not_used_are_counted(tmp_path: Path) -> None:
+    out = write_import(tmp_path, playlists=1, audio=False, embeddings=EMBEDDINGS)
+    result = CliRunner().invoke(show_embeddings, ["--catalog", out, "--audio-encoder", "clap"], catch_exceptions=False)
+    assert "1 of 2 embeddings of the catalog are not used (audio)" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("released", "tables"),
+    [
+        ({"audio-encoder": "clap", "clap-checkpoint": "c.pt"}, {}),
+        ({"audio-encoder": "descriptors", "embeddings": {"playlist": "old.parquet"}}, {"playlist": CF}),
+        ({"embeddings": {"audio": "old.parquet", "tags": "t"}}, {"audio": CLAP, "tags": ["t", None]}),
+    ],
+)
+def test_a_refresh_keeps_the_kind_of_source_of_each_modality(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, released: dict[str, Any], tables: Any
+) -> None:
+    out = write_import(tmp_path, playlists=1, audio=True, embeddings=EMBEDDINGS)
+    for name, value in {"tracks": "old", **released}.items():
+        monkeypatch.setitem(RELEASED, name, value)
+    _, found = options_of("--store", "store", "--catalog", out, command=show_refresh)
+    assert found == tables
 
 
 def test_the_embeddings_of_a_config_file_win_over_those_of_the_catalog(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pyarrow.parquet as pq
 from click.testing import CliRunner
 
+from tests.support.imports import read_counts
 from tracktokens.pipelines.cli import main
 
 HEADER = "TRACK_ID\tARTIST_ID\tALBUM_ID\tPATH\tDURATION\tTAGS"
@@ -87,3 +88,17 @@ def test_a_table_of_another_kind_is_an_error(tmp_path: Path) -> None:
     missing = str(tmp_path / "missing")
     assert "is not a folder" in run_import(tmp_path / "none", tmp_path / "out", "--audio-root", missing, code=2)
     assert "no track that can be read" in run_import(tmp_path / "none", tmp_path / "out", code=3)
+
+
+def test_years_that_are_none_are_rejects_and_other_tables_and_rows_are_counted(tmp_path: Path) -> None:
+    names = "track_{}\tartist_000014\talbum_000031\tBlue\tAnn\tSky\t{}\thttp://a"
+    meta = (names.format("0000001", "soon"), names.format("0000009", "2001-01-01"), names.format("0000001", "1971"))
+    source = write_jamendo(tmp_path / "data", row(1, "genre---rock"), meta=meta)
+    (source / "autotagging_top50tags.tsv").touch()
+    run_import(source, tmp_path / "out")
+    lost = [(row["file"], row["line"], row["reason"]) for row in rows(tmp_path / "out", "rejects")]
+    assert lost == [("raw.meta.tsv", 4, "same_id"), ("raw.meta.tsv", 2, "value_unreadable")]
+    found = read_counts(tmp_path / "out")["found"]
+    assert (found["files not used"], found["raw.meta.tsv rows of unknown tracks"]) == (1, 1)
+    run_import(source / "autotagging.tsv", tmp_path / "again")
+    assert "files not used" not in read_counts(tmp_path / "again")["found"]

@@ -1,10 +1,12 @@
 """The tables, lyrics, clips and listening history of Music4All become a catalog."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+import pytest
 from click.testing import CliRunner
 
 from tracktokens.pipelines.cli import main
@@ -130,3 +132,31 @@ def test_files_and_columns_that_are_not_read_are_counted_and_unreadable_values_r
     assert ("id_metadata.csv", "value_unreadable", "'many' is not a number") in lost
     found = json.loads((tmp_path / "out/import.json").read_text(encoding="utf-8"))["counts"]["found"]
     assert (found["files not used"], found.get("columns not used")) == (1, None)
+
+
+@pytest.mark.parametrize("kind", ["folder", "link", "pipe"])
+def test_lyrics_that_cannot_be_read_are_a_reject(tmp_path: Path, kind: str) -> None:
+    source = write_music4all(tmp_path / "in")
+    path = source / "lyrics/0010xmHR6UICBOYT.txt"
+    {"folder": Path.mkdir, "link": lambda path: path.symlink_to("missing"), "pipe": os.mkfifo}[kind](path)
+    run_import(source, tmp_path / "out")
+    assert [row["lyrics"] is None for row in rows(tmp_path / "out", "tracks")] == [False, True, True]
+    lost = [(row["file"], row["id"], row["reason"]) for row in rows(tmp_path / "out", "rejects")]
+    assert lost[0] == ("lyrics/0010xmHR6UICBOYT.txt", "0010xmHR6UICBOYT", "file_unreadable")
+
+
+@pytest.mark.parametrize("name", ["id_tags.csv", "listening_history.csv"])
+def test_a_table_that_cannot_be_read_is_an_error_and_not_a_missing_one(tmp_path: Path, name: str) -> None:
+    source = write_music4all(tmp_path / "in")
+    (source / name).unlink()
+    (source / name).symlink_to("missing")
+    assert f"{name} cannot be read: No such file" in run_import(source, tmp_path / "out", code=2)
+
+
+def test_lyrics_and_clips_of_unknown_tracks_are_counted(tmp_path: Path) -> None:
+    source = write_music4all(tmp_path / "in")
+    for name in ("lyrics/unknown.txt", "audios/unknown.mp3", "audios/another.mp3", "audios/.hidden"):
+        (source / name).touch()
+    run_import(source, tmp_path / "out")
+    found = json.loads((tmp_path / "out/import.json").read_text(encoding="utf-8"))["counts"]["found"]
+    assert (found["lyrics of unknown tracks"], found["audios of unknown tracks"]) == (1, 2)

@@ -1,15 +1,22 @@
 """TalkPlayData-2 and the Music-CRS challenge become tracks, and sessions become playlists."""
 
 import json
+import os
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from click.testing import CliRunner
 
+from tracktokens.pipelines.catalog_import.catalog_folder import CatalogFolder
+from tracktokens.pipelines.catalog_import.datasets import talkplay_data
+from tracktokens.pipelines.catalog_import.datasets.talkplay_embeddings import name_embeddings
 from tracktokens.pipelines.catalog_import.read_import import read_import
 from tracktokens.pipelines.cli import main
+from tracktokens.schemas.errors import UsageError
 from tracktokens.transforms.precomputed.vector_tables import open_vector_table
 
 PRIVATE = "private-value"
@@ -138,3 +145,51 @@ def test_a_source_without_tracks_is_an_error(tmp_path: Path) -> None:
     assert "has no Parquet or JSON file" in run_import(tmp_path / "empty", tmp_path / "out", code=2)
     (tmp_path / "a.jsonl").write_text(json.dumps(session("s1", "t1")), encoding="utf-8")
     assert "no track that can be read" in run_import(tmp_path / "a.jsonl", tmp_path / "out", code=3)
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), UsageError("gone: no such file")])
+@pytest.mark.parametrize("reading", [1, 2])
+def test_a_file_that_vanishes_is_one_reject(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, reading: int
+) -> None:
+    source = write_dataset(tmp_path / "source")
+    read, calls = talkplay_data.read_records, Counter[str]()
+
+    def vanish(path: str) -> Any:
+        calls[path] += 1
+        if path.endswith("blind.jsonl") and calls[path] >= reading:
+            raise error
+        yield from read(path)
+
+    monkeypatch.setattr(talkplay_data, "read_records", vanish)
+    run_import(source, tmp_path / "out")
+    lost = [row for row in rows(tmp_path / "out", "rejects") if row["reason"] == "file_unreadable"]
+    assert [row["file"] for row in lost] == ["Sessions/blind.jsonl"]
+    assert len(rows(tmp_path / "out", "tracks")) == 3
+
+
+def test_files_that_cannot_be_opened_and_texts_that_are_cut_are_rejected(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "tracks.jsonl").write_text(json.dumps(track("t1", track_name=["Blue \ud83d"])), encoding="utf-8")
+    os.mkfifo(source / "pipe.jsonl")
+    write_parquet(source / "all-00000-of-00002.parquet", vectors("t1"))
+    (source / "all-00001-of-00002.parquet").symlink_to("missing")
+    run_import(source, tmp_path / "out")
+    assert rows(tmp_path / "out", "tracks")[0]["title"] == "Blue \ufffd"
+    lost = [(row["file"], row["reason"]) for row in rows(tmp_path / "out", "rejects")]
+    assert ("pipe.jsonl", "file_unreadable") in lost
+    assert ("all-00001-of-00002.parquet", "file_unreadable") in lost
+
+
+def test_a_split_with_a_damaged_file_is_a_reject(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    write_parquet(source / "tracks.parquet", track("t1"))
+    write_parquet(source / "all-00000-of-00002.parquet", vectors("t1"))
+    write_parquet(damaged := source / "all-00001-of-00002.parquet", vectors("t2"))
+    _, embeddings = talkplay_data._sort_files(source, folder := CatalogFolder(str(tmp_path / "out"), "source"))
+    damaged.write_bytes(b"PAR1")
+    with folder:
+        name_embeddings(embeddings, source, folder)
+    (lost,) = rows(tmp_path / "out", "rejects")
+    assert (lost["file"], lost["reason"]) == ("all-00000-of-00002.parquet", "file_unreadable")

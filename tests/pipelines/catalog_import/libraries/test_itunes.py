@@ -254,7 +254,7 @@ def test_encodings_with_a_mark_are_read(tmp_path: Path, encoding: str) -> None:
 
 def test_hostile_xml_is_refused(tmp_path: Path) -> None:
     bomb = '<?xml version="1.0"?><!DOCTYPE plist [<!ENTITY a "ha"><!ENTITY b "&a;&a;">]><plist><dict>&b;</dict></plist>'
-    assert "has no track that can be read: EntitiesForbidden" in import_text(tmp_path, bomb, code=3)
+    assert "EntitiesForbidden" in import_text(tmp_path, bomb, code=3)
     outside = '<!DOCTYPE plist [<!ENTITY a SYSTEM "file:///etc/passwd">]><plist><dict><key>&a;</key></dict></plist>'
     assert "has no track that can be read" in import_text(tmp_path, outside, code=3)
 

@@ -10,7 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
+from tests.support.imports import refuse_listing
 from tests.support.music_files import with_id3_frame, write_audio
+from tracktokens.pipelines.catalog_import import lyrics_files
 from tracktokens.pipelines.cli import main
 from tracktokens.schemas.tables.tracks import TRACKS
 
@@ -158,6 +160,46 @@ def test_a_name_that_is_not_unicode_is_a_track_without_audio(music: Path, tmp_pa
 def test_hostile_xml_is_a_reject(music: Path, tmp_path: Path) -> None:
     bomb = b'<!DOCTYPE a [<!ENTITY b "bb"><!ENTITY c "&b;&b;">]><playlist><title>&c;</title></playlist>'
     assert playlist_of(music, tmp_path, "a.xspf", bomb) == ([], ["malformed"], None)
+
+
+def test_a_folder_that_cannot_be_listed_is_one_reject(
+    music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (music / "list.m3u").write_text("five.wv\n", encoding="utf-8")
+    refuse_listing(music / "Ann", monkeypatch)
+    run_import(music, tmp_path / "out", "--workers", "1")
+    (music / "list.m3u").unlink()
+    assert {"Three", "Vier", "Five"} < {row["title"] for row in rows(tmp_path / "out", "tracks")}
+    lost = [(row["table"], row["detail"]) for row in rows(tmp_path / "out", "rejects") if row["file"] == "Ann"]
+    assert lost == [("tracks", "a folder: Permission denied")]
+    refuse_listing(music, monkeypatch)
+    assert "cannot be listed" in run_import(music, tmp_path / "again", "--workers", "1", code=2).output
+
+
+def test_lyrics_beside_a_file_are_read_without_following_links_and_lost_ones_are_rejects(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        write_audio(tmp_path / f"music/{name}.mp3")
+    (tmp_path / "secret.lrc").write_text("[00:01.00]secret\n", encoding="utf-8")
+    (tmp_path / "music/a.lrc").symlink_to(tmp_path / "secret.lrc")
+    (tmp_path / "music/b.lrc").write_bytes(b"x" * (lyrics_files.MAX_BYTES + 1))
+    (tmp_path / "music/c.txt").write_bytes(b"x" * (lyrics_files.MAX_BYTES + 1))
+    run_import(tmp_path / "music", tmp_path / "out", "--workers", "1")
+    assert [row["lyrics"] for row in rows(tmp_path / "out", "tracks")] == [None] * 3
+    lost = [(row["file"], row["reason"]) for row in rows(tmp_path / "out", "rejects")]
+    assert lost == [("a.lrc", "link_outside"), ("b.lrc", "value_unreadable")]
+
+
+def test_lyrics_that_must_not_be_read_are_a_reject(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_audio(tmp_path / "music/sub/a.mp3")
+    (tmp_path / "music/sub/a.txt").write_text("closed", encoding="utf-8")
+
+    def refuse(path: str) -> Any:
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(lyrics_files, "open_file", refuse)
+    run_import(tmp_path / "music", tmp_path / "out", "--workers", "1")
+    (lost,) = rows(tmp_path / "out", "rejects")
+    assert (lost["file"], lost["reason"], lost["detail"]) == ("sub/a.txt", "file_unreadable", "Permission denied")
 
 
 def test_a_file_is_not_a_folder(music: Path, tmp_path: Path) -> None:
