@@ -65,6 +65,8 @@ def source_options(
         @functools.wraps(command)
         def with_source(**values: Any) -> Any:
             context = click.get_current_context()
+            if values.get("beam_options"):
+                _check_given_paths(context, chosen, values)
             released = None if remembered is None else remembered(values["store"])
             source = make_source(context, chosen, released)
             rest = {name: value for name, value in values.items() if name not in set(map(parameter_name, chosen))}
@@ -74,6 +76,16 @@ def source_options(
         return options(catalog_option, *click_options)(with_source)
 
     return decorate
+
+
+def _check_given_paths(context: click.Context, chosen: Iterable[OptionField], values: Mapping[str, Any]) -> None:
+    """Check that Beam's workers can read what is given, before the options of the release are read from the store."""
+    from tracktokens.pipelines.runner import PipelineRunner
+
+    given = _given(context, chosen)
+    if "tracks" in given:
+        source = CatalogSource.from_options(without_built_in(given))
+        source.check_reachable(values["store"], PipelineRunner(values["workers"], values["beam_options"]))
 
 
 def parameter_name(part: OptionField) -> str:

@@ -38,13 +38,18 @@ def run(service: FakeDataflow, monkeypatch: pytest.MonkeyPatch, progress: Progre
         runner.run(lambda pipeline: pipeline | beam.Create([1, 2]) | beam.Map(str))
 
 
+def printed(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """Read the lines about the job; Beam's threads may print between them."""
+    return [line for line in capsys.readouterr().err.splitlines() if JOB in line]
+
+
 def test_the_id_and_the_link_of_a_job_are_printed_when_it_starts(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     service = FakeDataflow([RUNNING, RUNNING, DONE])
     run(service, monkeypatch)
     assert len(service.created) == 1
-    assert capsys.readouterr().err.splitlines()[-1] == f"started Dataflow job {JOB} ({LINK})"
+    assert printed(capsys)[-1] == f"started Dataflow job {JOB} ({LINK})"
 
 
 def test_the_counters_of_the_job_are_its_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,7 +81,7 @@ def test_an_error_of_a_worker_is_raised_as_it_is(
     worker = "Traceback (most recent call last):\ntracktokens.schemas.errors.InvalidDataError: a.parquet is corrupt"
     with pytest.raises(InvalidDataError, match=r"^a.parquet is corrupt$"):
         run(FakeDataflow([RUNNING, FAILED], errors=[worker]), monkeypatch)
-    assert capsys.readouterr().err.splitlines()[-1] == f"failed Dataflow job {JOB} ({LINK})"
+    assert printed(capsys)[-1] == f"failed Dataflow job {JOB} ({LINK})"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -90,7 +95,7 @@ def test_a_signal_cancels_the_job(
     with pytest.raises(KeyboardInterrupt):
         run(service, monkeypatch)
     assert service.requested == [CANCELLED]
-    lines = capsys.readouterr().err.splitlines()
+    lines = printed(capsys)
     assert lines[-2].startswith(f"cancelling Dataflow job {JOB}")
     assert lines[-1] == f"cancelled Dataflow job {JOB} ({LINK})"
     assert signal.getsignal(signal.SIGTERM) == before
@@ -104,11 +109,7 @@ def test_a_second_ctrl_c_leaves_a_job_that_does_not_end(
     service.on_state = lambda: os.kill(os.getpid(), signal.SIGINT) if next(requests) in (2, 40) else None
     with pytest.raises(KeyboardInterrupt):
         run(service, monkeypatch)
-    assert (
-        capsys.readouterr()
-        .err.splitlines()[-1]
-        .endswith("may still be running, and write the store: cancel it yourself")
-    )
+    assert printed(capsys)[-1].endswith("may still be running, and write the store: cancel it yourself")
 
 
 @dataclass(frozen=True)

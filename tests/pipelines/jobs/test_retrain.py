@@ -53,9 +53,10 @@ def scan(folder: Path, **ids: str) -> None:
     EmbedJob(source=run.source, store=run.store).run(PipelineRunner())
 
 
-def publish(store: Path, bundle_id: str, max_churn: float | None = None) -> str:
+def publish(store: Path, bundle_id: str, max_churn: float | None = None, new_vocabulary: bool = False) -> str:
     TokenizeJob(str(store), bundle_id).run(PipelineRunner())
-    return PublishJob(str(store), bundle_id, max_churn=max_churn).run(PipelineRunner()).manifest.release_id
+    job = PublishJob(str(store), bundle_id, max_churn=max_churn, new_vocabulary=new_vocabulary)
+    return job.run(PipelineRunner()).manifest.release_id
 
 
 def retrain(store: Path, outcome: RunResult) -> tuple[RetrainResult, Diff]:
@@ -214,8 +215,10 @@ def test_a_vocabulary_of_another_size_is_past_every_bound(first: tuple[Path, Run
     folder, _ = first
     smaller = TrainJob(str(folder / "store"), CODES // 2).run(PipelineRunner())
     with pytest.raises(InvalidDataError, match="8 codes per modality, this one 4: every token gets another id"):
-        publish(folder / "store", smaller.bundle_id, max_churn=1.0)
-    release = publish(folder / "store", smaller.bundle_id)
+        publish(folder / "store", smaller.bundle_id, max_churn=1.0, new_vocabulary=True)
+    with pytest.raises(UsageError, match="--new-vocabulary"):
+        publish(folder / "store", smaller.bundle_id)
+    release = publish(folder / "store", smaller.bundle_id, new_vocabulary=True)
     with pytest.raises(InvalidDataError, match="different sizes cannot be compared"):
         diff_releases(str(folder / "store"), first[1].release.manifest.release_id, release)
 
