@@ -281,7 +281,7 @@ def write_release(root: str, tracks: int) -> tuple[Store, ReleaseManifest]:
     plain = Preprocessing(unit_length=False)
     books = [Codebook(modality, "made", plain, points, CODES) for modality, points in make_centroids().items()]
     bundle_id = write_bundle(store, Bundle.of(books), {modality: {} for modality in MODALITIES}).bundle_id
-    release = ReleaseManifest("made", bundle_id, "made", CODES, {}, {}, {})
+    release = ReleaseManifest("made", bundle_id, "made", CODES, {}, {"read": 1, "published": 1, "rejected": 0}, {})
     _, codes = make_codes(tracks)
     draw = np.random.default_rng(5)
     for bucket, part in enumerate(np.array_split(codes, store.buckets)):

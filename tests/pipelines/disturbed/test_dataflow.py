@@ -2,10 +2,13 @@
 
 import os
 import signal
+import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock, main_thread
 
 import apache_beam as beam
 import pytest
@@ -13,6 +16,7 @@ import pytest
 from tests.support.fake_dataflow import JOB, FakeDataflow, serving
 from tests.support.jobs_on_runner import JobsOnRunner
 from tracktokens.pipelines import remote_job
+from tracktokens.pipelines.remote_job import RemoteJob
 from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.errors import InvalidDataError, TracktokensError
 from tracktokens.transforms.runtime.progress import ProgressReporter
@@ -36,6 +40,19 @@ def run(service: FakeDataflow, monkeypatch: pytest.MonkeyPatch, progress: Progre
     with serving(service, monkeypatch):
         runner = PipelineRunner(1, service.options, progress or ProgressReporter())
         runner.run(lambda pipeline: pipeline | beam.Create([1, 2]) | beam.Map(str))
+
+
+class Sends:
+    """Sends a signal to this process, once, as soon as its main thread follows a job: a signal before starts no job."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.sent = Lock()
+
+    def __call__(self) -> None:
+        stack = traceback.walk_stack(sys._current_frames()[main_thread().ident or 0])
+        if any(frame.f_code is RemoteJob.follow.__code__ for frame, _ in stack) and self.sent.acquire(blocking=False):
+            os.kill(os.getpid(), self.number)
 
 
 def printed(capsys: pytest.CaptureFixture[str]) -> list[str]:
@@ -89,8 +106,7 @@ def test_a_signal_cancels_the_job(
     number: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     service = FakeDataflow([RUNNING])
-    requests = iter(range(1_000_000))
-    service.on_state = lambda: os.kill(os.getpid(), number) if next(requests) == 2 else None
+    service.on_state = Sends(number)
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(KeyboardInterrupt):
         run(service, monkeypatch)
@@ -105,8 +121,8 @@ def test_a_second_ctrl_c_leaves_a_job_that_does_not_end(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     service = FakeDataflow([RUNNING], cancels=False)
-    requests = iter(range(1_000_000))
-    service.on_state = lambda: os.kill(os.getpid(), signal.SIGINT) if next(requests) in (2, 40) else None
+    first, second = Sends(signal.SIGINT), Sends(signal.SIGINT)
+    service.on_state = lambda: second() if service.requested else first()
     with pytest.raises(KeyboardInterrupt):
         run(service, monkeypatch)
     assert printed(capsys)[-1].endswith("may still be running, and write the store: cancel it yourself")

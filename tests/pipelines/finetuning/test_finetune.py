@@ -95,7 +95,9 @@ def catalog(tmp_path_factory: pytest.TempPathFactory) -> SmallCatalog:
     catalog = draw_catalog(release)
     draw = np.random.default_rng(0)
     (release / "vocabulary").mkdir()
-    (release / "manifest.json").write_text(ReleaseManifest("r1", "b1", "c1", CODES, {}, {}, {}).to_json())
+    (release / "manifest.json").write_text(
+        ReleaseManifest("r1", "b1", "c1", CODES, {}, {"read": 1, "published": 1, "rejected": 0}, {}).to_json()
+    )
     (release / "vocabulary" / "tokens.json").write_text(json.dumps(tokens_json("b1", CODES)))
     centroids = {name: draw.standard_normal((CODES, 8)).astype(np.float32) for name in MODALITIES}
     save_file(centroids, release / "vocabulary" / "centroids.safetensors")
@@ -497,7 +499,9 @@ def test_a_release_of_another_bundle_is_refused(
 ) -> None:
     other = tmp_path / "other"
     shutil.copytree(catalog.release, other)
-    (other / "manifest.json").write_text(ReleaseManifest("r2", "b2", "c1", CODES, {}, {}, {}).to_json())
+    (other / "manifest.json").write_text(
+        ReleaseManifest("r2", "b2", "c1", CODES, {}, {"read": 1, "published": 1, "rejected": 0}, {}).to_json()
+    )
     (other / "vocabulary" / "tokens.json").write_text(json.dumps(tokens_json("b2", CODES)))
     with pytest.raises(UsageError, match=r"has tokens of bundle b1, the release .* is of b2"):
         train(bases["tied"], data, tmp_path / "out", release=str(other))

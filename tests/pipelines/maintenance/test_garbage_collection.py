@@ -185,7 +185,7 @@ def test_a_collection_that_is_killed_leaves_a_sound_store_and_the_next_one_ends_
 
 
 def manifest(release_id: str, catalog_id: str) -> ReleaseManifest:
-    return ReleaseManifest(release_id, "b", catalog_id, 8, {}, {}, {})
+    return ReleaseManifest(release_id, "b", catalog_id, 8, {}, {"read": 1, "published": 1, "rejected": 0}, {})
 
 
 @pytest.mark.parametrize(

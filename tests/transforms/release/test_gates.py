@@ -12,7 +12,7 @@ from tracktokens.schemas.modalities import AUDIO, MODALITIES
 from tracktokens.transforms.release.drift_baseline import DriftReport
 from tracktokens.transforms.release.gates import ChurnGate, DriftGate, ReleaseChurn, ReleaseTokens, TokenGate
 
-LATEST = ReleaseManifest("r1", "b1", "c1", 8, {}, {}, {})
+LATEST = ReleaseManifest("r1", "b1", "c1", 8, {}, {"read": 1, "published": 1, "rejected": 0}, {})
 UNCHANGED = ModalityChurn(0, 0, 0, 0.0, None, 0.0, (), ())
 
 
