@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -56,13 +56,12 @@ def read_row_group(
     Raises:
         InvalidDataError: the file cannot be read, or has far more text than bytes; see :func:`.check_row_group`.
     """
-    with open_row_groups(path) as parquet:
-        group, names = parquet.metadata.row_group(row_group), parquet.schema_arrow.names
-    check_columns(with_path_columns(names, path_columns), path, schema)
-    wanted = [field for field in schema if field.name in names]
-    columns = [field.name for field in wanted]
-    check_row_group(group, path, columns)
-    with open_row_groups(path, dictionary_columns(group)) as parquet:
+    with open_row_groups(path, lambda metadata: dictionary_columns(metadata.row_group(row_group))) as parquet:
+        names = parquet.schema_arrow.names
+        check_columns(with_path_columns(names, path_columns), path, schema)
+        wanted = [field for field in schema if field.name in names]
+        columns = [field.name for field in wanted]
+        check_row_group(parquet.metadata.row_group(row_group), path, columns)
         start = 0
         for batch in parquet.iter_batches(batch_rows, [row_group], columns, use_threads=False):
             yield from _chunks(batch, start, wanted, ignored_columns(names, schema))
@@ -83,12 +82,14 @@ def _chunks(batch: pa.RecordBatch, start: int, wanted: list[pa.Field], ignored: 
 
 
 @contextmanager
-def open_row_groups(path: str, dictionaries: Sequence[str] = ()) -> Iterator[pq.ParquetFile]:
+def open_row_groups(
+    path: str, dictionaries: Callable[[pq.FileMetaData], list[str]] = lambda metadata: []
+) -> Iterator[pq.ParquetFile]:
     """Open a file to read its row groups one at a time.
 
     Args:
         path: the file.
-        dictionaries: columns to read as dictionaries, without decoding them.
+        dictionaries: selects columns to read as dictionaries, without decoding them.
 
     Raises:
         InvalidDataError: the file is corrupt; also raised for what the block reads.
@@ -99,11 +100,19 @@ def open_row_groups(path: str, dictionaries: Sequence[str] = ()) -> Iterator[pq.
         corrupt_file_errors(path),
         _explaining_nulls(path),
         _source(path) as source,
-        pq.ParquetFile(
-            source, buffer_size=buffer_size, pre_buffer=False, read_dictionary=list(dictionaries)
-        ) as parquet,
+        _open(source, buffer_size, dictionaries) as parquet,
     ):
         yield parquet
+
+
+def _open(
+    source: pa.NativeFile, buffer_size: int, dictionaries: Callable[[pq.FileMetaData], list[str]]
+) -> pq.ParquetFile:
+    """Open a file, whose footer is read once."""
+    metadata = pq.ParquetFile(source, buffer_size=buffer_size, pre_buffer=False).metadata
+    return pq.ParquetFile(
+        source, metadata=metadata, buffer_size=buffer_size, pre_buffer=False, read_dictionary=dictionaries(metadata)
+    )
 
 
 @contextmanager

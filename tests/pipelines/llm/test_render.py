@@ -148,9 +148,9 @@ def test_no_text_is_written_into_the_store(store: Path, tmp_path: Path) -> None:
     assert (store / "LATEST").read_bytes() == latest
 
 
-def test_a_link_to_a_file_is_written_through(store: Path, tmp_path: Path) -> None:
+def test_a_link_to_a_file_is_refused(store: Path, tmp_path: Path) -> None:
     (tmp_path / "train").write_text("old")
     (tmp_path / "link").symlink_to("train")
-    CliRunner().invoke(main, ["render", "tracks", "--store", str(store), "--out", str(tmp_path / "link")])
-    assert (tmp_path / "link").is_symlink()
-    assert len(lines(tmp_path / "train")) == TRACKS
+    ended = CliRunner().invoke(main, ["render", "tracks", "--store", str(store), "--out", str(tmp_path / "link")])
+    assert ended.exit_code == 2 and "link" in ended.output
+    assert (tmp_path / "train").read_text() == "old"
