@@ -80,7 +80,7 @@ def turns(path: Path) -> Iterator[list[dict[str, Any]]]:
 
 
 def generate(model: Any, prompt: list[int], ids: TokenIds, beams: int, processors: list[Any]) -> list[tuple[int, ...]]:
-    """Write one tuple per beam: its codes, the best first; no codes where the tokens are no tuple."""
+    """Write one tuple per beam: its codes, the best first; none where the tokens are not a tuple."""
     with torch.no_grad():
         written = model.generate(
             input_ids=torch.tensor([prompt]),
