@@ -2,10 +2,13 @@
 
 import os
 import signal
+import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock, main_thread
 
 import apache_beam as beam
 import pytest
@@ -13,6 +16,7 @@ import pytest
 from tests.support.fake_dataflow import JOB, FakeDataflow, serving
 from tests.support.jobs_on_runner import JobsOnRunner
 from tracktokens.pipelines import remote_job
+from tracktokens.pipelines.remote_job import RemoteJob
 from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.errors import InvalidDataError, TracktokensError
 from tracktokens.transforms.runtime.progress import ProgressReporter
@@ -38,13 +42,31 @@ def run(service: FakeDataflow, monkeypatch: pytest.MonkeyPatch, progress: Progre
         runner.run(lambda pipeline: pipeline | beam.Create([1, 2]) | beam.Map(str))
 
 
+class Sends:
+    """Sends a signal to this process, once, as soon as its main thread follows a job: a signal before starts no job."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.sent = Lock()
+
+    def __call__(self) -> None:
+        stack = traceback.walk_stack(sys._current_frames()[main_thread().ident or 0])
+        if any(frame.f_code is RemoteJob.follow.__code__ for frame, _ in stack) and self.sent.acquire(blocking=False):
+            os.kill(os.getpid(), self.number)
+
+
+def printed(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """Read the lines about the job; Beam's threads may print between them."""
+    return [line for line in capsys.readouterr().err.splitlines() if JOB in line]
+
+
 def test_the_id_and_the_link_of_a_job_are_printed_when_it_starts(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     service = FakeDataflow([RUNNING, RUNNING, DONE])
     run(service, monkeypatch)
     assert len(service.created) == 1
-    assert capsys.readouterr().err.splitlines()[-1] == f"started Dataflow job {JOB} ({LINK})"
+    assert printed(capsys)[-1] == f"started Dataflow job {JOB} ({LINK})"
 
 
 def test_the_counters_of_the_job_are_its_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,7 +98,7 @@ def test_an_error_of_a_worker_is_raised_as_it_is(
     worker = "Traceback (most recent call last):\ntracktokens.schemas.errors.InvalidDataError: a.parquet is corrupt"
     with pytest.raises(InvalidDataError, match=r"^a.parquet is corrupt$"):
         run(FakeDataflow([RUNNING, FAILED], errors=[worker]), monkeypatch)
-    assert capsys.readouterr().err.splitlines()[-1] == f"failed Dataflow job {JOB} ({LINK})"
+    assert printed(capsys)[-1] == f"failed Dataflow job {JOB} ({LINK})"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -84,13 +106,12 @@ def test_a_signal_cancels_the_job(
     number: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     service = FakeDataflow([RUNNING])
-    requests = iter(range(1_000_000))
-    service.on_state = lambda: os.kill(os.getpid(), number) if next(requests) == 2 else None
+    service.on_state = Sends(number)
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(KeyboardInterrupt):
         run(service, monkeypatch)
     assert service.requested == [CANCELLED]
-    lines = capsys.readouterr().err.splitlines()
+    lines = printed(capsys)
     assert lines[-2].startswith(f"cancelling Dataflow job {JOB}")
     assert lines[-1] == f"cancelled Dataflow job {JOB} ({LINK})"
     assert signal.getsignal(signal.SIGTERM) == before
@@ -100,15 +121,11 @@ def test_a_second_ctrl_c_leaves_a_job_that_does_not_end(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     service = FakeDataflow([RUNNING], cancels=False)
-    requests = iter(range(1_000_000))
-    service.on_state = lambda: os.kill(os.getpid(), signal.SIGINT) if next(requests) in (2, 40) else None
+    first, second = Sends(signal.SIGINT), Sends(signal.SIGINT)
+    service.on_state = lambda: second() if service.requested else first()
     with pytest.raises(KeyboardInterrupt):
         run(service, monkeypatch)
-    assert (
-        capsys.readouterr()
-        .err.splitlines()[-1]
-        .endswith("may still be running, and write the store: cancel it yourself")
-    )
+    assert printed(capsys)[-1].endswith("may still be running, and write the store: cancel it yourself")
 
 
 @dataclass(frozen=True)
