@@ -45,6 +45,8 @@ from tracktokens.transforms.store.user_files import check_output_folder
 if TYPE_CHECKING:
     from datasets import Dataset
 
+    from tracktokens.pipelines.finetuning.stage_trainer import StageTrainer
+
 TRAINING = "training"
 SETTINGS = "settings.json"
 RESULT = "result"
@@ -237,48 +239,51 @@ class _Stages:
         return trained, dtype
 
     def _run_stage(self, stage: str, weights: Any) -> Any:
+        """Train a stage, or continue it; load its result where a run that was killed later had completed it."""
         from peft import PeftModel
 
-        from tracktokens.pipelines.finetuning.adapters import add_adapter
-        from tracktokens.pipelines.finetuning.stage_trainer import (
-            StageTrainer,
-            last_checkpoint,
-            stage_arguments,
-            step_of,
-        )
+        from tracktokens.pipelines.finetuning.stage_trainer import last_checkpoint, step_of
 
         folder = Path(self.job.out).resolve() / TRAINING / stage
-        settings, stages = self.job.settings, self.job.settings.stages
-        if (folder / RESULT).is_dir():  # a later stage was not complete
+        if (folder / RESULT).is_dir():
             return PeftModel.from_pretrained(weights, str(folder / RESULT))
-        checkpoint = last_checkpoint(folder)
-        self.log.rewind(stages, stage, None if checkpoint is None else step_of(checkpoint))
-        first = stage == stages[0] and checkpoint is None
-        trainer = StageTrainer(
+        checkpoint, stages = last_checkpoint(folder), self.job.settings.stages
+        done = None if checkpoint is None else step_of(checkpoint)
+        self.log.rewind(stages, stage, done)
+        trainer = self._make_trainer(stage, weights, folder, evaluate_first=stage == stages[0] and checkpoint is None)
+        self._note_pace(trainer, stage, trainer.steps - (done or 0))
+        trainer.train_from(checkpoint)
+        if stage == ROWS and stage != stages[-1]:
+            partial = folder / f"{RESULT}{files.PARTIAL}"
+            trainer.model.save_pretrained(str(partial), save_embedding_layers=False)
+            partial.rename(folder / RESULT)
+        return trainer.model
+
+    def _make_trainer(self, stage: str, weights: Any, folder: Path, *, evaluate_first: bool) -> StageTrainer:
+        from tracktokens.pipelines.finetuning.adapters import add_adapter
+        from tracktokens.pipelines.finetuning.stage_trainer import StageTrainer, stage_arguments
+
+        settings = self.job.settings
+        return StageTrainer(
             settings=settings,
             stage=stage,
             hit_rate=self.hit_rate,
             log=self.log,
             progress=self.progress,
             model=add_adapter(weights, stage, settings, self.model.rows),
-            args=stage_arguments(settings, folder, bool(self.validation), first),
+            args=stage_arguments(settings, folder, bool(self.validation), evaluate_first),
             train_dataset=_dataset(self.train),
             eval_dataset=_dataset(self.validation) if self.validation else None,
             processing_class=self.model.tokenizer,
         )
-        left = trainer.steps - (0 if checkpoint is None else step_of(checkpoint))
+
+    def _note_pace(self, trainer: StageTrainer, stage: str, left: int) -> None:
+        """Time a step, and report how long those that are left take."""
         if left:
             pace = trainer.seconds_per_step()
             self.progress.note(
                 f"{TITLES[stage]}: {left} steps of about {pace:.1f} s, {minutes(left * pace)} without evaluations"
             )
-        trainer.train_from(checkpoint)
-        trained = trainer.model
-        if stage == ROWS and stage != stages[-1]:
-            partial = folder / f"{RESULT}{files.PARTIAL}"
-            trained.save_pretrained(str(partial), save_embedding_layers=False)
-            partial.rename(folder / RESULT)
-        return trained
 
 
 def _dataset(rows: Sequence[EncodedRow]) -> Dataset:
