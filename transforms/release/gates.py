@@ -15,7 +15,7 @@ from tracktokens.schemas.errors import DriftError, InvalidDataError, Tracktokens
 from tracktokens.schemas.manifests.catalog import CatalogManifest
 from tracktokens.schemas.manifests.release import ReleaseManifest
 from tracktokens.schemas.modalities import MODALITIES
-from tracktokens.schemas.tables.rejects import ROW_REASONS
+from tracktokens.schemas.tables.rejects import FORGOTTEN, ROW_REASONS
 from tracktokens.schemas.tables.vectors import VectorCounts
 from tracktokens.transforms.catalog.column_losses import ColumnLosses, column_losses, describe_reasons
 from tracktokens.transforms.playlists.read_playlists import LOST_BY_REASON, PLAYLISTS_LOST, PLAYLISTS_READ
@@ -76,6 +76,11 @@ class InputRows:
     reasons: Mapping[str, int]
 
     @property
+    def faulty(self) -> int:
+        """Rejected rows that count to a limit: not those of tracks that were taken down."""
+        return self.rejected - self.reasons.get(FORGOTTEN, 0)
+
+    @property
     def detail(self) -> str:
         """The reject reasons in brackets, for the middle of a sentence; empty without any."""
         return f" ({describe_reasons(self.reasons)})" if self.reasons else ""
@@ -119,9 +124,9 @@ class RejectRateGate(Gate[InputRows]):
         """Describe a table with too many rejects, or without a row that can be used."""
         if measured.read == measured.rejected:
             return f"none of {measured.read} {measured.name} can be used{measured.detail}: fix the input"
-        if self.is_exceeded(measured.rejected, measured.read):
+        if self.is_exceeded(measured.faulty, measured.read):
             return (
-                f"{measured.rejected} of {measured.read} {measured.name} rejected, more than "
+                f"{measured.faulty} of {measured.read} {measured.name} rejected, more than "
                 f"{self.max_reject_rate:.1%}{measured.detail}: fix the input, or raise --max-reject-rate"
             )
         if not measured.used:
@@ -199,10 +204,11 @@ class AudioGate(Gate[AudioFiles]):
 
 def is_refused(gate: RejectRateGate, counts: Mapping[str, int]) -> bool:
     """Return whether the counts of a scan of the catalog, by name, are reason enough to refuse it."""
-    names = [("rows_rejected", "rows_read")]
-    names += [(f"vectors_rejected/{modality}", f"vectors_read/{modality}") for modality in MODALITIES]
+    names = [("rows_rejected", "rows_read", f"{REJECTS_PREFIX}{FORGOTTEN}")]
+    names += [(f"vectors_rejected/{m}", f"vectors_read/{m}", f"{VECTOR_REJECTS}{m}/{FORGOTTEN}") for m in MODALITIES]
     lost = unusable_columns(column_losses(counts), gate.max_reject_rate * counts.get("rows_read", 0))
-    return bool(lost) or any(gate.is_exceeded(counts.get(rejected, 0), counts.get(read, 0)) for rejected, read in names)
+    found = [[counts.get(name, 0) for name in names_of_table] for names_of_table in names]
+    return bool(lost) or any(gate.is_exceeded(rejected - forgotten, read) for rejected, read, forgotten in found)
 
 
 def playlists_refused(gate: RejectRateGate, counts: Mapping[str, int]) -> bool:
