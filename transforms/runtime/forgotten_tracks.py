@@ -11,9 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tracktokens.schemas.manifests.forgotten import ForgottenManifest
+from tracktokens.schemas.manifests.store import StoreManifest
 from tracktokens.schemas.tables.rejects import FORGOTTEN, REJECTS, TRACKS_TABLE, make_rejects
 from tracktokens.transforms.store import files
-from tracktokens.transforms.store.layout import Store
+from tracktokens.transforms.store.layout import Store, store_manifest
 
 FORGOTTEN_FILE = "forgotten.json"
 
@@ -79,10 +80,14 @@ def read_forgotten(store: Store) -> ForgottenManifest | None:
 
 
 def write_forgotten(store: Store, manifest: ForgottenManifest) -> None:
-    """Write the list of forgotten tracks."""
-    path = files.join(store.root, FORGOTTEN_FILE)
-    files.write_bytes(path, manifest.to_json().encode())
-    files.sync([path])
+    """Write the list of forgotten tracks. Versions that do not read it refuse the store from then on."""
+    path = store_manifest(store.root)
+    old = StoreManifest.from_json(files.read_bytes(path), path)
+    if (new := replace(old, forgets=bool(manifest.tracks))) != old:
+        files.write_bytes(path, new.to_json().encode())
+    listed = files.join(store.root, FORGOTTEN_FILE)
+    files.write_bytes(listed, manifest.to_json().encode())
+    files.sync([path, listed])
 
 
 def add_forgotten(store: Store, track_ids: Iterable[str], time: str) -> ForgottenTracks:

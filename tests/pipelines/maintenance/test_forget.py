@@ -15,6 +15,7 @@ from tests.support.older_store import STORES, call, latest, refresh, unpack
 from tracktokens.pipelines.maintenance import forget
 from tracktokens.pipelines.maintenance.forget import ForgetJob
 from tracktokens.pipelines.runner import PipelineRunner
+from tracktokens.schemas.manifests.store import StoreManifest
 from tracktokens.schemas.tables.rejects import REJECTS
 from tracktokens.transforms.maintenance import scrub_folder
 from tracktokens.transforms.runtime.forgotten_tracks import ForgottenTracks
@@ -165,7 +166,17 @@ def test_a_refresh_with_the_old_table_rejects_the_track_without_its_id(forgotten
     assert traces(folder / "store", BOTH) == []
     call("forget", BOTH, "--store", folder / "store", "--allow-again")
     ids = pa.array([BOTH, REMOVED])
+    assert json.loads((folder / "store" / "store.json").read_bytes())["format"] == 3
     assert ForgottenTracks.of(Store.open(str(folder / "store"))).mask(ids).tolist() == [False, True]
+
+
+def test_older_versions_refuse_a_store_that_forgets_also_after_a_rebucket(forgotten: Path, tmp_path: Path) -> None:
+    store = Path(shutil.copytree(forgotten / "store", tmp_path / "store"))
+    call("rebucket", "--store", store, "--buckets", 2)
+    manifest = StoreManifest.from_json((store / "store.json").read_bytes(), "store.json")
+    assert (manifest.format, manifest.buckets, manifest.rebucketed, manifest.forgets) == (3, 2, True, True)
+    call("forget", BOTH, REMOVED, "--store", store, "--allow-again")
+    assert json.loads((store / "store.json").read_bytes())["format"] == 2
 
 
 def test_a_second_takedown_changes_nothing(forgotten: Path, tmp_path: Path) -> None:
