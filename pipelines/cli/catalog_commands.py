@@ -38,6 +38,12 @@ from tracktokens.schemas.token_format import FurtherTokens
     show_default=True,
     help="Encoder of the playlists; auto trains each that is installed and keeps the best.",
 )
+@click.option(
+    "--codebooks-from",
+    type=NonEmptyStr(),
+    metavar="DIR",
+    help="Another store, whose codebooks a new store takes: its tokens keep their numbers and meanings.",
+)
 @runner_options
 def run_command(
     source: CatalogSource,
@@ -47,6 +53,7 @@ def run_command(
     tokens: FurtherTokens,
     seed: int,
     playlist_encoder: str,
+    codebooks_from: str | None,
     workers: int,
     beam_options: tuple[str, ...],
 ) -> None:
@@ -66,6 +73,7 @@ def run_command(
         playlist_encoder=playlist_encoder,
         max_churn=max_churn,
         tokens=tokens,
+        codebooks_from=codebooks_from,
     )
     with runner_with_progress(workers, beam_options) as (runner, display):
         outcome = job.run(runner, display.start_stage)

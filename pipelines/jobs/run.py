@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from tracktokens.pipelines.catalog_source import CatalogSource
+from tracktokens.pipelines.jobs.adopt_codebooks import AdoptedCodebooks
 from tracktokens.pipelines.jobs.embed import EmbedJob
 from tracktokens.pipelines.jobs.playlist_vectors import PlaylistsJob, refuse_two_sources
 from tracktokens.pipelines.jobs.publish import PublishJob, Release
@@ -23,6 +24,7 @@ from tracktokens.transforms.readers.fragments import check_table, find_fragments
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.layout import Store
 from tracktokens.transforms.store.releases import frozen_bundle, latest_id
+from tracktokens.transforms.store.snapshots import open_snapshot
 from tracktokens.transforms.store.writer_lock import writes
 
 Result = TypeVar("Result")
@@ -64,6 +66,8 @@ class RunJob:
         playlist_encoder: ``word2vec``, ``als``, or ``auto`` for the one that continues held-out playlists best.
         max_churn: largest share of a modality's tokens, 0 to 1, that may differ from the latest release; None for any.
         tokens: tokens after the five of the modalities; by default those of the newest release with this codebook size.
+        codebooks_from: root of another store whose latest codebooks this new store takes, so that tokens keep their
+            numbers; None for none.
     """
 
     source: CatalogSource
@@ -73,6 +77,7 @@ class RunJob:
     playlist_encoder: str = WORD2VEC
     max_churn: float | None = None
     tokens: FurtherTokens = field(default_factory=FurtherTokens)
+    codebooks_from: str | None = None
 
     def run(self, runner: PipelineRunner, start_stage: Callable[[str], None] = ignore_stage) -> RunResult:
         """Run all jobs. ``start_stage`` is called with each stage's name when the stage starts.
@@ -91,9 +96,12 @@ class RunJob:
         self.source.check_apart_from(self.store)
         check_playlists(self.source)
         latest = latest_id(self.store)
+        adopted = self._adopted()
         clock = StageClock(start_stage)
         only_source = self.source.playlists is None and not self.source.embeddings
         embed = EmbedJob(source=self.source, store=self.store, needs_inputs=only_source)
+        if adopted is not None:
+            adopted.require_encoders(embed.encoder_ids)  # before hours of encoding
         catalog = clock.time("embed", lambda: embed.run(runner))
         if self.source.playlists is not None:
             learn = PlaylistsJob(
@@ -104,12 +112,15 @@ class RunJob:
                 max_reject_rate=self.source.max_reject_rate,
             )
             clock.time("playlists", lambda: learn.run(runner))
+        store = Store.open(self.store)
+        if adopted is not None:
+            adopted.require_encoders(open_snapshot(store, catalog.catalog_id).encoders)
         train = TrainJob(
             store=self.store,
             codebook_size=self.codebook_size,
             seed=self.seed,
             catalog_id=catalog.catalog_id,
-            keep_from=frozen_bundle(Store.open(self.store), self.codebook_size),
+            keep_from=frozen_bundle(store, self.codebook_size) if adopted is None else adopted.copy_to(store),
             tokens=self.tokens,
         )
         bundle = clock.time("train", lambda: train.run(runner))
@@ -124,8 +135,13 @@ class RunJob:
             options=self._own_options(),
         )
         release = clock.time("publish", lambda: publish.run(runner))
-        clock.time("compact", lambda: compact_after(Store.open(self.store), runner))
+        clock.time("compact", lambda: compact_after(store, runner))
         return RunResult(release, catalog, bundle, clock.seconds)
+
+    def _adopted(self) -> AdoptedCodebooks | None:
+        if self.codebooks_from is None:
+            return None
+        return AdoptedCodebooks.read(self.codebooks_from, self.codebook_size, self.store)
 
     def _own_options(self) -> dict[str, Any]:
         """Options that are not the source's, as the release's manifest keeps them."""
