@@ -45,6 +45,12 @@ from tracktokens.schemas.token_format import FurtherTokens
     "default, else word2vec.",
 )
 @metrics_file_option
+@click.option(
+    "--codebooks-from",
+    type=NonEmptyStr(),
+    metavar="DIR",
+    help="Another store, whose codebooks a new store takes: its tokens keep their numbers and meanings.",
+)
 @runner_options
 def run_command(
     source: CatalogSource,
@@ -55,6 +61,7 @@ def run_command(
     new_vocabulary: bool,
     seed: int,
     playlist_encoder: str | None,
+    codebooks_from: str | None,
     metrics_file: str | None,
     workers: int,
     beam_options: tuple[str, ...],
@@ -78,6 +85,7 @@ def run_command(
         max_churn=max_churn,
         tokens=tokens,
         new_vocabulary=new_vocabulary,
+        codebooks_from=codebooks_from,
     )
     with runner_with_progress(workers, beam_options) as (runner, display):
         outcome = job.run(runner, display.start_stage)

@@ -20,6 +20,7 @@ from tracktokens.pipelines.cli.codebook_commands import (
 from tracktokens.pipelines.cli.demo_command import demo_command
 from tracktokens.pipelines.cli.doctor_command import doctor_command
 from tracktokens.pipelines.cli.evaluate_command import evaluate_command
+from tracktokens.pipelines.cli.forget_command import forget_command
 from tracktokens.pipelines.cli.import_commands import import_group
 from tracktokens.pipelines.cli.language_models.chat_command import chat_command
 from tracktokens.pipelines.cli.language_models.converse_command import converse_command
@@ -74,6 +75,7 @@ COMMANDS = (
     compact_command,
     rebucket_command,
     gc_command,
+    forget_command,
     verify_command,
     show_command,
     atlas_command,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from tracktokens.pipelines.catalog_source import CatalogSource
+from tracktokens.pipelines.jobs.adopt_codebooks import AdoptedCodebooks
 from tracktokens.pipelines.jobs.embed import EmbedJob
 from tracktokens.pipelines.jobs.playlist_vectors import PlaylistsJob, refuse_two_sources
 from tracktokens.pipelines.jobs.publish import PublishJob, Release
@@ -19,13 +20,14 @@ from tracktokens.schemas.manifests.catalog import CatalogManifest
 from tracktokens.schemas.modalities import PLAYLIST
 from tracktokens.schemas.playlist_encoders import WORD2VEC
 from tracktokens.schemas.tables.playlists import PLAYLISTS
-from tracktokens.schemas.token_format import FurtherTokens
+from tracktokens.schemas.token_format import FurtherTokens, TokenFormat
 from tracktokens.transforms.gates.losses import LostValuesGate
 from tracktokens.transforms.playlists.playlist_encoder import encoders_of
 from tracktokens.transforms.readers.fragments import check_table, find_fragments
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.layout import Store
 from tracktokens.transforms.store.releases import frozen_bundle, latest_id
+from tracktokens.transforms.store.snapshots import open_snapshot
 from tracktokens.transforms.store.writer_lock import writes
 
 Result = TypeVar("Result")
@@ -70,6 +72,8 @@ class RunJob:
         max_churn: largest share of a modality's tokens, 0 to 1, that may differ from the latest release; None for any.
         tokens: tokens after the five of the modalities; by default those of the newest release with this codebook size.
         new_vocabulary: whether tokens of the release in use may be replaced.
+        codebooks_from: root of another store whose latest codebooks this new store takes, so that tokens keep their
+            numbers; None for none.
     """
 
     source: CatalogSource
@@ -80,6 +84,7 @@ class RunJob:
     max_churn: float | None = None
     tokens: FurtherTokens = field(default_factory=FurtherTokens)
     new_vocabulary: bool = False
+    codebooks_from: str | None = None
 
     def run(self, runner: PipelineRunner, start_stage: Callable[[str], None] = ignore_stage) -> RunResult:
         """Run all jobs. ``start_stage`` is called with each stage's name when the stage starts.
@@ -96,10 +101,13 @@ class RunJob:
         self.source.check_apart_from(self.store)
         check_playlists(self.source)
         latest = latest_id(self.store)
+        adopted = self._adopted()
         released = ReleasedVocabulary.of(self.store, may_change=self.new_vocabulary)
-        token_format, playlist_encoder = new_format(released, self.codebook_size, self.tokens), self._kind(released)
+        token_format, playlist_encoder = self._format(released, adopted), self._kind(released)
         only_source = self.source.playlists is None and not self.source.embeddings
         embed = EmbedJob(source=self.source, store=self.store, needs_inputs=only_source)
+        if adopted is not None:
+            adopted.require_encoders(embed.encoder_ids)  # before hours of encoding
         if released is not None:
             released.check_format(token_format)
             self._check_modalities(released, embed.encoder_ids, playlist_encoder)
@@ -116,12 +124,15 @@ class RunJob:
             vectors = clock.time("playlists", lambda: learn.run(runner))
             if released is not None:
                 released.check_encoders({PLAYLIST: vectors.encoder_id}, {PLAYLIST_ENCODER: vectors.encoder})
+        store = Store.open(self.store)
+        if adopted is not None:
+            adopted.require_encoders(open_snapshot(store, catalog.catalog_id).encoders)
         train = TrainJob(
             store=self.store,
             codebook_size=token_format.codebook_size,
             seed=self.seed,
             catalog_id=catalog.catalog_id,
-            keep_from=frozen_bundle(Store.open(self.store), token_format.codebook_size),
+            keep_from=frozen_bundle(store, token_format.codebook_size) if adopted is None else adopted.copy_to(store),
             tokens=self.tokens,
         )
         bundle = clock.time("train", lambda: train.run(runner))
@@ -139,8 +150,18 @@ class RunJob:
             options=self._own_options(token_format.codebook_size, playlist_encoder),
         )
         release = clock.time("publish", lambda: publish.run(runner))
-        clock.time("compact", lambda: compact_after(Store.open(self.store), runner))
+        clock.time("compact", lambda: compact_after(store, runner))
         return RunResult(release, catalog, bundle, clock.seconds)
+
+    def _adopted(self) -> AdoptedCodebooks | None:
+        if self.codebooks_from is None:
+            return None
+        return AdoptedCodebooks.read(self.codebooks_from, self.codebook_size, self.store)
+
+    def _format(self, released: ReleasedVocabulary | None, adopted: AdoptedCodebooks | None) -> TokenFormat:
+        if adopted is not None:
+            return new_format(adopted.token_format, self.codebook_size, self.tokens)
+        return new_format(None if released is None else released.token_format, self.codebook_size, self.tokens)
 
     def _check_modalities(
         self, released: ReleasedVocabulary, encoder_ids: Mapping[str, str], playlist_encoder: str

@@ -87,7 +87,8 @@ class TrainJob:
 
     def _format(self, old: Bundle | None) -> TokenFormat:
         if old is None:
-            return new_format(ReleasedVocabulary.of(self.store), self.codebook_size, self.tokens)
+            released = ReleasedVocabulary.of(self.store)
+            return new_format(None if released is None else released.token_format, self.codebook_size, self.tokens)
         return further_format(self.tokens, self.codebook_size or old.codebook_size, old.token_format)
 
     def _finish(

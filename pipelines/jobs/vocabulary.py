@@ -52,6 +52,11 @@ class ReleasedVocabulary:
         return None if release is None else cls(Store.open(root), release, may_change)
 
     @property
+    def token_format(self) -> TokenFormat:
+        """Tokens per track of the release."""
+        return self.release.token_format
+
+    @property
     def playlist_encoder(self) -> str | None:
         """Kind of the encoder of the playlist vectors; None where they were not trained from playlists."""
         encoder_id = self.release.encoders.get(PLAYLIST)
@@ -160,18 +165,17 @@ class ReleasedVocabulary:
         return f"{sum(self._tokens[name] for name in columns)} of the {sum(self._tokens.values())} tokens"
 
 
-def new_format(released: ReleasedVocabulary | None, codebook_size: int | None, tokens: FurtherTokens) -> TokenFormat:
-    """Return the token format of a new bundle: what is not given is the release's, or the default.
+def new_format(old: TokenFormat | None, codebook_size: int | None, tokens: FurtherTokens) -> TokenFormat:
+    """Return the token format of a new bundle: what is not given is the old one's, or the default.
 
     Args:
-        released: vocabulary of the release in use, or None.
+        old: token format of the release in use, or of the store whose codebooks are taken, or None.
         codebook_size: codes per modality, if given.
-        tokens: further tokens, as far as they are given; the others are the release's if it has this codebook size.
+        tokens: further tokens, as far as they are given; the others are the old ones if it has this codebook size.
 
     Raises:
         UsageError: a track would have too many tokens.
     """
-    old = None if released is None else released.release.token_format
     size = codebook_size or (DEFAULT_CODEBOOK_SIZE if old is None else old.codebook_size)
     return further_format(tokens, size, old if old is not None and old.codebook_size == size else None)
 

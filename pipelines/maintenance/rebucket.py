@@ -5,7 +5,7 @@ moment in which ``store.json`` is replaced. A killed job leaves the old division
 complete. Releases are not rewritten: a token table keeps its number of files.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tracktokens.pipelines.maintenance.bucket_jobs import count_in_buckets
 from tracktokens.pipelines.runner import PipelineRunner
@@ -70,9 +70,13 @@ class RebucketJob:
     def _manifest(self, store: Store) -> StoreManifest:
         wanted = buckets_for(open_snapshot(store).manifest.rows_accepted) if self.buckets is None else self.buckets
         try:
-            return StoreManifest(wanted, rebucketed=True)
+            return replace(self._current(store), buckets=wanted, rebucketed=True)
         except InvalidDataError as error:
             raise UsageError(f"--buckets {wanted} is not a power of two up to 16384: give one, or none") from error
+
+    def _current(self, store: Store) -> StoreManifest:
+        path = store_manifest(store.root)
+        return StoreManifest.from_json(files.read_bytes(path), path)
 
 
 def delete_outdated(store: Store) -> None:

@@ -24,6 +24,7 @@ from tracktokens.transforms.maintenance.checks import (
     check_file,
     check_folder,
     check_records,
+    check_takedowns,
     check_token_part,
     compare_catalog,
     compare_release,
@@ -165,7 +166,7 @@ def verify_store(root: str, runner: PipelineRunner) -> list[Finding]:
     findings: list[Finding] = []
     manifests = _read_manifests(store, findings)
     records = list_record_buckets(store)
-    findings += [*_check_latest(store, manifests), *_check_bundles(store, manifests)]
+    findings += [*check_takedowns(store), *_check_latest(store, manifests), *_check_bundles(store, manifests)]
     findings += [*_check_codes(store, records, manifests), *_check_encoders(store, manifests)]
     with working_folder(store, runner) as folder:
         _run(store, manifests, records, folder, runner)

@@ -51,7 +51,8 @@ class Manifest:
         if version not in (cls.FORMAT, *cls.OTHER_FORMATS):
             raise InvalidDataError(
                 f"{path} has format version {version}, this tracktokens reads {cls.FORMAT}: "
-                "use the version of tracktokens that wrote it, or start a new store"
+                "use the version of tracktokens that wrote it, or make a new store that keeps its tokens with "
+                "`tracktokens run --codebooks-from`"
             )
         try:
             manifest = cls(**_known_fields(cls, record, path))

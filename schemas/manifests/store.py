@@ -19,21 +19,23 @@ class StoreManifest(Manifest):
     Attributes:
         buckets: number of buckets of keys and track ids, which the first bits of their hash choose; a power of two.
         rebucketed: whether this is not the number at creation; names of bucket folders contain it then.
+        forgets: whether tracks were taken down, so that ``forgotten.json`` must be read.
 
     Raises:
         InvalidDataError: the number of buckets is not a power of two, or is too large.
     """
 
     KIND: ClassVar[str] = "store"
-    OTHER_FORMATS: ClassVar[tuple[int, ...]] = (2,)
+    OTHER_FORMATS: ClassVar[tuple[int, ...]] = (2, 3)
 
     buckets: int
     rebucketed: bool = False
+    forgets: bool = False
 
     @property
     def format(self) -> int:
-        """2 if rebucketed: older versions would find such a store empty, and must refuse it."""
-        return 2 if self.rebucketed else 1
+        """2 if rebucketed, 3 if it forgets: older versions would find it empty, or bring tracks back, and refuse it."""
+        return 3 if self.forgets else 2 if self.rebucketed else 1
 
     def __post_init__(self) -> None:
         """Check the number of buckets."""

@@ -22,6 +22,7 @@ VECTORS_TABLE = "vectors"
 READ = "read"
 VALIDATE = "validate"
 ENCODE = "encode"
+FORGET = "forget"
 
 # Reasons that reject a whole row.
 MALFORMED_ROW = "malformed_row"
@@ -32,6 +33,7 @@ ID_WRONG_TYPE = "id_wrong_type"
 ID_NOT_UTF8 = "id_not_utf8"
 ID_DUPLICATE = "id_duplicate"
 PLAYLIST_TOO_SHORT = "playlist_too_short"
+FORGOTTEN = "forgotten"
 
 ROW_REASONS = (
     MALFORMED_ROW,
@@ -42,6 +44,7 @@ ROW_REASONS = (
     ID_NOT_UTF8,
     ID_DUPLICATE,
     PLAYLIST_TOO_SHORT,
+    FORGOTTEN,
 )
 """Reasons that reject a row of tracks or playlists. Every other reason rejects one value, and the row is kept."""
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import apache_beam as beam
 import pyarrow as pa
@@ -17,6 +18,7 @@ from tracktokens.transforms.precomputed.scan_vectors import PrecomputedEmbedding
 from tracktokens.transforms.readers.fragments import Fragment
 from tracktokens.transforms.runtime.arrow_coder import Count, EveryKey, Keyed, ModalityKeyed
 from tracktokens.transforms.runtime.counters import COUNTS_TAG, Totals
+from tracktokens.transforms.runtime.forgotten_tracks import ForgottenTracks
 from tracktokens.transforms.runtime.progress import ProgressReporter
 from tracktokens.transforms.runtime.rejects import REJECTS_TAG
 from tracktokens.transforms.runtime.spilled import CreateSpilled, SpilledList, spill
@@ -145,10 +147,21 @@ class ScanCatalog:
             audio_root=self.audio_root,
             encoded=list(self.encoded),
             progress=self.progress,
+            forgotten=self._forgotten,
         )
 
     def _scan_vectors(self) -> ScanVectors:
-        return ScanVectors(embeddings=self.inputs.embeddings, buckets=self.store.buckets, progress=self.progress)
+        return ScanVectors(
+            embeddings=self.inputs.embeddings,
+            buckets=self.store.buckets,
+            progress=self.progress,
+            forgotten=self._forgotten,
+        )
+
+    @cached_property
+    def _forgotten(self) -> ForgottenTracks:
+        """Tracks that were taken down from the store."""
+        return ForgottenTracks.of(self.store)
 
     def _write_snapshot(self, scans: ScanCache) -> WriteSnapshotBucket:
         return WriteSnapshotBucket(

@@ -11,8 +11,8 @@ from apache_beam.pvalue import TaggedOutput
 from tracktokens.schemas.modalities import AUDIO, CONTENT_MODALITIES, LYRICS, METADATA, TAGS
 from tracktokens.schemas.tables.catalog import KNOWN_OF_TRACK
 from tracktokens.schemas.tables.records import KEY
-from tracktokens.schemas.tables.rejects import AUDIO_MISSING
-from tracktokens.schemas.tables.tracks import POSITION, TRACKS
+from tracktokens.schemas.tables.rejects import AUDIO_MISSING, VALIDATE, make_rejects
+from tracktokens.schemas.tables.tracks import POSITION, TRACK_ID, TRACKS, describe_position
 from tracktokens.transforms.catalog.column_losses import column_counts
 from tracktokens.transforms.catalog.lyrics import lyrics_text
 from tracktokens.transforms.catalog.texts import metadata_text, tags_text
@@ -22,6 +22,7 @@ from tracktokens.transforms.readers.fragments import Fragment
 from tracktokens.transforms.readers.validation import blank_to_null, validate_audio, validate_ids
 from tracktokens.transforms.runtime.arrow_coder import SENT_ROWS
 from tracktokens.transforms.runtime.counters import COUNTS_TAG
+from tracktokens.transforms.runtime.forgotten_tracks import NOTHING_FORGOTTEN, ForgottenTracks, row_rejects
 from tracktokens.transforms.runtime.progress import ProgressReporter
 from tracktokens.transforms.runtime.rejects import tag_rejects
 from tracktokens.transforms.store.keys import bucket_numbers, content_keys, split_by_bucket
@@ -59,21 +60,36 @@ class PreparedRows:
     rejects: list[pa.RecordBatch]
 
 
-def prepare(batch: pa.RecordBatch, modalities: Collection[str], audio_root: AudioRoot | None) -> PreparedRows:
+def prepare(
+    batch: pa.RecordBatch,
+    modalities: Collection[str],
+    audio_root: AudioRoot | None,
+    forgotten: ForgottenTracks = NOTHING_FORGOTTEN,
+) -> PreparedRows:
     """Validate a batch of scanned tracks, and compute the keys of the encoded modalities.
 
-    Without an audio root, no track has audio.
+    Without an audio root, no track has audio. Rows of forgotten tracks are rejected.
     """
     identified = validate_ids(batch)
-    valid = blank_to_null(identified.rows)
+    allowed, taken_down = _without_forgotten(identified.rows, forgotten)
+    valid = blank_to_null(allowed)
     keys = {modality: content_keys(TEXTS[modality](valid)) for modality in TEXTS if modality in modalities}
-    rejects = [identified.rejects]
+    rejects = [identified.rejects, taken_down]
     if audio_root is not None and AUDIO in modalities:
         audible = validate_audio(valid, audio_root)
         keys[AUDIO] = content_keys(audio_identity(audible.rows))
         rejects.append(audible.rejects)
     rows = _keyed_tracks(valid, keys, keyed_tracks(modalities))
     return PreparedRows(rows, rejects=[batch for batch in rejects if batch.num_rows])
+
+
+def _without_forgotten(batch: pa.RecordBatch, forgotten: ForgottenTracks) -> tuple[pa.RecordBatch, pa.RecordBatch]:
+    """Split a batch into the rows that are accepted, and the rejects of the others, which do not have the id."""
+    rows = forgotten.mask(batch[TRACK_ID])
+    if not rows.any():
+        return batch, make_rejects([])
+    positions = batch["position"].filter(pa.array(rows)).to_pylist()
+    return batch.filter(pa.array(~rows)), row_rejects(VALIDATE, map(describe_position, positions))
 
 
 def no_file_found(batch: pa.RecordBatch, rejects: Sequence[pa.RecordBatch]) -> bool:
@@ -106,12 +122,14 @@ class ScanTracks(beam.DoFn):
         audio_root: folder that audio paths are relative to, or None.
         encoded: modalities that have an encoder.
         progress: receives the number of rows.
+        forgotten: tracks whose rows are rejected.
     """
 
     buckets: int
     audio_root: str | None
     encoded: Collection[str]
     progress: ProgressReporter
+    forgotten: ForgottenTracks = NOTHING_FORGOTTEN
     _audio: AudioRoot | None = field(default=None, init=False, repr=False)
 
     def setup(self) -> None:
@@ -122,7 +140,7 @@ class ScanTracks(beam.DoFn):
         """Scan one fragment, batch by batch."""
         pending: list[pa.RecordBatch] = []
         for scanned in read_fragment(fragment, TRACKS):
-            prepared = prepare(scanned.rows, self.encoded, self._audio)
+            prepared = prepare(scanned.rows, self.encoded, self._audio, self.forgotten)
             if self._audio is not None and no_file_found(scanned.rows, prepared.rejects):
                 check_audio_root(self._audio.root)  # a worker that does not see it, or a mount that was dropped
             pending.append(prepared.rows)
@@ -130,7 +148,7 @@ class ScanTracks(beam.DoFn):
             yield from self._counts(scanned)
             if AUDIO in self.encoded:
                 yield TaggedOutput(COUNTS_TAG, (AUDIO_FOUND, len(prepared.rows) - prepared.rows[AUDIO].null_count))
-            for rejects in (scanned.rejects, *prepared.rejects):
+            for rejects in (self.forgotten.scrub(scanned.rejects), *prepared.rejects):
                 yield from tag_rejects(fragment.number, rejects)
             if sum(part.num_rows for part in pending) >= SENT_ROWS:
                 yield from self._split(pending)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from tracktokens.schemas.tables.rejects import ID_WRONG_TYPE, ROW_REASONS, WRONG_TYPE
+from tracktokens.schemas.tables.rejects import FORGOTTEN, ID_WRONG_TYPE, ROW_REASONS, WRONG_TYPE
 from tracktokens.transforms.catalog.column_losses import describe_reasons
 from tracktokens.transforms.gates.base import Gate
 from tracktokens.transforms.playlists.read_playlists import LOST_BY_REASON, PLAYLISTS_LOST, PLAYLISTS_READ
@@ -36,6 +36,11 @@ class InputRows:
     unknown: int
     used: int
     reasons: Mapping[str, int]
+
+    @property
+    def faulty(self) -> int:
+        """Rejected rows that count to a limit: not those of tracks that were taken down."""
+        return self.rejected - self.reasons.get(FORGOTTEN, 0)
 
     @property
     def detail(self) -> str:
@@ -87,9 +92,9 @@ class RejectRateGate(Gate[InputRows]):
         """Describe a table with too many rejects, or without a row that can be used."""
         if measured.read == measured.rejected:
             return f"none of {measured.read} {measured.name} can be used{measured.detail}: {_remedy(measured)}"
-        if self.is_exceeded(measured.rejected, measured.read):
+        if self.is_exceeded(measured.faulty, measured.read):
             return (
-                f"{measured.rejected} of {measured.read} {measured.name} rejected, more than "
+                f"{measured.faulty} of {measured.read} {measured.name} rejected, more than "
                 f"{self.max_reject_rate:.1%}{measured.detail}: {_remedy(measured)}, or raise --max-reject-rate"
             )
         if not measured.used:

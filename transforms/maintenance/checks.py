@@ -22,6 +22,7 @@ from tracktokens.schemas.tables.records import FAILURES, KEY
 from tracktokens.schemas.tables.rejects import REJECTS
 from tracktokens.schemas.tables.vectors import VECTOR_LOCATIONS
 from tracktokens.transforms.maintenance.compact_bucket import parquet_sizes
+from tracktokens.transforms.runtime.forgotten_tracks import FORGOTTEN_FILE, JOURNAL, ForgottenTracks
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.keys import bucket_numbers, content_keys
 from tracktokens.transforms.store.layout import CODES, VECTORS, Catalog, Store
@@ -205,6 +206,17 @@ def compare_catalog(store: Store, manifest: CatalogManifest, counts: Mapping[str
                 f"counts {rows} rows of {name}, and the files have {count}",
                 RESCAN,
             )
+
+
+def check_takedowns(store: Store) -> Iterator[Finding]:
+    """Check that the list of forgotten tracks can be read, and that no takedown is unfinished."""
+    try:
+        ForgottenTracks.of(store)
+    except READ_ERRORS as error:
+        yield _unreadable(files.join(store.root, FORGOTTEN_FILE), error, "restore the file from a backup")
+    path = files.join(store.root, JOURNAL)
+    if files.exists(path):
+        yield Finding(path, "is of a takedown that was not finished", "run the same `tracktokens forget` again")
 
 
 def check_records(store: Store, bucket: RecordBucket, centroids: Centroids) -> Iterator[Finding]:

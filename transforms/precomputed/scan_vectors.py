@@ -17,6 +17,7 @@ from apache_beam.pvalue import TaggedOutput
 
 from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.schemas.tables.rejects import (
+    FORGOTTEN,
     READ,
     ROW_REASONS,
     VALIDATE,
@@ -36,8 +37,10 @@ from tracktokens.transforms.precomputed.vector_tables import (
     read_vector_rows,
     vector_keys,
 )
+from tracktokens.transforms.readers.coercion import Problem
 from tracktokens.transforms.runtime.arrow_coder import SENT_ROWS
 from tracktokens.transforms.runtime.counters import COUNTS_TAG
+from tracktokens.transforms.runtime.forgotten_tracks import NOTHING_FORGOTTEN, TAKEN_DOWN, ForgottenTracks
 from tracktokens.transforms.runtime.progress import ProgressReporter
 from tracktokens.transforms.runtime.rejects import tag_rejects
 from tracktokens.transforms.runtime.spilled import spill
@@ -111,11 +114,13 @@ class ScanVectors(beam.DoFn):
         embeddings: modality to its precomputed embeddings.
         buckets: number of buckets of the store.
         progress: receives the number of rows.
+        forgotten: tracks whose rows are rejected.
     """
 
     embeddings: Mapping[str, PrecomputedEmbeddings]
     buckets: int
     progress: ProgressReporter
+    forgotten: ForgottenTracks = NOTHING_FORGOTTEN
 
     def process(self, element: RowGroupScan) -> Iterator[object]:
         """Scan one fragment of one modality."""
@@ -130,7 +135,8 @@ class ScanVectors(beam.DoFn):
         table = self.embeddings[modality].table
         pending: list[pa.RecordBatch] = []
         read = absent = faults = 0
-        for rows in read_vector_rows(table, table.fragments[number]):
+        for found in read_vector_rows(table, table.fragments[number]):
+            rows = without_forgotten(found, self.forgotten)
             pending.append(locate_vectors(rows, modality, number, fingerprint))
             yield from tag_rejects(number, fault_rejects(rows, modality, number))
             faults += len(rows.faults)
@@ -154,6 +160,14 @@ class ScanVectors(beam.DoFn):
         if pending:
             batch = pa.concat_batches(pending)
             yield from split_by_bucket(batch, track_buckets(batch["track"].to_numpy(), self.buckets))
+
+
+def without_forgotten(rows: VectorRows, forgotten: ForgottenTracks) -> VectorRows:
+    """Give the rows of forgotten tracks a fault."""
+    problems = {
+        row: Problem(row, FORGOTTEN, TAKEN_DOWN) for row in np.flatnonzero(forgotten.mask(rows.track_ids)).tolist()
+    }
+    return replace(rows, faults={**rows.faults, **problems}) if problems else rows
 
 
 def locate_vectors(rows: VectorRows, modality: str, number: int, fingerprint: int) -> pa.RecordBatch:

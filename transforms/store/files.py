@@ -323,6 +323,20 @@ def sync(paths: Iterable[str]) -> None:
                     os.close(descriptor)
 
 
+def share_file(source: str, target: str) -> None:
+    """Give a file that never changes a second name; it is copied where the filesystem has no links."""
+    if is_remote(source):
+        FileSystems.copy([source], [target])
+        return
+    Path(target).parent.mkdir(parents=True, exist_ok=True)
+    Path(target).unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        with Path(source).open("rb") as original, atomic_writer(target) as copy:
+            shutil.copyfileobj(original, copy, 1 << 24)
+
+
 def copy_files(sources: list[str], folder: str) -> None:
     """Copy files into a folder under their own names."""
     for source in sources:

@@ -4,39 +4,19 @@
 store that this code writes must never replace them.
 """
 
-import tarfile
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from click.testing import CliRunner, Result
 
-from tracktokens.pipelines.cli import main
-
-STORES = Path(__file__).parents[2] / "support" / "stores"
+from tests.support.older_store import STORES, call, refresh, unpack
 
 pytestmark = pytest.mark.job
 
 
-@pytest.fixture(params=sorted(STORES.glob("*.tar.xz")), ids=lambda path: path.name.partition(".")[0])
+@pytest.fixture(params=STORES, ids=lambda path: path.name.partition(".")[0])
 def unpacked(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    with tarfile.open(request.param) as archive:
-        archive.extractall(tmp_path, filter="data")
-    return tmp_path / request.param.name.partition(".")[0]
-
-
-def call(*arguments: object) -> Result:
-    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
-    assert result.exit_code == 0, result.output
-    return result
-
-
-def refresh(catalog: Path, store: Path) -> Path:
-    """Refresh, and return the folder of the new release."""
-    precomputed = ["--embeddings", f"lyrics={catalog / 'lyrics.parquet'}", "--embeddings-version", "lyrics=made"]
-    tables = ["--tracks", catalog / "tracks.jsonl", "--playlists", catalog / "playlists.jsonl"]
-    call("refresh", *tables, *precomputed, "--store", store)
-    return store / "releases" / (store / "LATEST").read_text().strip()
+    return unpack(request.param, tmp_path)
 
 
 def token_files(release: Path) -> dict[str, bytes]:
