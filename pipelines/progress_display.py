@@ -7,11 +7,13 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from tracktokens.pipelines.stop_signals import last_step
 from tracktokens.transforms.runtime.progress import ProgressReporter
 
 REFRESH_SECONDS = 0.5
@@ -98,7 +100,8 @@ def show_progress(console: Console) -> Iterator[ProgressDisplay]:
     thread = threading.Thread(target=display.follow, args=(stop,), daemon=True)
     thread.start()
     try:
-        yield display
+        with last_step(partial(shutil.rmtree, folder, ignore_errors=True)):
+            yield display
     finally:
         stop.set()
         thread.join()

@@ -20,6 +20,7 @@ from tracktokens.pipelines.cli.options.common import (
 )
 from tracktokens.pipelines.cli.options.config_file import config_option
 from tracktokens.pipelines.cli.options.encoder_options import source_options
+from tracktokens.pipelines.stop_signals import KEPT
 from tracktokens.pipelines.terminal import echo
 from tracktokens.schemas.playlist_encoders import PLAYLIST_ENCODERS
 from tracktokens.schemas.token_format import FurtherTokens
@@ -73,7 +74,7 @@ def run_command(
         tokens=tokens,
         new_vocabulary=new_vocabulary,
     )
-    with runner_with_progress(workers, beam_options) as (runner, display):
+    with runner_with_progress(workers, beam_options, KEPT) as (runner, display):
         outcome = job.run(runner, display.start_stage)
     display.console.print(release_report(outcome.release.metrics), seconds_table(outcome.seconds))
     echo(f"release: {outcome.release.folder}")
@@ -91,7 +92,7 @@ def embed_command(source: CatalogSource, store: str, workers: int, beam_options:
     """
     from tracktokens.pipelines.jobs.embed import EmbedJob
 
-    with runner_with_progress(workers, beam_options) as (runner, _):
+    with runner_with_progress(workers, beam_options, KEPT) as (runner, _):
         echo(EmbedJob(source=source, store=store).run(runner).catalog_id)
 
 

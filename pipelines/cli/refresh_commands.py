@@ -14,6 +14,7 @@ from tracktokens.pipelines.cli.options.common import (
 )
 from tracktokens.pipelines.cli.options.config_file import config_option
 from tracktokens.pipelines.cli.options.encoder_options import source_options
+from tracktokens.pipelines.stop_signals import KEPT
 from tracktokens.pipelines.terminal import echo, format_json, make_console
 from tracktokens.schemas.errors import InvalidDataError
 
@@ -95,7 +96,7 @@ def _refresh(job: "RefreshJob", workers: int, beam_options: tuple[str, ...]) -> 
     from tracktokens.pipelines.analysis.report import seconds_table
     from tracktokens.transforms.release.report import release_report
 
-    with runner_with_progress(workers, beam_options) as (runner, display):
+    with runner_with_progress(workers, beam_options, KEPT) as (runner, display):
         outcome = job.run(runner, display.start_stage)
     display.console.print(release_report(outcome.release.metrics), seconds_table(outcome.seconds))
     echo(f"release: {outcome.release.folder}")
