@@ -1,7 +1,7 @@
 """A worker process on this machine: Beam's, which ends silently with the process that started it.
 
 ``python -m tracktokens.pipelines.local_worker PARENT`` is started with Beam's environment variables. It ignores the
-signals that end the parent: each of its threads would print a traceback.
+signals that end the parent from its first instruction on: each of its threads would print a traceback.
 """
 
 import ctypes
@@ -19,13 +19,11 @@ _SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux
 
 def worker_command() -> str:
     """Return the command, for a shell, that starts a worker of this process."""
-    return f"exec {shlex.join([sys.executable, '-m', __name__, str(os.getpid())])}"
+    return f"trap '' INT TERM; exec {shlex.join([sys.executable, '-m', __name__, str(os.getpid())])}"
 
 
 def main() -> None:
     """Run a worker until its parent ends."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
     _end_with(int(sys.argv[1]))
     from apache_beam.runners.worker import sdk_worker_main
 
