@@ -1,5 +1,4 @@
 from .catalog_source import CatalogSource as CatalogSource
-from .catalog_source import released_source as released_source
 from .encoder_config import AudioEncoderConfig as AudioEncoderConfig
 from .encoder_config import PluginConfig as PluginConfig
 from .encoder_config import PrecomputedConfig as PrecomputedConfig
@@ -16,4 +15,5 @@ from .jobs.run import RunJob as RunJob
 from .jobs.run import RunResult as RunResult
 from .jobs.tokenize import TokenizeJob as TokenizeJob
 from .jobs.train import TrainJob as TrainJob
+from .released_options import released_source as released_source
 from .runner import PipelineRunner as PipelineRunner

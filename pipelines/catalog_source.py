@@ -1,6 +1,6 @@
 """The catalog that ``run``, ``refresh``, ``plan`` and ``embed`` read: files, encoders and precomputed embeddings."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,6 @@ from tracktokens.schemas.modalities import AUDIO, CONTENT_MODALITIES, TEXT_MODAL
 
 if TYPE_CHECKING:
     from tracktokens.pipelines.runner import PipelineRunner
-    from tracktokens.schemas.manifests.release import ReleaseManifest
     from tracktokens.transforms.encoders.base import Encoder
     from tracktokens.transforms.gates.losses import LossLimits
     from tracktokens.transforms.precomputed.scan_vectors import PrecomputedEmbeddings
@@ -123,10 +122,10 @@ class CatalogSource:
         """Flatten to options, long name to JSON value, with absolute paths. Encoders given as objects are left out."""
         options = to_options(self)
         if self.encoders is not None:
-            options = {name: value for name, value in options.items() if name not in _ENCODER_OPTIONS}
+            options = {name: value for name, value in options.items() if name not in ENCODER_OPTIONS}
         for part in SOURCE_OPTIONS:
             if part.option.is_path and part.option.name in options:
-                options[part.option.name] = _absolute(part.option, options[part.option.name])
+                options[part.option.name] = absolute_value(part.option, options[part.option.name])
         return options
 
     def check_apart_from(self, store: str) -> None:
@@ -220,14 +219,12 @@ class CatalogSource:
 SOURCE_OPTIONS: tuple[OptionField, ...] = tuple(option_fields(CatalogSource))
 """Every option of a catalog source, in field order."""
 
-_ENCODER_OPTIONS = frozenset(
+ENCODER_OPTIONS = frozenset(
     part.option.name
     for config in (TextEncoderConfig, AudioEncoderConfig, PluginConfig)
     for part in option_fields(config)
 )
-
-_VECTOR_OPTIONS = _ENCODER_OPTIONS | {part.option.name for part in option_fields(PrecomputedConfig)}
-"""Options that choose the encoders, or the precomputed embeddings that replace them: tokens depend on them."""
+"""Options that choose the encoders."""
 
 
 def encoder_options(modality: str) -> list[str]:
@@ -237,81 +234,10 @@ def encoder_options(modality: str) -> list[str]:
     return [part.option.name for config in configs for part in option_fields(config) if part.option.inherited]
 
 
-@dataclass(frozen=True, kw_only=True)
-class ReleasedOptions:
-    """The source options of a store's latest release.
-
-    Attributes:
-        release_id: the release.
-        options: long option name to value; empty when the release was made by a version that kept none.
-    """
-
-    release_id: str
-    options: Mapping[str, Any]
-
-
-def read_released_options(store: str) -> ReleasedOptions:
-    """Read the source options that the latest release was made with, except those that must be given each time.
-
-    Raises:
-        UsageError: the store is missing or has no release.
-        InvalidDataError: the release is damaged.
-    """
-    from tracktokens.transforms.store.layout import Store
-    from tracktokens.transforms.store.releases import published_release
-
-    return _released_options(published_release(Store.open(store)), [part.option.name for part in SOURCE_OPTIONS])
-
-
-def read_vector_options(store: str) -> ReleasedOptions | None:
-    """Read the options that the vectors of a store's release in use depend on; None without a release.
-
-    The tables, playlists and audio root are not among them: they are those of one run.
-
-    Raises:
-        InvalidDataError: the store or the release is damaged.
-    """
-    from tracktokens.transforms.store.releases import release_in_use
-
-    release = release_in_use(store)
-    return None if release is None else _released_options(release, _VECTOR_OPTIONS)
-
-
-def _released_options(release: "ReleaseManifest", names: Collection[str]) -> ReleasedOptions:
-    """Select options of a release, apart from those that must be given each time."""
-    kept, inherited = release.options or {}, {part.option.name for part in SOURCE_OPTIONS if part.option.inherited}
-    options = {name: value for name, value in kept.items() if name in inherited.intersection(names)}
-    return ReleasedOptions(release_id=release.release_id, options=options)
-
-
-def released_source(store: str) -> CatalogSource:
-    """The source that the latest release of a store was made from; change it with ``dataclasses.replace``.
-
-    Raises:
-        UsageError: the store is missing or has no release, or the release keeps no options.
-        InvalidDataError: the release is damaged.
-    """
-    released = read_released_options(store)
-    require_tracks(released.options, released.release_id)
-    return CatalogSource.from_options(released.options)
-
-
-def require_tracks(options: Mapping[str, Any], release_id: str) -> None:
-    """Check that options name the tracks.
-
-    Raises:
-        UsageError: they do not, and neither does the release.
-    """
-    if "tracks" not in options:
-        raise UsageError(
-            f"--tracks is missing, and release {release_id} keeps no options, because an older version made it: give "
-            "--tracks and the other options that it was made with; the next release keeps them"
-        )
-
-
-def _absolute(option: Option, value: Any) -> Any:
+def absolute_value(option: Option, value: Any) -> Any:
+    """Return the value of an option of paths, or of a path per modality, with absolute paths."""
     if isinstance(value, Mapping):
-        return {modality: _absolute(option, path) for modality, path in value.items()}
+        return {modality: absolute_value(option, path) for modality, path in value.items()}
     return value if option.may_be_name and not Path(value).exists() else _absolute_path(value)
 
 

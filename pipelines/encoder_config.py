@@ -42,7 +42,7 @@ class TextEncoderConfig:
             metavar="MODEL",
             is_path=True,
             may_be_name=True,
-            help="sentence-transformers model, name or folder; the packaged MiniLM by default.",
+            help="sentence-transformers model, name or folder; `built-in`, the default, is the packaged MiniLM.",
         ),
     )
     prompt: str | None = field(
@@ -136,7 +136,7 @@ class PluginConfig:
         metadata=option(
             "encoder",
             metavar="MODALITY=NAME",
-            help="Encoder of a modality that another package installed. Repeatable.",
+            help="Encoder of a modality that another package installed, or `built-in`. Repeatable.",
         )
     )
     options: Mapping[str, str] = field(

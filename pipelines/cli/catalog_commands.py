@@ -2,7 +2,7 @@
 
 import click
 
-from tracktokens.pipelines.catalog_source import CatalogSource, read_vector_options
+from tracktokens.pipelines.catalog_source import CatalogSource
 from tracktokens.pipelines.cli.codebook_commands import (
     codebook_size_option,
     further_token_options,
@@ -20,6 +20,7 @@ from tracktokens.pipelines.cli.options.common import (
 )
 from tracktokens.pipelines.cli.options.config_file import config_option
 from tracktokens.pipelines.cli.options.encoder_options import source_options
+from tracktokens.pipelines.released_options import read_vector_options
 from tracktokens.pipelines.stop_signals import KEPT
 from tracktokens.pipelines.terminal import echo
 from tracktokens.schemas.playlist_encoders import PLAYLIST_ENCODERS

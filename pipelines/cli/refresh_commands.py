@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tracktokens.pipelines.catalog_source import CatalogSource, read_released_options
+from tracktokens.pipelines.catalog_source import CatalogSource
 from tracktokens.pipelines.cli.options.common import (
     json_option,
     options,
@@ -14,6 +14,7 @@ from tracktokens.pipelines.cli.options.common import (
 )
 from tracktokens.pipelines.cli.options.config_file import config_option
 from tracktokens.pipelines.cli.options.encoder_options import source_options
+from tracktokens.pipelines.released_options import read_released_options
 from tracktokens.pipelines.stop_signals import KEPT
 from tracktokens.pipelines.terminal import echo, format_json, make_console
 from tracktokens.schemas.errors import InvalidDataError

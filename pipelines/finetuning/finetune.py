@@ -96,7 +96,7 @@ class FinetuneJob:
         )
         sequences = join_turns(train.rows)
         self._report_rows(train, validation, len(sequences), progress)
-        self._check_memory(model, train, validation)
+        self._check_memory(model, [*sequences, *validation.rows])
         self._record(run, complete=False)
         _silence_libraries()
         turns = [row for row in validation.rows if row.task == CONVERSATION and row.tracks]
@@ -163,13 +163,14 @@ class FinetuneJob:
         if not validation.rows:
             _logger.warning("%s has no validation rows: the last weights are kept, not the best", self.data)
 
-    def _check_memory(self, model: TokenModel, train: EncodedSplit, validation: EncodedSplit) -> None:
+    def _check_memory(self, model: TokenModel, sequences: Sequence[EncodedRow]) -> None:
         from transformers import AutoConfig
 
-        longest = max(len(row.ids) for row in [*train.rows, *validation.rows])
-        length = self.settings.max_length if self.settings.packing else longest
+        longest, learned = max(len(row.ids) for row in sequences), max(row.learned for row in sequences)
+        if self.settings.packing:
+            longest, learned = self.settings.max_length, self.settings.max_length
         config = AutoConfig.from_pretrained(model.folder, **WITHOUT_CODE)
-        need, free = estimate_memory(config, self.settings, len(model.ids), length), available_memory()
+        need, free = estimate_memory(config, self.settings, len(model.ids), longest, learned), available_memory()
         if need.total > SHARE * free and not self.force:
             raise UsageError(
                 f"training needs about {need.total / GIB:.1f} GiB (weights {need.weights / GIB:.1f}, optimizer "

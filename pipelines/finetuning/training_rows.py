@@ -83,9 +83,18 @@ class EncodedRow:
     def labels(self) -> list[int]:
         """Return the ids of the completions, and :data:`IGNORED` elsewhere."""
         labels = [IGNORED] * len(self.ids)
-        for first, last in (*self.earlier, (self.prompt_length, len(self.ids))):
+        for first, last in self._completions:
             labels[first:last] = self.ids[first:last]
         return labels
+
+    @property
+    def learned(self) -> int:
+        """Return the number of ids that have a loss."""
+        return sum(last - first for first, last in self._completions)
+
+    @property
+    def _completions(self) -> tuple[tuple[int, int], ...]:
+        return (*self.earlier, (self.prompt_length, len(self.ids)))
 
 
 @dataclass(frozen=True)

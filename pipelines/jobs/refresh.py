@@ -35,8 +35,8 @@ class RefreshJob:
 
     Attributes:
         source: the whole catalog as it is now, with the encoders of the release
-            (:func:`tracktokens.pipelines.catalog_source.released_source` reads it from the release). Without playlists
-            no track gets its first playlist token.
+            (:func:`tracktokens.pipelines.released_options.released_source` reads it from the release). Without
+            playlists no track gets its first playlist token.
         store: root of a store that has a release.
         retry_rejects: whether inputs that were rejected permanently are encoded again.
         fail_on_drift: whether a catalog past a limit is an error; otherwise it is a warning.

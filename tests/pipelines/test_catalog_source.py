@@ -32,6 +32,8 @@ FULL = CatalogSource(
         AUDIO: PrecomputedConfig(path="/c/audio-*.parquet"),
     },
     max_reject_rate=0.2,
+    max_lost=0.3,
+    max_removed=0.4,
 )
 
 
@@ -56,6 +58,8 @@ def test_options_are_flat_and_by_long_name() -> None:
         "embeddings-version": {"lyrics": "v2"},
         "embeddings-column": {"lyrics": "e"},
         "max-reject-rate": 0.2,
+        "max-lost": 0.3,
+        "max-removed": 0.4,
     }
 
 
@@ -99,7 +103,8 @@ def test_encoders_given_as_objects_replace_all_others_and_are_not_options(tmp_pa
     encoders = {TAGS: FussyEncoder(str(tmp_path))}
     source = CatalogSource(tracks="/t", audio_root=str(tmp_path), encoders=encoders)
     assert source.make_encoders() == encoders
-    assert source.to_options() == {"tracks": "/t", "audio-root": str(tmp_path), "max-reject-rate": 0.05}
+    limits = {"max-reject-rate": 0.05, "max-lost": 0.5, "max-removed": 0.2}
+    assert source.to_options() == {"tracks": "/t", "audio-root": str(tmp_path), **limits}
 
 
 def test_an_option_of_embeddings_needs_embeddings_of_the_modality() -> None:

@@ -2,7 +2,7 @@
 
 A value is taken from the command line, else from the config file, else from the latest release, else it is the field's
 default. A refresh takes its input files from the release too, a run does not. Options per modality are merged modality
-by modality.
+by modality. An option that is given replaces more than its own value in the release: see :func:`.still_released`.
 """
 
 import functools
@@ -13,16 +13,12 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from tracktokens.pipelines.catalog_source import (
-    SOURCE_OPTIONS,
-    CatalogSource,
-    ReleasedOptions,
-    require_tracks,
-)
+from tracktokens.pipelines.catalog_source import SOURCE_OPTIONS, CatalogSource
 from tracktokens.pipelines.cli.options.catalog_option import add_embeddings, catalog_option
 from tracktokens.pipelines.cli.options.common import NonEmptyStr, Share, options
 from tracktokens.pipelines.cli.options.remembered import echo_remembered
 from tracktokens.pipelines.option_fields import OptionField
+from tracktokens.pipelines.released_options import ReleasedOptions, require_tracks, still_released, without_built_in
 from tracktokens.schemas.errors import UsageError
 from tracktokens.schemas.modalities import MODALITIES
 
@@ -93,28 +89,30 @@ def make_source(
     Raises:
         UsageError: ``tracks`` is missing, or values do not go together.
     """
-    inherited = released.options if released is not None else {}
+    parts = list(chosen)
+    given = _given(context, parts)
+    inherited = still_released(released.options, given) if released is not None else {}
     values: dict[str, Any] = {}
     used: list[str] = []
-    given_tables: dict[str, Mapping[str, Any]] = {}
-    for part in chosen:
+    for part in parts:
         name = part.option.name
         if part.per_modality:
-            given = given_tables[name] = _given_per_modality(context, part)
-            values[name] = _merge(inherited.get(name, {}), given)
-            if kept := [modality for modality in inherited.get(name, {}) if modality not in given]:
+            values[name] = _merge(inherited.get(name, {}), given.get(name, {}))
+            if kept := [modality for modality in inherited.get(name, {}) if modality not in given.get(name, {})]:
                 used.append(f"{name} ({', '.join(kept)})")
-        elif context.get_parameter_source(parameter_name(part)) is ParameterSource.DEFAULT and name in inherited:
+        elif name in given:
+            values[name] = given[name]
+        elif name in inherited:
             values[name] = inherited[name]
             if inherited[name] != part.default:
                 used.append(name)
-        elif (value := context.params[parameter_name(part)]) is not None:
-            values[name] = value
+        elif (default := context.params[parameter_name(part)]) is not None:
+            values[name] = default
     if released is not None:
         require_tracks(values, released.release_id)
         echo_remembered(context, context.params["store"], used)
-    add_embeddings(context, values, given_tables)
-    return CatalogSource.from_options(values)
+    add_embeddings(context, values, given)
+    return CatalogSource.from_options(without_built_in(values))
 
 
 def _click_option(part: OptionField, *, required: bool) -> Callable[[Command], Command]:
@@ -145,6 +143,18 @@ def _click_type(part: OptionField) -> "click.ParamType[Any]":
     if part.value_type is float:
         return Share()
     return click.STRING if part.option.may_be_empty else NonEmptyStr()
+
+
+def _given(context: click.Context, parts: Iterable[OptionField]) -> dict[str, Any]:
+    """Long name to value of the options that the command line, the config file or an imported catalog gives."""
+    given: dict[str, Any] = {}
+    for part in parts:
+        name = parameter_name(part)
+        if part.per_modality:
+            given[part.option.name] = _given_per_modality(context, part)
+        elif context.get_parameter_source(name) is not ParameterSource.DEFAULT:
+            given[part.option.name] = context.params[name]
+    return {name: value for name, value in given.items() if value is not None and value != {}}
 
 
 def _given_per_modality(context: click.Context, part: OptionField) -> dict[str, Any]:

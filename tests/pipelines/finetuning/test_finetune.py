@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from rich.console import Console
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
-from transformers import AutoModelForCausalLM, GenerationConfig, LlamaConfig, PreTrainedTokenizerFast
+from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, LlamaConfig, PreTrainedTokenizerFast
 
 from tests.support.small_serving import CODES, SmallCatalog, draw_catalog
 from tracktokens.codebooks.tokens.rendering import track_text
@@ -23,6 +23,7 @@ from tracktokens.pipelines.cli.language_models import finetune_command
 from tracktokens.pipelines.cli.main import main
 from tracktokens.pipelines.finetuning import finetune, stage_trainer
 from tracktokens.pipelines.finetuning.finetune import FinetuneJob, FinetuneResult
+from tracktokens.pipelines.finetuning.memory import estimate_memory
 from tracktokens.pipelines.finetuning.progress import TrainingProgress
 from tracktokens.pipelines.finetuning.settings import FinetuneSettings
 from tracktokens.pipelines.finetuning.training_rows import encode_split, join_turns, read_training_folder
@@ -510,6 +511,14 @@ def test_a_run_that_needs_more_memory_than_there_is_needs_force(
         train(bases["tied"], data, tmp_path / "out")
     assert not (tmp_path / "out").exists()
     train(bases["tied"], data, tmp_path / "out", force=True)
+
+
+def test_memory_grows_with_the_ids_that_are_learned(bases: dict[str, Path]) -> None:
+    config = AutoConfig.from_pretrained(bases["tied"])
+    need = [estimate_memory(config, FinetuneSettings(batch_size=4), 10, 100, learned) for learned in (10, 90)]
+    assert need[1].total - need[0].total == pytest.approx(1.25 * 16 * 4 * 80 * config.vocab_size, abs=2)
+    sparing = estimate_memory(config, FinetuneSettings(batch_size=4, gradient_checkpointing=True), 10, 100, 10)
+    assert sparing.activations < need[0].activations
 
 
 def test_a_folder_with_something_else_is_refused(bases: dict[str, Path], data: Path, tmp_path: Path) -> None:

@@ -12,9 +12,10 @@ import soundfile
 from click.testing import CliRunner, Result
 
 from tests.support.vector_catalog import CODES, DIMS, group_vectors, write_vectors
-from tracktokens.pipelines.catalog_source import CatalogSource, released_source
+from tracktokens.pipelines.catalog_source import CatalogSource
 from tracktokens.pipelines.cli.main import main
 from tracktokens.pipelines.encoder_config import PrecomputedConfig
+from tracktokens.pipelines.released_options import released_source
 from tracktokens.schemas.errors import UsageError
 from tracktokens.schemas.modalities import AUDIO, LYRICS, METADATA, PLAYLIST, TAGS
 

@@ -35,10 +35,11 @@ def store(tmp_path: Path) -> Store:
     seconds: dict[str, Any] = {"encoding_seconds": {}, "decoding_seconds": {}}
     rows = {"rows_read": 9, "rows_accepted": 8, "rows_rejected": 1}
     catalog = CatalogManifest("c1", None, **rows, encoders={}, **counts, **seconds, ignored_columns=[])
+    published = {"read": 9, "published": 8, "rejected": 1}
     contents = {
         "store.json": StoreManifest(1).to_json(),
         "LATEST": "r1\n",
-        "releases/r1/manifest.json": ReleaseManifest("r1", "b", "c1", 8, {}, {}, {}).to_json(),
+        "releases/r1/manifest.json": ReleaseManifest("r1", "b", "c1", 8, {}, published, {}).to_json(),
         "catalogs/c1/catalog.json": catalog.to_json(),
         "catalogs/c1/counts.json": json.dumps({"rows_read": 9, "values_kept/tags": 3, "values_lost/tags": 1}),
     }
