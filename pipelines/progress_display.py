@@ -7,11 +7,13 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from tracktokens.pipelines.stop_signals import last_step
 from tracktokens.transforms.runtime.progress import ProgressReporter
 
 REFRESH_SECONDS = 0.5
@@ -78,15 +80,29 @@ class ProgressDisplay:
                     self.console.print(f"{line} {self._speed(stage, counts['done'], total)}".rstrip(), highlight=False)
 
     def _speed(self, stage: str, done: int, total: int) -> str:
-        """Format the rate since the first count, and the time left. A stage that waits for another has no rate yet."""
+        """Format the rate since the first count, and the time left; a stage that has done nothing waits for others."""
         now = time.monotonic()
         if not done:
-            return ""
+            return "waiting"
         start, first_done = self._first_counts.setdefault(stage, (now, done))
         if done >= total or done == first_done:
             return ""
         rate = (done - first_done) / (now - start)
-        return f"{rate:.1f}/s, {(total - done) / rate:.0f} s left"
+        return f"{rate:.1f}/s, {duration((total - done) / rate)} left"
+
+
+def duration(seconds: float) -> str:
+    """Format a time in its two largest units.
+
+    Example:
+        >>> [duration(seconds) for seconds in (59.4, 61, 7265, 200_000)]
+        ['59 s', '1 min 1 s', '2 h 1 min', '2 d 7 h']
+    """
+    number = round(seconds)
+    for unit, size, smaller, smaller_size in (("d", 86400, "h", 3600), ("h", 3600, "min", 60), ("min", 60, "s", 1)):
+        if number >= size:
+            return f"{number // size} {unit} {number % size // smaller_size} {smaller}"
+    return f"{number} s"
 
 
 @contextlib.contextmanager
@@ -98,7 +114,8 @@ def show_progress(console: Console) -> Iterator[ProgressDisplay]:
     thread = threading.Thread(target=display.follow, args=(stop,), daemon=True)
     thread.start()
     try:
-        yield display
+        with last_step(partial(shutil.rmtree, folder, ignore_errors=True)):
+            yield display
     finally:
         stop.set()
         thread.join()

@@ -134,8 +134,8 @@ def console_link(job_id: str, options: PipelineOptions) -> str:
 
 @contextlib.contextmanager
 def _as_interrupt(number: signal.Signals) -> Iterator[None]:
-    """Treat a signal as Ctrl-C while a block runs; only the main thread can."""
-    if threading.current_thread() is not threading.main_thread():
+    """Treat a signal as Ctrl-C while a block runs, unless it is already; only the main thread can."""
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(number) is not signal.SIG_DFL:
         yield
         return
 

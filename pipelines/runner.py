@@ -20,6 +20,7 @@ from tracktokens.pipelines.beam_options import (
 )
 from tracktokens.pipelines.input_paths import check_reachable
 from tracktokens.pipelines.remote_job import RemoteJob, RemoteJobError
+from tracktokens.pipelines.stop_signals import SIGNALS, handles
 from tracktokens.schemas import errors
 from tracktokens.schemas.errors import TracktokensError, UsageError
 from tracktokens.schemas.filesystem_errors import filesystem_error
@@ -78,7 +79,8 @@ class PipelineRunner:
                 build(pipeline)
                 send_environment(pipeline)
             if self.names_runner and (job := RemoteJob.of(pipeline.result, options, self.progress)) is not None:
-                job.follow()
+                with handles(*SIGNALS):  # to cancel a job takes a minute
+                    job.follow()
         except Exception as error:
             if "KeyboardInterrupt" in str(error):  # Beam wraps an interrupt in a step's error
                 raise KeyboardInterrupt from error
@@ -100,16 +102,9 @@ class PipelineRunner:
                 return beam.Pipeline(options=options)
             except ValueError as error:
                 raise UsageError(f"Beam does not accept these options: {str(error).splitlines()[0]}") from error
-        # Not DirectRunner: it switches to another runner, with other guarantees, when it can download one.
-        from apache_beam.portability.api import beam_provision_api_pb2
-        from apache_beam.runners.portability.fn_api_runner.fn_runner import ExtendedProvisionInfo, FnApiRunner
-        from apache_beam.runners.portability.portable_runner import JobServiceHandle
+        from tracktokens.pipelines.local_runner import LocalRunner
 
-        # Worker processes get the options, and the level of their logs, only from here.
-        provision = beam_provision_api_pb2.ProvisionInfo(
-            pipeline_options=JobServiceHandle.encode_pipeline_options(options.get_all_options())
-        )
-        return beam.Pipeline(runner=FnApiRunner(provision_info=ExtendedProvisionInfo(provision)), options=options)
+        return beam.Pipeline(runner=LocalRunner(options), options=options)
 
     def check_reachable(self, paths: Mapping[str, Any], models: Mapping[str, Any] | None = None) -> None:
         """Check, before a job, that its workers can read its inputs and write its store.

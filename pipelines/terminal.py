@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import logging
+import os
 import re
+import stat
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +17,15 @@ import click
 from tracktokens.schemas.display import UNPRINTABLE, printable, printable_lines
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from collections.abc import Iterable
+
+    from rich.console import Console, ConsoleOptions, Group, RenderableType
+    from rich.segment import Segment
+    from rich.table import Table
     from rich.text import Text
+
+UNLIMITED = 10_000
+"""Width of a console that is not a terminal, in characters."""
 
 
 def echo(text: object = "", *, err: bool = False, nl: bool = True) -> None:
@@ -34,14 +44,60 @@ def catalog_text(text: str) -> Text:
 
 
 def make_console(stderr: bool = False) -> Console:
-    """Open a console that prints every text as it is, see :func:`echo`: ``[b]`` is not bold, ``:smile:`` no emoji."""
+    """Open a console that prints every text as it is, see :func:`echo`: ``[b]`` is not bold, ``:smile:`` no emoji.
+
+    Tables are never cut: where a terminal, or the variable ``COLUMNS``, is too narrow for one, it is printed as a list.
+    """
     from rich.console import Console
+    from rich.table import Table
 
     class PlainConsole(Console):
+        def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+            room = options or self.options
+            if isinstance(renderable, Table):
+                for column in renderable.columns:
+                    column.overflow = "fold"
+                if _narrowest(renderable, self, room) > room.max_width:
+                    renderable = table_as_list(renderable)
+            return super().render(renderable, options)
+
         def render_str(self, text: str, **settings: Any) -> Text:
             return super().render_str(printable_lines(text), **settings)
 
-    return PlainConsole(stderr=stderr, markup=False, emoji=False, highlight=False)
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError  # as `echo` does
+
+    console = PlainConsole(stderr=stderr, markup=False, emoji=False, highlight=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = UNLIMITED
+    return console
+
+
+def _narrowest(table: Table, console: Console, options: ConsoleOptions) -> int:
+    """Return the width of a table, in characters, of which no word is cut."""
+    return table.__rich_measure__(console, options.update(width=UNLIMITED)).minimum
+
+
+def table_as_list(table: Table) -> Group:
+    """Convert a table to a list: a line per cell with its column, indented after the first of a row; no blank cells."""
+    from rich.console import Group
+    from rich.text import Text
+
+    columns = [(column.header, list(column.cells)) for column in table.columns]
+    lines = [Text.assemble(_text(table.title))] if table.title else []
+    for row in range(table.row_count):
+        cells = [(_text(header), _text(cells[row])) for header, cells in columns]
+        for position, (header, cell) in enumerate(cells):
+            if cell.plain:
+                lines.append(Text.assemble("  " if position else "", header, ": " if header.plain else "", cell))
+    return Group(*lines)
+
+
+def _text(content: RenderableType) -> Text:
+    """Convert a heading or a cell, which is a ``str`` or a ``Text``."""
+    from rich.text import Text
+
+    return content if isinstance(content, Text) else Text(printable_lines(str(content)))
 
 
 def format_json(content: object) -> str:
@@ -57,6 +113,16 @@ def format_json(content: object) -> str:
 def _json_escape(character: re.Match[str]) -> str:
     """Escape a character in a string of JSON; line ends are between the strings."""
     return character[0] if character[0] == "\n" else f"\\u{ord(character[0]):04x}"
+
+
+def discard_output() -> None:
+    """Discard what standard output and error still buffer, and all that follows: nobody reads it."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):  # a test replaces it
+            if stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode):
+                os.dup2(null, stream.fileno())
+    os.close(null)
 
 
 def allow_any_text() -> None:

@@ -2,7 +2,7 @@
 
 import click
 
-from tracktokens.pipelines.cli.options.common import NonEmptyStr, json_option, release_option, store_option
+from tracktokens.pipelines.cli.options.common import OutputFile, json_option, release_option, store_option
 from tracktokens.pipelines.terminal import echo, format_json, make_console
 from tracktokens.schemas.display import printable
 
@@ -25,7 +25,9 @@ def show_command(store: str) -> None:
 @click.command(name="atlas")
 @store_option
 @release_option
-@click.option("--out", required=True, type=NonEmptyStr(), metavar="FILE", help="HTML file to write.")
+@click.option(
+    "--out", required=True, type=OutputFile(), metavar="FILE", help="HTML file to write; - is standard output."
+)
 def atlas_command(store: str, release: str | None, out: str) -> None:
     """Write one page that shows what the tokens of a release mean; it opens in a browser without a network."""
     from tracktokens.pipelines.analysis.atlas.write import write_atlas

@@ -24,6 +24,7 @@ from tracktokens.pipelines.cli.options.encoder_options import source_options
 from tracktokens.pipelines.cli.outcome import show_outcome
 from tracktokens.pipelines.jobs.metrics_file import check_metrics_file
 from tracktokens.pipelines.released_options import read_vector_options
+from tracktokens.pipelines.stop_signals import KEPT
 from tracktokens.pipelines.terminal import echo
 from tracktokens.schemas.playlist_encoders import PLAYLIST_ENCODERS
 from tracktokens.schemas.token_format import FurtherTokens
@@ -87,7 +88,7 @@ def run_command(
         new_vocabulary=new_vocabulary,
         codebooks_from=codebooks_from,
     )
-    with runner_with_progress(workers, beam_options) as (runner, display):
+    with runner_with_progress(workers, beam_options, KEPT) as (runner, display):
         outcome = job.run(runner, display.start_stage)
     show_outcome(outcome, display, metrics_file)
 
@@ -104,7 +105,7 @@ def embed_command(source: CatalogSource, store: str, workers: int, beam_options:
     """
     from tracktokens.pipelines.jobs.embed import EmbedJob
 
-    with runner_with_progress(workers, beam_options) as (runner, _):
+    with runner_with_progress(workers, beam_options, KEPT) as (runner, _):
         echo(EmbedJob(source=source, store=store).run(runner).catalog_id)
 
 

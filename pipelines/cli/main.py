@@ -3,7 +3,9 @@
 import errno
 import logging
 import os
+import signal
 import sys
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -39,7 +41,8 @@ from tracktokens.pipelines.cli.store_commands import (
     releases_group,
     verify_command,
 )
-from tracktokens.pipelines.terminal import OneLineFormatter, allow_any_text, echo
+from tracktokens.pipelines.stop_signals import StopSignals
+from tracktokens.pipelines.terminal import OneLineFormatter, allow_any_text, discard_output, echo
 from tracktokens.schemas.display import printable, printable_lines
 from tracktokens.schemas.errors import TracktokensError, UsageError
 from tracktokens.schemas.filesystem_errors import filesystem_error
@@ -52,7 +55,11 @@ Exit codes:
   3  the data cannot be used, and nothing was published; or verify found a problem
   4  the catalog has drifted past a limit, and nothing was published
   5  another job writes the store, or published meanwhile
+  130, 143  stopped by Ctrl-C, or by SIGTERM; 141: the reader of the output has ended
 """
+
+CLOSED_OUTPUT = 128 + signal.SIGPIPE
+"""Exit code where the reader of an output has ended, as shells give it."""
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 """Error numbers of a full disk."""
@@ -100,8 +107,19 @@ class Cli(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command."""
+        signals = StopSignals()
+        signals.start()
         try:
             return super().invoke(ctx)
+        except KeyboardInterrupt:
+            if sys.stderr.isatty():
+                echo(err=True)  # below the ^C of the terminal
+            signals.report(partial(echo, err=True))
+            signals.leave()
+            ctx.exit(signals.exit_code)
+        except BrokenPipeError:  # the reader of an output has ended, such as `head`
+            discard_output()
+            ctx.exit(CLOSED_OUTPUT)
         except TracktokensError as error:
             _echo_error(str(error))
             ctx.exit(error.exit_code)
@@ -121,6 +139,8 @@ class Cli(click.Group):
                 raise
             _echo_error(f"{known or error}{'' if known else _remedy(error)}")
             ctx.exit(known.exit_code if known else 1)
+        finally:
+            signals.end()
 
 
 def _echo_error(message: str) -> None:

@@ -18,6 +18,7 @@ from tracktokens.pipelines.cli.options.encoder_options import source_options
 from tracktokens.pipelines.cli.outcome import show_outcome
 from tracktokens.pipelines.jobs.metrics_file import check_metrics_file
 from tracktokens.pipelines.released_options import read_released_options
+from tracktokens.pipelines.stop_signals import KEPT
 from tracktokens.pipelines.terminal import echo, format_json, make_console
 from tracktokens.schemas.errors import InvalidDataError
 
@@ -110,6 +111,6 @@ def retry_command(
 def _refresh(job: "RefreshJob", metrics_file: str | None, workers: int, beam_options: tuple[str, ...]) -> None:
     if metrics_file is not None:
         check_metrics_file(metrics_file, job.store)
-    with runner_with_progress(workers, beam_options) as (runner, display):
+    with runner_with_progress(workers, beam_options, KEPT) as (runner, display):
         outcome = job.run(runner, display.start_stage)
     show_outcome(outcome, display, metrics_file)

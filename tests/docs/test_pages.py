@@ -21,8 +21,8 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
 FOLDERS_OF_CODE = ("schemas", "codebooks", "serving", "transforms", "pipelines", "tests", "benchmarks", "examples")
 
-EXIT_CODES_WITHOUT_ERROR = {0, 1}
-"""Success, and an unexpected exception."""
+EXIT_CODES_WITHOUT_ERROR = {0, 1, 130, 141, 143}
+"""Success, an unexpected exception, and signals: Ctrl-C, a closed output, SIGTERM."""
 
 
 def read(page: str) -> str:

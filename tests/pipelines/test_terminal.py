@@ -6,8 +6,9 @@ import logging
 import sys
 
 import pytest
-from rich.console import Console
+from rich.console import Console, Group
 from rich.table import Table
+from rich.text import Text
 
 from tracktokens.codebooks.metrics.churn import AffectedTrack, Churn
 from tracktokens.pipelines.analysis.diff import Diff, diff_report
@@ -106,3 +107,47 @@ def test_any_text_can_be_written_in_any_encoding(monkeypatch: pytest.MonkeyPatch
 def test_a_warning_is_one_line_whatever_it_names() -> None:
     record = logging.LogRecord("x", logging.WARNING, "", 0, "skipping %s", ("a\nb\x1b",), None)
     assert OneLineFormatter("%(levelname)s: %(message)s").format(record) == r"WARNING: skipping a\nb\x1b"
+
+
+def printed(columns: int | None, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Print a table on a console that is not a terminal, with so many columns."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+    if columns is not None:
+        monkeypatch.setenv("COLUMNS", str(columns))
+    table = Table("modality", "", "tracks that keep their code", title="a title")
+    table.add_row("metadata", "x", Text("光のトンネル [b]"))
+    table.add_row("audio", "", "12")
+    console = make_console()
+    with console.capture() as capture:
+        console.print(Group(table), "end")
+    return capture.get()
+
+
+def test_a_piped_table_is_as_wide_as_its_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = printed(None, monkeypatch)
+    assert "tracks that keep their code" in text
+    assert max(map(len, text.splitlines())) < 60
+
+
+def test_a_table_wraps_where_its_words_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = printed(40, monkeypatch)
+    assert "tracks that keep their code" not in text
+    assert "modality" in text
+    assert "…" not in text
+    assert all(character in text for character in "光のトンネル")
+
+
+def test_a_table_is_a_list_on_a_narrow_console(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert printed(18, monkeypatch).split("\n") == [
+        "a title",
+        "modality: metadata",
+        "  x",
+        "  tracks that keep",
+        "their code: ",
+        "光のトンネル [b]",
+        "modality: audio",
+        "  tracks that keep",
+        "their code: 12",
+        "end",
+        "",
+    ]

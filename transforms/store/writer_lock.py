@@ -123,6 +123,13 @@ def require_writer(root: str) -> None:
         lease.renew()
 
 
+def release_leases() -> None:
+    """Release the leases that this process holds, from any thread, before the process ends within their blocks."""
+    for lease in list(_leases.values()):
+        if lease is not None:
+            lease.release()
+
+
 @contextmanager
 def _lease(root: str, command: str, creates: bool) -> Iterator[None]:
     """Hold the lease of a store on an object store."""

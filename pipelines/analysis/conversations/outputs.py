@@ -1,6 +1,7 @@
 """Files of an evaluation: its JSON with the rejects, and predictions in the format of the Music-CRS evaluator."""
 
 import json
+import logging
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -9,7 +10,9 @@ import orjson
 from tracktokens.codebooks.metrics.turn_ranking import DEPTH
 from tracktokens.pipelines.analysis.conversations.evaluate import EvaluatedConversations
 from tracktokens.schemas.errors import UsageError
-from tracktokens.transforms.store.user_files import check_output, open_output
+from tracktokens.transforms.store.user_files import check_output, is_stream, open_output
+
+_logger = logging.getLogger(__name__)
 
 
 def rejects_path(out: str) -> str:
@@ -24,20 +27,25 @@ def check_outputs(outputs: Sequence[str | None], inputs: Sequence[str], store: s
         UsageError: an output is a folder, an input, or in the store.
     """
     for path in filter(None, outputs):
-        for output in (path, rejects_path(path)):
+        for output in (path,) if is_stream(path) else (path, rejects_path(path)):
             check_output(output, inputs, store)
 
 
 def write_evaluation(evaluated: EvaluatedConversations, out: str) -> None:
-    """Write the evaluation as JSON, and beside it one line per reject.
+    """Write the evaluation as JSON, and one line per reject beside it, or to the log for a stream.
 
     Raises:
         UsageError: the file cannot be written.
     """
     with open_output(out) as file:
         file.write(json.dumps(evaluated.evaluation.to_json(), ensure_ascii=False, indent=2).encode() + b"\n")
+    lines = [orjson.dumps(reject) for reject in evaluated.queries.rejects]
+    if is_stream(out):
+        for line in lines:
+            _logger.warning("rejected: %s", line.decode())
+        return
     with open_output(rejects_path(out)) as file:
-        file.writelines(orjson.dumps(reject) + b"\n" for reject in evaluated.queries.rejects)
+        file.writelines(line + b"\n" for line in lines)
 
 
 def write_submission(evaluated: EvaluatedConversations, system: str, path: str) -> int:

@@ -1,6 +1,7 @@
 """The command ``chat``: a conversation with a model that recommends tracks, in the terminal or through pipes."""
 
 import json
+import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tracktokens.pipelines.cli.language_models.reply_options import reply_options
+from tracktokens.pipelines.stop_signals import handles
 from tracktokens.pipelines.terminal import catalog_text, echo, make_console
 from tracktokens.schemas.display import printable
 from tracktokens.schemas.errors import TracktokensError
@@ -45,6 +47,11 @@ def chat_command(
     names = TrackNames(store, release)
     recommender = Recommender.open(model, names.folder, precision=precision)
     chat = Chat(recommender, ReplyOptions(top, min_tracks, max_new_tokens, beams))
+    with handles(signal.SIGINT):  # it ends a reply, and then the chat
+        _talk(chat, names, as_json)
+
+
+def _talk(chat: "Chat", names: "TrackNames", as_json: bool) -> None:
     for line in _lines():
         if line == QUIT:
             return

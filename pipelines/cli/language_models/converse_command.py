@@ -7,6 +7,7 @@ import click
 from tracktokens.pipelines.cli.options.common import (
     NonEmptyStr,
     Share,
+    json_lines_option,
     json_option,
     max_reject_rate_option,
     release_option,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 @click.option(
     "--tracks", type=NonEmptyStr(), metavar="PATH", help="Tracks with albums, years and lyrics, which become goals."
 )
-@click.option("--out", required=True, type=NonEmptyStr(), metavar="FILE", help="JSON Lines file to write.")
+@json_lines_option
 @click.option(
     "--conversations", type=click.IntRange(1), metavar="N", help="Number of conversations; one per playlist by default."
 )

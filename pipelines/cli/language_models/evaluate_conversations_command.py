@@ -8,6 +8,7 @@ import click
 from tracktokens.pipelines.cli.language_models.reply_options import precision_option
 from tracktokens.pipelines.cli.options.common import (
     NonEmptyStr,
+    OutputFile,
     json_option,
     release_option,
     store_option,
@@ -59,10 +60,15 @@ if TYPE_CHECKING:
 @click.option("--keep-named", is_flag=True, help="Recommend also tracks that were named before the turn.")
 @click.option("--turns", type=click.IntRange(1), metavar="N", help="Use the first N turns of each conversation.")
 @weights_option
-@click.option("--out", type=NonEmptyStr(), metavar="FILE", help="Write the evaluation as JSON, and FILE.rejects.")
+@click.option(
+    "--out",
+    type=OutputFile(),
+    metavar="FILE",
+    help="Write the evaluation as JSON, and FILE.rejects; - is standard output alone.",
+)
 @click.option(
     "--submission",
-    type=NonEmptyStr(),
+    type=OutputFile(),
     metavar="FILE",
     help="Write the predictions of a system as the Music-CRS evaluator reads them.",
 )
@@ -104,6 +110,7 @@ def conversations_command(
     from tracktokens.pipelines.analysis.conversations.outputs import check_outputs, write_evaluation, write_submission
     from tracktokens.pipelines.analysis.conversations.queries import QueryOptions
     from tracktokens.pipelines.analysis.conversations.table_systems import submitted_system
+    from tracktokens.transforms.store.user_files import is_standard_output
 
     chosen = submitted_system(submission_system, model, systems) if submission else None
     check_outputs([out, submission], [test], store)
@@ -125,10 +132,11 @@ def conversations_command(
         write_evaluation(evaluated, out)
     if submission is not None and chosen is not None:
         write_submission(evaluated, chosen, submission)
+    to_stderr = any(path is not None and is_standard_output(path) for path in (out, submission))
     if as_json:
-        echo(format_json(evaluated.evaluation.to_json()))
+        echo(format_json(evaluated.evaluation.to_json()), err=to_stderr)
     else:
-        _print(evaluated.evaluation)
+        _print(evaluated.evaluation, to_stderr)
 
 
 def _show_progress(answers: "Iterable[Answer]", name: str, count: int) -> "Iterator[Answer]":
@@ -139,17 +147,17 @@ def _show_progress(answers: "Iterable[Answer]", name: str, count: int) -> "Itera
     yield from track(answers, name, count, console=console, transient=True, disable=not console.is_terminal)
 
 
-def _print(evaluation: "ConversationEvaluation") -> None:
+def _print(evaluation: "ConversationEvaluation", to_stderr: bool) -> None:
     from tracktokens.pipelines.analysis.conversations.report import conversation_report
 
     if evaluation.turns:
-        make_console().print(conversation_report(evaluation))
+        make_console(to_stderr).print(conversation_report(evaluation))
     else:
-        echo("no turn has a track to find: nothing is measured")
+        echo("no turn has a track to find: nothing is measured", err=to_stderr)
     for name, reason in evaluation.left_out.items():
-        echo(f"{name} is left out: {printable(reason)}")
+        echo(f"{name} is left out: {printable(reason)}", err=to_stderr)
     for note in evaluation.notes:
-        echo(printable(note))
+        echo(printable(note), err=to_stderr)
 
 
 def _warn(evaluated: "EvaluatedConversations", out: str | None) -> None:
@@ -162,5 +170,13 @@ def _warn(evaluated: "EvaluatedConversations", out: str | None) -> None:
     }
     words = "; ".join(f"{count} {what}" for what, count in lost.items() if count)
     if words:
-        where = f"; see {out}.rejects" if out else "; --out FILE lists them"
-        echo(f"warning: {words}{where}", err=True)
+        echo(f"warning: {words}{_where(out)}", err=True)
+
+
+def _where(out: str | None) -> str:
+    """Name the file of the rejects; beside a stream, they are logged."""
+    from tracktokens.transforms.store.user_files import is_stream
+
+    if out is None:
+        return "; --out FILE lists them"
+    return "" if is_stream(out) else f"; see {out}.rejects"

@@ -2,7 +2,13 @@
 
 import click
 
-from tracktokens.pipelines.cli.options.common import NonEmptyStr, json_option, release_option, store_option
+from tracktokens.pipelines.cli.options.common import (
+    NonEmptyStr,
+    json_lines_option,
+    json_option,
+    release_option,
+    store_option,
+)
 from tracktokens.pipelines.terminal import echo, format_json
 
 
@@ -16,7 +22,7 @@ from tracktokens.pipelines.terminal import echo, format_json
     required=True,
     help="cpcd: the Conversational Playlist Curation Dataset; talkplay: TalkPlayData-2, or the Music-CRS challenge.",
 )
-@click.option("--out", required=True, type=NonEmptyStr(), metavar="FILE", help="JSON Lines file to write.")
+@json_lines_option
 @click.option("--prefix", default="", metavar="TEXT", help="Text before the dataset's track ids in the catalog.")
 @click.option(
     "--split",

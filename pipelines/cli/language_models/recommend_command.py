@@ -6,14 +6,14 @@ from contextlib import contextmanager
 import click
 
 from tracktokens.pipelines.cli.language_models.reply_options import reply_options
-from tracktokens.pipelines.cli.options.common import NonEmptyStr
+from tracktokens.pipelines.cli.options.common import NonEmptyStr, json_lines_option
 from tracktokens.pipelines.terminal import echo, make_console
 
 
 @click.command(name="recommend")
 @click.argument("conversations", metavar="FILE", type=NonEmptyStr())
 @reply_options
-@click.option("--out", required=True, type=NonEmptyStr(), metavar="FILE", help="JSON Lines file to write.")
+@json_lines_option
 @click.option("--top", default=10, show_default=True, type=click.IntRange(1), help="Number of tracks per conversation.")
 @click.option(
     "--batch-size",

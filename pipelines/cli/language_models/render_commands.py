@@ -7,6 +7,7 @@ import click
 from tracktokens.pipelines.cli.options.common import (
     NonEmptyStr,
     Share,
+    json_lines_option,
     json_option,
     options,
     release_option,
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 render_options = options(
     store_option,
     release_option,
-    click.option("--out", required=True, type=NonEmptyStr(), metavar="FILE", help="JSON Lines file to write."),
+    json_lines_option,
 )
 
 

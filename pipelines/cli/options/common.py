@@ -16,6 +16,7 @@ from tracktokens.pipelines.catalog_source import (
     MAX_REMOVED_HELP,
     REJECT_RATE_HELP,
 )
+from tracktokens.pipelines.stop_signals import AGAIN, advise, last_step
 from tracktokens.pipelines.terminal import make_console
 from tracktokens.schemas.errors import UsageError
 
@@ -54,6 +55,14 @@ class NonEmptyStr(click.ParamType[str]):
         if not value.strip():
             self.fail("is empty", param, ctx)
         return value
+
+
+class OutputFile(NonEmptyStr):
+    """A file to write; ``-`` is standard output."""
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Give standard output its name as a file."""
+        return "/dev/stdout" if value == "-" else super().convert(value, param, ctx)
 
 
 class Share(click.FloatRange):
@@ -152,6 +161,13 @@ weights_option = click.option(
     metavar="MODALITY=WEIGHT,...",
     help="Weights of modalities; the others keep their default of 25, 5, 5, 1, 1 in token order.",
 )
+json_lines_option = click.option(
+    "--out",
+    required=True,
+    type=OutputFile(),
+    metavar="FILE",
+    help="JSON Lines file to write; - is standard output.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 runner_options = options(
     click.option(
@@ -163,15 +179,26 @@ runner_options = options(
 
 @contextmanager
 def runner_with_progress(
-    workers: int, beam_options: tuple[str, ...]
+    workers: int, beam_options: tuple[str, ...], advice: str = AGAIN
 ) -> "Iterator[tuple[PipelineRunner, ProgressDisplay]]":
-    """Make the runner of a command's jobs, and show their progress on standard error while a block runs."""
+    """Make the runner of a command's jobs, and show their progress on standard error while a block runs.
+
+    Args:
+        workers: worker processes on this machine.
+        beam_options: Beam's own options.
+        advice: what to do after Ctrl-C.
+
+    Raises:
+        UsageError: a Beam option is not one.
+    """
     from tracktokens.pipelines.progress_display import show_progress
     from tracktokens.pipelines.runner import PipelineRunner
+    from tracktokens.transforms.store.writer_lock import release_leases
 
+    advise(advice)
     if beam_options and not beam_options[0].startswith("-"):
         raise UsageError(
             f"{beam_options[0]} is not an option: give Beam's options after `--`, and all others before it"
         )
-    with show_progress(make_console(stderr=True)) as display:
+    with show_progress(make_console(stderr=True)) as display, last_step(release_leases):
         yield PipelineRunner(workers, beam_options, display.progress), display
