@@ -5,7 +5,8 @@ from pathlib import Path
 import click
 
 from tracktokens.pipelines.cli.options.common import NonEmptyStr, runner_with_progress, store_option
-from tracktokens.pipelines.terminal import echo, printable
+from tracktokens.pipelines.terminal import echo
+from tracktokens.schemas.display import printable
 from tracktokens.schemas.errors import UsageError
 
 

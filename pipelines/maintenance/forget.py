@@ -16,6 +16,7 @@ import orjson
 
 from tracktokens.pipelines.maintenance.garbage_collection import GcJob
 from tracktokens.pipelines.runner import PipelineRunner
+from tracktokens.schemas.display import show_value
 from tracktokens.schemas.errors import UsageError
 from tracktokens.schemas.manifests.forgotten import TakedownJournal
 from tracktokens.transforms.maintenance.scrub_folder import (
@@ -28,7 +29,6 @@ from tracktokens.transforms.maintenance.scrub_folder import (
 )
 from tracktokens.transforms.maintenance.scrub_rows import ScrubbedTracks
 from tracktokens.transforms.maintenance.search_store import SearchResult, StoreSearch, hash_files
-from tracktokens.transforms.readers.display import show_value
 from tracktokens.transforms.runtime.forgotten_tracks import (
     JOURNAL,
     ForgottenTracks,
