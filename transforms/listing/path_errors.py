@@ -12,6 +12,12 @@ _NO_RIGHTS = {errno.EACCES, errno.EPERM}
 _MISSING = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EISDIR}
 
 
+def missing_table(path: str, table: str) -> UsageError:
+    """Make the error of a path of an input table at which nothing is."""
+    shown = printable(path)
+    return UsageError(f"no such file or folder: {shown}; give the {table} table as a file, a folder or a glob")
+
+
 def path_error(path: str, problem: str, error: OSError) -> TracktokensError:
     """Make the error of a path that exists for the user and not for the program.
 

@@ -18,7 +18,7 @@ from tracktokens.schemas.display import printable, show_value
 from tracktokens.schemas.errors import InvalidDataError, TracktokensError, UsageError
 from tracktokens.transforms.listing.found_files import FoundFiles
 from tracktokens.transforms.listing.local_files import LocalPattern, list_folder, list_glob
-from tracktokens.transforms.listing.path_errors import path_error
+from tracktokens.transforms.listing.path_errors import missing_table, path_error
 from tracktokens.transforms.listing.remote_files import list_remote
 from tracktokens.transforms.store import files
 
@@ -155,7 +155,7 @@ def _why_none(pattern: str, table: str, found: FoundFiles, is_file: bool) -> str
         )
     if found.files or (not glob.has_magic(pattern) and os.path.isdir(pattern)):  # noqa: PTH112  takes any text
         return f"{shown} contains no file of the {table} table; {_ENDINGS_HINT}"
-    return f"no such file or folder: {shown}; give the {table} table as a file, a folder or a glob"
+    return str(missing_table(pattern, table))
 
 
 def _warn_of_skipped(pattern: str, found: FoundFiles, empty: list[str]) -> None:

@@ -6,6 +6,8 @@ by modality. An option that is given replaces more than its own value in the rel
 """
 
 import functools
+import glob
+import os
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import MISSING
 from typing import Any, TypeVar
@@ -21,11 +23,15 @@ from tracktokens.pipelines.option_fields import OptionField
 from tracktokens.pipelines.released_options import ReleasedOptions, require_tracks, still_released, without_built_in
 from tracktokens.schemas.errors import UsageError
 from tracktokens.schemas.modalities import MODALITIES
+from tracktokens.transforms.listing.path_errors import missing_table
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 Pairs = tuple[tuple[str, str], ...]
 """Values of an option per modality: modality and value."""
+
+_TABLES = {"tracks": "tracks", "playlists": "playlists", "embeddings": "vectors"}
+"""Option that names input tables, to the name of the table in messages."""
 
 
 class ModalityValue(click.ParamType[tuple[str, str]]):
@@ -67,6 +73,7 @@ def source_options(
             context = click.get_current_context()
             if values.get("beam_options"):
                 _check_given_paths(context, chosen, values)
+            _check_tables_exist(_given(context, chosen))
             released = None if remembered is None else remembered(values["store"])
             source = make_source(context, chosen, released)
             rest = {name: value for name, value in values.items() if name not in set(map(parameter_name, chosen))}
@@ -86,6 +93,15 @@ def _check_given_paths(context: click.Context, chosen: Iterable[OptionField], va
     if "tracks" in given:
         source = CatalogSource.from_options(without_built_in(given))
         source.check_reachable(values["store"], PipelineRunner(values["workers"], values["beam_options"]))
+
+
+def _check_tables_exist(given: Mapping[str, Any]) -> None:
+    """Check that tables on this machine exist, in the first second: Beam, which lists them, takes longer to import."""
+    for name, table in _TABLES.items():
+        value = given.get(name, {})
+        for path in value.values() if isinstance(value, Mapping) else [value]:
+            if "://" not in path and not glob.has_magic(path) and not os.path.lexists(path):
+                raise missing_table(path, table)
 
 
 def parameter_name(part: OptionField) -> str:

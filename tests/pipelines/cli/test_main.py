@@ -254,6 +254,30 @@ def test_help_is_quick_because_nothing_heavy_is_imported() -> None:
     assert shown.stdout.strip() == "[]"
 
 
+def run_of_missing_tables(folder: Path) -> dict[str, list[str]]:
+    """Options of ``run``, by the name in the message; one table of each run is missing."""
+    tracks = folder / "tracks.jsonl"
+    tracks.touch()
+    return {
+        "tracks": ["--tracks", str(folder / "no.csv")],
+        "playlists": ["--tracks", str(tracks), "--playlists", str(folder / "no.csv")],
+        "vectors": ["--tracks", str(tracks), "--embeddings", f"audio={folder / 'no.csv'}"],
+    }
+
+
+@pytest.mark.parametrize("table", ["tracks", "playlists", "vectors"])
+def test_a_missing_table_is_found_before_anything_heavy_is_imported(tmp_path: Path, table: str) -> None:
+    arguments = ["run", "--store", str(tmp_path / "store"), *run_of_missing_tables(tmp_path)[table]]
+    code = (
+        "import sys; from tracktokens.pipelines.cli.main import main; "
+        "code = main(sys.argv[1:], standalone_mode=False); print(code, 'apache_beam' in sys.modules)"
+    )
+    result = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["2", "False"]
+    assert f"no.csv; give the {table} table as a file" in result.stderr
+    assert not (tmp_path / "store").exists()
+
+
 def test_exit_codes_are_documented() -> None:
     shown = call("--help").stdout
     for code in (0, 1, 2, 3, 5):
