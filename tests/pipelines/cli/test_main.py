@@ -90,8 +90,10 @@ def test_a_wrong_choice_of_the_audio_encoder_is_noticed_at_once(
     ],
 )
 def test_a_wrong_choice_of_vectors_is_noticed_at_once(
-    tracks: Path, tmp_path: Path, options: list[str], words: list[str]
+    tracks: Path, tmp_path: Path, options: list[str], words: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a").touch()
     for command in ("run", "embed"):
         refused(call(command, "--tracks", tracks, "--store", tmp_path / "s", *options), 2, *words)
     assert not (tmp_path / "s").exists()
