@@ -48,13 +48,15 @@ def atlas_command(store: str, release: str | None, out: str) -> None:
 def inspect_command(bundle: str, modality: str | None, code: int | None, store: str) -> None:
     """Show the contents of a BUNDLE, the codes of a MODALITY, or the meaning of one CODE."""
     from tracktokens.pipelines.analysis.inspect import Inspector, bundle_report, code_report, codes_report
+    from tracktokens.transforms.store.bundles import find_bundle_id
     from tracktokens.transforms.store.layout import Store
 
     opened = Store.open(store)
+    bundle_id = find_bundle_id(opened, bundle)
     if modality is None:
-        make_console().print(bundle_report(opened, bundle))
+        make_console().print(bundle_report(opened, bundle_id))
         return
-    inspector = Inspector(opened, bundle, modality)
+    inspector = Inspector(opened, bundle_id, modality)
     report = codes_report(inspector.codes()) if code is None else code_report(modality, inspector.code(code))
     make_console().print(report)
 

@@ -13,6 +13,8 @@ from tracktokens.pipelines.cli.codebook_commands import (
 from tracktokens.pipelines.cli.options.common import (
     NonEmptyStr,
     catalog_option,
+    full_bundle_id,
+    full_catalog_id,
     max_reject_rate_option,
     metrics_file_option,
     runner_options,
@@ -142,9 +144,9 @@ def playlists_command(
     job = PlaylistsJob(
         playlists=playlists,
         store=store,
-        catalog_id=catalog,
+        catalog_id=full_catalog_id(store, catalog),
         encoder=playlist_encoder,
-        from_bundle=from_bundle,
+        from_bundle=full_bundle_id(store, from_bundle),
         max_reject_rate=max_reject_rate,
     )
     with runner_with_progress(workers, beam_options) as (runner, _):

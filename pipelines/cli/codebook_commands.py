@@ -11,6 +11,8 @@ from tracktokens.pipelines.cli.options.common import (
     NonEmptyStr,
     Share,
     catalog_option,
+    full_bundle_id,
+    full_catalog_id,
     max_lost_option,
     max_removed_option,
     options,
@@ -148,7 +150,9 @@ def train_command(
     from tracktokens.pipelines.jobs.train import TrainJob
 
     echo_remembered(click.get_current_context(), store)
-    job = TrainJob(store=store, codebook_size=codebook_size, seed=seed, catalog_id=catalog, tokens=tokens)
+    job = TrainJob(
+        store=store, codebook_size=codebook_size, seed=seed, catalog_id=full_catalog_id(store, catalog), tokens=tokens
+    )
     with runner_with_progress(workers, beam_options) as (runner, _):
         echo(job.run(runner).bundle_id)
 
@@ -167,8 +171,10 @@ def retrain_command(
     from tracktokens.pipelines.jobs.retrain import RetrainJob
 
     with runner_with_progress(workers, beam_options) as (runner, display):
-        bundle_id = from_bundle or _default_bundle(store)
-        retrained = RetrainJob(store=store, from_bundle=bundle_id, seed=seed, catalog_id=catalog).run(runner)
+        bundle_id = _bundle_id(store, from_bundle)
+        retrained = RetrainJob(
+            store=store, from_bundle=bundle_id, seed=seed, catalog_id=full_catalog_id(store, catalog)
+        ).run(runner)
     display.console.print(kept_table(retrained.kept, retrained.kept_without))
     echo(retrained.bundle.bundle_id)
 
@@ -185,8 +191,8 @@ def tokenize_command(
     from tracktokens.pipelines.jobs.tokenize import TokenizeJob
 
     with runner_with_progress(workers, beam_options) as (runner, _):
-        bundle_id = bundle or _default_bundle(store)
-        counts = TokenizeJob(store=store, bundle_id=bundle_id, catalog_id=catalog).run(runner)
+        bundle_id = _bundle_id(store, bundle)
+        counts = TokenizeJob(store=store, bundle_id=bundle_id, catalog_id=full_catalog_id(store, catalog)).run(runner)
     for column, count in counts.items():
         echo(f"{column} {count}")
 
@@ -216,11 +222,11 @@ def publish_command(
     from tracktokens.transforms.release.report import release_report
 
     with runner_with_progress(workers, beam_options) as (runner, display):
-        bundle_id = bundle or _default_bundle(store)
+        bundle_id = _bundle_id(store, bundle)
         job = PublishJob(
             store=store,
             bundle_id=bundle_id,
-            catalog_id=catalog,
+            catalog_id=full_catalog_id(store, catalog),
             max_churn=max_churn,
             new_vocabulary=new_vocabulary,
             max_lost=max_lost,
@@ -231,8 +237,8 @@ def publish_command(
     echo(release.folder)
 
 
-def _default_bundle(store: str) -> str:
+def _bundle_id(store: str, given: str | None) -> str:
     from tracktokens.transforms.store.layout import Store
     from tracktokens.transforms.store.releases import default_bundle
 
-    return default_bundle(Store.open(store))
+    return full_bundle_id(store, given) or default_bundle(Store.open(store))

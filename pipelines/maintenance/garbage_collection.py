@@ -18,6 +18,7 @@ from tracktokens.schemas.manifests.release import ReleaseManifest
 from tracktokens.transforms.maintenance.purge_records import BYTES, PURGE, ROWS, PurgeRecords
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.bundles import read_manifest
+from tracktokens.transforms.store.ids import LATEST_ID, complete_id, show_ids
 from tracktokens.transforms.store.layout import (
     BUNDLES,
     CATALOG_MANIFEST,
@@ -132,7 +133,7 @@ class GcJob:
     Attributes:
         store: root of the store.
         keep: number of newest releases to keep; the one that ``LATEST`` names is always kept.
-        keep_releases: ids of other releases to keep.
+        keep_releases: ids of other releases to keep, or their beginnings.
         delete: whether to delete the garbage; otherwise it is only counted.
     """
 
@@ -173,10 +174,12 @@ class GcJob:
 
     def _kept_releases(self, store: Store) -> list[ReleaseManifest]:
         complete = list(releases(store))
-        chosen = {*self.keep_releases, latest_id(store.root)}
-        unknown = set(self.keep_releases) - {release.release_id for release in complete}
+        ids = [release.release_id for release in complete]
+        named = {name: complete_id(name, ids) for name in self.keep_releases if name != LATEST_ID}
+        unknown = [name for name, release_id in named.items() if release_id is None]
         if unknown:
-            raise UsageError(f"{store.root} has no release {', '.join(unknown)}: see `tracktokens releases list`")
+            raise UsageError(f"{store.root} has no release {', '.join(unknown)}; its releases: {show_ids(ids)}")
+        chosen = {*named.values(), latest_id(store.root)}
         return [release for n, release in enumerate(complete) if n < self.keep or release.release_id in chosen]
 
 

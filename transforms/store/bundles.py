@@ -12,7 +12,9 @@ from tracktokens.schemas.manifests.bundle import BundleManifest, CodebookEntry
 from tracktokens.schemas.manifests.release import ReleaseManifest
 from tracktokens.schemas.token_format import column_name
 from tracktokens.transforms.store import files
-from tracktokens.transforms.store.layout import Store
+from tracktokens.transforms.store.ids import LATEST_ID, complete_id, show_ids
+from tracktokens.transforms.store.layout import BUNDLES, MANIFEST, Store
+from tracktokens.transforms.store.releases import published_release
 
 
 def read_codebook(store: Store, bundle_id: str, name: str) -> Codebook:
@@ -42,6 +44,28 @@ def read_codebook_file(path: str) -> Codebook:
         raise InvalidDataError(f"{path}: {error}; restore it, or train a new bundle") from error
 
 
+def find_bundle_id(store: Store, name: str) -> str:
+    """Complete the id of a bundle, from its beginning, or from ``latest`` for the latest release's.
+
+    Raises:
+        UsageError: the store has no such bundle, or several.
+    """
+    if name == LATEST_ID:
+        return published_release(store).bundle_id
+    found = complete_id(name, _bundle_ids(store))
+    if found is None:
+        raise _no_bundle(store, name)
+    return found
+
+
+def _bundle_ids(store: Store) -> list[str]:
+    return files.list_folders_with(files.join(store.root, BUNDLES), MANIFEST)
+
+
+def _no_bundle(store: Store, name: str) -> UsageError:
+    return UsageError(f"{store.root} has no codebook bundle {name}; its bundles: {show_ids(_bundle_ids(store))}")
+
+
 def read_manifest(store: Store, bundle_id: str) -> BundleManifest:
     """Read a bundle's manifest.
 
@@ -51,7 +75,7 @@ def read_manifest(store: Store, bundle_id: str) -> BundleManifest:
     path = store.bundle(bundle_id).manifest
     content = files.read_existing(path)
     if content is None:
-        raise UsageError(f"{store.root} has no codebook bundle {bundle_id}: run `tracktokens train`")
+        raise _no_bundle(store, bundle_id)
     return BundleManifest.from_json(content, path)
 
 

@@ -15,6 +15,7 @@ from tracktokens.transforms.store.conditional import (
     object_store,
     replace,
 )
+from tracktokens.transforms.store.ids import LATEST_ID, complete_id, show_ids
 from tracktokens.transforms.store.layout import (
     BUNDLES,
     LATEST,
@@ -183,19 +184,26 @@ def release_in_use(root: str) -> ReleaseManifest | None:
 
 
 def find_release(store: Store, name: str) -> ReleaseManifest:
-    """Find a release by its id, or by the id of its bundle.
+    """Find a release by its id, by the id of its bundle, by the beginning of either, or as ``latest``.
 
     Of several releases of a bundle, the first of :func:`active_releases` is returned, or the newest withdrawn one.
 
     Raises:
-        UsageError: the store has no such release.
+        UsageError: the store has no such release, or several.
     """
-    by_id = (release for release in releases(store) if release.release_id == name)
-    by_bundle = (release for release in chain(active_releases(store), releases(store)) if release.bundle_id == name)
-    release = next(chain(by_id, by_bundle), None)
-    if release is None:
-        raise UsageError(f"{store.root} has no release {name}, and no release of a bundle {name}")
-    return release
+    if name == LATEST_ID:
+        return published_release(store)
+    found = list(releases(store))
+    ids = [release.release_id for release in found]
+    release_id = complete_id(name, ids)
+    if release_id is not None:
+        return found[ids.index(release_id)]
+    bundle_id = complete_id(name, list(dict.fromkeys(release.bundle_id for release in found)))
+    if bundle_id is None:
+        raise UsageError(
+            f"{store.root} has no release {name}, and no release of a bundle {name}; its releases: {show_ids(ids)}"
+        )
+    return next(release for release in chain(active_releases(store), found) if release.bundle_id == bundle_id)
 
 
 def release_folder(name: str | None, root: str | None) -> str:

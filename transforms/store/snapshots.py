@@ -7,6 +7,7 @@ from tracktokens.schemas.manifests.catalog import CatalogManifest, PlaylistsMani
 from tracktokens.schemas.manifests.release import ReleaseManifest
 from tracktokens.schemas.modalities import MODALITIES, PLAYLIST
 from tracktokens.transforms.store import files
+from tracktokens.transforms.store.ids import LATEST_ID, complete_id, show_ids
 from tracktokens.transforms.store.layout import CATALOG_MANIFEST, CATALOGS, Catalog, Store
 
 
@@ -56,8 +57,27 @@ def open_snapshot(store: Store, catalog_id: str | None = None) -> Snapshot:
     name = catalog_id or _newest(store)
     snapshot = find_snapshot(store, name)
     if snapshot is None:
-        raise UsageError(f"{store.root} has no complete catalog {name}: run `tracktokens embed`")
+        raise _no_catalog(store, name)
     return snapshot
+
+
+def find_catalog_id(store: Store, name: str) -> str:
+    """Complete the id of a snapshot, from its beginning, or from ``latest`` for the newest complete one.
+
+    Raises:
+        UsageError: the store has no such snapshot, or several.
+    """
+    if name == LATEST_ID:
+        return _newest(store)
+    found = complete_id(name, complete_catalogs(store))
+    if found is None:
+        raise _no_catalog(store, name)
+    return found
+
+
+def _no_catalog(store: Store, name: str) -> UsageError:
+    ids = show_ids(complete_catalogs(store)[::-1])
+    return UsageError(f"{store.root} has no complete catalog {name}; its catalogs: {ids}")
 
 
 def find_snapshot(store: Store, catalog_id: str) -> Snapshot | None:

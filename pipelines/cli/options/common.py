@@ -142,6 +142,24 @@ release_option = click.option(
 catalog_option = click.option(
     "--catalog", type=NonEmptyStr(), metavar="ID", help="Catalog snapshot; the newest complete one by default."
 )
+
+
+def full_catalog_id(store: str, given: str | None) -> str | None:
+    """Complete the id of ``--catalog``, which may be its beginning or ``latest``; None where it is not given."""
+    from tracktokens.transforms.store.layout import Store
+    from tracktokens.transforms.store.snapshots import find_catalog_id
+
+    return None if given is None else find_catalog_id(Store.open(store), given)
+
+
+def full_bundle_id(store: str, given: str | None) -> str | None:
+    """Complete the id of a bundle, which may be its beginning or ``latest``; None where it is not given."""
+    from tracktokens.transforms.store.bundles import find_bundle_id
+    from tracktokens.transforms.store.layout import Store
+
+    return None if given is None else find_bundle_id(Store.open(store), given)
+
+
 metrics_file_option = click.option(
     "--metrics-file",
     type=NonEmptyStr(),
