@@ -66,14 +66,25 @@ import_group.add_command(import_conversations_command)
     show_default=True,
     help="Source of the track ids: MusicBrainz recording, ISRC, path below SOURCE, or the first that is known.",
 )
+@click.option(
+    "--playlists",
+    multiple=True,
+    type=NonEmptyStr(),
+    metavar="PATH",
+    help="Playlist file outside of SOURCE, or a folder with some (M3U, PLS, XSPF). Repeatable.",
+)
 @click.option("--workers", type=click.IntRange(1), help="Processes that read tags; by default one per core.")
-def folder_command(source: str, out: str, as_json: bool, id_rule: str, workers: int | None) -> None:
+def folder_command(
+    source: str, out: str, as_json: bool, id_rule: str, playlists: tuple[str, ...], workers: int | None
+) -> None:
     """Import a folder of music files: their tags, lyrics beside them, and M3U, PLS and XSPF playlists."""
     from tracktokens.pipelines.catalog_import.music_folder.import_folder import import_folder
     from tracktokens.transforms.runtime.threads import thread_share
 
-    importer = partial(import_folder, source, rule=id_rule, workers=workers or thread_share(1))
-    _run("folder", source, out, importer, as_json, options={"id": id_rule}, audio_root=source)
+    workers = workers or thread_share(1)
+    importer = partial(import_folder, source, rule=id_rule, workers=workers, playlists=playlists)
+    given = {"id": id_rule, "playlists": list(playlists)} if playlists else {"id": id_rule}
+    _run("folder", source, out, importer, as_json, options=given, audio_root=source)
 
 
 @import_group.command(name="mpd")

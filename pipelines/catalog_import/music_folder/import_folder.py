@@ -6,7 +6,7 @@ import hashlib
 import os
 import unicodedata
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -30,7 +30,7 @@ from tracktokens.pipelines.catalog_import.music_folder.playlist_rows import (
 from tracktokens.pipelines.catalog_import.music_folder.read_files import ReadFile, read_chunk
 from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.schemas.tables import import_rejects as reasons
-from tracktokens.schemas.tables.rejects import TRACKS_TABLE
+from tracktokens.schemas.tables.rejects import PLAYLISTS_TABLE, TRACKS_TABLE
 
 BY_RECORDING, BY_ISRC, BY_PATH = "musicbrainz", "isrc", "path"
 AUTO = "auto"
@@ -44,7 +44,15 @@ PATH_DIGITS = 32
 """Hexadecimal digits of an id that is made from a path."""
 
 
-def import_folder(source: str, out: CatalogFolder, report: Report, *, rule: str = AUTO, workers: int = 1) -> None:
+def import_folder(
+    source: str,
+    out: CatalogFolder,
+    report: Report,
+    *,
+    rule: str = AUTO,
+    workers: int = 1,
+    playlists: Sequence[str] = (),
+) -> None:
     """Import a folder.
 
     Args:
@@ -53,17 +61,21 @@ def import_folder(source: str, out: CatalogFolder, report: Report, *, rule: str 
         rule: one of ``ID_RULES``.
         workers: processes that read tags; with 1 this process reads them.
         report: called as files are read.
+        playlists: playlist files, or folders with some, in addition to those in the folder.
 
     Raises:
-        UsageError: the source is not a folder, or cannot be listed.
+        UsageError: the source is not a folder, or cannot be listed; or a path of ``playlists`` is not of playlists.
         InvalidDataError: it has no audio file.
     """
     if not Path(source).is_dir():
         raise UsageError(f"{source} is not a folder: give the folder with the music")
+    named = [_NamedPlaylists.of(path) for path in playlists]
     with key_index() as ids, key_index() as paths:
         job = _FolderImport(source, out, rule, ids, paths, report)
         job.read_audio(workers)
         job.read_playlists()
+        for given in named:
+            job.read_named(given)
 
 
 def track_id(path: str, tags: AudioTags, rule: str) -> str | None:
@@ -91,6 +103,38 @@ def path_id(path: str) -> str:
     """Make an id from a path: a hash, in which Unicode's normal form does not matter."""
     normal = unicodedata.normalize("NFC", path).encode("utf-8", "surrogateescape")
     return f"path:{hashlib.blake2b(normal, digest_size=PATH_DIGITS // 2).hexdigest()}"
+
+
+@dataclass(frozen=True)
+class _NamedPlaylists:
+    """Playlist files that the user names.
+
+    Attributes:
+        folder: the folder that their paths are relative to.
+        file: the only file, below the folder; None for all playlist files of the folder.
+    """
+
+    folder: Path
+    file: str | None
+
+    @classmethod
+    def of(cls, path: str) -> _NamedPlaylists:
+        given = Path(path)
+        if given.is_dir():
+            return cls(given, None)
+        if not given.is_file() or given.suffix.lower() not in folder_walk.PLAYLIST_SUFFIXES:
+            endings = ", ".join(sorted(folder_walk.PLAYLIST_SUFFIXES))
+            raise UsageError(f"--playlists {path} is neither a folder nor a playlist file ({endings})")
+        return cls(given.parent, given.name)
+
+    def files(self) -> Iterable[FoundFile]:
+        """List the files, and the folders that cannot be listed."""
+        if self.file is not None:
+            return [FoundFile(self.file, folder_walk.PLAYLIST)]
+        return (found for found in walk_folder(str(self.folder)) if found.kind in _OF_PLAYLISTS)
+
+
+_OF_PLAYLISTS = (folder_walk.PLAYLIST, folder_walk.UNLISTED)
 
 
 @dataclass
@@ -155,6 +199,21 @@ class _FolderImport:
             if found.kind == folder_walk.PLAYLIST:
                 self._read_playlist(found)
                 self.report("playlists", 1)
+
+    def read_named(self, given: _NamedPlaylists) -> None:
+        """Write a row per playlist file that the user names, except for those in the folder, which are read already."""
+        root = Path(self.source).resolve()
+        for found in given.files():
+            path = given.folder / found.path
+            if path.resolve().is_relative_to(root):
+                continue
+            if found.kind == folder_walk.UNLISTED:
+                reject_folder(found, PLAYLISTS_TABLE, self.out)
+                continue
+            self.out.counts.found[folder_walk.PLAYLIST] += 1
+            lookup = partial(find_entry, folder="", get=self.paths.get)  # each ending of a path is tried
+            add_playlist_file(path, self.out.free_playlist_id(utf8_path(found.path)), lookup, self.out)
+            self.report("playlists", 1)
 
     def _read_playlist(self, found: FoundFile) -> None:
         lookup = partial(find_entry, folder=str(PurePosixPath(found.path).parent), get=self.paths.get)

@@ -52,6 +52,35 @@ def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_playlists_elsewhere_are_read_when_they_are_named(music: Path, tmp_path: Path) -> None:
+    lists = tmp_path / "lists"
+    (lists / "more").mkdir(parents=True)
+    (lists / "a.m3u").write_text(
+        f"{music}/Ann/Blue/01 - One.mp3\n../music/Ünï/Vier.m4a\nnobody.mp3\n", encoding="utf-8"
+    )
+    (lists / "more/b.pls").write_text("[playlist]\nFile1=C:\\Music\\Ann\\Blue\\02 - Two.flac\n", encoding="utf-8")
+    (tmp_path / "a.m3u").write_text("five.wv\n", encoding="utf-8")
+    named = ["--playlists", str(lists), "--playlists", str(tmp_path / "a.m3u"), "--playlists", str(music)]
+    run_import(music, tmp_path / "out", "--workers", "1", *named)
+    titles = {row["track_id"]: row["title"] for row in rows(tmp_path / "out", "tracks")}
+    found = {
+        row["playlist_id"]: [titles[name] for name in row["track_ids"]] for row in rows(tmp_path / "out", "playlists")
+    }
+    assert found == {"a.m3u": ["One", "Vier"], "more/b.pls": ["Two"], "a.m3u (2)": ["Five"]}
+    lost = [row for row in rows(tmp_path / "out", "rejects") if row["table"] == "playlists"]
+    assert [(row["file"], row["line"], row["reason"]) for row in lost] == [("a.m3u", 3, "track_unknown")]
+
+
+@pytest.mark.parametrize("name", ["missing.m3u", "list.txt"])
+def test_a_named_playlist_that_is_none_is_an_error_before_anything_is_read(
+    music: Path, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "list.txt").write_text("One\n")
+    result = run_import(music, tmp_path / "out", "--playlists", str(tmp_path / name), code=2)
+    assert f"{name} is neither a folder nor a playlist file (.m3u, .m3u8, .pls, .xspf)" in result.stderr
+    assert not list((tmp_path / "out").glob("*.parquet"))
+
+
 @pytest.fixture(scope="module")
 def imported(music: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("imported")
