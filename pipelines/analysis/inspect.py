@@ -130,15 +130,19 @@ class Inspector:
         )
 
 
-def bundle_report(store: Store, bundle_id: str) -> Group:
-    """Build the table of a bundle's codebooks.
+def checked_manifest(store: Store, bundle_id: str) -> BundleManifest:
+    """Read the manifest of a bundle, and check its files.
 
     Raises:
         UsageError: the bundle does not exist.
         InvalidDataError: a file of it was changed.
     """
-    read_bundle(store, bundle_id)  # checks every file
-    manifest = read_manifest(store, bundle_id)
+    read_bundle(store, bundle_id)
+    return read_manifest(store, bundle_id)
+
+
+def bundle_report(manifest: BundleManifest) -> Group:
+    """Build the table of a bundle's codebooks."""
     return Group(_origin(manifest), _codebook_table(manifest))
 
 

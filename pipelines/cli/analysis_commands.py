@@ -1,20 +1,30 @@
 """The commands that look into a store: ``show``, ``atlas``, ``inspect`` and ``diff``."""
 
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
 import click
 
 from tracktokens.pipelines.cli.options.common import OutputFile, json_option, release_option, store_option
 from tracktokens.pipelines.terminal import echo, format_json, make_console
 from tracktokens.schemas.display import printable
 
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
 
 @click.command(name="show")
 @store_option
-def show_command(store: str) -> None:
+@json_option
+def show_command(store: str, as_json: bool) -> None:
     """Show tracks of the latest release with their tokens, and tracks that share only their audio token."""
     from tracktokens.pipelines.analysis.examples import examples
     from tracktokens.transforms.store.layout import Store
 
     found = examples(Store.open(store))
+    if as_json:
+        echo(format_json(asdict(found)))
+        return
     for heading, rows in (("tracks and their tokens", found.complete), ("only the sound in common", found.sound_alike)):
         echo(f"\n{heading}:" if rows else f"\n{heading}: no such tracks here")
         for row in rows:
@@ -45,20 +55,43 @@ def atlas_command(store: str, release: str | None, out: str) -> None:
 @click.argument("modality", required=False)
 @click.argument("code", required=False, type=int)
 @store_option
-def inspect_command(bundle: str, modality: str | None, code: int | None, store: str) -> None:
-    """Show the contents of a BUNDLE, the codes of a MODALITY, or the meaning of one CODE."""
-    from tracktokens.pipelines.analysis.inspect import Inspector, bundle_report, code_report, codes_report
+@json_option
+def inspect_command(bundle: str, modality: str | None, code: int | None, store: str, as_json: bool) -> None:
+    """Show the contents of a BUNDLE, the codes of a MODALITY, or the meaning of one CODE.
+
+    The bundle may be given as a release of it, or as `latest`.
+    """
+    from tracktokens.pipelines.analysis.inspect import (
+        Inspector,
+        bundle_report,
+        checked_manifest,
+        code_report,
+        codes_report,
+    )
     from tracktokens.transforms.store.bundles import find_bundle_id
     from tracktokens.transforms.store.layout import Store
 
     opened = Store.open(store)
     bundle_id = find_bundle_id(opened, bundle)
     if modality is None:
-        make_console().print(bundle_report(opened, bundle_id))
+        manifest = checked_manifest(opened, bundle_id)
+        _print(bundle_report(manifest), asdict(manifest), as_json)
         return
     inspector = Inspector(opened, bundle_id, modality)
-    report = codes_report(inspector.codes()) if code is None else code_report(modality, inspector.code(code))
-    make_console().print(report)
+    if code is None:
+        codes = inspector.codes()
+        _print(codes_report(codes), [asdict(summary) for summary in codes], as_json)
+    else:
+        view = inspector.code(code)
+        _print(code_report(modality, view), asdict(view), as_json)
+
+
+def _print(report: "RenderableType", record: object, as_json: bool) -> None:
+    """Print a report, or its record as JSON."""
+    if as_json:
+        echo(format_json(record))
+    else:
+        make_console().print(report)
 
 
 @click.command(name="diff")

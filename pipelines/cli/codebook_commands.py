@@ -115,7 +115,7 @@ new_vocabulary_option = click.option(
     help="Replace the latest release's vocabulary, if the codebook size, --levels, --number or an encoder differs.",
 )
 seed_option = click.option(
-    "--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Seed of the sample and of k-means."
+    "--seed", type=click.IntRange(0, 2**31 - 1), default=0, help="Seed of the sample and of k-means."
 )
 max_churn_option = click.option(
     "--max-churn",

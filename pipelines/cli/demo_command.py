@@ -8,10 +8,8 @@ from tracktokens.pipelines.terminal import echo
 
 @click.command(name="demo")
 @click.argument("folder", metavar="DIR", type=NonEmptyStr())
-@click.option(
-    "--tracks", default=200, show_default=True, type=click.IntRange(20), help="Good tracks; bad rows are added to them."
-)
-@click.option("--seed", default=0, show_default=True, help="Seed of the whole catalog.")
+@click.option("--tracks", default=200, type=click.IntRange(20), help="Good tracks; bad rows are added to them.")
+@click.option("--seed", default=0, help="Seed of the whole catalog.")
 def demo_command(folder: str, tracks: int, seed: int) -> None:
     """Write a small catalog of invented music to DIR, with audio, playlists, conversations and some bad rows."""
     from tracktokens.pipelines.demo.catalog import make_demo

@@ -30,7 +30,6 @@ REQUIRED = ("playlists", "store")
     "--first",
     "seeds",
     default=5,
-    show_default=True,
     type=click.IntRange(1),
     help="Known tracks per playlist; the other tracks are to be found.",
 )
@@ -46,7 +45,6 @@ REQUIRED = ("playlists", "store")
     "--seed",
     type=click.IntRange(0),
     default=0,
-    show_default=True,
     help="Seed of the sample to fit on, of ALS and of random scores.",
 )
 @max_reject_rate_option

@@ -1,11 +1,11 @@
-"""Two or more examples of each command, which its help shows. A line that is too long goes on after a backslash."""
+"""Two examples of each command, which its help shows."""
 
 from collections.abc import Iterator
 
 import click
 
 EXAMPLES: dict[str, tuple[str, ...]] = {
-    "import folder": ("~/Music --out catalog", "~/Music more.m3u8 --out catalog --id path"),
+    "import folder": ("~/Music --out catalog", "~/Music --playlists ~/Playlists --id path --out catalog"),
     "import mpd": ("spotify_million_playlist_dataset/data --out mpd", "data --out mpd --tags-from-names 5"),
     "import exportify": ("exportify.zip --out mine", "playlists/ --out mine --match-to catalog"),
     "import itunes": ("Library.xml --out catalog", "Library.xml --out catalog --audio-root /mnt/music"),
@@ -31,14 +31,20 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "plan": ("--store tokens", "--store tokens --tracks tomorrow.parquet --json"),
     "rejects retry": ("--store tokens", "--store tokens --workers 4"),
     "embed": ("--catalog catalog --store tokens", "--tracks tracks.parquet --audio-root /mnt/audio --store tokens"),
-    "playlists": ("--playlists lists.jsonl --store tokens", "--playlists lists.jsonl --from-bundle latest --store tokens"),
+    "playlists": (
+        "--playlists lists.jsonl --store tokens",
+        "--playlists lists.jsonl --from-bundle latest --store tokens",
+    ),
     "train": ("--store tokens", "--store tokens --codebook-size 256 --seed 1"),
     "retrain": ("--store tokens", "--store tokens --from-bundle 81f3 --catalog latest"),
     "tokenize": ("--store tokens", "--store tokens --bundle 81f3"),
     "publish": ("--store tokens", "--store tokens --bundle 81f3 --max-churn 0.05"),
     "releases list": ("--store tokens", "--store tokens --json"),
     "releases show": ("latest --store tokens", "20261128 --store tokens --json"),
-    "releases rollback": ("20261127 --store tokens", "20261127 --store tokens --expected-latest 20261128T030000Z-81f3aa02"),
+    "releases rollback": (
+        "20261127 --store tokens",
+        "20261127 --store tokens --expected-latest 20261128T030000Z-81f3aa02",
+    ),
     "releases serving": ("latest --store tokens", "20261127 --store tokens"),
     "compact": ("--store tokens", "--store tokens --workers 4"),
     "rebucket": ("--store tokens", "--store tokens --buckets 64"),

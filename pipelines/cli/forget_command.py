@@ -23,7 +23,7 @@ from tracktokens.schemas.errors import UsageError
 @click.option("--receipt", type=NonEmptyStr(), metavar="FILE", help="JSON file that proves the takedown. Required.")
 @click.option("--missing-ok", is_flag=True, help="Accept ids that the store does not have, and keep them out.")
 @click.option("--allow-again", is_flag=True, help="Let jobs accept the tracks again; removes nothing.")
-@click.option("--workers", default=1, show_default=True, type=click.IntRange(1), help="Worker processes.")
+@click.option("--workers", default=1, type=click.IntRange(1), help="Worker processes.")
 @click.pass_context
 def forget_command(
     context: click.Context,

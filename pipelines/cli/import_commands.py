@@ -38,7 +38,6 @@ import_options = options(
         "--match-threshold",
         type=click.FloatRange(50, 100),
         default=90,
-        show_default=True,
         metavar="PERCENT",
         expose_value=False,
         callback=_keep,
@@ -63,7 +62,6 @@ import_group.add_command(import_conversations_command)
     "id_rule",
     type=click.Choice(["auto", "musicbrainz", "isrc", "path"]),
     default="auto",
-    show_default=True,
     help="Source of the track ids: MusicBrainz recording, ISRC, path below SOURCE, or the first that is known.",
 )
 @click.option(
@@ -189,7 +187,6 @@ def _import_library(
     "--subset",
     type=click.Choice(["small", "medium", "large", "full"]),
     default="full",
-    show_default=True,
     help="Tracks to import; each subset has those of the one before it.",
 )
 @click.option(
@@ -223,7 +220,6 @@ _gap_option = click.option(
     "gap_minutes",
     type=click.FloatRange(min=0, min_open=True),
     default=30,
-    show_default=True,
     metavar="MINUTES",
     help="Pause between two listens of a listener that ends a session.",
 )

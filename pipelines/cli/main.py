@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib.util import find_spec
 from typing import Any
@@ -22,6 +23,7 @@ from tracktokens.pipelines.cli.codebook_commands import (
 from tracktokens.pipelines.cli.demo_command import demo_command
 from tracktokens.pipelines.cli.doctor_command import doctor_command
 from tracktokens.pipelines.cli.evaluate_command import evaluate_command
+from tracktokens.pipelines.cli.examples import add_examples
 from tracktokens.pipelines.cli.forget_command import forget_command
 from tracktokens.pipelines.cli.import_commands import import_group
 from tracktokens.pipelines.cli.language_models.chat_command import chat_command
@@ -33,6 +35,7 @@ from tracktokens.pipelines.cli.language_models.render_commands import render_gro
 from tracktokens.pipelines.cli.language_models.vocabulary_commands import vocabulary_group
 from tracktokens.pipelines.cli.match_command import match_command
 from tracktokens.pipelines.cli.options.common import current_name
+from tracktokens.pipelines.cli.options.environment import read_environment, warn_of_unknown_variables
 from tracktokens.pipelines.cli.refresh_commands import plan_command, refresh_command, rejects_group
 from tracktokens.pipelines.cli.store_commands import (
     compact_command,
@@ -61,49 +64,62 @@ Exit codes:
 CLOSED_OUTPUT = 128 + signal.SIGPIPE
 """Exit code where the reader of an output has ended, as shells give it."""
 
+LONGEST = 200
+"""Longest description of a command in the list of commands, in characters."""
+
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 """Error numbers of a full disk."""
 
 INSTALL_PIPELINE = "install tracktokens[pipeline], which this command needs"
 
-COMMANDS = (
-    import_group,
-    run_command,
-    refresh_command,
-    plan_command,
-    rejects_group,
-    embed_command,
-    playlists_command,
-    train_command,
-    retrain_command,
-    tokenize_command,
-    publish_command,
-    releases_group,
-    compact_command,
-    rebucket_command,
-    gc_command,
-    forget_command,
-    verify_command,
-    show_command,
-    atlas_command,
-    inspect_command,
-    diff_command,
-    match_command,
-    evaluate_command,
-    converse_command,
-    render_group,
-    vocabulary_group,
-    recommend_command,
-    chat_command,
-    finetune_command,
-    model_group,
-    demo_command,
-    doctor_command,
-)
+SECTIONS: Mapping[str, Sequence[click.Command]] = {
+    "Make tokens": (demo_command, import_group, run_command, refresh_command, plan_command, rejects_group),
+    "Look at them": (
+        show_command,
+        atlas_command,
+        inspect_command,
+        match_command,
+        diff_command,
+        evaluate_command,
+    ),
+    "Train a language model, and talk with it": (
+        converse_command,
+        render_group,
+        model_group,
+        vocabulary_group,
+        finetune_command,
+        recommend_command,
+        chat_command,
+    ),
+    "Look after a store": (
+        releases_group,
+        verify_command,
+        gc_command,
+        compact_command,
+        rebucket_command,
+        forget_command,
+        doctor_command,
+    ),
+    "Steps of a run, one by one": (
+        embed_command,
+        playlists_command,
+        train_command,
+        retrain_command,
+        tokenize_command,
+        publish_command,
+    ),
+}
+"""Heading to the commands below it, as the help lists them."""
 
 
 class Cli(click.Group):
     """A group whose commands end with one line and the error's exit code instead of a traceback."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands below their headings, each with its first sentence."""
+        for heading, commands in SECTIONS.items():
+            with formatter.section(heading):
+                formatter.write_dl([(command.name or "", command.get_short_help_str(LONGEST)) for command in commands])
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command."""
@@ -154,7 +170,15 @@ def _remedy(error: Exception) -> str:
     return ""
 
 
-@click.group(cls=Cli, epilog=EXIT_CODES, context_settings={"token_normalize_func": current_name})
+@click.group(
+    cls=Cli,
+    epilog=EXIT_CODES,
+    context_settings={
+        "token_normalize_func": current_name,
+        "help_option_names": ["-h", "--help"],
+        "show_default": True,
+    },
+)
 @click.version_option(package_name="tracktokens")
 def main() -> None:
     """Turn a music catalog into tokens that a language model can read and write."""
@@ -164,10 +188,14 @@ def main() -> None:
     logging.basicConfig(level=logging.ERROR, handlers=[handler])  # libraries: errors only
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # it logs a traceback of the error that it then raises
     logging.getLogger("tracktokens").setLevel(logging.WARNING)
+    warn_of_unknown_variables(main)
 
 
-for command in COMMANDS:
-    main.add_command(command)
+for commands in SECTIONS.values():
+    for command in commands:
+        main.add_command(command)
+add_examples(main)
+read_environment(main)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -26,10 +26,9 @@ if TYPE_CHECKING:
     "--mode",
     type=click.Choice(["exact", "graded"]),
     default="exact",
-    show_default=True,
     help="Exact codes only, or other codes too, by the similarity of their centroids.",
 )
-@click.option("--top", default=10, show_default=True, type=click.IntRange(1), help="Number of tracks to list.")
+@click.option("--top", default=10, type=click.IntRange(1), help="Number of tracks to list.")
 @weights_option
 @json_option
 def match_command(

@@ -15,6 +15,7 @@ from tracktokens.pipelines.cli.options.common import (
 )
 from tracktokens.pipelines.terminal import echo, format_json, make_console
 from tracktokens.schemas.display import printable
+from tracktokens.schemas.errors import UsageError
 
 if TYPE_CHECKING:
     from tracktokens.pipelines.maintenance.garbage_collection import Garbage, StoreItem
@@ -177,16 +178,21 @@ def gc_command(
 
 
 @click.command(name="verify")
-@click.argument("store", metavar="STORE", type=NonEmptyStr())
+@click.option("--store", type=NonEmptyStr(), metavar="DIR", help="Store to check.  [required]")
 @json_option
 @runner_options
 @click.pass_context
 def verify_command(
-    context: click.Context, store: str, as_json: bool, workers: int, beam_options: tuple[str, ...]
+    context: click.Context, store: str | None, as_json: bool, workers: int, beam_options: tuple[str, ...]
 ) -> None:
-    """Check all of STORE for damaged or missing files. Exits with code 3 when it finds any."""
+    """Check all of a store for damaged or missing files. Exits with code 3 when it finds any."""
     from tracktokens.pipelines.maintenance.verify import verify_store
 
+    if store is None and beam_options and not beam_options[0].startswith("-"):
+        store, *rest = beam_options  # `verify STORE`, as it was
+        beam_options = tuple(rest)
+    if not store:
+        raise UsageError("--store is missing: name the store to check")
     with runner_with_progress(workers, beam_options) as (runner, _):
         findings = verify_store(store, runner)
     if as_json:

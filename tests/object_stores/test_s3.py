@@ -59,7 +59,7 @@ def test_a_refresh_publishes_the_same_and_verify_finds_nothing(store: str) -> No
     succeeded("refresh", "--store", store)
     assert latest_id(store) > first
     assert tokens_of(store).equals(before)
-    assert succeeded("verify", store) == "nothing found\n"
+    assert succeeded("verify", "--store", store) == "nothing found\n"
 
 
 def test_tokens_lead_back_to_their_track(store: str) -> None:
@@ -71,7 +71,7 @@ def test_tokens_lead_back_to_their_track(store: str) -> None:
 def test_the_endpoint_and_the_credentials_may_be_beam_options(store: str, s3: S3Server) -> None:
     options = (f"--s3_endpoint_url={s3.url}", "--s3_access_key_id=tests", "--s3_secret_access_key=tests")
     variables = dict.fromkeys(("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"))
-    done = tracktokens("verify", store, "--", *options, **variables)
+    done = tracktokens("verify", "--store", store, "--", *options, **variables)
     assert (done.returncode, done.stdout) == (0, "nothing found\n"), done.stderr
 
 

@@ -14,7 +14,7 @@ from tracktokens.schemas.token_format import column_name
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.ids import LATEST_ID, complete_id, show_ids
 from tracktokens.transforms.store.layout import BUNDLES, MANIFEST, Store
-from tracktokens.transforms.store.releases import published_release
+from tracktokens.transforms.store.releases import find_release, published_release, release_ids
 
 
 def read_codebook(store: Store, bundle_id: str, name: str) -> Codebook:
@@ -45,7 +45,7 @@ def read_codebook_file(path: str) -> Codebook:
 
 
 def find_bundle_id(store: Store, name: str) -> str:
-    """Complete the id of a bundle, from its beginning, or from ``latest`` for the latest release's.
+    """Complete the id of a bundle: from its beginning, from a release of it, or from ``latest`` for the latest one's.
 
     Raises:
         UsageError: the store has no such bundle, or several.
@@ -53,9 +53,12 @@ def find_bundle_id(store: Store, name: str) -> str:
     if name == LATEST_ID:
         return published_release(store).bundle_id
     found = complete_id(name, _bundle_ids(store))
-    if found is None:
+    if found is not None:
+        return found
+    release_id = complete_id(name, release_ids(store))
+    if release_id is None:
         raise _no_bundle(store, name)
-    return found
+    return find_release(store, release_id).bundle_id
 
 
 def _bundle_ids(store: Store) -> list[str]:

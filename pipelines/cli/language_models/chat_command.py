@@ -27,7 +27,7 @@ COMMANDS = f"{RESET} forgets the conversation, {QUIT} ends it"
 
 @click.command(name="chat")
 @reply_options
-@click.option("--top", default=3, show_default=True, type=click.IntRange(1), help="Number of tracks per reply.")
+@click.option("--top", default=3, type=click.IntRange(1), help="Number of tracks per reply.")
 @click.option("--json", "as_json", is_flag=True, help="Print each reply as one line of JSON.")
 def chat_command(
     model: str,

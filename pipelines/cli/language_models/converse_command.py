@@ -46,19 +46,18 @@ if TYPE_CHECKING:
 @click.option(
     "--least-tracks",
     default=4,
-    show_default=True,
     type=click.IntRange(2),
     help="Known tracks that a playlist needs.",
 )
-@click.option("--validation-share", default=0.1, show_default=True, type=Share(), help="Share of the playlists.")
-@click.option("--test-share", default=0.1, show_default=True, type=Share(), help="Share of the playlists.")
+@click.option("--validation-share", default=0.1, type=Share(), help="Share of the playlists.")
+@click.option("--test-share", default=0.1, type=Share(), help="Share of the playlists.")
 @click.option("--llm", metavar="URL", type=NonEmptyStr(), help="OpenAI-compatible endpoint that words the plans.")
 @click.option("--llm-model", metavar="NAME", type=NonEmptyStr(), help="Model of the endpoint.")
-@click.option("--llm-tries", default=3, show_default=True, type=click.IntRange(1), help="Answers per conversation.")
-@click.option("--llm-retries", default=4, show_default=True, type=click.IntRange(0), help="Repeats of failed requests.")
-@click.option("--llm-timeout", default=120.0, show_default=True, type=click.FloatRange(0.1), help="Seconds per answer.")
-@click.option("--llm-concurrency", default=4, show_default=True, type=click.IntRange(1, 256), help="Parallel requests.")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of all draws.")
+@click.option("--llm-tries", default=3, type=click.IntRange(1), help="Answers per conversation.")
+@click.option("--llm-retries", default=4, type=click.IntRange(0), help="Repeats of failed requests.")
+@click.option("--llm-timeout", default=120.0, type=click.FloatRange(0.1), help="Seconds per answer.")
+@click.option("--llm-concurrency", default=4, type=click.IntRange(1, 256), help="Parallel requests.")
+@click.option("--seed", default=0, type=click.IntRange(0), help="Seed of all draws.")
 @max_reject_rate_option
 @json_option
 def converse_command(

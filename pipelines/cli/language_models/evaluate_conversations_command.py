@@ -54,7 +54,6 @@ if TYPE_CHECKING:
     "--gold",
     type=click.Choice(["first", "all"]),
     default="first",
-    show_default=True,
     help="Tracks of a turn that are to be found.",
 )
 @click.option("--keep-named", is_flag=True, help="Recommend also tracks that were named before the turn.")
@@ -82,7 +81,6 @@ if TYPE_CHECKING:
     "--seed",
     type=click.IntRange(0),
     default=0,
-    show_default=True,
     help="Seed of random tracks and of the samples that intervals are computed from.",
 )
 @json_option

@@ -21,24 +21,21 @@ NEEDED = ("peft", "trl")
 @click.option("--store", type=NonEmptyStr(), metavar="DIR", help="Store of the release, for Hit@10 and a check.")
 @click.option("--release", type=NonEmptyStr(), metavar="R", help="Folder of the release, or its id in --store.")
 @click.option("--merge", is_flag=True, help="Write all weights, in place of an adapter for --model.")
-@click.option("--stage1-steps", type=click.IntRange(0), default=200, show_default=True, help="Steps on new rows alone.")
-@click.option(
-    "--epochs", type=click.FloatRange(0), default=1, show_default=True, help="Passes over the data after that."
-)
+@click.option("--stage1-steps", type=click.IntRange(0), default=200, help="Steps on new rows alone.")
+@click.option("--epochs", type=click.FloatRange(0), default=1, help="Passes over the data after that.")
 @click.option("--max-steps", type=click.IntRange(0), metavar="N", help="Limit of the steps after stage 1.")
 @click.option("--full", is_flag=True, help="Train all weights, in place of LoRA.")
-@click.option("--lora-rank", type=click.IntRange(1), default=16, show_default=True, help="Rank of LoRA.")
-@click.option("--lora-alpha", type=click.IntRange(1), default=32, show_default=True, help="Scale of LoRA, times rank.")
+@click.option("--lora-rank", type=click.IntRange(1), default=16, help="Rank of LoRA.")
+@click.option("--lora-alpha", type=click.IntRange(1), default=32, help="Scale of LoRA, times rank.")
 @click.option(
     "--lora-modules",
     type=NonEmptyStr(),
     default="all-linear",
-    show_default=True,
     metavar="NAMES",
     help="Layers with LoRA, such as q_proj,v_proj.",
 )
-@click.option("--batch-size", type=click.IntRange(1), default=8, show_default=True, help="Rows per batch.")
-@click.option("--gradient-accumulation", type=click.IntRange(1), default=1, show_default=True, help="Batches per step.")
+@click.option("--batch-size", type=click.IntRange(1), default=8, help="Rows per batch.")
+@click.option("--gradient-accumulation", type=click.IntRange(1), default=1, help="Batches per step.")
 @click.option(
     "--learning-rate",
     type=click.FloatRange(0, min_open=True),
@@ -48,10 +45,9 @@ NEEDED = ("peft", "trl")
     "--row-learning-rate",
     type=click.FloatRange(0, min_open=True),
     default=0.005,
-    show_default=True,
     help="Peak rate of new rows.",
 )
-@click.option("--max-length", type=click.IntRange(16), default=1024, show_default=True, help="Longest row in tokens.")
+@click.option("--max-length", type=click.IntRange(16), default=1024, help="Longest row in tokens.")
 @click.option("--packing", is_flag=True, help="Fill sequences of --max-length with several rows.")
 @precision_option
 @click.option("--gradient-checkpointing", is_flag=True, help="Save memory, for a third more time.")
@@ -59,13 +55,10 @@ NEEDED = ("peft", "trl")
     "--eval-every",
     type=click.IntRange(1),
     default=100,
-    show_default=True,
     help="Steps between evaluations and checkpoints.",
 )
-@click.option(
-    "--eval-sample", type=click.IntRange(1), default=100, show_default=True, help="Validation rows per evaluation."
-)
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of row order and LoRA.")
+@click.option("--eval-sample", type=click.IntRange(1), default=100, help="Validation rows per evaluation.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Seed of row order and LoRA.")
 @click.option("--force", is_flag=True, help="Train even if memory seems too small.")
 def finetune_command(
     model: str, data: str, out: str, store: str | None, release: str | None, merge: bool, force: bool, **settings: Any

@@ -14,11 +14,10 @@ from tracktokens.pipelines.terminal import echo, make_console
 @click.argument("conversations", metavar="FILE", type=NonEmptyStr())
 @reply_options
 @json_lines_option
-@click.option("--top", default=10, show_default=True, type=click.IntRange(1), help="Number of tracks per conversation.")
+@click.option("--top", default=10, type=click.IntRange(1), help="Number of tracks per conversation.")
 @click.option(
     "--batch-size",
     default=8,
-    show_default=True,
     type=click.IntRange(1),
     help="Conversations that the model reads together.",
 )

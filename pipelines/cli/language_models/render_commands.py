@@ -71,14 +71,12 @@ class Mix(click.ParamType[dict[str, float]]):
     "--trainer",
     type=click.Choice(["trl", "llama-factory", "axolotl"]),
     default="trl",
-    show_default=True,
     help="Trainer that reads the files.",
 )
 @click.option(
     "--shape",
     type=click.Choice(["prompt-completion", "messages"]),
     default="prompt-completion",
-    show_default=True,
     help="Form of a row for trl; `messages` needs a chat template with generation marks.",
 )
 @click.option(
@@ -92,9 +90,9 @@ class Mix(click.ParamType[dict[str, float]]):
     help="Rows per track, code, playlist or turn; 0 leaves a task out. Other tasks keep their default.",
 )
 @click.option("--permute", is_flag=True, help="Write the tokens of half of the rows in another order, named in words.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the phrasings and samples.")
-@click.option("--validation-share", type=Share(), default=0.05, show_default=True, help="Share of the validation file.")
-@click.option("--test-share", type=Share(), default=0.05, show_default=True, help="Share of the test file.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Seed of the phrasings and samples.")
+@click.option("--validation-share", type=Share(), default=0.05, help="Share of the validation file.")
+@click.option("--test-share", type=Share(), default=0.05, help="Share of the test file.")
 @click.option("--out", required=True, type=NonEmptyStr(), metavar="DIR", help="New folder for the files.")
 @json_option
 def training_command(as_json: bool, **chosen: Any) -> None:

@@ -9,7 +9,6 @@ precision_option = click.option(
     "--precision",
     type=click.Choice(PRECISIONS),
     default=AUTO,
-    show_default=True,
     help="Precision of products; auto is bfloat16 where the device has it.",
 )
 
@@ -32,14 +31,12 @@ reply_options = options(
         "--max-new-tokens",
         type=click.IntRange(0),
         default=64,
-        show_default=True,
         help="Most tokens of a reply's text, apart from its tracks; 0 for tracks only.",
     ),
     click.option(
         "--min-tracks",
         type=click.IntRange(0, 1),
         default=1,
-        show_default=True,
         help="0 lets the model decide whether it recommends tracks.",
     ),
     precision_option,

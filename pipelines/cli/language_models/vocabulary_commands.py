@@ -30,7 +30,6 @@ def vocabulary_group() -> None:
     "--init",
     type=click.Choice(["mean", "centroid", "text"]),
     default="mean",
-    show_default=True,
     help="Rows of new tokens: the mean of the old rows, the centroids rotated into their space, or the rows of the "
     "words that distinguish a code.",
 )
@@ -38,12 +37,9 @@ def vocabulary_group() -> None:
     "--pad-to-multiple-of",
     type=click.IntRange(1),
     default=64,
-    show_default=True,
     help="Pad the embeddings to a multiple of this many rows.",
 )
-@click.option(
-    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the noise and the rotation."
-)
+@click.option("--seed", type=click.IntRange(0), default=0, help="Seed of the noise and the rotation.")
 def apply_command(
     model: str, release: str | None, store: str | None, out: str, init: str, pad_to_multiple_of: int, seed: int
 ) -> None:

@@ -166,13 +166,9 @@ metrics_file_option = click.option(
     metavar="FILE.prom",
     help="Write figures of the published release for the textfile collector of Prometheus' node exporter.",
 )
-max_reject_rate_option = click.option(
-    "--max-reject-rate", type=Share(), default=MAX_REJECT_RATE, show_default=True, help=REJECT_RATE_HELP
-)
-max_lost_option = click.option("--max-lost", type=Share(), default=MAX_LOST, show_default=True, help=MAX_LOST_HELP)
-max_removed_option = click.option(
-    "--max-removed", type=Share(), default=MAX_REMOVED, show_default=True, help=MAX_REMOVED_HELP
-)
+max_reject_rate_option = click.option("--max-reject-rate", type=Share(), default=MAX_REJECT_RATE, help=REJECT_RATE_HELP)
+max_lost_option = click.option("--max-lost", type=Share(), default=MAX_LOST, help=MAX_LOST_HELP)
+max_removed_option = click.option("--max-removed", type=Share(), default=MAX_REMOVED, help=MAX_REMOVED_HELP)
 weights_option = click.option(
     "--weights",
     type=Weights(),
@@ -188,9 +184,7 @@ json_lines_option = click.option(
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 runner_options = options(
-    click.option(
-        "--workers", default=1, show_default=True, type=click.IntRange(1), help="Worker processes on this machine."
-    ),
+    click.option("--workers", default=1, type=click.IntRange(1), help="Worker processes on this machine."),
     click.argument("beam_options", nargs=-1, type=click.UNPROCESSED),
 )
 

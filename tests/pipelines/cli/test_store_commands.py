@@ -123,11 +123,11 @@ def test_rebucket_reports_the_numbers(store: Path) -> None:
 
 
 def test_verify_ends_with_3_when_something_is_wrong(store: Path) -> None:
-    sound = call("verify", store)
+    sound = call("verify", "--store", store)
     assert (sound.exit_code, sound.stdout) == (0, "nothing found\n")
     (store / "LATEST").write_text("nobody")
-    assert call("verify", store).exit_code == 3
-    [finding] = json.loads(call("verify", store, "--json").stdout)
+    assert call("verify", "--store", store).exit_code == 3
+    [finding] = json.loads(call("verify", "--store", store, "--json").stdout)
     assert finding["path"] == str(store / "LATEST")
     assert "rollback" in finding["remedy"]
 

@@ -58,4 +58,4 @@ def test_a_new_store_has_the_tokens_of_the_other_one(older: Path, tmp_path: Path
     columns = ["track_id", "tags", "metadata", "lyrics"]
     tables = [pq.read_table(release / "tokens", columns=columns).sort_by("track_id") for release in (old, new)]
     assert tables[0].equals(tables[1])
-    call("verify", store)
+    call("verify", "--store", store)

@@ -42,7 +42,7 @@ def test_a_refresh_of_the_first_catalog_gives_its_tracks_their_first_tokens_agai
 def test_it_verifies_and_its_releases_can_be_listed_shown_and_rolled_back(unpacked: Path) -> None:
     store = unpacked / "store"
     first, second = sorted(path.name for path in (store / "releases").iterdir())
-    call("verify", store)
+    call("verify", "--store", store)
     listed = call("releases", "list", "--store", store, "--json").stdout
     assert first in listed
     assert second in listed
@@ -50,4 +50,4 @@ def test_it_verifies_and_its_releases_can_be_listed_shown_and_rolled_back(unpack
     call("diff", first, second, "--store", store)
     call("releases", "rollback", first, "--store", store)
     assert (store / "LATEST").read_text().strip() == first
-    call("verify", store)
+    call("verify", "--store", store)

@@ -118,7 +118,7 @@ def test_no_file_names_a_track_after_its_takedown(forgotten: Path, track_id: str
 
 
 def test_the_store_is_in_order_and_other_tracks_keep_their_tokens(catalogs: Path, forgotten: Path) -> None:
-    call("verify", forgotten / "store")
+    call("verify", "--store", forgotten / "store")
     old, new = (sorted((folder / "store" / "releases").iterdir()) for folder in (catalogs, forgotten))
     assert [path.name.partition("-")[0] for path in new] == [path.name.partition("-")[0] for path in old]
     assert not {path.name for path in old} & {path.name for path in new}
@@ -249,7 +249,7 @@ def test_a_killed_takedown_is_finished_by_the_same_command(
             job.run(PipelineRunner())
     assert latest(store).joinpath("manifest.json").exists()
     assert not receipt.exists()
-    assert "takedown that was not finished" in call("verify", store, code=3).output
+    assert "takedown that was not finished" in call("verify", "--store", store, code=3).output
     other = call("forget", NEIGHBOUR, "--store", store, "--receipt", receipt, code=2).output
     assert "a takedown of 2 other ids" in other
     done = job.run(PipelineRunner())
@@ -259,7 +259,7 @@ def test_a_killed_takedown_is_finished_by_the_same_command(
     assert done.receipt["rows_removed"] == expected["rows_removed"]
     assert set(done.receipt["files"]["removed"]) == set(expected["files"]["removed"])
     assert done.receipt["latest"].partition("-")[0] == expected["latest"].partition("-")[0]
-    call("verify", store)
+    call("verify", "--store", store)
 
 
 def test_a_trace_that_is_left_is_named_and_is_exit_code_3(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
