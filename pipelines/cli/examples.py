@@ -20,7 +20,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "import spotify": ("my_spotify_data.zip --out mine", "my_spotify_data/ --out mine --gap 30"),
     "import talkplaydata": ("TalkPlayData-2/ --out talkplay", "TalkPlayData-2/ --out talkplay --json"),
     "import conversations": (
-        "TalkPlayData-2/test.parquet --store tokens --out test.jsonl",
+        "TalkPlayData-2/test.parquet --store tokens --dataset talkplay --out test.jsonl",
         "cpcd.jsonl --store tokens --dataset cpcd --split test --out test.jsonl",
     ),
     "run": (

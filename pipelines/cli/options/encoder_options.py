@@ -190,7 +190,7 @@ def _given_per_modality(context: click.Context, part: OptionField) -> dict[str, 
     name = parameter_name(part)
     pairs: Pairs = context.params[name]
     given = _by_modality(part, pairs)
-    if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+    if context.get_parameter_source(name) in (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT):
         from_file: Pairs = (context.default_map or {}).get(name, ())
         given = _merge(_by_modality(part, from_file), given)
     return given

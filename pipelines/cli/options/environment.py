@@ -1,7 +1,7 @@
 """Environment variables: ``TRACKTOKENS_STORE`` is ``--store`` of every command that has it, and so on.
 
-Flags have none: what deletes or replaces something is to be given each time. Nor has ``--release``, since servers read a
-folder from ``TRACKTOKENS_RELEASE``.
+Flags have none: what deletes or replaces something is to be given each time. Nor has ``--release``, since servers read
+a folder from ``TRACKTOKENS_RELEASE``.
 """
 
 import logging
