@@ -1,5 +1,7 @@
 """Fixtures of all tests: the demo catalog, and one run over it per session."""
 
+import signal
+
 import pytest
 
 from tests.support.demo_run import DemoRun, demo_job
@@ -16,6 +18,13 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> DemoCatalog:
 def demo_run(demo: DemoCatalog, tmp_path_factory: pytest.TempPathFactory) -> DemoRun:
     store = tmp_path_factory.mktemp("run") / "store"
     return DemoRun(demo, store, demo_job(demo, store).run(PipelineRunner()))
+
+
+def pytest_configure() -> None:
+    """Handle the signals that tests send, also where the shell ignores them, as it does for a job in the background."""
+    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
