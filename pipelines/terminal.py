@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tracktokens.pipelines.log_format import JsonStream
 from tracktokens.schemas.display import UNPRINTABLE, printable, printable_lines
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ def catalog_text(text: str) -> Text:
 def make_console(stderr: bool = False) -> Console:
     """Open a console that prints every text as it is, see :func:`echo`: ``[b]`` is not bold, ``:smile:`` no emoji.
 
-    Tables are never cut: where a terminal, or the variable ``COLUMNS``, is too narrow for one, it is printed as a list.
+    Tables are never cut: where a terminal, or the variable ``COLUMNS``, is too narrow for one, it is printed as a list,
+    and in a log of JSON lines as a line per row.
     """
     from rich.console import Console
     from rich.table import Table
@@ -57,7 +59,9 @@ def make_console(stderr: bool = False) -> Console:
             if isinstance(renderable, Table):
                 for column in renderable.columns:
                     column.overflow = "fold"
-                if _narrowest(renderable, self, room) > room.max_width:
+                if stderr and isinstance(sys.stderr, JsonStream):
+                    renderable = table_as_lines(renderable)
+                elif _narrowest(renderable, self, room) > room.max_width:
                     renderable = table_as_list(renderable)
             return super().render(renderable, options)
 
@@ -91,6 +95,19 @@ def table_as_list(table: Table) -> Group:
             if cell.plain:
                 lines.append(Text.assemble("  " if position else "", header, ": " if header.plain else "", cell))
     return Group(*lines)
+
+
+def table_as_lines(table: Table) -> Group:
+    """Convert a table to a line per row: each cell that is not blank, after its heading."""
+    from rich.console import Group
+
+    headers = [_text(column.header).plain for column in table.columns]
+    rows = zip(*([_text(cell).plain for cell in column.cells] for column in table.columns), strict=True)
+    lines = (
+        [f"{header}: {cell}".removeprefix(": ") for header, cell in zip(headers, row, strict=True) if cell]
+        for row in rows
+    )
+    return Group(*(_text("; ".join(line)) for line in lines))
 
 
 def _text(content: RenderableType) -> Text:

@@ -44,6 +44,7 @@ from tracktokens.pipelines.cli.store_commands import (
     releases_group,
     verify_command,
 )
+from tracktokens.pipelines.log_format import JSON, LOG_FORMATS, TEXT, write_json_lines
 from tracktokens.pipelines.stop_signals import StopSignals
 from tracktokens.pipelines.terminal import OneLineFormatter, allow_any_text, discard_output, echo
 from tracktokens.schemas.display import printable, printable_lines
@@ -180,15 +181,26 @@ def _remedy(error: Exception) -> str:
     },
 )
 @click.version_option(package_name="tracktokens")
-def main() -> None:
+@click.option(
+    "--log-format",
+    type=click.Choice(LOG_FORMATS),
+    default=TEXT,
+    help="Lines of standard error: text, or JSON objects with time, level and message.",
+)
+def main(log_format: str) -> None:
     """Turn a music catalog into tokens that a language model can read and write."""
     allow_any_text()
-    handler = logging.StreamHandler()
-    handler.setFormatter(OneLineFormatter("%(levelname)s: %(message)s"))
+    handler = write_json_lines() if log_format == JSON else _text_handler()
     logging.basicConfig(level=logging.ERROR, handlers=[handler])  # libraries: errors only
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # it logs a traceback of the error that it then raises
     logging.getLogger("tracktokens").setLevel(logging.WARNING)
     warn_of_unknown_variables(main)
+
+
+def _text_handler() -> logging.Handler:
+    handler = logging.StreamHandler()
+    handler.setFormatter(OneLineFormatter("%(levelname)s: %(message)s"))
+    return handler
 
 
 for commands in SECTIONS.values():
