@@ -48,6 +48,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "releases serving": ("latest --store tokens", "20261127 --store tokens"),
     "compact": ("--store tokens", "--store tokens --workers 4"),
     "rebucket": ("--store tokens", "--store tokens --buckets 64"),
+    "migrate": ("--store tokens", "--store gs://bucket/tokens"),
     "gc": ("--store tokens --keep 7", "--store tokens --keep 7 --keep-release 20261101 --delete"),
     "forget": (
         "TRACK_ID --store tokens --receipt receipt.json",

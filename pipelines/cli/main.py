@@ -40,6 +40,7 @@ from tracktokens.pipelines.cli.refresh_commands import plan_command, refresh_com
 from tracktokens.pipelines.cli.store_commands import (
     compact_command,
     gc_command,
+    migrate_command,
     rebucket_command,
     releases_group,
     verify_command,
@@ -96,6 +97,7 @@ SECTIONS: Mapping[str, Sequence[click.Command]] = {
         releases_group,
         verify_command,
         gc_command,
+        migrate_command,
         compact_command,
         rebucket_command,
         forget_command,

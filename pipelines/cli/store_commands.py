@@ -1,5 +1,6 @@
 """The commands that maintain a store: ``releases``, ``compact``, ``rebucket``, ``gc`` and ``verify``."""
 
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -141,6 +142,22 @@ def rebucket_command(store: str, buckets: int | None, workers: int, beam_options
         echo(f"{done.after} buckets: nothing to do")
     else:
         echo(f"{done.before} buckets are now {done.after}, {done.rows} rows; `tracktokens gc` removes the old files")
+
+
+@click.command(name="migrate")
+@store_option
+def migrate_command(store: str) -> None:
+    """Bring a store that an older version wrote up to date. Tokens, codebooks and vectors stay."""
+    from tracktokens.pipelines.maintenance.migrate import MigrateJob
+
+    done = MigrateJob(store).run()
+    if not done.catalogs:
+        echo("nothing to migrate: this version reads all of the store")
+        return
+    echo(f"removed {len(done.catalogs)} catalog snapshots of an older format: {printable(', '.join(done.catalogs))}")
+    echo(f"their releases keep their tokens, but not the titles: {printable(', '.join(done.releases) or 'none')}")
+    echo("now refresh, with the tables if the release does not remember them; nothing is encoded again:")
+    echo(f"  tracktokens refresh --store {printable(shlex.quote(store))}")
 
 
 @click.command(name="gc")

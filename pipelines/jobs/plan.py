@@ -86,7 +86,7 @@ def plan_refresh(job: RefreshJob, runner: PipelineRunner) -> Plan:
     latest = published_release(store)
     previous = released_snapshot(store, latest)
     embed = job.embed_job(latest)
-    check_encoders(previous, latest.release_id, embed.encoder_ids)
+    check_encoders(previous.manifest.encoders, latest.release_id, embed.encoder_ids)
     fragments = embed.find_tracks()
     counts = _count(embed, store, previous, fragments, runner)
     embed.warn(counts)

@@ -21,7 +21,7 @@ from tracktokens.transforms.store import files
 from tracktokens.transforms.store.bundles import read_manifest, read_released_bundle
 from tracktokens.transforms.store.layout import Store
 from tracktokens.transforms.store.releases import published_release
-from tracktokens.transforms.store.snapshots import Snapshot, released_snapshot
+from tracktokens.transforms.store.snapshots import Snapshot, is_migrated, released_snapshot
 from tracktokens.transforms.store.writer_lock import writes
 
 
@@ -67,11 +67,16 @@ class RefreshJob:
         self.source.check_apart_from(self.store)
         store = Store.open(self.store)
         latest = published_release(store)
-        previous = released_snapshot(store, latest)
+        previous = None if is_migrated(store, latest) else released_snapshot(store, latest)
         read_released_bundle(store, latest)  # a damaged codebook must fail before hours of encoding
         embed = self.embed_job(latest)
-        check_encoders(previous, latest.release_id, embed.encoder_ids)
-        self._check_playlists(previous, latest, embed)
+        if previous is None:
+            learned = {PLAYLIST} if learns_playlists(latest, embed) else set()
+            encoders = {name: encoder for name, encoder in latest.encoders.items() if name not in learned}
+        else:
+            encoders = previous.manifest.encoders
+        check_encoders(encoders, latest.release_id, embed.encoder_ids)
+        self._check_playlists(store, previous, latest, embed)
         clock = StageClock(start_stage)
         catalog = clock.time("embed", lambda: embed.run(runner))
         if learns_playlists(latest, embed):
@@ -101,12 +106,14 @@ class RefreshJob:
             source=self.source, store=self.store, retry_rejects=self.retry_rejects, needs_inputs=only_source
         )
 
-    def _check_playlists(self, previous: Snapshot, latest: ReleaseManifest, embed: EmbedJob) -> None:
+    def _check_playlists(
+        self, store: Store, previous: Snapshot | None, latest: ReleaseManifest, embed: EmbedJob
+    ) -> None:
         """Check, before anything is encoded, that the playlists can be read and folded in."""
         if self.source.playlists is None:
-            if learns_playlists(latest, embed) and previous.playlists is None:
+            if learns_playlists(latest, embed) and (previous is None or previous.playlists is None):
                 raise InvalidDataError(
-                    f"{previous.catalog.playlists_manifest} is missing, and release {latest.release_id} has playlist "
+                    f"{store.catalog(latest.catalog_id).playlists_manifest} is missing, and release {latest.release_id} has playlist "
                     "tokens: give --playlists, which writes it again, or restore it from a backup"
                 )
             return
@@ -116,13 +123,13 @@ class RefreshJob:
                 f"release {latest.release_id} has no playlist tokens, so new tracks cannot be folded into their "
                 "space: leave out --playlists, or train playlist codes with `tracktokens run`"
             )
-        identity = previous.store.read_encoder(PLAYLIST, latest.encoders[PLAYLIST]).identity
+        identity = store.read_encoder(PLAYLIST, latest.encoders[PLAYLIST]).identity
         require_installed(str(identity["name"]))
 
     def _fold_in(
-        self, previous: Snapshot, latest: ReleaseManifest, catalog: CatalogManifest, runner: PipelineRunner
+        self, previous: Snapshot | None, latest: ReleaseManifest, catalog: CatalogManifest, runner: PipelineRunner
     ) -> PlaylistsManifest:
-        if self.source.playlists is None:
+        if self.source.playlists is None and previous is not None:
             return keep_playlists(previous, catalog)
         fold_in = PlaylistsJob(
             playlists=self.source.playlists,
@@ -139,14 +146,14 @@ def learns_playlists(latest: ReleaseManifest, embed: EmbedJob) -> bool:
     return PLAYLIST in latest.encoders and PLAYLIST not in embed.encoder_ids
 
 
-def check_encoders(previous: Snapshot, release_id: str, encoder_ids: Mapping[str, str]) -> None:
+def check_encoders(encoders: Mapping[str, str], release_id: str, encoder_ids: Mapping[str, str]) -> None:
     """Check that the encoders are those of a release. Learned playlist vectors are checked elsewhere.
 
     Raises:
         InvalidDataError: a modality's encoder is missing, new, or different.
     """
     for modality in MODALITIES:
-        old, new = previous.manifest.encoders.get(modality), encoder_ids.get(modality)
+        old, new = encoders.get(modality), encoder_ids.get(modality)
         if old != new:
             raise InvalidDataError(
                 f"{modality}: release {release_id} has vectors of encoder {old or 'none'}, and this refresh "

@@ -27,6 +27,7 @@ from tracktokens.transforms.store.layout import (
     ENCODER_MANIFEST,
     FAILED,
     MANIFEST,
+    OLDER_MANIFEST,
     RELEASES,
     VECTORS,
     WORKING,
@@ -191,7 +192,8 @@ def choose_retained(store: Store, items: Mapping[str, list[StoreItem]], kept: li
         InvalidDataError: a kept release lacks its catalog or bundle, or ``LATEST`` names a missing release.
     """
     catalogs, bundles = _complete(items, CATALOGS), _complete(items, BUNDLES)
-    _require(store, kept, catalogs, bundles)
+    migrated = {item.name for item in items[CATALOGS] if OLDER_MANIFEST in item.sizes}
+    _require(store, kept, catalogs | migrated, bundles)
     latest = latest_release(store)
     kept_ids = kept_catalogs(items[CATALOGS], kept, latest)
     snapshots = [open_snapshot(store, name) for name in kept_ids & catalogs]

@@ -10,6 +10,7 @@ from tracktokens.schemas.errors import InvalidDataError, StoreBusyError, UsageEr
 from tracktokens.schemas.manifests.release import ReleaseManifest, Withdrawn
 from tracktokens.transforms.maintenance.checks import check_release_files
 from tracktokens.transforms.store import files
+from tracktokens.transforms.store.ids import LATEST_ID
 from tracktokens.transforms.store.layout import Store, made_at
 from tracktokens.transforms.store.releases import (
     find_release,
@@ -94,7 +95,7 @@ class RollbackJob:
 
     Attributes:
         store: root of the store.
-        release_id: the release.
+        release_id: the release, its beginning, or ``latest``.
         expected_latest: release that ``LATEST`` must name; None for the one that it names when the job starts.
     """
 
@@ -116,26 +117,28 @@ class RollbackJob:
         previous = latest_id(store.root) if self.expected_latest is None else self.expected_latest
         require_latest(store, previous)
         release = find_release(store, self.release_id)
-        if release.release_id != self.release_id:
+        chosen = release.release_id
+        if self.release_id != LATEST_ID and not chosen.startswith(self.release_id):
             raise UsageError(f"{self.release_id} is a bundle: give a release id, see `tracktokens releases list`")
         damaged = next(check_release_files(store, release), None)
         if damaged is not None:
             raise InvalidDataError(f"{damaged.path} {damaged.problem}: {damaged.remedy}; LATEST was not moved")
-        newer = tuple(other.release_id for other in releases(store) if other.release_id > self.release_id)
-        with self._withdrawn(store, newer):
-            point_latest(store, self.release_id, previous)
-        files.delete_tree(store.release(self.release_id).withdrawn)
-        return RollbackResult(previous, self.release_id, newer)
+        newer = tuple(other.release_id for other in releases(store) if other.release_id > chosen)
+        with _withdrawn(store, chosen, newer):
+            point_latest(store, chosen, previous)
+        files.delete_tree(store.release(chosen).withdrawn)
+        return RollbackResult(previous, chosen, newer)
 
-    @contextmanager
-    def _withdrawn(self, store: Store, newer: tuple[str, ...]) -> Iterator[None]:
-        """Mark releases as withdrawn, and remove the new marks if the block does not move ``LATEST``."""
-        unmarked = [other for other in newer if not is_withdrawn(store, other)]
-        for other in newer:
-            files.write_bytes(store.release(other).withdrawn, Withdrawn(self.release_id).to_json().encode())
-        try:
-            yield
-        except StoreBusyError:
-            for other in unmarked:
-                files.delete_tree(store.release(other).withdrawn)
-            raise
+
+@contextmanager
+def _withdrawn(store: Store, chosen: str, newer: tuple[str, ...]) -> Iterator[None]:
+    """Mark releases as withdrawn, and remove the new marks if the block does not move ``LATEST``."""
+    unmarked = [other for other in newer if not is_withdrawn(store, other)]
+    for other in newer:
+        files.write_bytes(store.release(other).withdrawn, Withdrawn(chosen).to_json().encode())
+    try:
+        yield
+    except StoreBusyError:
+        for other in unmarked:
+            files.delete_tree(store.release(other).withdrawn)
+        raise

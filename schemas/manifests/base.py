@@ -23,6 +23,8 @@ class Manifest:
     KIND: ClassVar[str]
     FORMAT: ClassVar[int] = 1
     OTHER_FORMATS: ClassVar[tuple[int, ...]] = ()
+    OLDER_REMEDY: ClassVar[str] = "make a new store that keeps its tokens with `tracktokens run --codebooks-from`"
+    """What to do about a manifest of an older format, which is not read any more."""
 
     @property
     def format(self) -> int:
@@ -50,9 +52,7 @@ class Manifest:
             raise InvalidDataError(f"{path} is of kind {kind!r}, not tracktokens.{cls.KIND}: pass the right folder")
         if version not in (cls.FORMAT, *cls.OTHER_FORMATS):
             raise InvalidDataError(
-                f"{path} has format version {version}, this tracktokens reads {cls.FORMAT}: "
-                "use the version of tracktokens that wrote it, or make a new store that keeps its tokens with "
-                "`tracktokens run --codebooks-from`"
+                f"{path} has format version {version}, this tracktokens reads {cls.FORMAT}: {cls._remedy(version)}"
             )
         try:
             manifest = cls(**_known_fields(cls, record, path))
@@ -60,6 +60,19 @@ class Manifest:
         except ValueError as error:
             raise InvalidDataError(f"{path} is damaged ({error}): {_RESTORE}") from error
         return manifest
+
+    @classmethod
+    def is_older(cls, version: object) -> bool:
+        """Return whether a format version is of an older tracktokens, and not read any more."""
+        return isinstance(version, int) and version < min((cls.FORMAT, *cls.OTHER_FORMATS))
+
+    @classmethod
+    def _remedy(cls, version: object) -> str:
+        """What to do about a format version that is not read."""
+        if not isinstance(version, int):
+            return _RESTORE
+        newer = "install the version of tracktokens that wrote it, or a newer one"
+        return cls.OLDER_REMEDY if cls.is_older(version) else newer
 
     def check(self) -> None:
         """Check what the types of the fields do not state.

@@ -34,6 +34,7 @@ class CatalogManifest(Manifest):
 
     KIND: ClassVar[str] = "catalog"
     FORMAT: ClassVar[int] = 2
+    OLDER_REMEDY: ClassVar[str] = "bring the store up to date with `tracktokens migrate`, which keeps its tokens"
 
     catalog_id: Name
     base: Name | None

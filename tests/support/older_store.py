@@ -1,4 +1,4 @@
-"""The small stores that released versions wrote, in ``tests/support/stores``, with their catalogs."""
+"""The small stores that earlier versions wrote, in ``tests/support/stores``, with their catalogs."""
 
 import tarfile
 from pathlib import Path
@@ -8,6 +8,9 @@ from click.testing import CliRunner, Result
 from tracktokens.pipelines.cli import main
 
 STORES = sorted(Path(__file__).with_name("stores").glob("*.tar.xz"))
+
+UNREAD_STORES = sorted(Path(__file__).parent.glob("stores/older/*.tar.xz"))
+"""Stores with catalog snapshots of a format that is not read any more."""
 
 
 def unpack(archive: Path, folder: Path) -> Path:

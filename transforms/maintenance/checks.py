@@ -87,10 +87,11 @@ def check_release_files(store: Store, release: ReleaseManifest) -> Iterator[Find
 
 def check_references(store: Store, release: ReleaseManifest) -> Iterator[Finding]:
     """Check that the bundle, catalog and encoders of a release exist."""
-    manifest = store.release(release.release_id).manifest
+    manifest, catalog = store.release(release.release_id).manifest, store.catalog(release.catalog_id)
+    migrated = files.exists(catalog.older_manifest)
     references = {
         f"bundle {release.bundle_id}": store.bundle(release.bundle_id).manifest,
-        f"catalog {release.catalog_id}": store.catalog(release.catalog_id).manifest,
+        f"catalog {release.catalog_id}": catalog.older_manifest if migrated else catalog.manifest,
         **{f"{m} encoder {e}": store.encoder(m, e) for m, e in release.encoders.items()},
     }
     for reference, path in references.items():

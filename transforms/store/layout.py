@@ -47,6 +47,9 @@ STORE_MANIFEST = "store.json"
 LATEST = "LATEST"
 LOCK = "writer.lock"
 
+OLDER_MANIFEST = "older-catalog.json"
+"""Manifest of a catalog snapshot that was of an older format; nothing else of the snapshot is there."""
+
 VECTORS = "vectors"
 FAILED = "failures"
 CODES = "codes"
@@ -289,6 +292,11 @@ class Catalog:
     def manifest(self) -> str:
         """Path of the manifest that makes the snapshot complete."""
         return files.join(self.folder, CATALOG_MANIFEST)
+
+    @property
+    def older_manifest(self) -> str:
+        """Path to which ``migrate`` renames a manifest of an older format: the snapshot is incomplete from then on."""
+        return files.join(self.folder, OLDER_MANIFEST)
 
     @property
     def playlists_manifest(self) -> str:

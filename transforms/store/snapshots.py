@@ -92,6 +92,11 @@ def find_snapshot(store: Store, catalog_id: str) -> Snapshot | None:
     return Snapshot(store, manifest, _playlists(catalog))
 
 
+def is_migrated(store: Store, release: ReleaseManifest) -> bool:
+    """Return whether ``migrate`` removed the snapshot of a release, since it was of an older format."""
+    return files.exists(store.catalog(release.catalog_id).older_manifest)
+
+
 def released_snapshot(store: Store, release: ReleaseManifest) -> Snapshot:
     """Open the snapshot of a release.
 
@@ -99,6 +104,11 @@ def released_snapshot(store: Store, release: ReleaseManifest) -> Snapshot:
         InvalidDataError: it is missing, or cannot be read.
     """
     manifest = store.catalog(release.catalog_id).manifest
+    if is_migrated(store, release):
+        raise InvalidDataError(
+            f"the catalog of release {release.release_id} was of an older version, and `tracktokens migrate` removed "
+            "it: scan the catalog again with `tracktokens refresh`, which keeps the tokens and encodes nothing again"
+        )
     if not files.exists(manifest):
         raise InvalidDataError(
             f"{manifest} is missing, and release {release.release_id} needs that catalog: restore it from a backup, "

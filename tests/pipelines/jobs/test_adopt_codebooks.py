@@ -16,7 +16,7 @@ def older(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The catalogs of an older store, whose own manifest and catalogs have a format version that is not read."""
     folder = unpack(STORES[-1], tmp_path_factory.mktemp("older"))
     for path in [folder / "store" / "store.json", *folder.glob("store/catalogs/*/catalog.json")]:
-        path.write_text(json.dumps({**json.loads(path.read_bytes()), "format": 99}))
+        path.write_text(json.dumps({**json.loads(path.read_bytes()), "format": 0}))
     return folder
 
 
