@@ -112,8 +112,9 @@ class RefreshJob:
         """Check, before anything is encoded, that the playlists can be read and folded in."""
         if self.source.playlists is None:
             if learns_playlists(latest, embed) and (previous is None or previous.playlists is None):
+                missing = store.catalog(latest.catalog_id).playlists_manifest
                 raise InvalidDataError(
-                    f"{store.catalog(latest.catalog_id).playlists_manifest} is missing, and release {latest.release_id} has playlist "
+                    f"{missing} is missing, and release {latest.release_id} has playlist "
                     "tokens: give --playlists, which writes it again, or restore it from a backup"
                 )
             return
