@@ -28,6 +28,7 @@ from tracktokens.schemas.playlist_encoders import ALS
 from tracktokens.transforms.encoders.base import identity_hash
 from tracktokens.transforms.playlists.corpus import require_playlists
 from tracktokens.transforms.playlists.numbered_corpus import NumberedCorpus
+from tracktokens.transforms.playlists.training_steps import Steps, uncounted
 from tracktokens.transforms.playlists.warm_start import PreviousVectors, without_vector
 from tracktokens.transforms.runtime.threads import thread_share
 
@@ -79,9 +80,11 @@ class AlsConfig:
         """Id of the vectors trained on the corpus with this digest, from this start: 12 hex digits."""
         return identity_hash(self.identity(digest, start, isolated))
 
-    def train(self, corpus: pa.Table, start: PreviousVectors | None = None) -> tuple[pa.FixedSizeBinaryArray, Floats]:
+    def train(
+        self, corpus: pa.Table, start: PreviousVectors | None = None, steps: Steps = uncounted
+    ) -> tuple[pa.FixedSizeBinaryArray, Floats]:
         """Train a vector for each track of the corpus; see :func:`train`."""
-        return train(corpus, self, start)
+        return train(corpus, self, start, steps)
 
 
 def is_installed() -> bool:
@@ -90,7 +93,7 @@ def is_installed() -> bool:
 
 
 def train(
-    corpus: pa.Table, config: AlsConfig, start: PreviousVectors | None = None
+    corpus: pa.Table, config: AlsConfig, start: PreviousVectors | None = None, steps: Steps = uncounted
 ) -> tuple[pa.FixedSizeBinaryArray, Floats]:
     """Train a vector for each track of the corpus that is not isolated or has a previous vector.
 
@@ -98,6 +101,7 @@ def train(
         corpus: ``CORPUS``, in any order and any chunks.
         config: the settings.
         start: previous vectors of ``config.dim`` dimensions to start from; None trains from scratch.
+        steps: is told the number of iterations, and when one is done.
 
     Returns:
         The tracks' keys, sorted, and float32 vectors (tracks, dim). Vectors are not normalised: those of tracks whose
@@ -113,10 +117,10 @@ def train(
     entries = confidences(membership(numbered)[:, kept], config)
     model = _model(config)
     with one_blas_thread():
-        if start is None:
-            model.fit(entries, show_progress=False)
-        else:
-            _continue(model, entries, rows[kept], start, config)
+        if start is not None:
+            _warm_up(model, entries, rows[kept], start, config)
+        done = steps(model.iterations)
+        model.fit(entries, show_progress=False, callback=lambda *_: done())
     return numbered.keys.take(pa.array(kept)), model.item_factors
 
 
@@ -181,14 +185,14 @@ def one_blas_thread() -> Iterator[None]:
         yield
 
 
-def _continue(
+def _warm_up(
     model: "AlternatingLeastSquares",
     entries: "csr_matrix",
     rows: Integers,
     start: PreviousVectors,
     config: AlsConfig,
 ) -> None:
-    """Train tracks from their ``rows`` in the start. Those with row -1 are folded in first."""
+    """Let a training begin with the ``rows`` of tracks in the start. Those with row -1 are folded in."""
     known, new = np.flatnonzero(rows >= 0), np.flatnonzero(rows < 0)
     if not len(known):
         raise start.without_known_track()
@@ -201,7 +205,6 @@ def _continue(
     model.item_factors = factors
     model.user_factors = model.recalculate_user(np.arange(entries.shape[0]), entries)
     model.iterations = WARM_ITERATIONS
-    model.fit(entries, show_progress=False)
 
 
 def _model(config: AlsConfig) -> "AlternatingLeastSquares":

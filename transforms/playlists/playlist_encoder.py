@@ -11,6 +11,7 @@ from tracktokens.schemas.errors import UsageError
 from tracktokens.schemas.playlist_encoders import ALS, AUTO, PLAYLIST_ENCODERS, WORD2VEC
 from tracktokens.transforms.playlists import als
 from tracktokens.transforms.playlists.als import AlsConfig
+from tracktokens.transforms.playlists.training_steps import Steps, uncounted
 from tracktokens.transforms.playlists.warm_start import PreviousVectors
 from tracktokens.transforms.playlists.word2vec import Word2VecConfig
 
@@ -39,8 +40,10 @@ class PlaylistEncoder(Protocol):
     def encoder_id(self, digest: str, start: PreviousVectors | None = None, isolated: int = 0) -> str:
         """Id of the vectors: 12 hex digits."""
 
-    def train(self, corpus: pa.Table, start: PreviousVectors | None = None) -> tuple[pa.FixedSizeBinaryArray, Floats]:
-        """Train vectors: the tracks' keys, sorted, and float32 (tracks, dim)."""
+    def train(
+        self, corpus: pa.Table, start: PreviousVectors | None = None, steps: Steps = uncounted
+    ) -> tuple[pa.FixedSizeBinaryArray, Floats]:
+        """Train vectors: the tracks' keys, sorted, and float32 (tracks, dim). ``steps`` counts the progress."""
 
 
 def encoders_of(choice: str) -> tuple[PlaylistEncoder, ...]:

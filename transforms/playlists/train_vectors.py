@@ -1,7 +1,8 @@
 """Clean playlists against a catalog, and train a vector for each of their tracks."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import apache_beam as beam
 import numpy as np
@@ -205,11 +206,13 @@ class TrainPlaylists(beam.DoFn):
         if not files.exists(self.result):
             files.write_json(self.result, training.result(trained, comparison))
         if trained:
-            self.progress.add("train playlists", total=1)
-            self._add_records(training.encoder_id, *training.encoder.train(corpus, training.start))
+            self._add_records(training.encoder_id, *training.encoder.train(corpus, training.start, self._count_steps))
             manifest = EncoderManifest(standardize=False, identity=training.identity, comparison=comparison)
             files.write_bytes(description, manifest.to_json().encode())
-            self.progress.add("train playlists", done=1)
+
+    def _count_steps(self, steps: int) -> Callable[[], None]:
+        self.progress.add("train playlists", total=steps)
+        return partial(self.progress.add, "train playlists", done=1)
 
     def _trainings(self, corpus: pa.Table, digest: str) -> list[Training]:
         numbered = NumberedCorpus.of(corpus)

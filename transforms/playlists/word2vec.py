@@ -22,6 +22,7 @@ from tracktokens.schemas.playlist_encoders import WORD2VEC
 from tracktokens.transforms.encoders.base import identity_hash
 from tracktokens.transforms.playlists.corpus import require_playlists
 from tracktokens.transforms.playlists.numbered_corpus import NumberedCorpus
+from tracktokens.transforms.playlists.training_steps import Steps, uncounted
 from tracktokens.transforms.playlists.warm_start import (
     LEARNING_RATE,
     PreviousVectors,
@@ -99,10 +100,10 @@ class Word2VecConfig:
         return identity_hash(self.identity(digest, start, isolated))
 
     def train(
-        self, corpus: pa.Table, start: PreviousVectors | None = None
+        self, corpus: pa.Table, start: PreviousVectors | None = None, steps: Steps = uncounted
     ) -> tuple[pa.FixedSizeBinaryArray, npt.NDArray[np.float32]]:
         """Train a vector for each track of the corpus; see :func:`train`."""
-        return train(corpus, self, start)
+        return train(corpus, self, start, steps)
 
 
 def training_pairs(lengths: npt.NDArray[np.int64], window: int) -> int:
@@ -143,7 +144,7 @@ def sample_for(tracks: int) -> float:
 
 
 def train(
-    corpus: pa.Table, config: Word2VecConfig, start: PreviousVectors | None = None
+    corpus: pa.Table, config: Word2VecConfig, start: PreviousVectors | None = None, steps: Steps = uncounted
 ) -> tuple[pa.FixedSizeBinaryArray, npt.NDArray[np.float32]]:
     """Train a vector for each track of the corpus that is not isolated or has a previous vector.
 
@@ -151,6 +152,7 @@ def train(
         corpus: ``CORPUS``, in any order and any chunks.
         config: the settings.
         start: previous vectors of ``config.dim`` dimensions to start from; None trains from scratch.
+        steps: is told the number of epochs, and when one is done.
 
     Returns:
         The tracks' keys, sorted, and float32 vectors (tracks, dim). All values are finite and fit into float16. Vectors
@@ -170,10 +172,10 @@ def train(
         )
     names = numbered.keys.take(pa.array(kept))
     if start is None:
-        vectors = _fit(playlists, counts[kept], kept, config)
+        vectors = _fit(playlists, counts[kept], kept, config, steps)
     else:
         vectors = _train_warm(
-            playlists, counts=counts[kept], kept=kept, config=config, start=start, rows=start.rows(names)
+            playlists, counts=counts[kept], kept=kept, config=config, steps=steps, start=start, rows=start.rows(names)
         )
     _check_range(vectors)
     return names, vectors
@@ -222,13 +224,14 @@ def _train_warm(
     counts: npt.NDArray[np.int64],
     kept: npt.NDArray[np.int64],
     config: Word2VecConfig,
+    steps: Steps,
     start: PreviousVectors,
     rows: npt.NDArray[np.int64],
 ) -> npt.NDArray[np.float32]:
     """Train tracks from their ``rows`` in the start, and fold in those that have none."""
     if not (rows >= 0).any():
         raise start.without_known_track()
-    fitted = _fit(playlists, counts, kept, config, (rows, start.vectors))
+    fitted = _fit(playlists, counts, kept, config, steps, (rows, start.vectors))
     rows_of_kept = np.full(len(playlists.words), -1, np.int32)
     rows_of_kept[kept] = np.arange(len(kept))
     return fold_in_new_tracks(
@@ -241,6 +244,7 @@ def _fit(
     counts: npt.NDArray[np.int64],
     kept: npt.NDArray[np.int64],
     config: Word2VecConfig,
+    steps: Steps,
     start: tuple[npt.NDArray[np.int64], npt.NDArray[np.float16]] | None = None,
 ) -> npt.NDArray[np.float32]:
     """Train the vectors of the tracks ``kept``, which have ``counts`` entries each.
@@ -248,6 +252,14 @@ def _fit(
     ``start`` holds each track's row among the previous vectors, -1 where it has none, and these vectors.
     """
     from gensim.models import Word2Vec
+    from gensim.models.callbacks import CallbackAny2Vec
+
+    class CountEpochs(CallbackAny2Vec):  # type: ignore[misc]  # gensim has no types
+        def __init__(self, epochs: int) -> None:
+            self._done = steps(epochs)
+
+        def on_epoch_end(self, model: object) -> None:
+            self._done()
 
     model = Word2Vec(
         vector_size=config.dim,
@@ -269,12 +281,18 @@ def _fit(
     pairs = training_pairs(np.diff(playlists.offsets), config.window)
     epochs = epochs_for(len(kept), pairs) if config.epochs is None else config.epochs
     if start is None:
-        model.train(playlists, total_examples=len(playlists), epochs=epochs)
+        model.train(playlists, total_examples=len(playlists), epochs=epochs, callbacks=[CountEpochs(epochs)])
     else:
         known, old = start[0] >= 0, start[1]
         model.wv.vectors[rows[known]] = old[start[0][known]]
         few = warm_start_epochs(epochs)
-        model.train(playlists, total_examples=len(playlists), epochs=few, start_alpha=LEARNING_RATE)
+        model.train(
+            playlists,
+            total_examples=len(playlists),
+            epochs=few,
+            start_alpha=LEARNING_RATE,
+            callbacks=[CountEpochs(few)],
+        )
     vectors: npt.NDArray[np.float32] = model.wv.vectors[rows]
     return vectors
 

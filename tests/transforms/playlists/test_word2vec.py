@@ -2,6 +2,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.schemas.tables.playlists import CORPUS
 from tracktokens.transforms.playlists import word2vec
+from tracktokens.transforms.playlists.als import AlsConfig
 from tracktokens.transforms.playlists.word2vec import (
     Sentences,
     Word2VecConfig,
@@ -250,3 +252,19 @@ def test_importing_the_module_does_not_import_gensim():
     subprocess.run(
         [sys.executable, "-c", program], check=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     )
+
+
+@pytest.mark.parametrize("config", [replace(SMALL, epochs=7), AlsConfig(dim=8, iterations=7)])
+def test_each_step_of_a_training_is_counted_and_changes_nothing(config: Word2VecConfig | AlsConfig) -> None:
+    playlists = two_groups(playlists=20, length=5, tracks=8)
+    counted: list[int] = []
+
+    def steps(number: int) -> Callable[[], None]:
+        counted.append(number)
+        return lambda: counted.append(1)
+
+    keys, vectors = config.train(playlists, None, steps)
+    assert counted == [7] + [1] * 7
+    again = config.train(playlists)
+    assert keys.equals(again[0])
+    np.testing.assert_array_equal(vectors, again[1])
