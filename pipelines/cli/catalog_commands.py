@@ -141,13 +141,13 @@ def playlists_command(
     """Learn playlist vectors for a catalog snapshot. Prints the encoder's id."""
     from tracktokens.pipelines.jobs.playlist_vectors import PlaylistsJob
 
-    job = PlaylistsJob(
-        playlists=playlists,
-        store=store,
-        catalog_id=full_catalog_id(store, catalog),
-        encoder=playlist_encoder,
-        from_bundle=full_bundle_id(store, from_bundle),
-        max_reject_rate=max_reject_rate,
-    )
     with runner_with_progress(workers, beam_options) as (runner, _):
+        job = PlaylistsJob(
+            playlists=playlists,
+            store=store,
+            catalog_id=full_catalog_id(store, catalog, runner),
+            encoder=playlist_encoder,
+            from_bundle=full_bundle_id(store, from_bundle, runner),
+            max_reject_rate=max_reject_rate,
+        )
         echo(job.run(runner).encoder_id)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -25,6 +25,9 @@ from tracktokens.pipelines.cli.options.remembered import echo_remembered
 from tracktokens.pipelines.terminal import echo
 from tracktokens.schemas.errors import UsageError
 from tracktokens.schemas.token_format import DEFAULT_NUMBERS, MAX_CODES, NUMBERED, SHARED, FurtherTokens
+
+if TYPE_CHECKING:
+    from tracktokens.pipelines.runner import PipelineRunner
 
 
 class Levels(ModalityValue):
@@ -150,10 +153,9 @@ def train_command(
     from tracktokens.pipelines.jobs.train import TrainJob
 
     echo_remembered(click.get_current_context(), store)
-    job = TrainJob(
-        store=store, codebook_size=codebook_size, seed=seed, catalog_id=full_catalog_id(store, catalog), tokens=tokens
-    )
     with runner_with_progress(workers, beam_options) as (runner, _):
+        catalog_id = full_catalog_id(store, catalog, runner)
+        job = TrainJob(store=store, codebook_size=codebook_size, seed=seed, catalog_id=catalog_id, tokens=tokens)
         echo(job.run(runner).bundle_id)
 
 
@@ -171,10 +173,8 @@ def retrain_command(
     from tracktokens.pipelines.jobs.retrain import RetrainJob
 
     with runner_with_progress(workers, beam_options) as (runner, display):
-        bundle_id = _bundle_id(store, from_bundle)
-        retrained = RetrainJob(
-            store=store, from_bundle=bundle_id, seed=seed, catalog_id=full_catalog_id(store, catalog)
-        ).run(runner)
+        bundle_id, catalog_id = _bundle_id(store, from_bundle, runner), full_catalog_id(store, catalog, runner)
+        retrained = RetrainJob(store=store, from_bundle=bundle_id, seed=seed, catalog_id=catalog_id).run(runner)
     display.console.print(kept_table(retrained.kept, retrained.kept_without))
     echo(retrained.bundle.bundle_id)
 
@@ -191,8 +191,8 @@ def tokenize_command(
     from tracktokens.pipelines.jobs.tokenize import TokenizeJob
 
     with runner_with_progress(workers, beam_options) as (runner, _):
-        bundle_id = _bundle_id(store, bundle)
-        counts = TokenizeJob(store=store, bundle_id=bundle_id, catalog_id=full_catalog_id(store, catalog)).run(runner)
+        bundle_id, catalog_id = _bundle_id(store, bundle, runner), full_catalog_id(store, catalog, runner)
+        counts = TokenizeJob(store=store, bundle_id=bundle_id, catalog_id=catalog_id).run(runner)
     for column, count in counts.items():
         echo(f"{column} {count}")
 
@@ -222,11 +222,11 @@ def publish_command(
     from tracktokens.transforms.release.report import release_report
 
     with runner_with_progress(workers, beam_options) as (runner, display):
-        bundle_id = _bundle_id(store, bundle)
+        bundle_id = _bundle_id(store, bundle, runner)
         job = PublishJob(
             store=store,
             bundle_id=bundle_id,
-            catalog_id=full_catalog_id(store, catalog),
+            catalog_id=full_catalog_id(store, catalog, runner),
             max_churn=max_churn,
             new_vocabulary=new_vocabulary,
             max_lost=max_lost,
@@ -237,8 +237,8 @@ def publish_command(
     echo(release.folder)
 
 
-def _bundle_id(store: str, given: str | None) -> str:
+def _bundle_id(store: str, given: str | None, runner: "PipelineRunner") -> str:
     from tracktokens.transforms.store.layout import Store
     from tracktokens.transforms.store.releases import default_bundle
 
-    return full_bundle_id(store, given) or default_bundle(Store.open(store))
+    return full_bundle_id(store, given, runner) or default_bundle(Store.open(store))

@@ -144,19 +144,29 @@ catalog_option = click.option(
 )
 
 
-def full_catalog_id(store: str, given: str | None) -> str | None:
-    """Complete the id of ``--catalog``, which may be its beginning or ``latest``; None where it is not given."""
+def full_catalog_id(store: str, given: str | None, runner: "PipelineRunner") -> str | None:
+    """Complete the id of ``--catalog``, which may be its beginning or ``latest``; None where it is not given.
+
+    Raises:
+        UsageError: the workers of the runner cannot read the store, or it has no such snapshot.
+    """
     from tracktokens.transforms.store.layout import Store
     from tracktokens.transforms.store.snapshots import find_catalog_id
 
+    runner.check_reachable({"store": store})
     return None if given is None else find_catalog_id(Store.open(store), given)
 
 
-def full_bundle_id(store: str, given: str | None) -> str | None:
-    """Complete the id of a bundle, which may be its beginning or ``latest``; None where it is not given."""
+def full_bundle_id(store: str, given: str | None, runner: "PipelineRunner") -> str | None:
+    """Complete the id of a bundle, which may be its beginning or ``latest``; None where it is not given.
+
+    Raises:
+        UsageError: the workers of the runner cannot read the store, or it has no such bundle.
+    """
     from tracktokens.transforms.store.bundles import find_bundle_id
     from tracktokens.transforms.store.layout import Store
 
+    runner.check_reachable({"store": store})
     return None if given is None else find_bundle_id(Store.open(store), given)
 
 
