@@ -70,12 +70,7 @@ class RefreshJob:
         previous = None if is_migrated(store, latest) else released_snapshot(store, latest)
         read_released_bundle(store, latest)  # a damaged codebook must fail before hours of encoding
         embed = self.embed_job(latest)
-        if previous is None:
-            learned = {PLAYLIST} if learns_playlists(latest, embed) else set()
-            encoders = {name: encoder for name, encoder in latest.encoders.items() if name not in learned}
-        else:
-            encoders = previous.manifest.encoders
-        check_encoders(encoders, latest.release_id, embed.encoder_ids)
+        check_encoders(_encoders(previous, latest, embed), latest.release_id, embed.encoder_ids)
         self._check_playlists(store, previous, latest, embed)
         clock = StageClock(start_stage)
         catalog = clock.time("embed", lambda: embed.run(runner))
@@ -130,7 +125,7 @@ class RefreshJob:
     def _fold_in(
         self, previous: Snapshot | None, latest: ReleaseManifest, catalog: CatalogManifest, runner: PipelineRunner
     ) -> PlaylistsManifest:
-        if self.source.playlists is None and previous is not None:
+        if self.source.playlists is None:
             return keep_playlists(previous, catalog)
         fold_in = PlaylistsJob(
             playlists=self.source.playlists,
@@ -145,6 +140,14 @@ class RefreshJob:
 def learns_playlists(latest: ReleaseManifest, embed: EmbedJob) -> bool:
     """Check that a release has playlist tokens, and that they were learned from playlists, not precomputed."""
     return PLAYLIST in latest.encoders and PLAYLIST not in embed.encoder_ids
+
+
+def _encoders(previous: Snapshot | None, latest: ReleaseManifest, embed: EmbedJob) -> Mapping[str, str]:
+    """Modality to the encoder of a release, apart from learned playlist vectors. Its catalog may be migrated."""
+    if previous is not None:
+        return previous.manifest.encoders
+    learned = PLAYLIST if learns_playlists(latest, embed) else None
+    return {modality: encoder for modality, encoder in latest.encoders.items() if modality != learned}
 
 
 def check_encoders(encoders: Mapping[str, str], release_id: str, encoder_ids: Mapping[str, str]) -> None:
@@ -163,10 +166,10 @@ def check_encoders(encoders: Mapping[str, str], release_id: str, encoder_ids: Ma
             )
 
 
-def keep_playlists(previous: Snapshot, catalog: CatalogManifest) -> PlaylistsManifest:
+def keep_playlists(previous: Snapshot | None, catalog: CatalogManifest) -> PlaylistsManifest:
     """Write the playlists manifest of a catalog whose playlist vectors are those of the previous snapshot."""
-    known = previous.playlists
-    if known is None:
+    known = None if previous is None else previous.playlists
+    if previous is None or known is None:
         raise ValueError("the previous snapshot has no playlist vectors")
     manifest = PlaylistsManifest(known.encoder_id, 0, 0, 0, 0, 0, known.tracks, trained=False)
     files.write_bytes(previous.store.catalog(catalog.catalog_id).playlists_manifest, manifest.to_json().encode())

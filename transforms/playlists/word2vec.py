@@ -254,7 +254,7 @@ def _fit(
     from gensim.models import Word2Vec
     from gensim.models.callbacks import CallbackAny2Vec
 
-    class CountEpochs(CallbackAny2Vec):  # type: ignore[misc]  # gensim has no types
+    class CountEpochs(CallbackAny2Vec):
         def __init__(self, epochs: int) -> None:
             self._done = steps(epochs)
 
