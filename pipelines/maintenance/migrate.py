@@ -13,7 +13,7 @@ from tracktokens.transforms.store.writer_lock import writes
 
 @dataclass(frozen=True)
 class Migration:
-    """What a migration did.
+    """The result of a migration.
 
     Attributes:
         catalogs: ids of the catalog snapshots that were removed: their format is not read any more.

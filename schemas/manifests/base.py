@@ -24,7 +24,7 @@ class Manifest:
     FORMAT: ClassVar[int] = 1
     OTHER_FORMATS: ClassVar[tuple[int, ...]] = ()
     OLDER_REMEDY: ClassVar[str] = "make a new store that keeps its tokens with `tracktokens run --codebooks-from`"
-    """What to do about a manifest of an older format, which is not read any more."""
+    """Remedy for a manifest of an older format, which is not read any more."""
 
     @property
     def format(self) -> int:
@@ -68,7 +68,7 @@ class Manifest:
 
     @classmethod
     def _remedy(cls, version: object) -> str:
-        """What to do about a format version that is not read."""
+        """Name the remedy for a format version that is not read."""
         if not isinstance(version, int):
             return _RESTORE
         newer = "install the version of tracktokens that wrote it, or a newer one"

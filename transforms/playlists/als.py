@@ -101,7 +101,7 @@ def train(
         corpus: ``CORPUS``, in any order and any chunks.
         config: the settings.
         start: previous vectors of ``config.dim`` dimensions to start from; None trains from scratch.
-        steps: is told the number of iterations, and when one is done.
+        steps: receives the number of iterations, and when one is done.
 
     Returns:
         The tracks' keys, sorted, and float32 vectors (tracks, dim). Vectors are not normalised: those of tracks whose

@@ -152,7 +152,7 @@ def train(
         corpus: ``CORPUS``, in any order and any chunks.
         config: the settings.
         start: previous vectors of ``config.dim`` dimensions to start from; None trains from scratch.
-        steps: is told the number of epochs, and when one is done.
+        steps: receives the number of epochs, and when one is done.
 
     Returns:
         The tracks' keys, sorted, and float32 vectors (tracks, dim). All values are finite and fit into float16. Vectors
