@@ -5,6 +5,7 @@ import signal
 import pytest
 
 from tests.support.demo_run import DemoRun, demo_job
+from tracktokens.pipelines.cli.options import encoder_options
 from tracktokens.pipelines.demo.catalog import DemoCatalog, make_demo
 from tracktokens.pipelines.runner import PipelineRunner
 
@@ -18,6 +19,12 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> DemoCatalog:
 def demo_run(demo: DemoCatalog, tmp_path_factory: pytest.TempPathFactory) -> DemoRun:
     store = tmp_path_factory.mktemp("run") / "store"
     return DemoRun(demo, store, demo_job(demo, store).run(PipelineRunner()))
+
+
+@pytest.fixture
+def unchecked_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let options name tables that do not exist, where only their names matter."""
+    monkeypatch.setattr(encoder_options, "_check_tables_exist", lambda given: None)
 
 
 def pytest_configure() -> None:

@@ -59,7 +59,7 @@ class DelimitedFile:
         Raises:
             UsageError: the file cannot be opened.
         """
-        csv.field_size_limit(MAX_FIELD_CHARACTERS)
+        limit = csv.field_size_limit(MAX_FIELD_CHARACTERS)  # of the whole process
         try:
             with self._open() as file:
                 yield from self._parse(file, out)
@@ -67,6 +67,8 @@ class DelimitedFile:
             raise UsageError(f"{self.path} cannot be read: {error.strerror}; make it readable") from error
         except UnicodeError as error:  # UTF-16 that is cut
             out.reject(self.table, reasons.MALFORMED, self.shown, detail=f"the rest of the file is lost: {error}")
+        finally:
+            csv.field_size_limit(limit)
 
     def rows(
         self, out: CatalogFolder, required: Sequence[str], optional: Collection[str] = ()

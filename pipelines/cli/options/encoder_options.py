@@ -71,7 +71,7 @@ def source_options(
         @functools.wraps(command)
         def with_source(**values: Any) -> Any:
             context = click.get_current_context()
-            if values.get("beam_options"):
+            if "".join(values.get("beam_options", ())).startswith("-"):  # otherwise the command refuses them
                 _check_given_paths(context, chosen, values)
             _check_tables_exist(_given(context, chosen))
             released = None if remembered is None else remembered(values["store"])

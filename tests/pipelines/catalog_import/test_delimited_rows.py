@@ -1,5 +1,6 @@
 """Rows of CSV and TSV files in several encodings, and rows that are none."""
 
+import csv
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,13 @@ def test_a_row_over_several_lines_has_the_number_of_its_first_line(tmp_path: Pat
     found, lost = read(tmp_path / "a.csv", delimiter=",")
     assert found == [(2, {"a": "x\ny", "b": "1"}), (4, {"a": "z", "b": "2"})]
     assert lost == [(5, "1 fields, not 2")]
+
+
+def test_the_limit_of_a_field_is_that_of_the_process_again_after_a_file(tmp_path: Path) -> None:
+    before = csv.field_size_limit()
+    (tmp_path / "a.csv").write_text("a\tb\n1\t2\n", encoding="utf-8")
+    read(tmp_path / "a.csv")
+    assert csv.field_size_limit() == before
 
 
 def test_an_open_quote_does_not_swallow_the_file(tmp_path: Path) -> None:

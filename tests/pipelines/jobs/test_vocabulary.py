@@ -62,9 +62,10 @@ def released(store: Path, *, may_change: bool = False) -> ReleasedVocabulary:
 
 
 def test_what_is_not_given_is_that_of_the_release(store: Path) -> None:
-    assert new_format(released(store), None, FurtherTokens()) == OLD
+    assert released(store).token_format == OLD
+    assert new_format(OLD, None, FurtherTokens()) == OLD
     assert new_format(None, None, FurtherTokens()) == TokenFormat.of(DEFAULT_CODEBOOK_SIZE)
-    assert new_format(released(store), 4, FurtherTokens()) == TokenFormat.of(4)
+    assert new_format(OLD, 4, FurtherTokens()) == TokenFormat.of(4)
     assert released(store).playlist_encoder == "als"
     expected = {"codebook-size": 8, "levels": "tags=2", "number": 16, "playlist-encoder": "als"}
     assert released(store).options() == expected

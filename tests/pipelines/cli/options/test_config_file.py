@@ -16,6 +16,8 @@ from tracktokens.pipelines.cli.options.config_file import config_option
 from tracktokens.pipelines.cli.options.encoder_options import source_options
 from tracktokens.pipelines.cli.refresh_commands import fail_on_drift_option
 
+pytestmark = pytest.mark.usefixtures("unchecked_tables")
+
 PARSED = Cli("parsed")
 """Commands that print what they parse, and do nothing."""
 

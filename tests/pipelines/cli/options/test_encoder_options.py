@@ -12,6 +12,8 @@ from tracktokens.pipelines.cli.options.config_file import config_option
 from tracktokens.pipelines.cli.options.encoder_options import source_options
 from tracktokens.pipelines.released_options import ReleasedOptions
 
+pytestmark = pytest.mark.usefixtures("unchecked_tables")
+
 RELEASED = {
     "text-model": "model",
     "text-prompt": "song: ",
