@@ -29,9 +29,8 @@ def vocabulary_group() -> None:
 @click.option(
     "--init",
     type=click.Choice(["mean", "centroid", "text"]),
-    default="mean",
     help="Rows of new tokens: the mean of the old rows, the centroids rotated into their space, or the rows of the "
-    "words that distinguish a code.",
+    "words that distinguish a code. text with --store by default, else mean.",
 )
 @click.option(
     "--pad-to-multiple-of",
@@ -41,7 +40,7 @@ def vocabulary_group() -> None:
 )
 @click.option("--seed", type=click.IntRange(0), default=0, help="Seed of the noise and the rotation.")
 def apply_command(
-    model: str, release: str | None, store: str | None, out: str, init: str, pad_to_multiple_of: int, seed: int
+    model: str, release: str | None, store: str | None, out: str, init: str | None, pad_to_multiple_of: int, seed: int
 ) -> None:
     """Add the tokens of a release to a model's tokenizer and embeddings, and write the model to a new folder."""
     from tracktokens.pipelines.llm.extend_model import apply_to_folder, extension_report, read_token_release
@@ -51,6 +50,7 @@ def apply_command(
     folder = release_folder(release, store)
     for read in filter(None, (store, folder)):
         check_outside(out, read)
+    init = init or ("mean" if store is None else "text")
     if init == "text" and store is None:
         raise UsageError("--init text needs --store, whose catalog has the words of the codes")
     chosen = read_token_release(folder, words_from=store if init == "text" else None)
