@@ -162,3 +162,34 @@ def test_a_folder_that_is_no_store_is_wrong_usage(tmp_path: Path, command: str) 
     assert result.exit_code == 2
     assert "is not a store" in result.stderr
     assert not (tmp_path / "none").exists()
+
+
+def test_a_bundle_may_be_given_by_its_beginning_by_a_release_or_as_latest(store: Path) -> None:
+    release = json.loads(call("releases", "show", "latest", "--store", store, "--json").stdout)
+    bundle = release["bundle_id"]
+    for given in (bundle, bundle[:6], release["release_id"], "latest"):
+        shown = json.loads(call("inspect", given, "--store", store, "--json").stdout)
+        assert shown["bundle_id"] == bundle
+    refused = call("inspect", "nobody", "--store", store)
+    assert refused.exit_code == 2
+    assert f"has no codebook bundle nobody; its bundles: {bundle}" in refused.stderr
+    codes = json.loads(call("inspect", "latest", "tags", "--store", store, "--json").stdout)
+    assert {"code", "tracks", "terms"} == set(codes[0])
+    code = json.loads(call("inspect", "latest", "tags", codes[0]["code"], "--store", store, "--json").stdout)
+    assert code["summary"]["tracks"] == codes[0]["tracks"]
+
+
+def test_a_catalog_may_be_given_by_its_beginning_and_a_typo_lists_the_catalogs(store: Path) -> None:
+    release = json.loads(call("releases", "show", "latest", "--store", store, "--json").stdout)
+    assert (
+        call("tokenize", "--store", store, "--bundle", "latest", "--catalog", release["catalog_id"][:9]).exit_code == 0
+    )
+    refused = call("train", "--store", store, "--catalog", "nobody")
+    assert refused.exit_code == 2
+    assert f"has no complete catalog nobody; its catalogs: {release['catalog_id']}" in refused.stderr
+
+
+def test_show_prints_json(store: Path) -> None:
+    shown = json.loads(call("show", "--store", store, "--json").stdout)
+    assert {"complete", "sound_alike"} == set(shown)
+    assert shown["complete"][0]["track_id"]

@@ -158,3 +158,12 @@ def test_a_manifest_that_names_a_file_outside_is_refused(store: Store, change: d
     with pytest.raises(InvalidDataError, match=f"{path} has an unusable {next(iter(change))}"):
         roll_back(store, first)
     assert latest_id(store.root) == latest
+
+
+def test_a_release_may_be_given_by_its_beginning_or_as_latest(store: Store) -> None:
+    first, *others = ids(store)
+    part = next(first[:end] for end in range(1, len(first)) if not any(name.startswith(first[:end]) for name in others))
+    assert RollbackJob(store.root, part).run().current == first
+    assert RollbackJob(store.root, "latest").run().current == first
+    with pytest.raises(UsageError, match=f"{first[:4]} is the beginning of .*{first}"):
+        RollbackJob(store.root, first[:4]).run()
