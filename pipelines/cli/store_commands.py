@@ -177,12 +177,14 @@ def migrate_command(store: str) -> None:
     help="Another release to keep. Repeatable.",
 )
 @click.option("--delete", is_flag=True, help="Delete; without this gc only counts.")
+@json_option
 @runner_options
 def gc_command(
     store: str,
     keep: int,
     keep_releases: tuple[str, ...],
     delete: bool,
+    as_json: bool,
     workers: int,
     beam_options: tuple[str, ...],
 ) -> None:
@@ -191,7 +193,10 @@ def gc_command(
 
     with runner_with_progress(workers, beam_options) as (runner, _):
         garbage = GcJob(store, keep, keep_releases, delete).run(runner)
-    _print_garbage(garbage)
+    if as_json:
+        echo(format_json(garbage.to_json()))
+    else:
+        _print_garbage(garbage)
 
 
 @click.command(name="verify")

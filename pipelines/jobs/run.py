@@ -114,13 +114,7 @@ class RunJob:
         clock = StageClock(start_stage)
         catalog = clock.time("embed", lambda: embed.run(runner))
         if self.source.playlists is not None:
-            learn = PlaylistsJob(
-                playlists=self.source.playlists,
-                store=self.store,
-                catalog_id=catalog.catalog_id,
-                encoder=playlist_encoder,
-                max_reject_rate=self.source.max_reject_rate,
-            )
+            learn = self._playlists_job(self.source.playlists, catalog, playlist_encoder)
             vectors = clock.time("playlists", lambda: learn.run(runner))
             if released is not None:
                 released.check_encoders({PLAYLIST: vectors.encoder_id}, {PLAYLIST_ENCODER: vectors.encoder})
@@ -138,7 +132,25 @@ class RunJob:
         bundle = clock.time("train", lambda: train.run(runner))
         tokenize = TokenizeJob(store=self.store, bundle_id=bundle.bundle_id, catalog_id=catalog.catalog_id)
         clock.time("tokenize", lambda: tokenize.run(runner))
-        publish = PublishJob(
+        own_options = self._own_options(token_format.codebook_size, playlist_encoder)
+        publish = self._publish_job(bundle, catalog, latest, own_options)
+        release = clock.time("publish", lambda: publish.run(runner))
+        clock.time("compact", lambda: compact_after(store, runner))
+        return RunResult(release, catalog, bundle, clock.seconds)
+
+    def _playlists_job(self, playlists: str, catalog: CatalogManifest, encoder: str) -> PlaylistsJob:
+        return PlaylistsJob(
+            playlists=playlists,
+            store=self.store,
+            catalog_id=catalog.catalog_id,
+            encoder=encoder,
+            max_reject_rate=self.source.max_reject_rate,
+        )
+
+    def _publish_job(
+        self, bundle: BundleManifest, catalog: CatalogManifest, latest: str, options: Mapping[str, Any]
+    ) -> PublishJob:
+        return PublishJob(
             store=self.store,
             bundle_id=bundle.bundle_id,
             catalog_id=catalog.catalog_id,
@@ -147,11 +159,8 @@ class RunJob:
             max_lost=self.source.max_lost,
             max_removed=self.source.max_removed,
             expected_latest=latest,
-            options=self._own_options(token_format.codebook_size, playlist_encoder),
+            options=options,
         )
-        release = clock.time("publish", lambda: publish.run(runner))
-        clock.time("compact", lambda: compact_after(store, runner))
-        return RunResult(release, catalog, bundle, clock.seconds)
 
     def _adopted(self) -> AdoptedCodebooks | None:
         if self.codebooks_from is None:

@@ -9,6 +9,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from tracktokens.pipelines.maintenance.bucket_jobs import count_in_buckets
 from tracktokens.pipelines.runner import PipelineRunner
@@ -125,6 +126,13 @@ class Garbage:
     items: Mapping[str, tuple[StoreItem, ...]]
     rows: Mapping[str, int]
     row_bytes: Mapping[str, int]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON values: per kind the paths with their bytes, and the names that are kept."""
+        items = {kind: {item.path: sum(item.sizes.values()) for item in found} for kind, found in self.items.items()}
+        kept = {kind: sorted(names) for kind, names in self.kept.names().items()}
+        rows = {name: {"rows": count, "bytes": self.row_bytes[name]} for name, count in self.rows.items()}
+        return {"deleted": self.deleted, "items": items, "records": rows, "kept": kept}
 
 
 @dataclass(frozen=True)

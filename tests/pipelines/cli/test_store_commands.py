@@ -104,6 +104,10 @@ def test_gc_counts_and_deletes_only_with_delete(store: Path) -> None:
     assert "would be removed (nothing was removed; give --delete):" in counted.stdout
     assert "releases: 1, 19 files, " in counted.stdout
     assert (store / "releases" / older).exists()
+    record = json.loads(call("gc", "--store", store, "--keep", 1, "--json").stdout)
+    assert record["deleted"] is False
+    assert list(record["items"]["releases"]) == [f"releases/{older}"]
+    assert record["kept"]["releases"] == [newer]
     deleted = call("gc", "--store", store, "--keep", 1, "--delete")
     assert deleted.stdout.startswith("removed:\n")
     assert deleted.stdout.splitlines()[1:] == counted.stdout.splitlines()[1:]
