@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from tracktokens.schemas.manifests.catalog import CatalogManifest
 from tracktokens.transforms.store import files
-from tracktokens.transforms.store.layout import OLDER_MANIFEST, Store
+from tracktokens.transforms.store.layout import CATALOG_MANIFEST, OLDER_MANIFEST, Store
 from tracktokens.transforms.store.releases import releases
 from tracktokens.transforms.store.snapshots import complete_catalogs
 from tracktokens.transforms.store.writer_lock import writes
@@ -59,10 +59,10 @@ def _remove_older(store: Store, catalog_id: str) -> bool:
         CatalogManifest.from_json(content, catalog.manifest)  # damaged, or newer?
         return False
     files.write_bytes(catalog.older_manifest, content)
-    files.delete_tree(catalog.manifest)
     for path in files.list_all(catalog.folder):
-        if path != OLDER_MANIFEST:
+        if path not in (OLDER_MANIFEST, CATALOG_MANIFEST):
             files.delete_tree(files.join(catalog.folder, path))
+    files.delete_tree(catalog.manifest)  # last, so that a migration that was killed begins again
     return True
 
 

@@ -7,6 +7,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.support.older_store import UNREAD_STORES, call, latest, unpack
+from tracktokens.pipelines.maintenance.migrate import MigrateJob
+from tracktokens.transforms.store import files
+from tracktokens.transforms.store.layout import OLDER_MANIFEST
 
 pytestmark = pytest.mark.job
 
@@ -67,3 +70,21 @@ def test_a_newer_catalog_is_refused(unpacked: Path) -> None:
     output = call("migrate", "--store", unpacked / "store", code=3).output
     assert "has format version 99" in output
     assert "install the version of tracktokens that wrote it, or a newer one" in output
+
+
+def test_a_migration_that_was_killed_begins_again(unpacked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = unpacked / "store"
+    deleted: list[str] = []
+
+    def delete_few(path: str) -> None:
+        if len(deleted) == 2:
+            raise OSError("killed")
+        deleted.append(path)
+        Path(path).unlink()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(files, "delete_tree", delete_few)
+        with pytest.raises(OSError, match="killed"):
+            MigrateJob(str(store)).run()
+    assert len(MigrateJob(str(store)).run().catalogs) == 2
+    assert [path for path in store.glob("catalogs/*/**/*") if path.is_file() and path.name != OLDER_MANIFEST] == []
