@@ -1,8 +1,8 @@
 """Two examples of each command, which its help shows."""
 
-from collections.abc import Iterator
-
 import click
+
+from tracktokens.pipelines.cli.options.common import walk_commands
 
 EXAMPLES: dict[str, tuple[str, ...]] = {
     "import folder": ("~/Music --out catalog", "~/Music --playlists ~/Playlists --id path --out catalog"),
@@ -104,15 +104,9 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
 """Command to the arguments of its examples."""
 
 
-def add_examples(command: click.Command, name: str = "") -> None:
-    """Show the examples of a command, and of those below it, at the end of their help."""
-    lines = [f"  tracktokens {name} {arguments}".rstrip() for arguments in EXAMPLES.get(name, ())]
-    if lines:
-        command.epilog = "\b\n" + "\n".join(["Examples:", *lines])
-    for inner_name, inner in _inner(command):
-        add_examples(inner, f"{name} {inner_name}".strip())
-
-
-def _inner(command: click.Command) -> Iterator[tuple[str, click.Command]]:
-    if isinstance(command, click.Group):
-        yield from command.commands.items()
+def add_examples(command: click.Command) -> None:
+    """Show the examples of the commands below a command at the end of their help."""
+    for name, inner in walk_commands(command):
+        if name in EXAMPLES:
+            lines = [f"  tracktokens {name} {arguments}".rstrip() for arguments in EXAMPLES[name]]
+            inner.epilog = "\b\n" + "\n".join(["Examples:", *lines])

@@ -8,9 +8,10 @@ Two runs over the same corpus compute the same bytes in any process: one worker 
 in key order. A different build of gensim's numeric libraries, or a different CPU, may round differently.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 from zlib import crc32
 
 import numpy as np
@@ -31,6 +32,9 @@ from tracktokens.transforms.playlists.warm_start import (
     without_vector,
     word2vec_settings,
 )
+
+if TYPE_CHECKING:
+    from gensim.models.callbacks import CallbackAny2Vec
 
 LONGEST_SENTENCE = 10_000
 """Words per sentence that gensim reads (its ``MAX_WORDS_IN_BATCH``). It drops the rest silently."""
@@ -252,14 +256,6 @@ def _fit(
     ``start`` holds each track's row among the previous vectors, -1 where it has none, and these vectors.
     """
     from gensim.models import Word2Vec
-    from gensim.models.callbacks import CallbackAny2Vec
-
-    class CountEpochs(CallbackAny2Vec):
-        def __init__(self, epochs: int) -> None:
-            self._done = steps(epochs)
-
-        def on_epoch_end(self, model: object) -> None:
-            self._done()
 
     model = Word2Vec(
         vector_size=config.dim,
@@ -280,21 +276,26 @@ def _fit(
     rows = np.array([model.wv.key_to_index[word] for word in words])
     pairs = training_pairs(np.diff(playlists.offsets), config.window)
     epochs = epochs_for(len(kept), pairs) if config.epochs is None else config.epochs
-    if start is None:
-        model.train(playlists, total_examples=len(playlists), epochs=epochs, callbacks=[CountEpochs(epochs)])
-    else:
+    rate = None  # gensim's
+    if start is not None:
         known, old = start[0] >= 0, start[1]
         model.wv.vectors[rows[known]] = old[start[0][known]]
-        few = warm_start_epochs(epochs)
-        model.train(
-            playlists,
-            total_examples=len(playlists),
-            epochs=few,
-            start_alpha=LEARNING_RATE,
-            callbacks=[CountEpochs(few)],
-        )
+        epochs, rate = warm_start_epochs(epochs), LEARNING_RATE
+    counter = _epoch_counter(steps(epochs))
+    model.train(playlists, total_examples=len(playlists), epochs=epochs, start_alpha=rate, callbacks=[counter])
     vectors: npt.NDArray[np.float32] = model.wv.vectors[rows]
     return vectors
+
+
+def _epoch_counter(done: Callable[[], None]) -> "CallbackAny2Vec":
+    """Make the callback of gensim that reports each epoch."""
+    from gensim.models.callbacks import CallbackAny2Vec
+
+    class EpochCounter(CallbackAny2Vec):
+        def on_epoch_end(self, model: object) -> None:
+            done()
+
+    return EpochCounter()
 
 
 def _fixed_hash(word: str) -> int:

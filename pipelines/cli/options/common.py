@@ -144,6 +144,14 @@ catalog_option = click.option(
 )
 
 
+def walk_commands(command: click.Command, name: str = "") -> Iterator[tuple[str, click.Command]]:
+    """Yield a command and all below it, each with its name: ``""`` for the first, such as ``releases list`` below."""
+    yield name, command
+    if isinstance(command, click.Group):
+        for inner_name, inner in command.commands.items():
+            yield from walk_commands(inner, f"{name} {inner_name}".strip())
+
+
 def full_catalog_id(store: str, given: str | None, runner: "PipelineRunner") -> str | None:
     """Complete the id of ``--catalog``, which may be its beginning or ``latest``; None where it is not given.
 

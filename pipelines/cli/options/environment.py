@@ -10,6 +10,8 @@ from collections.abc import Iterator
 
 import click
 
+from tracktokens.pipelines.cli.options.common import walk_commands
+
 PREFIX = "TRACKTOKENS"
 
 OTHER_VARIABLES = ("TRACKTOKENS_CACHE", "TRACKTOKENS_RELEASE", "TRACKTOKENS_TOKENIZER")
@@ -20,7 +22,7 @@ _logger = logging.getLogger(__name__)
 
 def read_environment(command: click.Command) -> None:
     """Let the options of a command, and of those below it, take their values from the environment."""
-    for inner in _all(command):
+    for _, inner in walk_commands(command):
         inner.context_settings = {**inner.context_settings, "auto_envvar_prefix": PREFIX}
         for option in _options(inner):
             option.allow_from_autoenv = _variable(option) is not None
@@ -28,18 +30,10 @@ def read_environment(command: click.Command) -> None:
 
 def warn_of_unknown_variables(command: click.Command) -> None:
     """Warn of variables that look like options and are none of any command."""
-    known = {_variable(option) for inner in _all(command) for option in _options(inner)}
+    known = {_variable(option) for _, inner in walk_commands(command) for option in _options(inner)}
     for name in sorted(os.environ):
         if name.startswith(f"{PREFIX}_") and name not in known and name not in OTHER_VARIABLES:
             _logger.warning("the environment variable %s is not an option of any command: it is ignored", name)
-
-
-def _all(command: click.Command) -> Iterator[click.Command]:
-    """Yield a command and those below it."""
-    yield command
-    if isinstance(command, click.Group):
-        for inner in command.commands.values():
-            yield from _all(inner)
 
 
 def _options(command: click.Command) -> Iterator[click.Option]:
