@@ -1,12 +1,31 @@
-"""Beam's runner on this machine, with workers that end with this process."""
+"""Beam's runner on this machine, with workers that end with this process, and whose end it notices."""
 
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+
+import grpc
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.portability import python_urns
 from apache_beam.portability.api import beam_provision_api_pb2, beam_runner_api_pb2
 from apache_beam.runners.portability.fn_api_runner.fn_runner import ExtendedProvisionInfo, FnApiRunner, RunnerResult
+from apache_beam.runners.portability.fn_api_runner.worker_handlers import (
+    BeamFnControlServicer,
+    SubprocessSdkWorkerHandler,
+    WorkerHandler,
+)
+from apache_beam.runners.portability.local_job_service import SubprocessSdkWorker
 from apache_beam.runners.portability.portable_runner import JobServiceHandle
 
 from tracktokens.pipelines.local_worker import worker_command
+from tracktokens.schemas.errors import TracktokensError
+
+LOCAL_WORKER = "tracktokens:env:local_worker:v1"
+"""URN of the environment of :class:`LocalWorkerHandler`."""
+
+ABORT_SECONDS = 0.1
+"""Time between two looks for requests to a worker that has ended."""
 
 
 class LocalRunner(FnApiRunner):
@@ -28,5 +47,61 @@ class LocalRunner(FnApiRunner):
         """Run a pipeline whose worker processes are :mod:`~tracktokens.pipelines.local_worker`."""
         for environment in pipeline_proto.components.environments.values():
             if environment.urn == python_urns.SUBPROCESS_SDK:
+                environment.urn = LOCAL_WORKER
                 environment.payload = worker_command().encode()
-        return super().run_via_runner_api(pipeline_proto, options)
+        with _quiet_connections():
+            return super().run_via_runner_api(pipeline_proto, options)
+
+
+@contextlib.contextmanager
+def _quiet_connections() -> Iterator[None]:
+    """Print no traceback of the threads that read from a worker when it ends: the job has its error."""
+    print_traceback = threading.excepthook
+
+    def hook(arguments: threading.ExceptHookArgs) -> None:
+        if not issubclass(arguments.exc_type, grpc.RpcError):
+            print_traceback(arguments)
+
+    threading.excepthook = hook
+    try:
+        yield
+    finally:
+        if threading.excepthook is hook:
+            threading.excepthook = print_traceback
+
+
+@WorkerHandler.register_environment(LOCAL_WORKER, bytes)
+class LocalWorkerHandler(SubprocessSdkWorkerHandler):
+    """Beam's handler of a worker process, without two cases in which it waits forever.
+
+    A worker that connects when the job has already failed is sent the end, and a worker that dies, such as when memory
+    is short, fails the job.
+    """
+
+    def start_worker(self) -> None:
+        """Start the process, and the thread that waits for its end."""
+        self.worker = SubprocessSdkWorker(
+            self._worker_command_line, self.control_address, self.provision_info, self.worker_id
+        )
+        self._closing = threading.Event()
+        self.worker_thread = threading.Thread(name="run_worker", target=self._run)
+        self.worker_thread.start()
+
+    def _run(self) -> None:
+        """Run the worker until it ends; where that is too early, fail the requests to it."""
+        reason = "it ended by itself"
+        try:
+            self.worker.run()
+        except RuntimeError as error:  # its exit code
+            reason = str(error)
+        if reason.endswith(f" {-signal.SIGKILL}"):
+            reason = "the system killed it, which it does when memory is short: use fewer --workers"
+        while not self._closing.wait(ABORT_SECONDS):
+            for request in list(self.control_conn._futures_by_id.values()):
+                request.abort(TracktokensError(f"a worker process stopped before its work was done: {reason}"))
+
+    def close(self) -> None:
+        """End the worker, also if it has not connected yet, and wait until it has ended."""
+        self._closing.set()
+        self.control_conn.push(BeamFnControlServicer._DONE_MARKER)
+        super().close()
