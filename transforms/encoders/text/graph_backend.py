@@ -90,7 +90,7 @@ def use_graph(
         UsageError: the graph does not run, or its vectors differ from those of torch.
     """
     expected = _unit_vectors(transformer)
-    module, name = _find_network(transformer)
+    module, name = find_network(transformer)
     try:
         graph = open_graph(path, backend, threads)
         setattr(module, name, _GraphNetwork(graph, getattr(module, name).config))
@@ -138,7 +138,7 @@ def _export(transformer: SentenceTransformer, target: Path) -> None:
     This is torch's legacy exporter. It requires no package except onnx, it exported all of 16 kinds of models except
     Gemma 3 (the new exporter: all except T5), and its graph of MiniLM runs a tenth faster in ONNX Runtime.
     """
-    module, name = _find_network(transformer)
+    module, name = find_network(transformer)
     network = getattr(module, name)
     arguments = _record_arguments(transformer, network)
     names = list(arguments)
@@ -154,8 +154,21 @@ def _export(transformer: SentenceTransformer, target: Path) -> None:
         raise UsageError(f"the text model cannot be exported ({_brief(error)}): use --text-backend torch") from error
 
 
-def _find_network(transformer: SentenceTransformer) -> tuple[torch.nn.Module, str]:
-    """Find the transformer: the module that holds it, and its name in that module."""
+def has_network(transformer: SentenceTransformer) -> bool:
+    """Return whether the model begins with a transformer, which a graph can replace."""
+    try:
+        find_network(transformer)
+    except UsageError:
+        return False
+    return True
+
+
+def find_network(transformer: SentenceTransformer) -> tuple[torch.nn.Module, str]:
+    """Find the transformer: the module that holds it, and its name in that module.
+
+    Raises:
+        UsageError: the model begins with another module.
+    """
     module = transformer[0]
     network = getattr(module, "auto_model", None)
     for name, child in module.named_children():

@@ -57,7 +57,7 @@ def require_packages(backend: str) -> None:
     """
     for name in {ONNX: ("onnx", "onnxruntime"), OPENVINO: ("onnx", "openvino")}.get(backend, ()):
         if importlib.util.find_spec(name) is None:
-            raise UsageError(f"the {backend} backend needs the package {name}: install tracktokens[{backend}]")
+            raise UsageError(f"the {backend} backend needs the package {name}: pip install {name}")
 
 
 def open_graph(path: Path, backend: str, threads: int) -> Graph:

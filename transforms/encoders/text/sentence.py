@@ -41,10 +41,18 @@ if TYPE_CHECKING:
     import torch
     from sentence_transformers import SentenceTransformer
 
+AUTO = "auto"
+"""The backend that :func:`~tracktokens.transforms.encoders.text.fastest_backend.use_fastest_backend` chooses."""
+
 TORCH = "torch"
 FLOAT32, FLOAT16, BFLOAT16, INT8 = "float32", "float16", "bfloat16", "int8"
 
-PRECISIONS = {TORCH: (FLOAT32, FLOAT16, BFLOAT16), ONNX: (FLOAT32, INT8), OPENVINO: (FLOAT32, INT8)}
+PRECISIONS = {
+    AUTO: (FLOAT32, FLOAT16, BFLOAT16),
+    TORCH: (FLOAT32, FLOAT16, BFLOAT16),
+    ONNX: (FLOAT32, INT8),
+    OPENVINO: (FLOAT32, INT8),
+}
 """Precisions of each backend."""
 
 CPU_BATCH, GPU_BATCH = 1_024, 16_384
@@ -63,7 +71,8 @@ class SentenceEncoder(Encoder):
         model: Folder, or name in the local Hugging Face cache; None for the packaged all-MiniLM-L6-v2.
         weights: Hash of the model's files, by :func:`model_hash`.
         prompt: Text that precedes every chunk; None for the model's default, in most models none.
-        backend: ``TORCH``, ``ONNX`` or ``OPENVINO``.
+        backend: ``TORCH``, ``ONNX`` or ``OPENVINO``; ``AUTO`` for the fastest with torch's vectors on a CPU in float32,
+            and torch elsewhere.
         precision: One of the backend's ``PRECISIONS``; None for float16 on CUDA, else float32.
         graph: Path of a graph, relative to the model's folder; None to export one from the model.
         graph_weights: Hash of that graph; None without ``graph``.
@@ -74,7 +83,7 @@ class SentenceEncoder(Encoder):
     model: str | None
     weights: str
     prompt: str | None = None
-    backend: str = TORCH
+    backend: str = AUTO
     precision: str | None = None
     graph: str | None = None
     graph_weights: str | None = None
@@ -96,7 +105,7 @@ class SentenceEncoder(Encoder):
 
     def check(self) -> None:
         """Load the model and encode a few texts; the packaged one is known to work."""
-        if self.model is not None or self.backend != TORCH:
+        if self.model is not None or self.backend in (ONNX, OPENVINO):
             self.load(threads=1)
 
     def load(self, threads: int) -> "LoadedSentenceEncoder":
@@ -109,7 +118,7 @@ class SentenceEncoder(Encoder):
         import torch
 
         torch.set_num_threads(threads)
-        device = find_device(self.device if self.backend == TORCH else CPU)
+        device = find_device(CPU if self.backend in (ONNX, OPENVINO) else self.device)
         precision = self.precision or (FLOAT16 if device.type == CUDA else FLOAT32)
         if precision == FLOAT16 and device.type == CPU:
             raise UsageError(
@@ -118,14 +127,17 @@ class SentenceEncoder(Encoder):
         key = (self.weights, self.backend, precision, self.graph_weights, str(device))
         model = _models.get(key, lambda: _load_model(self, precision, device, threads))
         default_batch = CPU_BATCH if device.type == CPU else GPU_BATCH
-        return LoadedSentenceEncoder(model, self.prompt, self.batch or default_batch)
+        loaded = LoadedSentenceEncoder(model, self.prompt, self.batch or default_batch)
+        if self.backend == AUTO and device.type == CPU and precision == FLOAT32:
+            model.use_fastest_backend(self, threads)
+        return loaded
 
 
 def sentence_encoder(
     model: str | None = None,
     *,
     prompt: str | None = None,
-    backend: str = TORCH,
+    backend: str = AUTO,
     precision: str | None = None,
     graph: str | None = None,
     device: str | None = None,
@@ -136,8 +148,8 @@ def sentence_encoder(
         model: A folder, or a name in the Hugging Face cache; None for the packaged all-MiniLM-L6-v2.
         prompt: A text that precedes every chunk, such as ``"query: "``, or the name of one of the model's own prompts;
             see :func:`choose_prompt`. Its word pieces count against the window.
-        backend: ``torch``, or ``onnx`` or ``openvino``, which are faster on a CPU. They run a graph of the model,
-            exported on first use.
+        backend: ``torch``; ``onnx`` or ``openvino``, which run a graph of the model, exported on first use; or
+            ``auto``: torch on a GPU, and on a CPU in float32 the fastest of those installed, measured on first use.
         precision: Number format of the computation. None selects float16 on CUDA, which is about as exact as the
             stored vectors, and float32 elsewhere. ``bfloat16`` and ``int8`` are less exact and change the encoder id;
             on real titles they changed 2 tokens of 1,000.
@@ -172,12 +184,12 @@ def _check_options(backend: str, precision: str | None, graph: str | None, devic
         raise UsageError(f"--text-backend {backend}: use one of {', '.join(PRECISIONS)}")
     if precision is not None and precision not in PRECISIONS[backend]:
         raise UsageError(f"--text-precision {precision}: {backend} supports {', '.join(PRECISIONS[backend])}")
-    if graph is not None and backend == TORCH:
+    if graph is not None and backend not in (ONNX, OPENVINO):
         raise UsageError("--text-graph requires --text-backend onnx or openvino")
     if graph is not None and precision is not None:
         raise UsageError("--text-graph has its own precision: omit --text-precision")
     check_device_name(device)
-    if backend != TORCH and device not in (None, CPU):
+    if backend in (ONNX, OPENVINO) and device not in (None, CPU):
         raise UsageError(f"--device {device}: the {backend} backend runs on the CPU only; torch is as fast on a GPU")
     require_packages(backend)
 
@@ -191,6 +203,16 @@ class _SharedModel:
     def __init__(self, transformer: "SentenceTransformer") -> None:
         self.transformer = transformer
         self.lock = threading.Lock()
+        self._has_chosen = False
+
+    def use_fastest_backend(self, encoder: SentenceEncoder, threads: int) -> None:
+        """Run the model, which works in torch, in the backend that is fastest on this CPU."""
+        from tracktokens.transforms.encoders.text.fastest_backend import use_fastest_backend
+
+        with self.lock:
+            if not self._has_chosen:
+                use_fastest_backend(self.transformer, weights=encoder.weights, threads=threads)
+            self._has_chosen = True
 
 
 _models: SharedModels[_SharedModel] = SharedModels()
@@ -200,7 +222,7 @@ def _load_model(encoder: SentenceEncoder, precision: str, device: "torch.device"
     folder = model_folder(encoder.model)
     check_hash(model_hash(folder), encoder.weights, f"text model {folder}")
     transformer = _load_transformer(folder, FLOAT32 if precision == INT8 else precision, device)
-    if encoder.backend != TORCH:
+    if encoder.backend in (ONNX, OPENVINO):
         _run_as_graph(transformer, encoder, folder, precision=precision, threads=threads)
     return _SharedModel(transformer)
 

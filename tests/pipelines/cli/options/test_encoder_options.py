@@ -24,7 +24,7 @@ RELEASED = {
     "embeddings": {"tags": "/tags", "playlist": "/p"},
     "embeddings-version": {"tags": "v1"},
 }
-REST = {"tracks": "/t", "text-backend": "torch", "trust-checkpoint": False}
+REST = {"tracks": "/t", "text-backend": "auto", "trust-checkpoint": False}
 """The other options of every source here, apart from limits."""
 
 

@@ -165,7 +165,7 @@ def test_a_model_without_a_transformer_is_a_usage_error(tmp_path: Path, backend:
 @pytest.mark.parametrize(("kind", "package"), [(ONNX, "onnxruntime"), (OPENVINO, "openvino"), (OPENVINO, "onnx")])
 def test_a_missing_package_names_what_to_install(kind: str, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == package else object())
-    with pytest.raises(UsageError, match=rf"needs the package {package}: install tracktokens\[{kind}\]"):
+    with pytest.raises(UsageError, match=rf"needs the package {package}: pip install {package}"):
         require_packages(kind)
 
 

@@ -115,7 +115,7 @@ def test_a_long_text_in_any_script_loses_no_character(tiny: LoadedSentenceEncode
 def test_a_prompt_changes_vectors_as_in_the_model_itself(minilm: LoadedSentenceEncoder) -> None:
     texts = ["sad piano ballad", "tax law", *MULTILINGUAL]
     plain = minilm.transformer.encode(texts, prompt="genre: ")
-    ours = sentence_encoder(prompt="genre: ", device="cpu").load(threads=1)
+    ours = sentence_encoder(prompt="genre: ", backend="torch", device="cpu").load(threads=1)
     assert ours.transformer is minilm.transformer
     np.testing.assert_allclose(ours.encode(pa.array(texts)).vectors, plain, atol=1e-6)
     assert np.abs(plain - minilm.encode(pa.array(texts)).vectors).max() > 0.01
@@ -125,7 +125,7 @@ def test_a_long_text_has_its_prompt_before_every_chunk(minilm: LoadedSentenceEnc
     # "genre: " is two word pieces, so 252 of MiniLM's 254 are left for each line.
     lines = ["love " * 252, "war " * 200]
     first, second = minilm.transformer.encode(lines, prompt="genre: ").astype(np.float64)
-    prompted = sentence_encoder(prompt="genre: ", device="cpu").load(threads=1)
+    prompted = sentence_encoder(prompt="genre: ", backend="torch", device="cpu").load(threads=1)
     [whole] = prompted.encode(pa.array(["\n".join(lines)])).vectors
     np.testing.assert_allclose(whole, unit(252 * first + 200 * second), atol=1e-6)
 
@@ -190,7 +190,8 @@ def test_weights_saved_in_half_precision_are_computed_with_in_float32(tiny_model
     from transformers import BertModel
 
     BertModel.from_pretrained(tiny_model).to(torch.bfloat16).save_pretrained(tiny_model)
-    assert sentence_encoder(str(tiny_model), device="cpu").load(threads=1).transformer.dtype == torch.float32
+    loaded = sentence_encoder(str(tiny_model), backend="torch", device="cpu").load(threads=1)
+    assert loaded.transformer.dtype == torch.float32
 
 
 def test_float16_on_a_cpu_is_a_usage_error(tiny_model: Path) -> None:
@@ -248,8 +249,8 @@ def test_a_device_is_looked_for_where_the_model_is_loaded(tiny_model: Path) -> N
     ("options", "problem"),
     [
         ({"device": "gpu"}, "--device gpu: use cpu, cuda"),
-        ({"backend": "tensorflow"}, "--text-backend tensorflow: use one of torch, onnx, openvino"),
-        ({"precision": "int8"}, "--text-precision int8: torch supports float32, float16, bfloat16"),
+        ({"backend": "tensorflow"}, "--text-backend tensorflow: use one of auto, torch, onnx, openvino"),
+        ({"precision": "int8"}, "--text-precision int8: auto supports float32, float16, bfloat16"),
         ({"backend": "onnx", "precision": "float16"}, "onnx supports float32, int8"),
         ({"backend": "openvino", "device": "cuda"}, "the openvino backend runs on the CPU"),
         ({"graph": "onnx/model.onnx"}, "--text-graph requires --text-backend onnx or openvino"),
