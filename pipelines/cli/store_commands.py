@@ -83,11 +83,15 @@ def show_command(release: str, store: str, as_json: bool) -> None:
     metavar="ID",
     help="Release that LATEST must name now; otherwise nothing is changed, and the exit code is 5.",
 )
-def rollback_command(release: str, store: str, expected_latest: str | None) -> None:
+@json_option
+def rollback_command(release: str, store: str, expected_latest: str | None, as_json: bool) -> None:
     """Check the files of RELEASE, and point LATEST to it. The next run continues from it."""
     from tracktokens.pipelines.maintenance.rollback import RollbackJob
 
     done = RollbackJob(store, release, expected_latest).run()
+    if as_json:
+        echo(format_json(asdict(done)))
+        return
     echo(f"LATEST was {done.previous or 'not there'}")
     echo(f"LATEST is {done.current}")
     for withdrawn in done.withdrawn:
@@ -110,14 +114,18 @@ def serving_command(release: str, store: str) -> None:
 
 @click.command(name="compact")
 @store_option
+@json_option
 @runner_options
-def compact_command(store: str, workers: int, beam_options: tuple[str, ...]) -> None:
+def compact_command(store: str, as_json: bool, workers: int, beam_options: tuple[str, ...]) -> None:
     """Merge the small files of vectors, failures and codes that runs write. Prints the number of merged files."""
     from tracktokens.pipelines.maintenance.compaction import compact_store
     from tracktokens.transforms.store.layout import Store
 
     with runner_with_progress(workers, beam_options) as (runner, _):
         done = compact_store(Store.open(store), runner)
+    if as_json:
+        echo(format_json(asdict(done)))
+        return
     echo(
         f"{done.buckets} buckets merged: {done.files_before} files ({_size(done.bytes_before)}) are now "
         f"{done.files_after} ({_size(done.bytes_after)})"
@@ -131,14 +139,19 @@ def compact_command(store: str, workers: int, beam_options: tuple[str, ...]) -> 
     type=click.IntRange(1),
     help="Number of buckets, a power of two; by default one per 50,000 tracks of the newest catalog.",
 )
+@json_option
 @runner_options
-def rebucket_command(store: str, buckets: int | None, workers: int, beam_options: tuple[str, ...]) -> None:
+def rebucket_command(
+    store: str, buckets: int | None, as_json: bool, workers: int, beam_options: tuple[str, ...]
+) -> None:
     """Divide a store that has grown into more buckets, or into fewer. Tokens do not change."""
     from tracktokens.pipelines.maintenance.rebucket import RebucketJob
 
     with runner_with_progress(workers, beam_options) as (runner, _):
         done = RebucketJob(store, buckets).run(runner)
-    if done.before == done.after:
+    if as_json:
+        echo(format_json(asdict(done)))
+    elif done.before == done.after:
         echo(f"{done.after} buckets: nothing to do")
     else:
         echo(f"{done.before} buckets are now {done.after}, {done.rows} rows; `tracktokens gc` removes the old files")
@@ -146,11 +159,15 @@ def rebucket_command(store: str, buckets: int | None, workers: int, beam_options
 
 @click.command(name="migrate")
 @store_option
-def migrate_command(store: str) -> None:
+@json_option
+def migrate_command(store: str, as_json: bool) -> None:
     """Bring a store that an older version wrote up to date. Tokens, codebooks and vectors stay."""
     from tracktokens.pipelines.maintenance.migrate import MigrateJob
 
     done = MigrateJob(store).run()
+    if as_json:
+        echo(format_json(asdict(done)))
+        return
     if not done.catalogs:
         echo("nothing to migrate: this version reads all of the store")
         return

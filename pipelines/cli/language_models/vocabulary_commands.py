@@ -2,8 +2,8 @@
 
 import click
 
-from tracktokens.pipelines.cli.options.common import NonEmptyStr
-from tracktokens.pipelines.terminal import echo
+from tracktokens.pipelines.cli.options.common import NonEmptyStr, json_option
+from tracktokens.pipelines.terminal import echo, format_json
 from tracktokens.schemas.errors import UsageError
 
 
@@ -39,8 +39,16 @@ def vocabulary_group() -> None:
     help="Pad the embeddings to a multiple of this many rows.",
 )
 @click.option("--seed", type=click.IntRange(0), default=0, help="Seed of the noise and the rotation.")
+@json_option
 def apply_command(
-    model: str, release: str | None, store: str | None, out: str, init: str | None, pad_to_multiple_of: int, seed: int
+    model: str,
+    release: str | None,
+    store: str | None,
+    out: str,
+    init: str | None,
+    pad_to_multiple_of: int,
+    seed: int,
+    as_json: bool,
 ) -> None:
     """Add the tokens of a release to a model's tokenizer and embeddings, and write the model to a new folder."""
     from tracktokens.pipelines.llm.extend_model import apply_to_folder, extension_report, read_token_release
@@ -55,5 +63,9 @@ def apply_command(
         raise UsageError("--init text needs --store, whose catalog has the words of the codes")
     chosen = read_token_release(folder, words_from=store if init == "text" else None)
     applied = apply_to_folder(model, out, chosen, init=init, pad_to_multiple_of=pad_to_multiple_of, seed=seed)
-    for name, value in extension_report(applied).items():
+    report = extension_report(applied)
+    if as_json:
+        echo(format_json({name.replace(" ", "_"): value for name, value in report.items()}))
+        return
+    for name, value in report.items():
         echo(f"{name}: {value}")

@@ -126,6 +126,19 @@ def test_rebucket_reports_the_numbers(store: Path) -> None:
     assert call("rebucket", "--store", store, "--buckets", 3).exit_code == 2
 
 
+def test_maintenance_prints_json(store: Path) -> None:
+    def record(*command: object) -> object:
+        return json.loads(call(*command, "--store", store, "--json").stdout)
+
+    older, newer = sorted(path.name for path in store.glob("releases/*"))
+    assert record("compact") == dict.fromkeys(
+        ("buckets", "files_before", "bytes_before", "files_after", "bytes_after"), 0
+    )
+    assert record("rebucket") == {"before": 1, "after": 1, "rows": 0}
+    assert record("migrate") == {"catalogs": [], "releases": []}
+    assert record("releases", "rollback", older) == {"previous": newer, "current": older, "withdrawn": [newer]}
+
+
 def test_verify_ends_with_3_when_something_is_wrong(store: Path) -> None:
     sound = call("verify", "--store", store)
     assert (sound.exit_code, sound.stdout) == (0, "nothing found\n")

@@ -253,6 +253,9 @@ def test_the_command_reads_a_release_and_writes_a_model(release: TokenRelease, t
     assert result.exit_code == 0, result.output
     assert f"tokens: {5 * SIZE + 7}" in result.stdout
     assert AutoModelForCausalLM.from_pretrained(out).config.tracktokens["release"] == "r1"
+    as_json = ["--model", str(tmp_path / "model"), "--release", str(folder), "--out", str(tmp_path / "more"), "--json"]
+    report = json.loads(CliRunner().invoke(main, ["vocabulary", "apply", *as_json]).stdout)
+    assert report["last_id"] - report["first_id"] + 1 == report["tokens"] == 5 * SIZE + 7
     none = ["--model", str(tmp_path / "none"), "--release", str(folder), "--out", str(tmp_path / "other")]
     assert CliRunner().invoke(main, ["vocabulary", "apply", *none]).exit_code == 2
 
