@@ -80,9 +80,9 @@ def atlas_command(
         f"{printable(out)}: release {written.release_id}, {written.codes:,} codes, {written.size / 1e6:.1f} MB",
         err=True,
     )
-    if written.clips is not None:
-        clips = written.clips
-        echo(f"{printable(str(written.folder))}: {len(clips.clips):,} clips, {clips.size / 1e6:.1f} MB", err=True)
+    if (clips := written.clips) is not None:
+        share = f"{len(clips.clips):,} of {len(clips.clips) + sum(clips.failures.values()):,} clips"
+        echo(f"{printable(str(written.folder))}: {share}, {clips.size / 1e6:.1f} MB", err=True)
 
 
 def _refuse_unused(main: str, *names: str) -> None:

@@ -57,7 +57,8 @@ def replace_clips(folder: Path) -> Iterator[WriteClip]:
 
     def write(name: str, content: bytes) -> None:
         names.append(name)
-        (folder / f"{name}{ending}").write_bytes(content)
+        with path_errors(str(folder), _REMEDY):
+            (folder / f"{name}{ending}").write_bytes(content)
 
     with path_errors(str(folder), _REMEDY):
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,6 @@
 """Clips beside the atlas: those of the tracks that the panel names, and no others."""
 
+import errno
 import io
 import json
 import logging
@@ -14,12 +15,17 @@ import soundfile as sf
 from click.testing import CliRunner, Result
 
 from tests.support.toned_music import hertz, write_paths
-from tracktokens.pipelines.analysis.atlas.clip_audio import BIT_RATE, WINDOW, ClipSource, encode_opus
+from tracktokens.pipelines.analysis.atlas.clip_audio import BIT_RATE, WINDOW, ClipSource, decode_middle, encode_opus
 from tracktokens.pipelines.analysis.atlas.clip_folder import replace_clips
 from tracktokens.pipelines.analysis.inspect import Inspector
 from tracktokens.pipelines.cli import main
 from tracktokens.schemas.errors import UsageError
+from tracktokens.schemas.failure import Failure
 from tracktokens.schemas.manifests.release import ReleaseManifest
+from tracktokens.schemas.tables.rejects import AUDIO_UNREADABLE
+from tracktokens.transforms.audio import DecodedFile, WindowReader
+from tracktokens.transforms.audio.sandbox import FetchError
+from tracktokens.transforms.readers.audio_root import AudioRoot
 from tracktokens.transforms.store.layout import Store
 from tracktokens.transforms.store.releases import published_release
 
@@ -118,7 +124,7 @@ def test_tracks_without_usable_audio_are_counted_by_reason_and_the_others_have_c
         f"6 of {len(nearest)} clips are left out (audio_missing 1, audio_outside_root 1, audio_undecodable 1, "
         "no_audio_path 2, unknown_track 1), such as that of track "
     ) in caplog.text
-    assert f"a_audio: {len(nearest) - 6} clips, " in result.stderr
+    assert f"a_audio: {len(nearest) - 6} of {len(nearest)} clips, " in result.stderr
 
 
 @pytest.mark.job
@@ -217,6 +223,24 @@ def test_equal_signals_have_equal_clips_of_the_bit_rate_however_loud_they_are() 
 def test_a_short_track_has_a_short_clip() -> None:
     clip = encode_opus(np.zeros(WINDOW.sample_rate // 10, np.float32))
     assert sf.info(io.BytesIO(clip)).duration == 0.1
+
+
+@pytest.mark.parametrize("error", [FetchError("gs://x/a.flac cannot be fetched now"), OSError(errno.EIO, "disk")])
+def test_a_file_that_cannot_be_read_now_is_a_failure_of_its_clip(tmp_path: Path, error: Exception) -> None:
+    class Unreachable(WindowReader):
+        def read(self, path: str) -> DecodedFile:
+            raise error
+
+    (tmp_path / "a.flac").touch()
+    with Unreachable(WINDOW, 1) as reader:
+        found = decode_middle(reader, AudioRoot(str(tmp_path)), "a.flac")
+    assert found == Failure(AUDIO_UNREADABLE, str(error))
+
+
+def test_a_folder_that_cannot_be_written_is_an_error_of_the_option(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="give a different --out"), replace_clips(tmp_path / "file" / "a_audio"):
+        pass
 
 
 def test_clips_stay_as_they_were_where_writing_them_fails(tmp_path: Path) -> None:
