@@ -4,10 +4,19 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
-from tracktokens.pipelines.cli.options.common import OutputFile, json_option, release_option, store_option
+from tracktokens.pipelines.cli.options.catalog_option import catalog_option
+from tracktokens.pipelines.cli.options.common import (
+    NonEmptyStr,
+    OutputFile,
+    json_option,
+    release_option,
+    store_option,
+)
 from tracktokens.pipelines.terminal import echo, format_json, make_console
 from tracktokens.schemas.display import printable
+from tracktokens.schemas.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -38,16 +47,50 @@ def show_command(store: str, as_json: bool) -> None:
 @click.option(
     "--out", required=True, type=OutputFile(), metavar="FILE", help="HTML file to write; - is standard output."
 )
-def atlas_command(store: str, release: str | None, out: str) -> None:
+@click.option(
+    "--audio-snippets", is_flag=True, help="Write clips of three tracks per audio code to a folder beside the page."
+)
+@catalog_option
+@click.option(
+    "--tracks",
+    type=NonEmptyStr(),
+    metavar="PATH",
+    help="Tracks with the audio paths of --audio-snippets; those of the release by default.",
+)
+@click.option(
+    "--audio-root",
+    type=NonEmptyStr(),
+    metavar="DIR",
+    help="Folder that audio paths are relative to; that of the release by default.",
+)
+def atlas_command(
+    store: str, release: str | None, out: str, audio_snippets: bool, tracks: str | None, audio_root: str | None
+) -> None:
     """Write one page that shows what the tokens of a release mean; it opens in a browser without a network."""
-    from tracktokens.pipelines.analysis.atlas.write import write_atlas
+    from tracktokens.pipelines.analysis.atlas.write import write_atlas, write_atlas_with_clips
     from tracktokens.transforms.store.layout import Store
 
-    written = write_atlas(Store.open(store), release, out)
+    opened = Store.open(store)
+    if audio_snippets:
+        written = write_atlas_with_clips(opened, release, out, tracks, audio_root)
+    else:
+        _refuse_unused("--audio-snippets", "catalog", "tracks", "audio_root")
+        written = write_atlas(opened, release, out)
     echo(
         f"{printable(out)}: release {written.release_id}, {written.codes:,} codes, {written.size / 1e6:.1f} MB",
         err=True,
     )
+    if (clips := written.clips) is not None:
+        share = f"{len(clips.clips):,} of {len(clips.clips) + sum(clips.failures.values()):,} clips"
+        echo(f"{printable(str(written.folder))}: {share}, {clips.size / 1e6:.1f} MB", err=True)
+
+
+def _refuse_unused(main: str, *names: str) -> None:
+    """Refuse options of the command line that mean nothing without another one."""
+    context = click.get_current_context()
+    for name in names:
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise UsageError(f"--{name.replace('_', '-')} is of use with {main} only: give both, or neither")
 
 
 @click.command(name="inspect")

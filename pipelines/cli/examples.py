@@ -56,7 +56,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "verify": ("--store tokens", "--store tokens --workers 4 --json"),
     "show": ("--store tokens", "--store tokens --json"),
-    "atlas": ("--store tokens --out atlas.html", "--store tokens --release 20261127 --out yesterday.html"),
+    "atlas": (
+        "--store tokens --out atlas.html",
+        "--store tokens --release 20261127 --out yesterday.html",
+        "--store tokens --out atlas.html --audio-snippets",
+    ),
     "inspect": ("latest --store tokens", "latest tags 286 --store tokens"),
     "diff": ("20261127 latest --store tokens", "20261127 latest --store tokens --json"),
     "match": (

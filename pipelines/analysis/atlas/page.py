@@ -1,4 +1,4 @@
-"""The page of an atlas: one file that loads nothing, and whose policy allows its own script and style only."""
+"""The page of an atlas: one file that loads nothing but clips, and whose policy allows its own scripts and style."""
 
 from __future__ import annotations
 
@@ -21,6 +21,9 @@ LARGEST_PAGE = 3_000_000
 SCRIPTS = ("echarts.min.js", "atlas.js")
 """Scripts of the page, in order."""
 
+CLIPS = "clips"
+"""Key of the clips in the data of a page that has any: a further script and style show them."""
+
 
 def atlas_page(source: AtlasSource) -> bytes:
     """Make the page of a release, in UTF-8.
@@ -30,23 +33,41 @@ def atlas_page(source: AtlasSource) -> bytes:
     Raises:
         InvalidDataError: a file of the release is missing, or cannot be read.
     """
-    atlas = Atlas.of(source)
+    return fit_page(Atlas.of(source))[0]
+
+
+def fit_page(atlas: Atlas, clips: Mapping[str, Any] | None = None) -> tuple[bytes, int]:
+    """Render a page with as many tracks per code as fit; return it, and that number of tracks.
+
+    Args:
+        atlas: the atlas.
+        clips: clips beside the page, see :func:`.clips_json`; None without any.
+    """
     page = b""
     for nearest_tracks in range(NEAREST_TRACKS, 0, -1):
-        page = render_page(atlas.to_json(nearest_tracks))
+        page = render_page(page_data(atlas, nearest_tracks, clips))
         if len(page) <= LARGEST_PAGE:
             break
-    return page
+    return page, nearest_tracks
+
+
+def page_data(atlas: Atlas, nearest_tracks: int, clips: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the data of a page, see :meth:`.Atlas.to_json` and :func:`fit_page`."""
+    return atlas.to_json(nearest_tracks) | ({} if clips is None else {CLIPS: clips})
 
 
 def render_page(data: Mapping[str, Any]) -> bytes:
-    """Render the page that shows some data, see :meth:`.Atlas.to_json`."""
-    style, scripts = _resource("atlas.css"), [_resource(name) for name in SCRIPTS]
-    sources = " ".join(_hash(script) for script in scripts)
+    """Render the page that shows some data, see :func:`page_data`."""
+    styles, names = ["atlas.css"], [*SCRIPTS]
+    if CLIPS in data:
+        styles.append("clips.css")
+        names.append("clips.js")
+    style, scripts = "".join(map(_resource, styles)), [_resource(name) for name in names]
     policy = {
         "default-src": "'none'",
-        "script-src": sources,
+        "script-src": " ".join(_hash(script) for script in scripts),
         "style-src": _hash(style),
+        **({"media-src": "'self'"} if CLIPS in data else {}),
         "base-uri": "'none'",
         "form-action": "'none'",
     }

@@ -13,6 +13,7 @@ pytestmark = pytest.mark.job
 
 PANEL = "document.querySelector('#panel .token').textContent"
 CANVAS = "document.querySelector('#map canvas')"
+CLIPS = "[...document.querySelectorAll('#panel audio')]"
 
 
 @pytest.fixture(scope="module")
@@ -83,3 +84,57 @@ def test_the_page_fits_a_phone(page: Page, address: str) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.send("Emulation.clearDeviceMetricsOverride")
     assert page.complaints == []
+
+
+def test_clips_are_loaded_from_the_folder_beside_the_page_when_they_are_played(
+    page: Page, page_with_clips: Path
+) -> None:
+    address = page_with_clips.as_uri()
+    page.requests.clear()
+    page.complaints.clear()
+    page.open(f"{address}#audio_2")
+    page.wait(f"{PANEL} === '<|audio_2|>'")
+    assert page.evaluate(f"{CLIPS}.length") == 3
+    assert page.evaluate(f"{CLIPS}.every((clip) => clip.controls && clip.preload === 'none')")
+    assert page.evaluate("document.querySelectorAll('#panel ol li')[2].lastChild.tagName") == "AUDIO"
+    assert requested(page) == {address}
+    for clip in range(3):
+        page.send("Runtime.evaluate", expression=f"{CLIPS}[{clip}].play()", userGesture=True)
+        page.wait(f"{CLIPS}[{clip}].currentTime > 0")
+        assert page.evaluate(f"{CLIPS}[{clip}].duration") == pytest.approx(5, abs=0.01)
+        assert page.evaluate(f"{CLIPS}.filter((clip) => !clip.paused).length") == 1
+    folder = page_with_clips.with_name("100% sure? #1_audio")
+    assert requested(page) == {address, *((folder / f"audio_2_{rank}.opus").as_uri() for rank in (1, 2, 3))}
+    assert page.complaints == []
+
+
+def test_another_code_has_its_own_clips_and_titles_beside_them_stay_text(page: Page, page_with_clips: Path) -> None:
+    page.requests.clear()
+    page.complaints.clear()
+    page.open(f"{page_with_clips.as_uri()}#audio_2")
+    page.wait(f"{CLIPS}.length === 3")
+    for code in range(8):
+        page.evaluate(f"location.hash = '#audio_{code}'")
+        page.wait(f"{PANEL} === '<|audio_{code}|>'")
+        page.wait(f"{CLIPS}.length && {CLIPS}.every((clip) => clip.src.includes('/audio_{code}_'))")
+        assert page.evaluate(f"{CLIPS}.every((clip) => clip.ariaLabel === clip.previousSibling.textContent)")
+    page.evaluate("document.querySelector('#tabs button').click()")
+    page.wait(f"{CLIPS}.length === 0")
+    assert page.evaluate("document.querySelectorAll('img, svg, iframe, link').length") == 0
+    assert page.evaluate("document.title").startswith("Atlas of release ")
+    assert "but the clips in 100% sure? #1_audio/ beside it" in page.evaluate("document.body.innerText")
+    assert page.complaints == []
+
+
+def test_the_policy_of_a_page_with_clips_forbids_media_of_other_places(page: Page, page_with_clips: Path) -> None:
+    page.open(page_with_clips.as_uri())
+    violated = page.evaluate(
+        "new Promise((found) => { addEventListener('securitypolicyviolation', ({ violatedDirective }) =>"
+        "found(violatedDirective)); new Audio('https://example.org/a.opus').load(); })"
+    )
+    assert violated == "media-src"
+
+
+def requested(page: Page) -> set[str]:
+    """Addresses that a page has requested, without fragments, and without the icons of the browser's own controls."""
+    return {request.partition("#")[0] for request in page.requests if not request.startswith(("about:", "data:"))}
