@@ -85,8 +85,7 @@ class EncodeMissing(beam.PTransform):
 
     def expand(self, inputs: beam.PCollection) -> beam.PCollection:
         """Spread the batches over workers first: they come from few buckets, and encoding takes the longest."""
-        from apache_beam.ml.inference.base import RunInference  # takes three seconds: it imports torch
-
+        from tracktokens.transforms.embedding.inference import RunInference  # takes a second
         from tracktokens.transforms.embedding.model_handler import EncoderHandler
 
         write = WriteEncoded(

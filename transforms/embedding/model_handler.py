@@ -1,12 +1,12 @@
-"""Encoders as models of Beam's ``RunInference``. Import this module only where inputs are encoded: it imports torch."""
+"""Encoders as models of Beam's ``RunInference``. Import it only where inputs may be encoded: Beam takes a second."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
-from apache_beam.ml.inference.base import ModelHandler
 
 from tracktokens.transforms.embedding.batches import LazyEncoder, encode_inputs
+from tracktokens.transforms.embedding.inference import ModelHandler
 from tracktokens.transforms.encoders.base import Encoder
 
 
