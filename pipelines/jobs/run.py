@@ -114,10 +114,8 @@ class RunJob:
         clock = StageClock(start_stage)
         catalog = clock.time("embed", lambda: embed.run(runner))
         if self.source.playlists is not None:
-            learn = self._playlists_job(self.source.playlists, catalog, playlist_encoder)
-            vectors = clock.time("playlists", lambda: learn.run(runner))
-            if released is not None:
-                released.check_encoders({PLAYLIST: vectors.encoder_id}, {PLAYLIST_ENCODER: vectors.encoder})
+            learn = self._playlists_job(self.source.playlists, catalog, playlist_encoder, released)
+            clock.time("playlists", lambda: learn.run(runner))
         store = Store.open(self.store)
         if adopted is not None:
             adopted.require_encoders(open_snapshot(store, catalog.catalog_id).encoders)
@@ -138,13 +136,16 @@ class RunJob:
         clock.time("compact", lambda: compact_after(store, runner))
         return RunResult(release, catalog, bundle, clock.seconds)
 
-    def _playlists_job(self, playlists: str, catalog: CatalogManifest, encoder: str) -> PlaylistsJob:
+    def _playlists_job(
+        self, playlists: str, catalog: CatalogManifest, encoder: str, released: ReleasedVocabulary | None
+    ) -> PlaylistsJob:
         return PlaylistsJob(
             playlists=playlists,
             store=self.store,
             catalog_id=catalog.catalog_id,
             encoder=encoder,
             max_reject_rate=self.source.max_reject_rate,
+            released=released,
         )
 
     def _publish_job(

@@ -110,6 +110,10 @@ class ReleasedVocabulary:
         changes = list(_encoder_changes(changed, released, options))
         self._report(changes, [column.name for column in columns])
 
+    def kept_encoder(self, modality: str) -> str | None:
+        """Id of the encoder that a modality's vectors must be of; None where they may be of any."""
+        return None if self.may_change else self.release.encoders.get(modality)
+
     def check_playlist_encoder(self, kind: str) -> None:
         """Check, before anything is encoded, that a kind of playlist encoder is that of the release.
 

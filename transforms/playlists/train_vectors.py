@@ -182,6 +182,8 @@ class TrainPlaylists(beam.DoFn):
         result: path of the JSON file with encoder id and counts.
         progress: receives one count per training.
         start_from: encoder whose vectors a training of the same kind starts from; None trains from scratch.
+        kept: the only encoder id that is trained: another one is written to the result, and refused by the job. None
+            trains any.
     """
 
     store: Store
@@ -189,6 +191,7 @@ class TrainPlaylists(beam.DoFn):
     result: str
     progress: ProgressReporter
     start_from: str | None = None
+    kept: str | None = None
 
     def process(self, element: tuple[int, Iterable[str]], refused: bool) -> None:
         """Train, write the counts, the vector records, then the encoder manifest, which marks them as complete.
@@ -205,7 +208,7 @@ class TrainPlaylists(beam.DoFn):
         trained = corpus.num_rows > 0 and not (files.exists(description) and self._has_vectors(training))
         if not files.exists(self.result):
             files.write_json(self.result, training.result(trained, comparison))
-        if trained:
+        if trained and self.kept in (None, training.encoder_id):
             self._add_records(training.encoder_id, *training.encoder.train(corpus, training.start, self._count_steps))
             manifest = EncoderManifest(standardize=False, identity=training.identity, comparison=comparison)
             files.write_bytes(description, manifest.to_json().encode())

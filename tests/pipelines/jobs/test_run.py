@@ -21,7 +21,7 @@ from tracktokens.pipelines.jobs.publish import PublishJob
 from tracktokens.pipelines.jobs.run import RunJob
 from tracktokens.pipelines.jobs.tokenize import TokenizeJob
 from tracktokens.pipelines.runner import PipelineRunner
-from tracktokens.schemas.errors import InvalidDataError
+from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.schemas.modalities import CONTENT_MODALITIES, MODALITIES
 from tracktokens.schemas.tables.rejects import REJECTS
 from tracktokens.schemas.tables.tokens import TOKENS
@@ -185,6 +185,11 @@ def test_other_playlists_change_the_playlist_codebook_and_no_other(demo_run: Dem
     playlists.write_bytes(b"\n".join(demo_run.catalog.playlists.read_bytes().splitlines()[:100]))
     job = demo_job(demo_run.catalog, store)
     source = replace(job.source, playlists=str(playlists))
+    snapshots, vectors = ({*store.glob(name)} for name in ("catalogs/*/playlists*", "vectors/playlist/*"))
+    with pytest.raises(UsageError, match=r"playlist: its encoder changed.* would change their meaning"):
+        replace(job, source=source).run(PipelineRunner())
+    assert {*store.glob("vectors/playlist/*")} == vectors  # refused before the training
+    assert {*store.glob("catalogs/*/playlists*")} == snapshots
     outcome = replace(job, source=source, new_vocabulary=True).run(PipelineRunner())
     before = demo_run.outcome.bundle
     kept = {modality for modality, entry in outcome.bundle.codebooks.items() if entry["kept_from"] == before.bundle_id}
