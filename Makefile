@@ -130,8 +130,8 @@ format: setup ## Fix style where ruff can
 	@$(BIN)/ruff format .
 
 # bench_playlists.py needs real playlists, and bench_precomputed.py needs 16 GB of disk: run them by hand.
-bench: setup ## Run the benchmarks that need no data of their own (a quarter of an hour)
-	@for stage in text audio codebooks tokenize matching; do echo "== $$stage"; $(BIN)/python benchmarks/bench_$$stage.py || exit 1; done
+bench: setup ## Time all stages beside their baselines, without data of one's own (twenty minutes)
+	@$(BIN)/python benchmarks/all_stages.py
 
 # The atlas has the parts of Apache ECharts that it uses in one file, which the repository keeps: users need no Node.
 ATLAS := pipelines/analysis/atlas

@@ -19,6 +19,7 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
+from result_table import Result, record
 from sklearn.cluster import MiniBatchKMeans
 
 from tracktokens.codebooks.assign import assign
@@ -91,6 +92,10 @@ def compare(name: str, vectors: Halves, rounds: int) -> None:
             f"ours is {statistics.median(quality):.3f} of its inertia in {statistics.median(ratios):.2f} of its time",
             flush=True,
         )
+        if side != "ours":
+            times = (statistics.median(seconds[name]) for name in ("ours", side))
+            note = f"our inertia is {statistics.median(quality):.3f} of its inertia"
+            record(Result("codebooks", f"{CODES} codes on {len(vectors):,} vectors", *times, "s", side, note))
 
 
 def ours(vectors: Halves, seed: int) -> Floats:
@@ -126,15 +131,17 @@ def compare_assign(name: str, vectors: Halves) -> None:
     """Time the assignment of stored vectors and the matrix product that it needs at least."""
     centroids = unit_length(vectors[:CODES])
     codebook = Codebook("metadata", "", Preprocessing(unit_length=True), centroids, CODES)
-    points, ratios = unit_length(vectors), []
+    points, products, times = unit_length(vectors), [], []
     for _ in range(ASSIGN_ROUNDS):
         start = time.perf_counter()
         for row in range(0, len(points), PRODUCT_ROWS):
             points[row : row + PRODUCT_ROWS] @ centroids.T
         middle = time.perf_counter()
         assign(codebook, vectors)
-        ratios.append((middle - start) / (time.perf_counter() - middle))
-    print(f"  assign: {statistics.median(ratios):.2f} of the rate of a bare product (aim 0.85)", flush=True)
+        products.append(middle - start)
+        times.append(time.perf_counter() - middle)
+    work = f"assign {len(vectors):,} vectors"
+    record(Result("codebooks", work, min(times), min(products), "s", "the bare product of vectors and centroids"))
 
 
 if __name__ == "__main__":

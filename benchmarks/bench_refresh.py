@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from bench_precomputed import CENTRES, DIMS, measured_run, vectors_batch, vectors_schema
+from result_table import Result, record
 
 from tracktokens.pipelines.catalog_source import CatalogSource
 from tracktokens.pipelines.encoder_config import PrecomputedConfig
@@ -63,7 +64,8 @@ def compare(folder: Path, tracks: int, workers: int) -> None:
             current.unlink()
             current.symlink_to(catalogs[name].resolve())  # same path: paths identify the files
             spent = measured_run(label, __file__, ["refresh", str(current), copy], workers=1)
-            print(f"  over the first run: {spent / base:.3f}", flush=True)
+            note = f"{spent / base:.1%} of it"
+            record(Result("refresh", f"{tracks:,} tracks, {label}", spent, base, "s", "the first run", note))
             shutil.rmtree(copy)
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from result_table import Result, record
 
 from tracktokens.codebooks.bundle import Bundle
 from tracktokens.codebooks.codebook import Codebook, Preprocessing
@@ -60,17 +61,18 @@ def compare(vectors: int, rounds: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         bundle = make_store(str(Path(folder) / "store"), vectors)
         store = Store.open(str(Path(folder) / "store"))
-        ratios, peaks = [], []
+        loops, jobs, peaks = [], [], []
         for number in range(rounds + 1):
             loop_seconds, _ = timed("loop", store, bundle)
             job_seconds, peak = timed("job", store, bundle)
             if number:
-                ratios.append(job_seconds / loop_seconds)
+                loops.append(loop_seconds)
+                jobs.append(job_seconds)
                 peaks.append(peak)
-                print(
-                    f"loop {loop_seconds:.1f} s, job {job_seconds:.1f} s, ratio {ratios[-1]:.2f}, peak {peak:.2f} GiB"
-                )
-    print(f"tokenize job over bare loop: {statistics.median(ratios):.2f} (aim 1.5); peak {max(peaks):.2f} GiB (aim 2)")
+                print(f"loop {loop_seconds:.1f} s, job {job_seconds:.1f} s, peak {peak:.2f} GiB", flush=True)
+    work, note = f"job, {vectors:,} vectors", f"peak memory {max(peaks):.2f} GiB"
+    loop = "a loop of faiss and pyarrow"
+    record(Result("tokenize", work, statistics.median(jobs), statistics.median(loops), "s", loop, note))
 
 
 def timed(side: str, store: Store, bundle: str) -> tuple[float, float]:
