@@ -4,14 +4,17 @@ Only the file itself is read. Some formats that FFmpeg supports are lists of oth
 restriction a playlist called ``song.mp3`` would make it fetch them.
 """
 
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from itertools import chain, groupby
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
+import numpy.typing as npt
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import InputContainer
@@ -23,6 +26,11 @@ from tracktokens.transforms.audio.windows import Signal, Span, extract_spans
 
 FULL_SCALE = {"u8": 2**7, "s16": 2**15, "s32": 2**31, "flt": 1, "dbl": 1}
 """Sample value at full scale, by FFmpeg's name of the format; 24-bit samples are the upper bits of s32."""
+
+_DTYPES = {"u8": "u1", "s16": "i2", "s32": "i4", "flt": "f4", "dbl": "f8"}
+
+FRAMES_AT_ONCE = 16
+"""Frames that are mixed down together."""
 
 PREROLL = Fraction(1, 2)
 """Seconds decoded and dropped before a window: MP3 and AAC frames depend on earlier frames, and Opus needs 80 ms."""
@@ -100,7 +108,8 @@ class FfmpegSound:
         if first is None or time is None or time > start + Fraction(span.start, self.rate) + SEEK_TOLERANCE:
             return np.zeros(0, np.float32)
         skipped = max(0, span.start - round((time - start) * self.rate))
-        return extract_spans(self._mono(chain([first], frames)), [Span(skipped, span.length)])[0]
+        signals = self._mono(chain([first], frames), skipped + span.length)
+        return extract_spans(signals, [Span(skipped, span.length)])[0]
 
     def _seek(self, time: Fraction) -> bool:
         """Seek to the last packet that starts at or before ``time``; return False if FFmpeg cannot."""
@@ -116,11 +125,20 @@ class FfmpegSound:
         """Decode to the end; packets that do not decode are skipped."""
         return self._mono(chain([self._first], self._initial_frames))
 
-    def _mono(self, frames: Iterable[AudioFrame]) -> Iterator[Signal]:
-        """Mix frames down; where the sample rate changes, convert it to that of the first frame."""
+    def _mono(self, frames: Iterable[AudioFrame], wanted: float = math.inf) -> Iterator[Signal]:
+        """Mix frames down; where the sample rate changes, convert it to that of the first frame.
+
+        Of frames of the first rate, none is decoded after ``wanted`` samples. AAC decoders draw noise: how many frames
+        were decoded before a seek changes the samples after it.
+        """
         for rate, group in groupby(frames, lambda frame: frame.sample_rate):
-            signals = map(mix_down, group)
-            yield from signals if rate == self.rate else _resampled(signals, rate, self.rate)
+            if rate != self.rate:
+                yield from _resampled((mix_down([frame]) for frame in group), rate, self.rate)
+                wanted = 0  # from here on, frame by frame
+                continue
+            for batch in _batches(group, wanted):
+                wanted -= sum(frame.samples for frame in batch)
+                yield mix_down(batch)
 
     def _decode_frames(self) -> Iterator[AudioFrame]:
         """Decode from the container's current position; a damaged packet is skipped."""
@@ -156,17 +174,44 @@ def _start_time(frame: AudioFrame | None) -> Fraction | None:
     return frame.pts * frame.time_base if frame and frame.pts is not None and frame.time_base else None
 
 
-def mix_down(frame: AudioFrame) -> Signal:
-    """Average the channels of a frame of any sample format, scaled to full scale 1: float32 of shape (samples,).
+def _batches(frames: Iterable[AudioFrame], wanted: float) -> Iterator[list[AudioFrame]]:
+    """Group consecutive frames of one format, a few at a time: calls per frame take longer than the samples.
+
+    A batch ends with the frame that has the last of the ``wanted`` samples; later batches have one frame.
+    """
+    for _, alike in groupby(frames, lambda frame: (frame.format.name, len(frame.layout.channels))):
+        batch: list[AudioFrame] = []
+        for frame in alike:
+            batch.append(frame)
+            wanted -= frame.samples
+            if wanted <= 0 or len(batch) == FRAMES_AT_ONCE:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
+
+
+def mix_down(frames: Sequence[AudioFrame]) -> Signal:
+    """Average the channels of frames of one sample format, scaled to full scale 1: float32 of shape (samples,).
 
     Raises:
         AudioDecodeError: the sample format is not in ``FULL_SCALE``.
     """
-    sample_format = frame.format.name.removesuffix("p")  # p is for planar: one row per channel
+    layout, kind = frames[0].layout, frames[0].format
+    sample_format = kind.name.removesuffix("p")  # p is for planar: one buffer per channel
     if sample_format not in FULL_SCALE:
         raise AudioDecodeError(rejects.AUDIO_UNDECODABLE, f"unsupported sample format {sample_format}")
-    samples = frame.to_ndarray()
-    channels = samples if frame.format.is_planar else samples.reshape(-1, len(frame.layout.channels)).T
+    per_buffer = 1 if kind.is_planar else len(layout.channels)
+    buffers = zip(
+        *(_buffers(frame, _DTYPES[sample_format], frame.samples * per_buffer) for frame in frames), strict=True
+    )
+    samples = np.stack([np.concatenate(parts) for parts in buffers])
+    channels = samples if kind.is_planar else samples.reshape(-1, len(layout.channels)).T
     mono: Signal = np.ascontiguousarray(channels, np.float32).mean(axis=0)
     silence = FULL_SCALE["u8"] if sample_format == "u8" else 0
     return (mono - silence) / np.float32(FULL_SCALE[sample_format])
+
+
+def _buffers(frame: AudioFrame, dtype: str, count: int) -> list[npt.NDArray[Any]]:
+    """View the samples of each buffer of a frame, without what it is padded with."""
+    return [np.frombuffer(plane, dtype, count) for plane in frame.planes]

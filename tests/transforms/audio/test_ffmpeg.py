@@ -145,7 +145,7 @@ def test_full_scale_is_one_in_every_sample_format(sample_format, half, quarter, 
     channels = np.tile(np.array([[half], [quarter]], dtype), (1, 5))
     samples = channels if planar else np.ascontiguousarray(channels.T).reshape(1, -1)
     frame = av.AudioFrame.from_ndarray(samples, sample_format + planar, "stereo")
-    mono = ffmpeg.mix_down(frame)
+    mono = ffmpeg.mix_down([frame])
     assert mono.dtype == np.float32
     assert mono.tolist() == [0.125] * 5
 
