@@ -12,13 +12,13 @@ from tracktokens.pipelines.cli.codebook_commands import (
 )
 from tracktokens.pipelines.cli.options.common import (
     NonEmptyStr,
-    catalog_option,
     full_bundle_id,
     full_catalog_id,
     max_reject_rate_option,
     metrics_file_option,
     runner_options,
     runner_with_progress,
+    snapshot_option,
     store_option,
 )
 from tracktokens.pipelines.cli.options.config_file import config_option
@@ -125,7 +125,7 @@ def embed_command(source: CatalogSource, store: str, workers: int, beam_options:
     help="Encoder; auto trains each that is installed and keeps the best. The bundle's by default, else word2vec.",
 )
 @store_option
-@catalog_option
+@snapshot_option
 @max_reject_rate_option
 @runner_options
 def playlists_command(
@@ -133,7 +133,7 @@ def playlists_command(
     playlist_encoder: str | None,
     from_bundle: str | None,
     store: str,
-    catalog: str | None,
+    snapshot: str | None,
     max_reject_rate: float,
     workers: int,
     beam_options: tuple[str, ...],
@@ -145,7 +145,7 @@ def playlists_command(
         job = PlaylistsJob(
             playlists=playlists,
             store=store,
-            catalog_id=full_catalog_id(store, catalog, runner),
+            catalog_id=full_catalog_id(store, snapshot, runner),
             encoder=playlist_encoder,
             from_bundle=full_bundle_id(store, from_bundle, runner),
             max_reject_rate=max_reject_rate,

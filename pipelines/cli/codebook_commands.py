@@ -10,7 +10,6 @@ import click
 from tracktokens.pipelines.cli.options.common import (
     NonEmptyStr,
     Share,
-    catalog_option,
     full_bundle_id,
     full_catalog_id,
     max_lost_option,
@@ -18,6 +17,7 @@ from tracktokens.pipelines.cli.options.common import (
     options,
     runner_options,
     runner_with_progress,
+    snapshot_option,
     store_option,
 )
 from tracktokens.pipelines.cli.options.encoder_options import ModalityValue
@@ -132,14 +132,14 @@ bundle_option = click.option(
 
 @click.command(name="train")
 @store_option
-@catalog_option
+@snapshot_option
 @codebook_size_option
 @further_token_options
 @seed_option
 @runner_options
 def train_command(
     store: str,
-    catalog: str | None,
+    snapshot: str | None,
     codebook_size: int | None,
     tokens: FurtherTokens,
     seed: int,
@@ -154,7 +154,7 @@ def train_command(
 
     echo_remembered(click.get_current_context(), store)
     with runner_with_progress(workers, beam_options) as (runner, _):
-        catalog_id = full_catalog_id(store, catalog, runner)
+        catalog_id = full_catalog_id(store, snapshot, runner)
         job = TrainJob(store=store, codebook_size=codebook_size, seed=seed, catalog_id=catalog_id, tokens=tokens)
         echo(job.run(runner).bundle_id)
 
@@ -162,18 +162,18 @@ def train_command(
 @click.command(name="retrain")
 @click.option("--from-bundle", type=NonEmptyStr(), metavar="ID", help="Older bundle; the latest release's by default.")
 @store_option
-@catalog_option
+@snapshot_option
 @seed_option
 @runner_options
 def retrain_command(
-    from_bundle: str | None, store: str, catalog: str | None, seed: int, workers: int, beam_options: tuple[str, ...]
+    from_bundle: str | None, store: str, snapshot: str | None, seed: int, workers: int, beam_options: tuple[str, ...]
 ) -> None:
     """Learn a bundle that continues an older one, so that tracks keep their tokens. Prints the bundle's id."""
     from tracktokens.pipelines.analysis.report import kept_table
     from tracktokens.pipelines.jobs.retrain import RetrainJob
 
     with runner_with_progress(workers, beam_options) as (runner, display):
-        bundle_id, catalog_id = _bundle_id(store, from_bundle, runner), full_catalog_id(store, catalog, runner)
+        bundle_id, catalog_id = _bundle_id(store, from_bundle, runner), full_catalog_id(store, snapshot, runner)
         retrained = RetrainJob(store=store, from_bundle=bundle_id, seed=seed, catalog_id=catalog_id).run(runner)
     display.console.print(kept_table(retrained.kept, retrained.kept_without))
     echo(retrained.bundle.bundle_id)
@@ -182,16 +182,16 @@ def retrain_command(
 @click.command(name="tokenize")
 @store_option
 @bundle_option
-@catalog_option
+@snapshot_option
 @runner_options
 def tokenize_command(
-    store: str, bundle: str | None, catalog: str | None, workers: int, beam_options: tuple[str, ...]
+    store: str, bundle: str | None, snapshot: str | None, workers: int, beam_options: tuple[str, ...]
 ) -> None:
     """Assign a code to every vector of a catalog snapshot. Prints the number of new codes per column."""
     from tracktokens.pipelines.jobs.tokenize import TokenizeJob
 
     with runner_with_progress(workers, beam_options) as (runner, _):
-        bundle_id, catalog_id = _bundle_id(store, bundle, runner), full_catalog_id(store, catalog, runner)
+        bundle_id, catalog_id = _bundle_id(store, bundle, runner), full_catalog_id(store, snapshot, runner)
         counts = TokenizeJob(store=store, bundle_id=bundle_id, catalog_id=catalog_id).run(runner)
     for column, count in counts.items():
         echo(f"{column} {count}")
@@ -200,7 +200,7 @@ def tokenize_command(
 @click.command(name="publish")
 @store_option
 @bundle_option
-@catalog_option
+@snapshot_option
 @max_churn_option
 @new_vocabulary_option
 @max_lost_option
@@ -209,7 +209,7 @@ def tokenize_command(
 def publish_command(
     store: str,
     bundle: str | None,
-    catalog: str | None,
+    snapshot: str | None,
     max_churn: float | None,
     new_vocabulary: bool,
     max_lost: float,
@@ -226,7 +226,7 @@ def publish_command(
         job = PublishJob(
             store=store,
             bundle_id=bundle_id,
-            catalog_id=full_catalog_id(store, catalog, runner),
+            catalog_id=full_catalog_id(store, snapshot, runner),
             max_churn=max_churn,
             new_vocabulary=new_vocabulary,
             max_lost=max_lost,

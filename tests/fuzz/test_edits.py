@@ -11,7 +11,7 @@ from tests.support.strategies import Catalog, edits, wild_catalogs
 pytestmark = [pytest.mark.job, pytest.mark.timeout(3600)]
 
 
-@examples(60)
+@examples(12)
 @given(data=st.data(), catalog=wild_catalogs())
 def test_a_refresh_equals_a_fresh_run_under_the_same_bundle(data: st.DataObject, catalog: Catalog) -> None:
     edited = data.draw(edits(catalog))

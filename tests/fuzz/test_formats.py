@@ -12,7 +12,7 @@ from tests.support.strategies import Catalog, typed_catalogs
 pytestmark = [pytest.mark.job, pytest.mark.timeout(3600)]
 
 
-@examples(60)
+@examples(12)
 @given(catalog=typed_catalogs(), formats=st.permutations(FORMATS))
 def test_formats_agree_and_a_refresh_of_nothing_changes_nothing(catalog: Catalog, formats: list[str]) -> None:
     with scratch() as folder:

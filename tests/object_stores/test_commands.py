@@ -125,6 +125,8 @@ def test_a_refresh_of_nothing_uses_few_connections_and_requests(gcs: GcsServer, 
     assert traffic.total < 600
 
 
+FORGOTTEN = "t200"
+
 STEPS = {
     "embed": lambda place: place.call("embed", *[text for text in place.catalog("first") if "playlists" not in text]),
     "playlists": lambda place: place.call("playlists", f"--playlists={place.root}/first/playlists.parquet"),
@@ -136,6 +138,7 @@ STEPS = {
     "compact": lambda place: place.call("compact"),
     "rollback": lambda place: place.call("releases", "rollback", place.releases()[1]),
     "gc": lambda place: place.call("gc", "--keep=1", "--delete"),
+    "forget": lambda place: place.call("forget", FORGOTTEN, f"--receipt={place.root}/receipt.json"),
 }
 
 
@@ -144,7 +147,8 @@ def test_a_command_that_writes_leaves_the_same_tokens(twins: Twins, name: str) -
     for place in (twins.local, twins.remote):
         STEPS[name](place)
     assert twins.local.tokens().equals(twins.remote.tokens())
-    if name in ("compact", "gc"):
+    assert (FORGOTTEN in twins.remote.tokens()["track_id"].to_pylist()) == (name != "forget")
+    if name in ("compact", "gc", "forget"):
         assert CliRunner().invoke(main, ["verify", twins.remote.store]).exit_code == 0
 
 

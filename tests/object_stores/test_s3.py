@@ -62,6 +62,14 @@ def test_a_refresh_publishes_the_same_and_verify_finds_nothing(store: str) -> No
     assert succeeded("verify", "--store", store) == "nothing found\n"
 
 
+def test_a_takedown_leaves_no_trace(store: str, tmp_path: Path) -> None:
+    before = tokens_of(store)
+    forgotten = before["track_id"][0].as_py()
+    succeeded("forget", forgotten, "--store", store, "--receipt", tmp_path / "receipt.json")
+    assert tokens_of(store).equals(before.slice(1))
+    assert succeeded("verify", "--store", store) == "nothing found\n"
+
+
 def test_tokens_lead_back_to_their_track(store: str) -> None:
     track = tokens_of(store).drop_null().slice(0, 1).to_pylist()[0]
     found = succeeded("match", track["tokens"], "--store", store)

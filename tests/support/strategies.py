@@ -103,19 +103,26 @@ def sound_rows() -> list[Row]:
 
 
 @st.composite
-def typed_rows(draw: st.DrawFn, max_size: int = 8) -> list[Row]:
+def sizes(draw: st.DrawFn, few: int) -> dict[str, int]:
+    """Bounds of a list: mostly of many rows, since a job takes as long for few."""
+    many = draw(st.sampled_from([few, 4 * few, 4 * few]))
+    return {"min_size": many - few, "max_size": many}
+
+
+@st.composite
+def typed_rows(draw: st.DrawFn, few: int = 8) -> list[Row]:
     """Rows whose values have the types of their columns, so that every format can hold them."""
     row = st.fixed_dictionaries({"track_id": ids}, optional={})
     values = st.fixed_dictionaries({name: st.one_of(st.none(), value) for name, value in TYPED.items()})
-    pairs = draw(st.lists(st.tuples(row, values), max_size=max_size))
+    pairs = draw(st.lists(st.tuples(row, values), **draw(sizes(few))))
     return [{**first, **rest} for first, rest in pairs]
 
 
 @st.composite
-def wild_rows(draw: st.DrawFn, max_size: int = 8) -> list[Row]:
+def wild_rows(draw: st.DrawFn, few: int = 8) -> list[Row]:
     """Rows of JSON objects: any column may be absent or hold any value, and there may be other columns."""
     names = st.one_of(st.sampled_from([*COLUMNS, "audio_path", "Title", "year "]), texts)
-    return draw(st.lists(st.dictionaries(names, JSON_VALUES, max_size=6), max_size=max_size))
+    return draw(st.lists(st.dictionaries(names, JSON_VALUES, max_size=6), **draw(sizes(few))))
 
 
 @dataclass(frozen=True)
@@ -146,7 +153,7 @@ def playlists_of(draw: st.DrawFn, tracks: list[Row]) -> list[Row]:
     named = known + [row["track_id"] for row in tracks if isinstance(row.get("track_id"), str)]
     entry = st.one_of(st.sampled_from(named), ids)
     row = st.fixed_dictionaries({"playlist_id": ids, "track_ids": st.one_of(st.none(), st.lists(entry, max_size=6))})
-    return sound_playlists() + draw(st.lists(row, max_size=5))
+    return sound_playlists() + draw(st.lists(row, **draw(sizes(5))))
 
 
 @st.composite
@@ -159,7 +166,7 @@ def typed_catalogs(draw: st.DrawFn) -> Catalog:
 @st.composite
 def wild_catalogs(draw: st.DrawFn) -> Catalog:
     """A catalog as JSON Lines may hold it."""
-    tracks = sound_rows() + draw(typed_rows(max_size=4)) + draw(wild_rows())
+    tracks = sound_rows() + draw(typed_rows(few=4)) + draw(wild_rows())
     junk = draw(st.lists(st.sampled_from(["{", "[]", "17", '"text"', "null", "\x00", "{}", "[" * 1100]), max_size=3))
     return Catalog(tracks, draw(playlists_of(tracks)), junk)
 
@@ -172,7 +179,7 @@ def edits(draw: st.DrawFn, catalog: Catalog) -> Catalog:
     changed = [{**row, "title": "another", "lyrics": None} for row in kept if draw(st.booleans())]
     names = {str(row.get("track_id")) for row in changed}
     rest = [row for row in kept if str(row.get("track_id")) not in names]
-    return Catalog(catalog.tracks[: SOUND_ROWS - 1] + changed + rest + draw(typed_rows(max_size=3)), catalog.playlists)
+    return Catalog(catalog.tracks[: SOUND_ROWS - 1] + changed + rest + draw(typed_rows(few=3)), catalog.playlists)
 
 
 @st.composite

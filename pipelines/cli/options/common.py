@@ -139,8 +139,13 @@ store_option = click.option(
 release_option = click.option(
     "--release", type=NonEmptyStr(), metavar="ID", help="Release to read; the latest by default."
 )
-catalog_option = click.option(
-    "--catalog", type=NonEmptyStr(), metavar="ID", help="Catalog snapshot; the newest complete one by default."
+snapshot_option = click.option(
+    "--snapshot",
+    "--catalog",  # its former name, which is also that of an imported folder
+    "snapshot",
+    type=NonEmptyStr(),
+    metavar="ID",
+    help="Catalog snapshot; the newest complete one by default.",
 )
 
 

@@ -1,7 +1,8 @@
 """Environment variables: ``TRACKTOKENS_STORE`` is ``--store`` of every command that has it, and so on.
 
 Flags have none: what deletes or replaces something is to be given each time. Nor has ``--release``, since servers read
-a folder from ``TRACKTOKENS_RELEASE``.
+a folder from ``TRACKTOKENS_RELEASE``, nor a number whose name is that of a path or text elsewhere: ``--tracks`` of
+``demo``.
 """
 
 import logging
@@ -22,10 +23,12 @@ _logger = logging.getLogger(__name__)
 
 def read_environment(command: click.Command) -> None:
     """Let the options of a command, and of those below it, take their values from the environment."""
+    texts = {option.name for _, inner in walk_commands(command) for option in _options(inner) if not _is_number(option)}
     for _, inner in walk_commands(command):
         inner.context_settings = {**inner.context_settings, "auto_envvar_prefix": PREFIX}
         for option in _options(inner):
-            option.allow_from_autoenv = _variable(option) is not None
+            is_other = _is_number(option) and option.name in texts
+            option.allow_from_autoenv = _variable(option) is not None and not is_other
 
 
 def warn_of_unknown_variables(command: click.Command) -> None:
@@ -38,6 +41,10 @@ def warn_of_unknown_variables(command: click.Command) -> None:
 
 def _options(command: click.Command) -> Iterator[click.Option]:
     return (parameter for parameter in command.params if isinstance(parameter, click.Option))
+
+
+def _is_number(option: click.Option) -> bool:
+    return isinstance(option.type, click.types.IntParamType | click.types.FloatParamType)
 
 
 def _variable(option: click.Option) -> str | None:

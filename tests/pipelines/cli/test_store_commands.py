@@ -199,7 +199,7 @@ def test_a_bundle_may_be_given_by_its_beginning_by_a_release_or_as_latest(store:
 def test_a_catalog_may_be_given_by_its_beginning_and_a_typo_lists_the_catalogs(store: Path) -> None:
     release = json.loads(call("releases", "show", "latest", "--store", store, "--json").stdout)
     assert (
-        call("tokenize", "--store", store, "--bundle", "latest", "--catalog", release["catalog_id"][:9]).exit_code == 0
+        call("tokenize", "--store", store, "--bundle", "latest", "--snapshot", release["catalog_id"][:9]).exit_code == 0
     )
     refused = call("train", "--store", store, "--catalog", "nobody")
     assert refused.exit_code == 2

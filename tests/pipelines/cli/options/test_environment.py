@@ -24,6 +24,13 @@ def inner(store: str, delete: bool, release: str | None, kind: tuple[str, ...]) 
     click.echo(f"{store} {delete} {release} {kind}")
 
 
+@group.command()
+@click.option("--store", type=click.IntRange(1), default=1)
+@click.option("--size", type=int, default=1)
+def count(store: int, size: int) -> None:
+    click.echo(f"{store} {size}")
+
+
 read_environment(group)
 
 
@@ -33,6 +40,13 @@ def call(*arguments: str, **variables: str) -> Result:
 
 def test_a_variable_is_the_option_of_its_name() -> None:
     assert call(TRACKTOKENS_STORE="here", TRACKTOKENS_KIND="a b").stdout == "here False None ('a', 'b')\n"
+
+
+def test_a_number_with_the_name_of_a_path_has_no_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    variables = {"TRACKTOKENS_STORE": "here", "TRACKTOKENS_SIZE": "3"}
+    assert CliRunner().invoke(group, ["count"], env=variables).stdout == "1 3\n"
+    monkeypatch.setenv("TRACKTOKENS_TRACKS", "tracks.parquet")
+    assert main.commands["demo"].make_context("demo", ["folder"]).params["tracks"] == 200
 
 
 def test_the_command_line_wins() -> None:
