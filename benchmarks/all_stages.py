@@ -44,6 +44,7 @@ def main() -> None:
     parser.add_argument("stages", nargs="*", choices=[*STAGES, []], help="stages to measure; all by default")
     chosen = parser.parse_args().stages or list(STAGES)
     load = os.getloadavg()[0]
+    failed: list[str] = []
     with tempfile.TemporaryDirectory() as scratch:
         records = Path(scratch) / "records.jsonl"
         records.touch()
@@ -51,10 +52,14 @@ def main() -> None:
             for script, *options in STAGES[stage]:
                 print(f"== {stage}: {script}", flush=True)
                 command = [sys.executable, str(HERE / script), *options]
-                subprocess.run(command, check=True, env=os.environ | {RECORDS_VARIABLE: str(records)})
+                done = subprocess.run(command, check=False, env=os.environ | {RECORDS_VARIABLE: str(records)})
+                if done.returncode:
+                    failed.append(script)
         results = [Result(**json.loads(line)) for line in records.read_text(encoding="utf-8").splitlines()]
     table = markdown(results)
     print(f"\n{table}")
+    if failed:
+        raise SystemExit(f"failed: {', '.join(failed)}")
     if chosen == list(STAGES):
         keep(results, table, machine() | {"load at the start": round(load, 1)})
 

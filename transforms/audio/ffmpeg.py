@@ -214,4 +214,5 @@ def mix_down(frames: Sequence[AudioFrame]) -> Signal:
 
 def _buffers(frame: AudioFrame, dtype: str, count: int) -> list[npt.NDArray[Any]]:
     """View the samples of each buffer of a frame, without what it is padded with."""
-    return [np.frombuffer(plane, dtype, count) for plane in frame.planes]
+    planes: Sequence[Any] = frame.planes  # buffers, although their type has no such protocol
+    return [np.frombuffer(plane, dtype, count) for plane in planes]

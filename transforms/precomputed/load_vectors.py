@@ -16,7 +16,7 @@ from tracktokens.schemas.tables.records import INPUT_LOCATIONS
 from tracktokens.schemas.tables.tracks import POSITION_SHIFT
 from tracktokens.transforms.precomputed.scan_cache import ROW_BITS, RowGroup
 from tracktokens.transforms.precomputed.scan_vectors import PrecomputedEmbeddings
-from tracktokens.transforms.precomputed.vector_tables import UnitVectors, read_vector_rows
+from tracktokens.transforms.precomputed.vector_tables import UnitVectors, read_unit_vectors
 from tracktokens.transforms.runtime.arrow_coder import Count, ModalityKeyed
 from tracktokens.transforms.runtime.progress import ProgressReporter
 from tracktokens.transforms.store.keys import bucket_numbers, sort_by_key, split_by_bucket
@@ -88,9 +88,8 @@ class LoadVectors(beam.DoFn):
         table = self.embeddings[modality].table
         limit = min(max(LEAST_BUFFER, self.store.buckets * BUCKET_BUFFER), MOST_BUFFER) // (2 * table.dim)
         gathered: list[UnitVectors] = []
-        for rows in read_vector_rows(table, table.fragments[number]):
-            first, last = np.searchsorted(wanted, [rows.start, rows.start + len(rows.units)])
-            gathered.append(rows.units[wanted[first:last] - rows.start])
+        for units in read_unit_vectors(table, table.fragments[number], wanted):
+            gathered.append(units)
             if sum(len(part) for part in gathered) >= limit:
                 yield np.concatenate(gathered)
                 gathered = []

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -135,6 +136,30 @@ def read_vector_rows(table: VectorTable, fragment: Fragment) -> Iterator[VectorR
         start += batch.num_rows
 
 
+def read_unit_vectors(table: VectorTable, fragment: Fragment, wanted: npt.NDArray[np.int64]) -> Iterator[UnitVectors]:
+    """Read some vectors of a row group, and scale them to unit length.
+
+    Args:
+        table: the table.
+        fragment: the row group.
+        wanted: indices of rows that have a usable vector, ascending.
+
+    Yields:
+        float16 of shape (rows, dim), in the order of ``wanted``; each a part of them.
+
+    Raises:
+        InvalidDataError: the file cannot be read.
+    """
+    start = 0
+    for batch in _batches(fragment, [table.column]):
+        first, last = np.searchsorted(wanted, [start, start + batch.num_rows])
+        if first < last:
+            lists = plain_column(batch.column(0))
+            rows = lists if last - first == len(lists) else lists.take(pa.array(wanted[first:last] - start))
+            yield _unit_rows(rows, table.dim).units
+        start += batch.num_rows
+
+
 def ignored_vector_columns(table: VectorTable) -> list[str]:
     """List the columns of the files that are not read."""
     paths = list(dict.fromkeys(fragment.path for fragment in table.fragments))
@@ -217,15 +242,37 @@ def _lengths(lists: pa.Array) -> npt.NDArray[np.int64]:
 
 
 def _vector_rows(start: int, id_column: pa.Array, lists: pa.Array, dim: int) -> VectorRows:
+    read = _unit_rows(lists, dim)
+    problems = _vector_problems(read.lengths, np.flatnonzero(read.lengths == dim), read.largest)
+    ids = coerce_column(id_column, pa.field(TRACK_ID, pa.string()))
+    problems += [*id_problems(TRACK_ID, ids.column), *map(row_problem, ids.problems)]  # the last one of a row counts
+    return VectorRows(start, ids.column, read.units, {problem.row: problem for problem in problems}, read.lengths == 0)
+
+
+class _UnitRows(NamedTuple):
+    """Vectors of rows: unit vectors, lengths of all lists, and largest absolute values of those of the table's length.
+
+    Attributes:
+        units: float16 (rows, dim), zero where a row has no vector of this length, or an unusable one.
+        lengths: number of values of each row.
+        largest: of shape (rows of length dim,).
+    """
+
+    units: UnitVectors
+    lengths: npt.NDArray[np.int64]
+    largest: Reals
+
+
+def _unit_rows(lists: pa.Array, dim: int) -> _UnitRows:
     lengths = _lengths(lists)
     complete = lengths == dim
+    if complete.all():
+        units, largest = _units(_matrix(lists, dim))
+        return _UnitRows(units, lengths, largest)
     complete_units, largest = _units(_matrix(lists.filter(pa.array(complete)), dim))
     units = np.zeros((len(lengths), dim), np.float16)
     units[complete] = complete_units
-    problems = _vector_problems(lengths, np.flatnonzero(complete), largest)
-    ids = coerce_column(id_column, pa.field(TRACK_ID, pa.string()))
-    problems += [*id_problems(TRACK_ID, ids.column), *map(row_problem, ids.problems)]  # the last one of a row counts
-    return VectorRows(start, ids.column, units, {problem.row: problem for problem in problems}, lengths == 0)
+    return _UnitRows(units, lengths, largest)
 
 
 def _vector_problems(lengths: npt.NDArray[np.int64], complete: npt.NDArray[np.int64], largest: Reals) -> list[Problem]:
