@@ -107,7 +107,7 @@ cases: setup ## Run the cases of bad input in ../shared, and print a table of ho
 
 # The same examples each time with the default seed; SEED=random draws others. A failure prints its seed or its example.
 SEED ?= 0
-TIMES ?= 1
+TIMES ?= 4
 fuzz: setup ## Run odd catalogs, chats and trees of files: make fuzz SEED=7 TIMES=5
 	@HYPOTHESIS_PROFILE=explore FUZZ_TIMES=$(TIMES) $(PYTEST) --hypothesis-seed=$(SEED) tests/fuzz
 

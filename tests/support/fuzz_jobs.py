@@ -47,7 +47,8 @@ def reject_reasons(release: str) -> Counter[tuple[str, str | None, str | None, s
     rows = pq.read_table(f"{release}/rejects").to_pylist()
     reasons = {ID_EMPTY: ID_MISSING}
     return Counter(
-        (row["table"], row["track_id"], row["modality"], reasons.get(row["reason"], row["reason"])) for row in rows
+        (row["table"], row["track_id"] or None, row["modality"], reasons.get(row["reason"], row["reason"]))
+        for row in rows
     )
 
 
