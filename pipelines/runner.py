@@ -12,6 +12,7 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 from tracktokens.pipelines.beam_options import (
     ACCELERATOR,
     DATAFLOW,
+    JobOptions,
     accelerator_of,
     check_beam_options,
     runner_name,
@@ -71,7 +72,7 @@ class PipelineRunner:
             TracktokensError: a step raised it, in any process, or the pipeline failed.
             OSError: a step failed on the operating system, for example on a full disk.
         """
-        options = PipelineOptions([*self._local_options(), *self.beam_options])
+        options = JobOptions([*self._local_options(), *self.beam_options])
         accelerator_of(options)  # the steps that use it have it
         options.view_as(StandardOptions).no_wait_until_finish = self.names_runner  # the block below does not wait
         try:

@@ -1,8 +1,12 @@
 """Options after ``--``: one that Beam would ignore is an error."""
 
+import pickle
+
 import joblib
 import pytest
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions, WorkerOptions
 
+from tracktokens.pipelines.beam_options import JobOptions
 from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.errors import UsageError
 from tracktokens.transforms.runtime.threads import ONE_PER_CORE, thread_share
@@ -79,3 +83,17 @@ def test_worker_processes_share_the_cores_of_their_machine(
 def test_processes_that_cannot_know_of_each_other_take_one_thread_each(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(joblib, "cpu_count", lambda: 8)
     assert [thread_share(processes) for processes in (ONE_PER_CORE, 1, 3, 16)] == [1, 8, 2, 1]
+
+
+def test_views_of_options_are_made_once_and_share_their_values() -> None:
+    options = JobOptions(["--runner=FlinkRunner", "--max_num_workers=3"])
+    standard = options.view_as(StandardOptions)
+    assert options.view_as(StandardOptions) is standard
+    standard.no_wait_until_finish = True
+    assert options.get_all_options() == {
+        **PipelineOptions(["--runner=FlinkRunner", "--max_num_workers=3"]).get_all_options(),
+        "no_wait_until_finish": True,
+    }
+    copied = pickle.loads(pickle.dumps(options))  # noqa: S301 - our own
+    assert copied.view_as(StandardOptions).runner == "FlinkRunner"
+    assert copied.view_as(WorkerOptions).max_num_workers == 3
