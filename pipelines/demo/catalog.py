@@ -22,8 +22,8 @@ from tracktokens.pipelines.demo.spoiled import (
     SPOILED_CONVERSATIONS,
     SPOILED_FILES,
     SPOILED_PLAYLISTS,
-    SPOILED_TRACKS,
     ExpectedReject,
+    spoiled_tracks,
 )
 from tracktokens.pipelines.demo.synthesis import render, write_audio
 from tracktokens.pipelines.demo.tracks import BARE, DemoTrack, invent_tracks
@@ -122,7 +122,7 @@ def make_demo(folder: str | Path, *, tracks: int = 200, seed: int = 0) -> DemoCa
         playlist_count=len(playlists),
         conversation_count=len(talks),
         audio_file_count=_write_audio_files(root / "audio", invented),
-        expected_rejects=tuple(spoiled.expected for spoiled in (*SPOILED_TRACKS, *SPOILED_PLAYLISTS)),
+        expected_rejects=tuple(spoiled.expected for spoiled in (*spoiled_tracks(tracks), *SPOILED_PLAYLISTS)),
         undecided_ids=(NOT_UTF8_ID,),
     )
 
@@ -136,7 +136,7 @@ def _empty_folder(folder: Path) -> Path:
 
 
 def _track_lines(tracks: Sequence[DemoTrack]) -> list[bytes]:
-    spoiled = [*(track.line.encode("utf-8") for track in SPOILED_TRACKS), NOT_UTF8_LINE]
+    spoiled = [*(track.line.encode("utf-8") for track in spoiled_tracks(len(tracks))), NOT_UTF8_LINE]
     return _spread([_json_line(track.row) for track in tracks], spoiled)
 
 

@@ -18,6 +18,7 @@ from tracktokens.schemas.tables.rejects import (
     MALFORMED_ROW,
     PLAYLIST_TOO_SHORT,
     PLAYLISTS_TABLE,
+    ROW_REASONS,
     TRACKS_TABLE,
     WRONG_TYPE,
 )
@@ -85,6 +86,19 @@ SPOILED_TRACKS = (
     _audio("trk90008", AUDIO_EMPTY, EMPTY_FILE),
 )
 """Bad rows of the tracks table."""
+
+TRACKS_PER_LOST_ROW = 40
+
+
+def spoiled_tracks(tracks: int) -> tuple[SpoiledLine, ...]:
+    """Return the bad rows of a table with so many good ones: all from 200 on; below, fewer of those that are lost.
+
+    So the default limit of rejected rows, 5 %, accepts a demo of any size.
+    """
+    lost = [track for track in SPOILED_TRACKS if track.expected.reason in ROW_REASONS]
+    others = [track for track in SPOILED_TRACKS if track.expected.reason not in ROW_REASONS]
+    return (*lost[: tracks // TRACKS_PER_LOST_ROW], *others)
+
 
 NOT_UTF8_ID = "trk90009"
 NOT_UTF8_LINE = b'{"track_id": "trk90009", "title": "Caf\xe9 Noir", "artist": "Latin One"}'
