@@ -164,7 +164,7 @@ def called(store: Path, *arguments: str) -> Result:
 def test_a_run_names_what_it_remembers_and_refuses_another_size(store: Path) -> None:
     result = called(store, "--codebook-size", "9", "--number", "4")
     assert result.exit_code == 2
-    names = "text-model, encoder (audio), playlist-encoder als"
+    names = "text-model, text-backend, encoder (audio), playlist-encoder als"
     assert result.stderr.splitlines()[0] == f"options from release {RELEASE}: {names}"
     assert "--codebook-size is 9 instead of 8" in result.stderr
     assert (store / "LATEST").read_text().strip() == RELEASE
