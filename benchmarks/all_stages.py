@@ -13,6 +13,7 @@ import platform
 import subprocess
 import sys
 import tempfile
+import textwrap
 from dataclasses import asdict
 from datetime import date
 from importlib.metadata import version
@@ -86,7 +87,8 @@ def keep(results: list[Result], table: str, described: dict[str, Any]) -> None:
     before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
     after = rest.partition(END)[2]
     known = ", ".join(f"{name} {value}" for name, value in described.items())
-    PAGE.write_text(f"{before}{BEGIN}\n\n{today}: {known}.\n\n{table}\n\n{END}{after}", encoding="utf-8")
+    line = textwrap.fill(f"{today}: {known}.", 120)
+    PAGE.write_text(f"{before}{BEGIN}\n\n{line}\n\n{table}\n\n{END}{after}", encoding="utf-8")
     print(f"\nwritten: {path}, {PAGE}")
 
 
