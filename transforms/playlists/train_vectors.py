@@ -205,10 +205,11 @@ class TrainPlaylists(beam.DoFn):
         corpus = in_content_order(batches)
         training, comparison = self._choose(corpus, self._trainings(corpus, corpus_digest(batches)))
         description = self.store.encoder(PLAYLIST, training.encoder_id)
-        trained = corpus.num_rows > 0 and not (files.exists(description) and self._has_vectors(training))
+        may_train = corpus.num_rows > 0 and self.kept in (None, training.encoder_id)
+        trained = may_train and not (files.exists(description) and self._has_vectors(training))
         if not files.exists(self.result):
             files.write_json(self.result, training.result(trained, comparison))
-        if trained and self.kept in (None, training.encoder_id):
+        if trained:
             self._add_records(training.encoder_id, *training.encoder.train(corpus, training.start, self._count_steps))
             manifest = EncoderManifest(standardize=False, identity=training.identity, comparison=comparison)
             files.write_bytes(description, manifest.to_json().encode())

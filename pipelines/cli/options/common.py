@@ -158,7 +158,7 @@ def walk_commands(command: click.Command, name: str = "") -> Iterator[tuple[str,
 
 
 def full_catalog_id(store: str, given: str | None, runner: "PipelineRunner") -> str | None:
-    """Complete the id of ``--catalog``, which may be its beginning or ``latest``; None where it is not given.
+    """Complete the id of ``--snapshot``, which may be its beginning or ``latest``; None where it is not given.
 
     Raises:
         UsageError: the workers of the runner cannot read the store, or it has no such snapshot.

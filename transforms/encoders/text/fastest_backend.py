@@ -27,11 +27,9 @@ from tracktokens.schemas.errors import UsageError
 from tracktokens.transforms.encoders.base import identity_hash
 from tracktokens.transforms.encoders.text.chunking import fast_tokenizer
 from tracktokens.transforms.encoders.text.graph_backend import find_network, has_network, use_exported_graph
-from tracktokens.transforms.encoders.text.onnx_graphs import ONNX, OPENVINO, cache_folder, require_packages
+from tracktokens.transforms.encoders.text.onnx_graphs import ONNX, OPENVINO, TORCH, cache_folder, require_packages
 
 _logger = logging.getLogger(__name__)
-
-TORCH = "torch"
 
 CHOICE = 1
 """Version of the measurement. Raise it to measure all models again."""
@@ -78,13 +76,10 @@ def use_fastest_backend(transformer: SentenceTransformer, *, weights: str, threa
     backend = fastest_backend(transformer, weights=weights, threads=threads)
     if backend == TORCH:
         return
-    module, name = find_network(transformer)
-    network = getattr(module, name)
     try:
         use_exported_graph(transformer, weights=weights, backend=backend, precision="float32", threads=threads)
     except UsageError as error:
         _logger.warning("the text model runs in torch: %s", error)
-        setattr(module, name, network)
 
 
 def fastest_backend(transformer: SentenceTransformer, *, weights: str, threads: int) -> str:
@@ -177,8 +172,8 @@ def _graph_in_place(transformer: SentenceTransformer, weights: str, backend: str
     """Run a model in a backend during a block."""
     module, name = find_network(transformer)
     network = getattr(module, name)
+    use_exported_graph(transformer, weights=weights, backend=backend, precision="float32", threads=threads)
     try:
-        use_exported_graph(transformer, weights=weights, backend=backend, precision="float32", threads=threads)
         yield
     finally:
         setattr(module, name, network)

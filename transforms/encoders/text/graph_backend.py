@@ -77,7 +77,7 @@ def use_graph(
     threads: int,
     min_cosine: float = MIN_COSINE_INT8,
 ) -> None:
-    """Replace a model's transformer, in place, by a graph of it.
+    """Replace a model's transformer, in place, by a graph of it. Where that fails, the model is as it was.
 
     Args:
         transformer: the model, on the CPU in float32.
@@ -91,13 +91,16 @@ def use_graph(
     """
     expected = _unit_vectors(transformer)
     module, name = find_network(transformer)
+    network = getattr(module, name)
     try:
         graph = open_graph(path, backend, threads)
-        setattr(module, name, _GraphNetwork(graph, getattr(module, name).config))
+        setattr(module, name, _GraphNetwork(graph, network.config))
         cosine = float((_unit_vectors(transformer) * expected).sum(axis=1).min())
     except Exception as error:  # the runtimes' errors have no common type
+        setattr(module, name, network)
         raise UsageError(f"{path} does not run in {backend} ({_brief(error)}): use --text-backend torch") from error
     if not cosine >= min_cosine:
+        setattr(module, name, network)
         raise UsageError(
             f"{path} in {backend}: its vectors differ from the text model's own (cosine {cosine:.3f}):"
             " give the graph of this model, or use --text-backend torch"

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from tracktokens.schemas.errors import UsageError
 
+TORCH = "torch"
 ONNX = "onnx"
 OPENVINO = "openvino"
 

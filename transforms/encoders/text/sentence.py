@@ -34,7 +34,7 @@ from tracktokens.transforms.encoders.text.model_check import (
     probe_texts,
 )
 from tracktokens.transforms.encoders.text.model_files import choose_prompt, graph_hash, model_folder, model_hash
-from tracktokens.transforms.encoders.text.onnx_graphs import ONNX, OPENVINO, require_packages
+from tracktokens.transforms.encoders.text.onnx_graphs import ONNX, OPENVINO, TORCH, require_packages
 from tracktokens.transforms.encoders.weights import SharedModels, check_hash
 
 if TYPE_CHECKING:
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
 AUTO = "auto"
 """The backend that :func:`~tracktokens.transforms.encoders.text.fastest_backend.use_fastest_backend` chooses."""
 
-TORCH = "torch"
 FLOAT32, FLOAT16, BFLOAT16, INT8 = "float32", "float16", "bfloat16", "int8"
 
 PRECISIONS = {

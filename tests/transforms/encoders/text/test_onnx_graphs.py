@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from tracktokens.schemas.errors import InvalidDataError, UsageError
+from tracktokens.transforms.encoders.text.graph_backend import use_graph
 from tracktokens.transforms.encoders.text.onnx_graphs import (
     BLOCK,
     ONNX,
@@ -174,6 +175,18 @@ def test_openvino_sends_no_telemetry(tiny_model: Path) -> None:
         pytest.skip("openvino is not installed")
     sentence_encoder(str(tiny_model), backend=OPENVINO).load(threads=1)
     assert sys.modules["openvino_telemetry"] is None
+
+
+@pytest.mark.parametrize(("broken", "problem"), [(True, "does not run in"), (False, "its vectors differ")])
+def test_a_graph_that_is_refused_leaves_the_model_as_it_was(
+    tiny: LoadedSentenceEncoder, own_graph: Path, backend: str, broken: bool, problem: str
+) -> None:
+    before = tiny.encode(pa.array(TEXTS)).vectors
+    if broken:
+        own_graph.write_bytes(b"no graph")
+    with pytest.raises(UsageError, match=problem):
+        use_graph(tiny.transformer, own_graph, backend=backend, threads=1, min_cosine=2)
+    np.testing.assert_array_equal(tiny.encode(pa.array(TEXTS)).vectors, before)
 
 
 # Rounding
