@@ -7,7 +7,7 @@ with its ``none`` token last. So the first tokens have the same ids in every for
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 
 import pyarrow as pa
@@ -114,7 +114,7 @@ def _further_entries(column: TokenColumn) -> Iterator[Entry]:
 
 def tokens_json(bundle_id: str, token_format: TokenFormat | int) -> dict[str, object]:
     """Return the contents of ``tokens.json``: every token in order, with its column and code."""
-    tokens = [asdict(entry) for entry in vocabulary(token_format)]
+    tokens = [{**vars(entry)} for entry in vocabulary(token_format)]  # asdict takes ten times as long
     return {"format": FORMAT_VERSION, "bundle": bundle_id, "tokens": tokens}
 
 

@@ -60,6 +60,30 @@ class CodedInputs:
         return self.take(order[rank < most])
 
 
+class NearestInputs:
+    """Accumulator of the inputs nearest to each centroid, bucket by bucket."""
+
+    def __init__(self, codes: int, most: int) -> None:
+        """Start without inputs; of each of ``codes`` codes, ``most`` are kept."""
+        self._most = most
+        self._kept: list[CodedInputs] = []
+        self._limits = np.full(codes, np.inf, np.float32)  # inputs further away are not among the nearest
+
+    @property
+    def inputs(self) -> CodedInputs:
+        """The nearest of the buckets so far, at least one, by code and distance."""
+        return self._kept[0]
+
+    def update(self, inputs: CodedInputs) -> None:
+        """Add a bucket."""
+        candidates = inputs.take(inputs.distances <= self._limits[inputs.codes])
+        kept = CodedInputs.concatenate([*self._kept, candidates]).nearest(self._most)
+        before_last = self._most - 1
+        complete = np.flatnonzero(kept.codes[before_last:] == kept.codes[: max(len(kept.codes) - before_last, 0)])
+        self._limits[kept.codes[complete]] = kept.distances[complete + before_last]
+        self._kept = [kept]
+
+
 def read_coded_inputs(store: Store, table: TokenTable, column: str, bucket: int) -> CodedInputs:
     """Read one bucket of the inputs of a column: those that the catalog has and that have a code."""
     records = files.read_table(store.codes(table.bundle_id, column, bucket), CODE_RECORDS)

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from tracktokens.codebooks.metrics.log_odds import distinctiveness
+from tracktokens.codebooks.numerics.arrays import Counts, RowIndices
 from tracktokens.codebooks.tokens.code_matrix import NONE
 from tracktokens.transforms.store.token_tables import TokenTable
 
@@ -41,51 +41,74 @@ def track_terms(tracks: pa.Table) -> pa.Table:
     return present.group_by(TRACK_TERMS.names, use_threads=False).aggregate([]).cast(TRACK_TERMS)
 
 
-def term_counts(terms: pa.Table, groups: npt.NDArray[np.int64], number: int) -> tuple[pa.Array, npt.NDArray[np.int64]]:
-    """Count the tracks of each group that have each of the ``MOST_TERMS`` commonest terms.
+@dataclass(frozen=True, eq=False)
+class CommonTerms:
+    """The commonest terms of tracks, and the tracks that have each.
 
-    Args:
-        terms: ``TRACK_TERMS``.
-        groups: int64 (tracks,), the group of each track.
-        number: number of groups.
-
-    Returns:
-        The distinct terms, the commonest first, and int64 (groups, terms) counts.
+    Attributes:
+        names: the terms, the commonest first: string (terms,).
+        tracks: int64 (n,), row of a track, one for each of its terms.
+        terms: int64 (n,), index of the term.
     """
-    common = pc.value_counts(terms["term"]).flatten()
-    order = pc.sort_indices(
-        pa.table(common, names=["term", "tracks"]), [("tracks", "descending"), ("term", "ascending")]
-    )
-    names = common[0].take(order[:MOST_TERMS])
-    codes = pc.index_in(terms["term"].combine_chunks(), value_set=names)
-    owners = groups[terms["row"].filter(codes.is_valid()).to_numpy()]
-    cells = owners * len(names) + codes.drop_null().to_numpy()
-    return names, np.bincount(cells, minlength=number * len(names)).reshape(number, len(names))
+
+    names: pa.Array = field(repr=False)
+    tracks: RowIndices = field(repr=False)
+    terms: RowIndices = field(repr=False)
+
+    @classmethod
+    def of(cls, terms: pa.Table) -> "CommonTerms":
+        """Take the ``MOST_TERMS`` commonest of ``TRACK_TERMS``."""
+        common = pc.value_counts(terms["term"]).flatten()
+        order = pc.sort_indices(
+            pa.table(common, names=["term", "tracks"]), [("tracks", "descending"), ("term", "ascending")]
+        )
+        names = common[0].take(order[:MOST_TERMS])
+        found = pc.index_in(terms["term"].combine_chunks(), value_set=names)
+        tracks = terms["row"].filter(found.is_valid()).to_numpy()
+        return cls(names, tracks, found.drop_null().to_numpy().astype(np.int64))
+
+    @cached_property
+    def everywhere(self) -> Counts:
+        """Tracks that have each term: int64 (terms,)."""
+        return np.bincount(self.terms, minlength=len(self.names))
+
+    def by_code(self, codes: Counts, number: int) -> "CodeTerms":
+        """Count the tracks of each code that have each term.
+
+        Args:
+            codes: int64 (tracks,), the code of each track, ``number`` for none.
+            number: number of codes.
+        """
+        width = max(len(self.names), 1)
+        cells, counts = np.unique(codes[self.tracks] * width + self.terms, return_counts=True)
+        starts = np.searchsorted(cells, np.arange(number + 1) * width)
+        return CodeTerms(self, starts, cells % width, counts)
 
 
 @dataclass(frozen=True, eq=False)
 class CodeTerms:
-    """Terms of the tracks that have each code of a column.
+    """Terms of the tracks that have each code of a column: a sparse table of codes and terms.
 
     Attributes:
-        terms: the commonest terms of all tracks, string (terms,).
-        counts: int64 (codes + 1, terms), tracks with a code that have a term; the last row is of tracks without a code.
+        common: the terms.
+        starts: int64 (codes + 1,), first cell of each code; cells from the last on are of tracks without a code.
+        terms: int64 (cells,), index of the term, ascending within a code.
+        counts: int64 (cells,), tracks with the code that have the term, at least 1.
     """
 
-    terms: pa.Array = field(repr=False)
-    counts: npt.NDArray[np.int64] = field(repr=False)
-
-    @cached_property
-    def _everywhere(self) -> npt.NDArray[np.int64]:
-        everywhere: npt.NDArray[np.int64] = self.counts.sum(axis=0)
-        return everywhere
+    common: CommonTerms
+    starts: RowIndices = field(repr=False)
+    terms: RowIndices = field(repr=False)
+    counts: Counts = field(repr=False)
 
     def best(self, code: int, most: int) -> tuple[str, ...]:
         """Return the terms that distinguish the tracks of a code from all others, the best first; at most ``most``."""
-        counts = self.counts[code]
-        scores = distinctiveness(counts, self._everywhere)
-        best = [row for row in np.argsort(-scores, kind="stable")[:most] if counts[row] and scores[row] > 0]
-        return tuple(self.terms.take(pa.array(best, pa.int64())).to_pylist())
+        cells = slice(*self.starts[code : code + 2])
+        inside, terms = self.counts[cells], self.terms[cells]
+        everywhere = self.common.everywhere[terms]
+        scores = distinctiveness(inside, everywhere, int(inside.sum()), len(self.common.terms))
+        best = [row for row in np.argsort(-scores, kind="stable")[:most] if scores[row] > 0]
+        return tuple(self.common.names.take(pa.array(terms[best], pa.int64())).to_pylist())
 
 
 class CatalogTerms:
@@ -98,14 +121,14 @@ class CatalogTerms:
         self._table = table
         self._buckets = sample_buckets(table, COUNTED_TRACKS)
         columns = ["title", "artist", "tag_names"]
-        self._terms = track_terms(pa.concat_tables([table.tracks(bucket, columns) for bucket in self._buckets]))
+        tracks = pa.concat_tables([table.tracks(bucket, columns) for bucket in self._buckets])
+        self._terms = CommonTerms.of(track_terms(tracks))
 
     def by_code(self, column: str, codes: int) -> CodeTerms:
         """Count the terms per code of a column that has ``codes`` codes."""
         read = pa.concat_tables([self._table.read(bucket, [column]) for bucket in self._buckets])[column]
         coded = pc.fill_null(read, NONE).to_numpy().astype(np.int64)
-        groups = np.where(coded == NONE, codes, coded)
-        return CodeTerms(*term_counts(self._terms, groups, codes + 1))
+        return self._terms.by_code(np.where(coded == NONE, codes, coded), codes)
 
 
 def sample_buckets(table: TokenTable, most: int) -> Sequence[int]:

@@ -15,7 +15,7 @@ from tracktokens.codebooks.numerics.arrays import Counts, Doubles, Floats, Integ
 from tracktokens.codebooks.numerics.distances import distance_table
 from tracktokens.pipelines.analysis.atlas.source import AtlasSource
 from tracktokens.pipelines.analysis.inspect import CODES, READ_TRACKS
-from tracktokens.transforms.release.coded_inputs import CodedInputs, read_coded_inputs
+from tracktokens.transforms.release.coded_inputs import CodedInputs, NearestInputs, read_coded_inputs
 from tracktokens.transforms.release.track_terms import CatalogTerms, sample_buckets
 
 WORDS = 8
@@ -110,7 +110,7 @@ class _Inputs:
 
     def __init__(self, codes: int) -> None:
         self._codes = codes
-        self._nearest: list[CodedInputs] = []
+        self._nearest = NearestInputs(codes, NEAREST_TRACKS)
         self._sums = np.zeros(codes)
         self._weights = np.zeros(codes)
         self._margins = np.zeros(HISTOGRAM_BINS, np.int64)
@@ -119,7 +119,7 @@ class _Inputs:
     def update(self, inputs: CodedInputs) -> None:
         """Add a bucket."""
         distances = inputs.distances.astype(np.float64)
-        self._nearest.append(inputs.nearest(NEAREST_TRACKS))
+        self._nearest.update(inputs)
         self._sums += np.bincount(inputs.codes, weights=distances * inputs.weights, minlength=self._codes)
         self._weights += np.bincount(inputs.codes, weights=inputs.weights, minlength=self._codes)
         known = ~np.isnan(inputs.margins)
@@ -133,7 +133,7 @@ class _Inputs:
 
     def nearest(self) -> CodedInputs:
         """Return the inputs nearest to each centroid."""
-        return CodedInputs.concatenate(self._nearest).nearest(NEAREST_TRACKS)
+        return self._nearest.inputs
 
     def spread(self) -> Doubles:
         """Return the mean squared distance per code, NaN without tracks."""
@@ -162,5 +162,15 @@ def nearest_codes(centroids: Floats, most: int) -> Integers:
         table = distance_table(centroids[start : start + ROWS_AT_ONCE], centroids)
         rows = np.arange(len(table))
         table[rows, rows + start] = np.inf
-        nearest[start : start + len(table)] = np.argsort(table, axis=1, kind="stable")[:, :kept]
+        if kept:
+            nearest[start : start + len(table)] = _smallest(table, kept)
     return nearest
+
+
+def _smallest(table: Floats, most: int) -> Integers:
+    """Find the columns of the smallest values of each row, in ascending order; of equal values the first columns."""
+    limits = np.partition(table, most - 1, axis=1)[:, most - 1 : most]
+    rows, columns = np.nonzero(table <= limits)
+    order = np.lexsort((columns, table[rows, columns], rows))
+    firsts = np.searchsorted(rows[order], np.arange(len(table)))
+    return columns[order][firsts[:, np.newaxis] + np.arange(most)]  # type: ignore[no-any-return]

@@ -1,8 +1,9 @@
 """Inputs with their codes: the nearest per code, whatever the buckets that they were read in."""
 
 import numpy as np
+import pytest
 
-from tracktokens.transforms.release.coded_inputs import CodedInputs
+from tracktokens.transforms.release.coded_inputs import CodedInputs, NearestInputs
 
 
 def inputs_of(*rows: tuple[int, float, int]) -> CodedInputs:
@@ -26,7 +27,10 @@ def test_the_nearest_inputs_of_each_code_are_kept_and_ties_go_to_the_lower_key()
     assert nearest.tracks.tolist() == [8, 7, 2, 9]
 
 
-def test_the_nearest_of_two_buckets_are_the_nearest_of_both_together() -> None:
-    rows = [(code, distance / 7 % 1, key) for key, (code, distance) in enumerate((n % 3, n * n) for n in range(30))]
-    parts = CodedInputs.concatenate(inputs_of(*rows[start::4]).nearest(3) for start in range(4))
-    assert parts.nearest(3).tracks.tolist() == inputs_of(*rows).nearest(3).tracks.tolist()
+@pytest.mark.parametrize("most", [1, 3, 8, 100])
+def test_the_nearest_of_several_buckets_are_the_nearest_of_all_together(most: int) -> None:
+    rows = [(code, distance / 7 % 1, key) for key, (code, distance) in enumerate((n % 3, n * n) for n in range(60))]
+    nearest = NearestInputs(4, most)
+    for start in range(4):
+        nearest.update(inputs_of(*rows[start::4]))
+    assert nearest.inputs.tracks.tolist() == inputs_of(*rows).nearest(most).tracks.tolist()
