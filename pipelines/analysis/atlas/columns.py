@@ -167,7 +167,7 @@ def nearest_codes(centroids: Floats, most: int) -> Integers:
     return nearest
 
 
-def _smallest(table: Floats, most: int) -> Integers:
+def _smallest(table: Doubles, most: int) -> Integers:
     """Find the columns of the smallest values of each row, in ascending order; of equal values the first columns."""
     limits = np.partition(table, most - 1, axis=1)[:, most - 1 : most]
     rows, columns = np.nonzero(table <= limits)
