@@ -19,7 +19,7 @@ CLAP = "clap"
 DESCRIPTORS = "descriptors"
 AUDIO_ENCODERS = (DESCRIPTORS, CLAP)
 
-TEXT_BACKENDS = ("auto", "torch", "onnx", "openvino")
+BACKENDS = ("auto", "torch", "onnx", "openvino")
 TEXT_PRECISIONS = ("float32", "float16", "bfloat16", "int8")
 
 
@@ -30,7 +30,7 @@ class TextEncoderConfig:
     Attributes:
         model: name or folder of the model; None takes the packaged all-MiniLM-L6-v2.
         prompt: text before every input, or the name of one of the model's own prompts.
-        backend: one of ``TEXT_BACKENDS``.
+        backend: one of ``BACKENDS``.
         precision: one of ``TEXT_PRECISIONS``; None for float16 on CUDA, else float32.
         graph: graph file in the model's folder, for ``onnx`` and ``openvino``.
     """
@@ -58,7 +58,7 @@ class TextEncoderConfig:
         default="auto",
         metadata=option(
             "text-backend",
-            choices=TEXT_BACKENDS,
+            choices=BACKENDS,
             help="Library that runs the text model; auto measures once which is fastest on this CPU.",
         ),
     )
@@ -84,6 +84,7 @@ class AudioEncoderConfig:
         encoder: ``DESCRIPTORS`` or ``CLAP``.
         clap_checkpoint: file saved by laion-clap, or folder saved by transformers; ``CLAP`` requires it.
         clap_model: laion-clap's name of the model in a file; None for HTSAT-base.
+        clap_backend: one of ``BACKENDS``.
         trust_checkpoint: whether the checkpoint may be unpickled.
     """
 
@@ -111,6 +112,14 @@ class AudioEncoderConfig:
             metavar="NAME",
             may_be_empty=True,
             help="Size of the CLAP model in a file; HTSAT-base by default.",
+        ),
+    )
+    clap_backend: str = field(
+        default="auto",
+        metadata=option(
+            "clap-backend",
+            choices=BACKENDS,
+            help="Library that runs CLAP; auto measures once which is fastest on this CPU.",
         ),
     )
     trust_checkpoint: bool = field(
@@ -221,6 +230,7 @@ def make_audio_encoder(config: AudioEncoderConfig, audio_root: str, device: str 
             model=config.clap_model,
             trusted=config.trust_checkpoint,
             device=device,
+            backend=config.clap_backend,
         )
     from tracktokens.transforms.encoders.audio.descriptors import DescriptorEncoder
 
@@ -258,8 +268,11 @@ def check_audio_choice(config: AudioEncoderConfig, audio_root: str | None) -> No
         UsageError: an option lacks another one that it needs.
     """
     if config.encoder != CLAP:
-        if config.clap_checkpoint or config.clap_model or config.trust_checkpoint:
-            raise UsageError("--clap-checkpoint, --clap-model and --trust-checkpoint go with --audio-encoder clap")
+        given = config.clap_checkpoint or config.clap_model or config.trust_checkpoint
+        if given or config.clap_backend != BACKENDS[0]:
+            raise UsageError(
+                "--clap-checkpoint, --clap-model, --clap-backend and --trust-checkpoint go with --audio-encoder clap"
+            )
     elif not config.clap_checkpoint:
         raise UsageError(
             "--audio-encoder clap needs --clap-checkpoint: a file of laion-clap, or a folder of transformers"

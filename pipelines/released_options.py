@@ -43,6 +43,7 @@ _DEPENDS_ON: Mapping[str, tuple[str, ...]] = {
     "text-graph": ("text-model", "text-backend"),
     "clap-checkpoint": ("audio-encoder",),
     "clap-model": ("audio-encoder", "clap-checkpoint"),
+    "clap-backend": ("audio-encoder",),
     "encoder-option": ("encoder",),
 }
 """Option to the options without whose value its own means nothing."""

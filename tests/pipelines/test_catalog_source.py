@@ -8,7 +8,7 @@ import pytest
 from tests.support.fussy_encoder import FussyEncoder
 from tracktokens.pipelines.catalog_source import SOURCE_OPTIONS, CatalogSource
 from tracktokens.pipelines.encoder_config import (
-    TEXT_BACKENDS,
+    BACKENDS,
     TEXT_PRECISIONS,
     AudioEncoderConfig,
     PluginConfig,
@@ -51,6 +51,7 @@ def test_options_are_flat_and_by_long_name() -> None:
         "audio-encoder": "clap",
         "clap-checkpoint": "/c/clap.pt",
         "clap-model": "x",
+        "clap-backend": "auto",
         "trust-checkpoint": True,
         "encoder": {"tags": "letters"},
         "encoder-option": {"tags": {"a": "1", "b": "x=y"}},
@@ -114,5 +115,5 @@ def test_an_option_of_embeddings_needs_embeddings_of_the_modality() -> None:
 
 
 def test_the_choices_are_those_of_the_text_encoder() -> None:
-    assert tuple(PRECISIONS) == TEXT_BACKENDS
+    assert tuple(PRECISIONS) == BACKENDS
     assert set(TEXT_PRECISIONS) == {precision for precisions in PRECISIONS.values() for precision in precisions}

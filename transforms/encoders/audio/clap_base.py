@@ -1,9 +1,10 @@
 """The common part of the CLAP encoders: a network embeds a few windows of a file, and their vectors are averaged."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +15,15 @@ from tracktokens.transforms.audio import Signal, WindowReader, Windows
 from tracktokens.transforms.encoders.base import Encoded, Failure, LoadedEncoder, encoded
 from tracktokens.transforms.encoders.bisect import with_smaller_batches
 
+if TYPE_CHECKING:
+    import torch
+
 BATCH_SIZE = 8
 """Windows per forward pass."""
+
+
+Trunk = Callable[["torch.Tensor"], "torch.Tensor"]
+"""Nearly all of a network: from spectrograms, one per window, to embeddings of shape (windows, values)."""
 
 
 class ClapNetwork(ABC):
@@ -24,11 +32,17 @@ class ClapNetwork(ABC):
     Attributes:
         windows: parts of a file that it embeds.
         dim: values per vector.
+        trunk: its trunk in torch; None where it cannot be replaced.
     """
 
-    def __init__(self, windows: Windows, dim: int) -> None:
+    def __init__(self, windows: Windows, dim: int, trunk: "torch.nn.Module | None") -> None:
         self.windows = windows
         self.dim = dim
+        self.trunk = trunk
+
+    @abstractmethod
+    def use_trunk(self, trunk: Trunk | None) -> None:
+        """Use another implementation of the trunk from now on; None for the one in torch."""
 
     @abstractmethod
     def embed(self, windows: Sequence[Signal]) -> npt.NDArray[np.float32]:

@@ -32,10 +32,16 @@ import numpy.typing as npt
 
 from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.transforms.audio import DECODING_VERSION, Signal, Windows
-from tracktokens.transforms.encoders.audio.clap_base import BATCH_SIZE, ClapNetwork, LoadedClapEncoder
+from tracktokens.transforms.encoders.audio.clap_backends import check_backend, find_clap_device, run_in_backend
+from tracktokens.transforms.encoders.audio.clap_base import (
+    BATCH_SIZE,
+    ClapNetwork,
+    LoadedClapEncoder,
+    Trunk,
+)
 from tracktokens.transforms.encoders.audio.clap_transformers import transformers_clap_encoder
 from tracktokens.transforms.encoders.base import Encoder
-from tracktokens.transforms.encoders.devices import find_exact_device
+from tracktokens.transforms.encoders.onnx_graphs import AUTO
 from tracktokens.transforms.encoders.weights import SharedModels, check_hash, check_shapes, hash_file, shapes
 
 if TYPE_CHECKING:
@@ -73,6 +79,8 @@ class LaionClapEncoder(Encoder):
         batch_size: windows per forward pass. Changes vectors by rounding only.
         device: torch device, such as ``cpu`` or ``cuda:1``; None for a GPU if there is one, else the CPU. Changes
             vectors by rounding only.
+        backend: library that runs the network on a CPU: ``torch``, ``onnx``, ``openvino``, or ``auto`` for the fastest
+            with torch's vectors. Changes vectors by rounding only.
     """
 
     root: str
@@ -82,6 +90,7 @@ class LaionClapEncoder(Encoder):
     trusted: bool = False
     batch_size: int = BATCH_SIZE
     device: str | None = None
+    backend: str = AUTO
 
     def identity(self) -> Mapping[str, object]:
         """Return the model, the hash of its checkpoint, the windows, and the versions of decoding and preprocessing."""
@@ -99,18 +108,26 @@ class LaionClapEncoder(Encoder):
         """Load the weights, or share the copy that this process has loaded already.
 
         Raises:
-            UsageError: the checkpoint or the device is not on this machine, or laion-clap cannot be imported.
+            UsageError: the checkpoint or the device is not on this machine, laion-clap cannot be imported, or the
+                backend cannot run the network.
             InvalidDataError: the checkpoint is not the one that the job was started with, or does not fit the model.
         """
         import torch
 
         torch.set_num_threads(threads)
-        network = _networks.get((self.weights, self.model, self.device), lambda: _load_network(self))
+        key = (self.weights, self.model, self.device, self.backend)
+        network = _networks.get(key, lambda: _load_network(self, threads))
         return LoadedClapEncoder(network, self.root, self.batch_size, threads)
 
 
 def clap_encoder(
-    root: str, *, checkpoint: str, model: str | None = None, trusted: bool = False, device: str | None = None
+    root: str,
+    *,
+    checkpoint: str,
+    model: str | None = None,
+    trusted: bool = False,
+    device: str | None = None,
+    backend: str = AUTO,
 ) -> Encoder:
     """Describe the encoder of a checkpoint on this machine: its files are hashed, and its size is checked.
 
@@ -120,20 +137,28 @@ def clap_encoder(
         model: laion-clap's name of a file's architecture; None for ``DEFAULT_MODEL``. A folder names its own.
         trusted: True if a file may be unpickled, which can run code that it contains. A folder is never unpickled.
         device: torch device; None for a GPU if there is one, else the CPU.
+        backend: library that runs the network: ``torch``, ``onnx``, ``openvino``, or ``auto``.
 
     Raises:
-        UsageError: the checkpoint or the model does not exist.
+        UsageError: the checkpoint or the model does not exist, or a package of the backend is missing.
         InvalidDataError: the checkpoint is unsafe to read and not trusted, damaged, or of a different model.
     """
+    check_backend(backend, device)
     path = Path(checkpoint).resolve()
     if path.is_dir():
         if model is not None or trusted:
             raise UsageError(f"--clap-model and --trust-checkpoint require a checkpoint file; {path} is a folder")
-        return transformers_clap_encoder(root, folder=path, device=device)
+        return transformers_clap_encoder(root, folder=path, device=device, backend=backend)
     model = model or DEFAULT_MODEL
     weights = _check_checkpoint(path, model, trusted)
     return LaionClapEncoder(
-        root=root, checkpoint=str(path), weights=weights, model=model, trusted=trusted, device=device
+        root=root,
+        checkpoint=str(path),
+        weights=weights,
+        model=model,
+        trusted=trusted,
+        device=device,
+        backend=backend,
     )
 
 
@@ -271,9 +296,16 @@ class _LaionNetwork(ClapNetwork):
     """A network that laion-clap built; one forward pass at a time, since all threads share the cores."""
 
     def __init__(self, module: Any) -> None:
-        super().__init__(WINDOWS, DIM)
+        super().__init__(WINDOWS, DIM, _laion_trunk(module.audio_branch))
         self._module = module  # a CLAP, which has no type annotations
         self._lock = threading.Lock()
+
+    def use_trunk(self, trunk: Trunk | None) -> None:
+        branch = self._module.audio_branch
+        if trunk is None:
+            vars(branch).pop("forward_features", None)  # the method of the class again
+        else:
+            branch.forward_features = lambda images: {"embedding": trunk(images)}
 
     def embed(self, windows: Sequence[Signal]) -> npt.NDArray[np.float32]:
         import torch
@@ -288,8 +320,24 @@ class _LaionNetwork(ClapNetwork):
 _networks: SharedModels[_LaionNetwork] = SharedModels()
 
 
-def _load_network(encoder: LaionClapEncoder) -> _LaionNetwork:
-    device = find_exact_device(encoder.device)
+def _laion_trunk(branch: Any) -> "torch.nn.Module":
+    """Return the network of laion-clap from spectrograms, as images, to embeddings before their projection."""
+    import torch
+
+    class Features(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.branch = branch
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            embeddings: torch.Tensor = type(branch).forward_features(branch, images)["embedding"]
+            return embeddings
+
+    return Features()
+
+
+def _load_network(encoder: LaionClapEncoder, threads: int) -> _LaionNetwork:
+    device = find_clap_device(encoder.device, encoder.backend)
     path = Path(encoder.checkpoint)
     check_hash(checkpoint_hash(path), encoder.weights, f"CLAP checkpoint {path}")
     weights = read_audio_weights(path, encoder.trusted)
@@ -299,7 +347,9 @@ def _load_network(encoder: LaionClapEncoder) -> _LaionNetwork:
         shapes(weights), shapes(expected), problem=f"{path} does not fit {encoder.model}", remedy=_model_advice()
     )
     network.load_state_dict(weights, strict=False)  # the text half keeps its random weights
-    return _LaionNetwork(network.to(device).eval())
+    loaded = _LaionNetwork(network.to(device).eval())
+    run_in_backend(loaded, encoder.backend, weights=encoder.weights, device=device, threads=threads)
+    return loaded
 
 
 def clap_input(window: Signal) -> Signal:

@@ -19,9 +19,15 @@ import numpy.typing as npt
 from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.transforms.audio import DECODING_VERSION, Signal, Windows
 from tracktokens.transforms.audio.errors import one_line
-from tracktokens.transforms.encoders.audio.clap_base import BATCH_SIZE, ClapNetwork, LoadedClapEncoder
+from tracktokens.transforms.encoders.audio.clap_backends import find_clap_device, run_in_backend
+from tracktokens.transforms.encoders.audio.clap_base import (
+    BATCH_SIZE,
+    ClapNetwork,
+    LoadedClapEncoder,
+    Trunk,
+)
 from tracktokens.transforms.encoders.base import Encoder
-from tracktokens.transforms.encoders.devices import find_exact_device
+from tracktokens.transforms.encoders.onnx_graphs import AUTO
 from tracktokens.transforms.encoders.weights import SharedModels, check_hash, check_shapes, hash_file, shapes
 
 if TYPE_CHECKING:
@@ -54,6 +60,8 @@ class TransformersClapEncoder(Encoder):
         batch_size: windows per forward pass. Changes vectors by rounding only.
         device: torch device, such as ``cpu`` or ``cuda:1``; None for a GPU if there is one, else the CPU. Changes
             vectors by rounding only.
+        backend: library that runs the network on a CPU: ``torch``, ``onnx``, ``openvino``, or ``auto`` for the fastest
+            with torch's vectors. Changes vectors by rounding only.
     """
 
     root: str
@@ -62,6 +70,7 @@ class TransformersClapEncoder(Encoder):
     windows: Windows
     batch_size: int = BATCH_SIZE
     device: str | None = None
+    backend: str = AUTO
 
     def identity(self) -> Mapping[str, object]:
         """Return the hash of the model, the windows, and the versions of decoding and averaging."""
@@ -77,18 +86,21 @@ class TransformersClapEncoder(Encoder):
         """Load the weights, or share the copy that this process has loaded already.
 
         Raises:
-            UsageError: the folder or the device is not on this machine.
+            UsageError: the folder or the device is not on this machine, or the backend cannot run the network.
             InvalidDataError: the folder is not the one that the job was started with, or its weights do not fit its
                 configuration.
         """
         import torch
 
         torch.set_num_threads(threads)
-        network = _networks.get((self.weights, self.device), lambda: _load_network(self))
+        key = (self.weights, self.device, self.backend)
+        network = _networks.get(key, lambda: _load_network(self, threads))
         return LoadedClapEncoder(network, self.root, self.batch_size, threads)
 
 
-def transformers_clap_encoder(root: str, *, folder: Path, device: str | None = None) -> TransformersClapEncoder:
+def transformers_clap_encoder(
+    root: str, *, folder: Path, device: str | None = None, backend: str = AUTO
+) -> TransformersClapEncoder:
     """Describe the encoder of a folder on this machine; its files are hashed.
 
     Raises:
@@ -98,7 +110,9 @@ def transformers_clap_encoder(root: str, *, folder: Path, device: str | None = N
     weights = folder_hash(folder)
     _read_config(folder)
     windows = _windows(_read_extractor(folder))
-    return TransformersClapEncoder(root=root, folder=str(folder), weights=weights, windows=windows, device=device)
+    return TransformersClapEncoder(
+        root=root, folder=str(folder), weights=weights, windows=windows, device=device, backend=backend
+    )
 
 
 def folder_hash(folder: Path) -> str:
@@ -172,10 +186,16 @@ class _TransformersNetwork(ClapNetwork):
     """A network that transformers built, and its feature extractor."""
 
     def __init__(self, model: Any, extractor: Any) -> None:
-        super().__init__(_windows(extractor), int(model.config.projection_dim))
-        self._model = model
+        self._in_torch = _transformers_trunk(model)
+        trunk = None if model.config.enable_fusion else self._in_torch
+        super().__init__(_windows(extractor), int(model.config.projection_dim), trunk)
+        self._run: Trunk = self._in_torch
+        self._device = model.device
         self._extractor = extractor
         self._lock = threading.Lock()
+
+    def use_trunk(self, trunk: Trunk | None) -> None:
+        self._run = self._in_torch if trunk is None else trunk
 
     def embed(self, windows: Sequence[Signal]) -> npt.NDArray[np.float32]:
         import torch
@@ -183,9 +203,8 @@ class _TransformersNetwork(ClapNetwork):
         signals = [window[: self._extractor.nb_max_samples] for window in windows]  # resampling may add a sample
         rate = self._extractor.sampling_rate
         features = self._extractor(signals, sampling_rate=rate, return_tensors="pt")["input_features"]
-        longer = torch.zeros((len(windows), 1), dtype=torch.bool)
         with self._lock, torch.inference_mode():
-            embeds = self._model(input_features=features.to(self._model.device), is_longer=longer).audio_embeds
+            embeds = self._run(features.to(self._device))
             vectors: npt.NDArray[np.float32] = torch.nn.functional.normalize(embeds, dim=-1).cpu().numpy()
         return vectors
 
@@ -193,8 +212,25 @@ class _TransformersNetwork(ClapNetwork):
 _networks: SharedModels[_TransformersNetwork] = SharedModels()
 
 
-def _load_network(encoder: TransformersClapEncoder) -> _TransformersNetwork:
-    device = find_exact_device(encoder.device)
+def _transformers_trunk(model: Any) -> "torch.nn.Module":
+    """Return the network of transformers from the extractor's spectrograms to projected embeddings."""
+    import torch
+
+    class Embeddings(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, features: torch.Tensor) -> torch.Tensor:
+            longer = torch.zeros((len(features), 1), dtype=torch.bool)
+            embeddings: torch.Tensor = model(input_features=features, is_longer=longer).audio_embeds
+            return embeddings
+
+    return Embeddings()
+
+
+def _load_network(encoder: TransformersClapEncoder, threads: int) -> _TransformersNetwork:
+    device = find_clap_device(encoder.device, encoder.backend)
     folder = Path(encoder.folder)
     check_hash(folder_hash(folder), encoder.weights, f"CLAP model {folder}")
     from transformers import ClapAudioModelWithProjection
@@ -206,7 +242,9 @@ def _load_network(encoder: TransformersClapEncoder) -> _TransformersNetwork:
         raise InvalidDataError(
             f"{folder}: {CONFIG} and the feature extractor do not agree on enable_fusion: save the model again"
         )
-    return _TransformersNetwork(model.to(device).eval(), extractor)
+    network = _TransformersNetwork(model.to(device).eval(), extractor)
+    run_in_backend(network, encoder.backend, weights=encoder.weights, device=device, threads=threads)
+    return network
 
 
 def _load_weights(model: "torch.nn.Module", folder: Path) -> None:

@@ -7,7 +7,6 @@ module that runs the graph. Everything else, from tokenization to pooling, remai
 This module imports torch.
 """
 
-import warnings
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -21,12 +20,18 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from tracktokens.schemas.errors import UsageError
 from tracktokens.transforms.encoders.base import identity_hash
-from tracktokens.transforms.encoders.text.onnx_graphs import OUTPUT, Graph, cached_graph, open_graph, quantize_to_int8
+from tracktokens.transforms.encoders.graph_export import export_graph
+from tracktokens.transforms.encoders.onnx_graphs import (
+    OUTPUT,
+    Graph,
+    brief,
+    cached_graph,
+    open_graph,
+    quantize_to_int8,
+)
 
 EXPORT = 1
 """Version of the export. Raise it to export all graphs again."""
-
-OPSET = 17
 
 MIN_COSINE_FLOAT32 = 0.9999
 MIN_COSINE_INT8 = 0.9
@@ -98,7 +103,7 @@ def use_graph(
         cosine = float((_unit_vectors(transformer) * expected).sum(axis=1).min())
     except Exception as error:  # the runtimes' errors have no common type
         setattr(module, name, network)
-        raise UsageError(f"{path} does not run in {backend} ({_brief(error)}): use --text-backend torch") from error
+        raise UsageError(f"{path} does not run in {backend} ({brief(error)}): use --text-backend torch") from error
     if not cosine >= min_cosine:
         setattr(module, name, network)
         raise UsageError(
@@ -136,25 +141,15 @@ class _ExportableNetwork(torch.nn.Module):
 
 
 def _export(transformer: SentenceTransformer, target: Path) -> None:
-    """Write the transformer's graph, for any number of texts of any length.
-
-    This is torch's legacy exporter. It requires no package except onnx, it exported all of 16 kinds of models except
-    Gemma 3 (the new exporter: all except T5), and its graph of MiniLM runs a tenth faster in ONNX Runtime.
-    """
+    """Write the transformer's graph, for any number of texts of any length."""
     module, name = find_network(transformer)
     network = getattr(module, name)
     arguments = _record_arguments(transformer, network)
-    names = list(arguments)
-    axes = {name: {0: "texts", 1: "word_pieces"} for name in (*names, OUTPUT)}
+    exportable = _ExportableNetwork(network, list(arguments))
     try:
-        with torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # addressed to authors of models
-            torch.onnx.export(
-                _ExportableNetwork(network, names).eval(), tuple(arguments.values()), str(target), dynamo=False,
-                input_names=names, output_names=[OUTPUT], dynamic_axes=axes, opset_version=OPSET,
-            )  # fmt: skip
+        export_graph(exportable, arguments, target, output=OUTPUT, axes={0: "texts", 1: "word_pieces"})
     except Exception as error:
-        raise UsageError(f"the text model cannot be exported ({_brief(error)}): use --text-backend torch") from error
+        raise UsageError(f"the text model cannot be exported ({brief(error)}): use --text-backend torch") from error
 
 
 def has_network(transformer: SentenceTransformer) -> bool:
@@ -201,8 +196,3 @@ def _record_arguments(transformer: SentenceTransformer, network: torch.nn.Module
 
 def _unit_vectors(transformer: SentenceTransformer) -> npt.NDArray[np.float32]:
     return np.asarray(transformer.encode(_CHECK_TEXTS, normalize_embeddings=True, show_progress_bar=False), np.float32)
-
-
-def _brief(error: Exception) -> str:
-    """Return the type and the last line, which has the cause in OpenVINO's messages."""
-    return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[-1][:200]}"

@@ -24,6 +24,7 @@ from tracktokens.serving.generation.pretrained import load_failure
 from tracktokens.transforms.encoders.base import Encoded, Encoder, Failure, LoadedEncoder, encoded
 from tracktokens.transforms.encoders.bisect import is_out_of_memory, with_smaller_batches
 from tracktokens.transforms.encoders.devices import CPU, CUDA, check_device_name, find_device
+from tracktokens.transforms.encoders.onnx_graphs import AUTO, ONNX, OPENVINO, TORCH, require_packages
 from tracktokens.transforms.encoders.text.chunking import Chunker, TextChunk, mean_of_chunks, rule_identity
 from tracktokens.transforms.encoders.text.model_check import (
     check_padding,
@@ -34,14 +35,12 @@ from tracktokens.transforms.encoders.text.model_check import (
     probe_texts,
 )
 from tracktokens.transforms.encoders.text.model_files import choose_prompt, graph_hash, model_folder, model_hash
-from tracktokens.transforms.encoders.text.onnx_graphs import ONNX, OPENVINO, TORCH, require_packages
 from tracktokens.transforms.encoders.weights import SharedModels, check_hash
 
 if TYPE_CHECKING:
     import torch
     from sentence_transformers import SentenceTransformer
 
-AUTO = "auto"
 """The backend that :func:`~tracktokens.transforms.encoders.text.fastest_backend.use_fastest_backend` chooses."""
 
 FLOAT32, FLOAT16, BFLOAT16, INT8 = "float32", "float16", "bfloat16", "int8"

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,8 @@ from tracktokens.transforms.encoders.audio.descriptors import DescriptorEncoder
 from tracktokens.transforms.encoders.base import Failure
 
 pytestmark = pytest.mark.job
+
+torch_clap = partial(clap_encoder, backend="torch")
 
 RATE = 48_000
 TINY = "HTSAT-tiny"
@@ -94,7 +97,7 @@ def loaded(checkpoint: Path, root: Path) -> LoadedClapEncoder:
     """The encoder, loaded without network access and without laion-clap's tokenizers."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(socket.socket, "connect", None)
-        encoder = clap_encoder(str(root), checkpoint=str(checkpoint), model=TINY).load(2)
+        encoder = torch_clap(str(root), checkpoint=str(checkpoint), model=TINY).load(2)
     assert "laion_clap" not in sys.modules
     return encoder
 
@@ -113,6 +116,16 @@ def test_a_window_has_the_vector_of_laion_clap(loaded: LoadedClapEncoder, real: 
     assert min(gaps) > 1e-3  # otherwise the comparison above would prove nothing
 
 
+@pytest.mark.parametrize("backend", ["onnx", "openvino"])
+def test_a_graph_gives_the_vectors_of_laion_clap(checkpoint: Path, root: Path, real: Path, backend: str) -> None:
+    for package in ("onnx", {"onnx": "onnxruntime"}.get(backend, backend)):
+        pytest.importorskip(package)
+    graph = clap_encoder(str(root), checkpoint=str(checkpoint), model=TINY, backend=backend).load(2)
+    reference = np.load(real / "vectors.npz")
+    ours = encode(graph, *(f"{name}.wav" for name in WINDOWS))
+    np.testing.assert_allclose(ours, np.stack([reference[name] for name in WINDOWS]), rtol=0, atol=1e-5)
+
+
 def test_a_long_file_has_the_mean_of_its_windows_vectors_at_unit_length(loaded: LoadedClapEncoder, real: Path) -> None:
     reference = np.load(real / "vectors.npz")
     mean = np.mean([reference[name] for name in ("ten seconds", "another", "a third")], axis=0)
@@ -127,7 +140,7 @@ def test_batch_size_and_neighbours_change_a_vector_by_rounding_only(loaded: Load
 
 def test_threads_change_a_vector_by_rounding_only(loaded: LoadedClapEncoder, checkpoint: Path, root: Path) -> None:
     with threads(1):
-        one = encode(clap_encoder(str(root), checkpoint=str(checkpoint), model=TINY).load(1), "long.wav")
+        one = encode(torch_clap(str(root), checkpoint=str(checkpoint), model=TINY).load(1), "long.wav")
     np.testing.assert_allclose(encode(loaded, "long.wav"), one, rtol=0, atol=1e-5)
 
 
@@ -179,10 +192,10 @@ def test_a_probe_distinguishes_a_working_network_from_a_broken_one(
 
 
 def test_a_missing_device_is_a_usage_error(checkpoint: Path) -> None:
-    encoder = clap_encoder("audio", checkpoint=str(checkpoint), model=TINY, device="cuda:7")
+    encoder = torch_clap("audio", checkpoint=str(checkpoint), model=TINY, device="cuda:7")
     with pytest.raises(UsageError, match=r"--device cuda:7: this machine has .*cpu"):
         encoder.load(1)
-    assert encoder.encoder_id == clap_encoder("audio", checkpoint=str(checkpoint), model=TINY).encoder_id
+    assert encoder.encoder_id == torch_clap("audio", checkpoint=str(checkpoint), model=TINY).encoder_id
 
 
 def test_a_file_without_sound_is_a_failure_and_the_others_have_vectors(loaded: LoadedClapEncoder) -> None:
@@ -213,8 +226,8 @@ def test_a_checkpoint_with_and_without_wrapper_prefix_and_position_ids_is_the_sa
 def test_two_loads_give_the_same_vectors_and_share_the_model_while_one_is_held(
     loaded: LoadedClapEncoder, real: Path, checkpoint: Path, root: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert clap_encoder(str(root), checkpoint=str(checkpoint), model=TINY).load(2).network is loaded.network
-    again = clap_encoder(str(root), checkpoint=str(real / "state.pt"), model=TINY).load(2)
+    assert torch_clap(str(root), checkpoint=str(checkpoint), model=TINY).load(2).network is loaded.network
+    again = torch_clap(str(root), checkpoint=str(real / "state.pt"), model=TINY).load(2)
     assert capfd.readouterr() == ("", "")
     assert again.network is not loaded.network
     np.testing.assert_array_equal(encode(again, "three seconds.wav"), encode(loaded, "three seconds.wav"))
@@ -222,7 +235,7 @@ def test_two_loads_give_the_same_vectors_and_share_the_model_while_one_is_held(
 
 def test_a_checkpoint_that_changes_after_the_job_began_is_refused(checkpoint: Path, root: Path) -> None:
     with pytest.raises(InvalidDataError, match="but the job was started with 123"):
-        replace(clap_encoder(str(root), checkpoint=str(checkpoint), model=TINY), weights="123").load(1)
+        replace(torch_clap(str(root), checkpoint=str(checkpoint), model=TINY), weights="123").load(1)
 
 
 class Payload:
@@ -239,10 +252,10 @@ def test_a_checkpoint_that_could_run_code_is_refused_until_it_is_trusted(real: P
     path, mark = tmp_path / "unsafe.pt", tmp_path / "mark"
     torch.save({"state_dict": torch.load(real / "state.pt"), "args": Payload(mark)}, path)
     with pytest.raises(InvalidDataError, match=r"contains more than weights .*--trust-checkpoint") as refused:
-        clap_encoder("audio", checkpoint=str(path), model=TINY)
+        torch_clap("audio", checkpoint=str(path), model=TINY)
     assert "\n" not in str(refused.value)
     assert not mark.exists()
-    assert clap_encoder("audio", checkpoint=str(path), model=TINY, trusted=True).model == TINY
+    assert torch_clap("audio", checkpoint=str(path), model=TINY, trusted=True).model == TINY
     assert mark.exists()
 
 
@@ -251,12 +264,12 @@ def test_a_file_that_is_not_a_checkpoint_is_refused_in_one_line(tmp_path: Path, 
     path = tmp_path / "weights.pt"
     path.write_bytes(content)
     with pytest.raises(InvalidDataError, match=r"weights\.pt is not a PyTorch checkpoint, or is damaged"):
-        clap_encoder("audio", checkpoint=str(path), model=TINY)
+        torch_clap("audio", checkpoint=str(path), model=TINY)
 
 
 def test_a_checkpoint_of_a_different_size_is_refused_before_a_job_starts(checkpoint: Path) -> None:
     with pytest.raises(InvalidDataError, match=r"does not fit HTSAT-base: audio_projection\.0\.weight is") as refused:
-        clap_encoder("audio", checkpoint=str(checkpoint), model="HTSAT-base")
+        torch_clap("audio", checkpoint=str(checkpoint), model="HTSAT-base")
     assert "(512, 768), not (512, 1024)" in str(refused.value)
     assert TINY in str(refused.value)
 
@@ -267,36 +280,36 @@ def test_a_checkpoint_of_a_fusion_model_or_of_no_clap_is_refused(real: Path, tmp
     torch.save({**state, fusion: torch.zeros(1)}, tmp_path / "fusion.pt")
     torch.save({"weight": torch.zeros(1)}, tmp_path / "other.pt")
     with pytest.raises(InvalidDataError, match=r"fusion_model.* is .*, not a part of it"):
-        clap_encoder("audio", checkpoint=str(tmp_path / "fusion.pt"), model=TINY)
+        torch_clap("audio", checkpoint=str(tmp_path / "fusion.pt"), model=TINY)
     with pytest.raises(InvalidDataError, match=r"audio_projection\.0\.weight is missing"):
-        clap_encoder("audio", checkpoint=str(tmp_path / "other.pt"), model=TINY)
+        torch_clap("audio", checkpoint=str(tmp_path / "other.pt"), model=TINY)
 
 
 def test_a_checkpoint_that_differs_elsewhere_is_refused_when_it_is_loaded(checkpoint: Path, root: Path) -> None:
-    encoder = clap_encoder(str(root), checkpoint=str(checkpoint), model="HTSAT-tiny-win-1536")
+    encoder = torch_clap(str(root), checkpoint=str(checkpoint), model="HTSAT-tiny-win-1536")
     with pytest.raises(InvalidDataError, match=r"does not fit HTSAT-tiny-win-1536: audio_branch\.\S+ is \(513, "):
         encoder.load(1)
 
 
 def test_a_missing_checkpoint_or_model_is_a_usage_error(tmp_path: Path, checkpoint: Path) -> None:
     with pytest.raises(UsageError, match=r"none\.pt: no such file"):
-        clap_encoder("audio", checkpoint=str(tmp_path / "none.pt"), model=TINY)
+        torch_clap("audio", checkpoint=str(tmp_path / "none.pt"), model=TINY)
     with pytest.raises(UsageError, match=r"--clap-model HTSAT-huge: use one of HTSAT-base, .*HTSAT-tiny"):
-        clap_encoder("audio", checkpoint=str(checkpoint), model="HTSAT-huge")
+        torch_clap("audio", checkpoint=str(checkpoint), model="HTSAT-huge")
     assert {"HTSAT-base", TINY, "HTSAT-large"} <= set(model_names())
 
 
 def test_the_identity_includes_the_weights_and_excludes_paths(checkpoint: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy.pt"
     copy.write_bytes(checkpoint.read_bytes())
-    encoder = clap_encoder("a", checkpoint=str(checkpoint), model=TINY)
-    assert encoder.encoder_id == clap_encoder("b", checkpoint=str(copy), model=TINY, trusted=True).encoder_id
+    encoder = torch_clap("a", checkpoint=str(checkpoint), model=TINY)
+    assert encoder.encoder_id == torch_clap("b", checkpoint=str(copy), model=TINY, trusted=True).encoder_id
     assert encoder.encoder_id != replace(encoder, weights="123").encoder_id
     assert encoder.encoder_id != replace(encoder, model="HTSAT-base").encoder_id
 
 
 def test_clap_vectors_are_not_standardised_and_descriptors_are(checkpoint: Path) -> None:
-    assert not clap_encoder("a", checkpoint=str(checkpoint), model=TINY).standardize
+    assert not torch_clap("a", checkpoint=str(checkpoint), model=TINY).standardize
     assert DescriptorEncoder("a").standardize
 
 

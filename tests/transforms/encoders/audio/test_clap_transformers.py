@@ -4,6 +4,8 @@ import json
 import shutil
 import socket
 from dataclasses import replace
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,9 @@ from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.schemas.tables import rejects
 from tracktokens.transforms.encoders.audio.clap_base import LoadedClapEncoder
 from tracktokens.transforms.encoders.audio.clap_checkpoint import clap_encoder
+from tracktokens.transforms.encoders.backend_choice import BackendChoice
+
+torch_clap = partial(clap_encoder, backend="torch")
 
 RATE = 48_000
 TEN_SECONDS = 10 * RATE
@@ -42,8 +47,8 @@ WINDOWS = {
 }
 
 
-def save_model(folder: Path, fusion: bool = False) -> Path:
-    torch.manual_seed(0)
+def save_model(folder: Path, fusion: bool = False, seed: int = 0) -> Path:
+    torch.manual_seed(seed)
     text = ClapTextConfig(
         vocab_size=8, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8
     ).to_dict()
@@ -103,7 +108,7 @@ def loaded(folder: Path, root: Path) -> LoadedClapEncoder:
     """The encoder, loaded without network access."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(socket.socket, "connect", None)
-        return clap_encoder(str(root), checkpoint=str(folder)).load(2)
+        return torch_clap(str(root), checkpoint=str(folder)).load(2)
 
 
 def encode(loaded: LoadedClapEncoder, *names: str) -> np.ndarray:
@@ -124,9 +129,86 @@ def test_a_window_has_the_vector_of_transformers(loaded: LoadedClapEncoder, fold
 
 def test_a_fused_model_treats_windows_as_not_longer(tmp_path: Path, root: Path) -> None:
     fused = save_model(tmp_path / "fused", fusion=True)
-    ours = encode(clap_encoder(str(root), checkpoint=str(fused)).load(2), "ten seconds.wav", "three seconds.wav")
+    ours = encode(torch_clap(str(root), checkpoint=str(fused)).load(2), "ten seconds.wav", "three seconds.wav")
     expected = [reference_vector(fused, WINDOWS[name]) for name in ("ten seconds", "three seconds")]
     np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-5)
+
+
+@pytest.fixture(params=["onnx", "openvino"])
+def backend(request: pytest.FixtureRequest) -> str:
+    for package in {"onnx": ("onnx", "onnxruntime"), "openvino": ("onnx", "openvino")}[request.param]:
+        if find_spec(package) is None:
+            pytest.skip(f"{package} is not installed")
+    return str(request.param)
+
+
+def test_a_graph_gives_torchs_vectors_and_keeps_the_encoder_id(
+    loaded: LoadedClapEncoder, folder: Path, root: Path, backend: str
+) -> None:
+    encoder = clap_encoder(str(root), checkpoint=str(folder), backend=backend)
+    assert encoder.encoder_id == clap_encoder(str(root), checkpoint=str(folder)).encoder_id
+    graph = encoder.load(2)
+    names = ["long.wav", *(f"{name}.wav" for name in WINDOWS), "silence.wav"]
+    np.testing.assert_allclose(encode(graph, *names), encode(loaded, *names), rtol=0, atol=1e-6)
+
+
+def test_auto_measures_a_model_once_and_gives_torchs_vectors(
+    loaded: LoadedClapEncoder, folder: Path, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRACKTOKENS_CACHE", str(tmp_path))
+    encoder = clap_encoder(str(root), checkpoint=str(folder))
+    vectors = encode(encoder.load(2), "long.wav", "another.wav")
+    np.testing.assert_allclose(vectors, encode(loaded, "long.wav", "another.wav"), rtol=0, atol=1e-6)
+    [choice] = (tmp_path / "backends").glob("*.json")
+    assert json.loads(choice.read_text())["measured"]["torch"]["equal_codes"] == 1
+    monkeypatch.setattr(BackendChoice, "_measure", None)
+    np.testing.assert_array_equal(encode(encoder.load(2), "long.wav", "another.wav"), vectors)
+
+
+def test_a_graph_of_another_model_is_refused_by_name_and_left_by_auto(
+    loaded: LoadedClapEncoder,
+    folder: Path,
+    root: Path,
+    backend: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setenv("TRACKTOKENS_CACHE", str(tmp_path / "cache"))
+    encoder = clap_encoder(str(root), checkpoint=str(folder), backend=backend)
+    encoder.load(2)
+    [graph] = (tmp_path / "cache" / "graphs").glob("*/model.onnx")
+    other = save_model(tmp_path / "other", seed=1)
+    monkeypatch.setenv("TRACKTOKENS_CACHE", str(tmp_path / "second"))
+    clap_encoder(str(root), checkpoint=str(other), backend=backend).load(2)
+    [wrong] = (tmp_path / "second" / "graphs").glob("*/model.onnx")
+    shutil.copy(wrong, graph)
+    monkeypatch.setenv("TRACKTOKENS_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(UsageError, match=rf"in {backend} gives other vectors than torch .*: use --clap-backend torch"):
+        encoder.load(2)
+    monkeypatch.setattr(BackendChoice, "fastest", lambda _: backend)
+    left = clap_encoder(str(root), checkpoint=str(folder)).load(2)
+    np.testing.assert_array_equal(encode(left, "another.wav"), encode(loaded, "another.wav"))
+    assert "the CLAP model runs in torch" in caplog.text
+
+
+def test_a_fused_model_runs_in_torch_alone(tmp_path: Path, root: Path) -> None:
+    fused = str(save_model(tmp_path / "fused", fusion=True))
+    clap_encoder(str(root), checkpoint=fused).load(2)
+    with pytest.raises(UsageError, match="fuses windows, which runs in torch alone: use --clap-backend torch"):
+        clap_encoder(str(root), checkpoint=fused, backend="onnx").load(2)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"backend": "onnx", "device": "cuda"}, "--device cuda: the onnx backend runs on the CPU only"),
+        ({"backend": "tensorflow"}, "--clap-backend tensorflow: use one of auto, torch, onnx, openvino"),
+    ],
+)
+def test_a_backend_that_cannot_be_is_refused(folder: Path, options: dict[str, str], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        clap_encoder("/", checkpoint=str(folder), **options)  # type: ignore[arg-type]
 
 
 def test_a_long_file_has_the_mean_of_its_windows_vectors_at_unit_length(
@@ -151,9 +233,9 @@ def test_batch_size_and_threads_change_a_vector_by_rounding_only(loaded: LoadedC
 def test_two_loads_have_the_same_vectors_and_print_nothing(
     loaded: LoadedClapEncoder, copy: Path, root: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert clap_encoder(str(root), checkpoint=str(copy)).load(2).network is loaded.network
+    assert torch_clap(str(root), checkpoint=str(copy)).load(2).network is loaded.network
     (copy / "config.json").write_text((copy / "config.json").read_text() + "\n")
-    again = clap_encoder(str(root), checkpoint=str(copy)).load(2)
+    again = torch_clap(str(root), checkpoint=str(copy)).load(2)
     assert again.network is not loaded.network
     np.testing.assert_array_equal(encode(again, "three seconds.wav"), encode(loaded, "three seconds.wav"))
     assert capfd.readouterr() == ("", "")
@@ -181,20 +263,20 @@ def test_weights_in_several_files_or_pickled_as_tensors_give_the_same_vectors(
     loaded: LoadedClapEncoder, copy: Path, root: Path
 ) -> None:
     def vector() -> np.ndarray:
-        return encode(clap_encoder(str(root), checkpoint=str(copy)).load(2), "three seconds.wav")
+        return encode(torch_clap(str(root), checkpoint=str(copy)).load(2), "three seconds.wav")
 
     expected = encode(loaded, "three seconds.wav")
     weights = unpack(copy)
     torch.save(weights, copy / "pytorch_model.bin")
     np.testing.assert_array_equal(
-        encode(clap_encoder(str(root), checkpoint=str(copy)).load(2), "three seconds.wav"), expected
+        encode(torch_clap(str(root), checkpoint=str(copy)).load(2), "three seconds.wav"), expected
     )
     file_of = {name: f"model-{number % 2}.safetensors" for number, name in enumerate(weights)}
     for file in set(file_of.values()):
         save_file({name: weights[name] for name in weights if file_of[name] == file}, copy / file)
     (copy / "model.safetensors.index.json").write_text(json.dumps({"weight_map": file_of}))
     np.testing.assert_array_equal(
-        encode(clap_encoder(str(root), checkpoint=str(copy)).load(2), "three seconds.wav"), expected
+        encode(torch_clap(str(root), checkpoint=str(copy)).load(2), "three seconds.wav"), expected
     )
 
 
@@ -210,7 +292,7 @@ class Payload:
 
 def test_a_pickle_that_could_run_code_is_refused_and_not_run(copy: Path, root: Path, tmp_path: Path) -> None:
     torch.save({**unpack(copy), "args": Payload(tmp_path / "mark")}, copy / "pytorch_model.bin")
-    encoder = clap_encoder(str(root), checkpoint=str(copy))
+    encoder = torch_clap(str(root), checkpoint=str(copy))
     with pytest.raises(InvalidDataError, match=r"pytorch_model\.bin is damaged, or contains more than weights"):
         encoder.load(1)
     assert not (tmp_path / "mark").exists()
@@ -219,7 +301,7 @@ def test_a_pickle_that_could_run_code_is_refused_and_not_run(copy: Path, root: P
 def test_a_damaged_file_of_weights_is_refused(copy: Path, root: Path) -> None:
     (copy / "model.safetensors").write_bytes(b"cut off")
     with pytest.raises(InvalidDataError, match=r"model\.safetensors is damaged"):
-        clap_encoder(str(root), checkpoint=str(copy)).load(1)
+        torch_clap(str(root), checkpoint=str(copy)).load(1)
 
 
 def test_weights_that_leave_a_part_at_its_random_values_are_refused(copy: Path, root: Path) -> None:
@@ -227,7 +309,7 @@ def test_weights_that_leave_a_part_at_its_random_values_are_refused(copy: Path, 
     del weights["audio_projection.linear1.weight"]
     save_file(weights, copy / "model.safetensors")
     with pytest.raises(InvalidDataError, match=r"audio_projection\.linear1\.weight is missing, not \(24, 64\)"):
-        clap_encoder(str(root), checkpoint=str(copy)).load(1)
+        torch_clap(str(root), checkpoint=str(copy)).load(1)
 
 
 def edit(path: Path, **changes: object) -> None:
@@ -237,26 +319,26 @@ def edit(path: Path, **changes: object) -> None:
 def test_a_model_and_an_extractor_that_do_not_match_are_refused(copy: Path, root: Path) -> None:
     edit(copy / "preprocessor_config.json", truncation="fusion")
     with pytest.raises(InvalidDataError, match="do not agree on enable_fusion"):
-        clap_encoder(str(root), checkpoint=str(copy)).load(1)
+        torch_clap(str(root), checkpoint=str(copy)).load(1)
 
 
 def test_a_model_of_a_different_type_is_refused(copy: Path) -> None:
     edit(copy / "config.json", model_type="roberta")
     with pytest.raises(InvalidDataError, match="is a model of type roberta, not clap"):
-        clap_encoder("audio", checkpoint=str(copy))
+        torch_clap("audio", checkpoint=str(copy))
 
 
 @pytest.mark.parametrize("name", ["config.json", "preprocessor_config.json"])
 def test_a_configuration_that_cannot_be_read_is_refused(copy: Path, name: str) -> None:
     (copy / name).write_text("{")
     with pytest.raises(InvalidDataError, match=r"is not valid JSON|cannot be used"):
-        clap_encoder("audio", checkpoint=str(copy))
+        torch_clap("audio", checkpoint=str(copy))
 
 
 def test_invalid_windows_are_refused(copy: Path) -> None:
     edit(copy / "preprocessor_config.json", max_length_s=0)
     with pytest.raises(InvalidDataError, match=r"cannot be used: .*windows need") as refused:
-        clap_encoder("audio", checkpoint=str(copy))
+        torch_clap("audio", checkpoint=str(copy))
     assert "\n" not in str(refused.value)
 
 
@@ -264,23 +346,23 @@ def test_invalid_windows_are_refused(copy: Path) -> None:
 def test_a_missing_file_is_a_usage_error(copy: Path, name: str) -> None:
     (copy / name).unlink()
     with pytest.raises(UsageError, match=name.replace(".", r"\.")):
-        clap_encoder("audio", checkpoint=str(copy))
+        torch_clap("audio", checkpoint=str(copy))
 
 
 def test_options_of_a_file_are_refused_for_a_folder(folder: Path) -> None:
     for options in ({"model": "HTSAT-tiny"}, {"trusted": True}):
         with pytest.raises(UsageError, match=r"--clap-model and --trust-checkpoint require a checkpoint file"):
-            clap_encoder("audio", checkpoint=str(folder), **options)
+            torch_clap("audio", checkpoint=str(folder), **options)
 
 
 def test_the_identity_includes_weights_and_configurations_and_excludes_paths(folder: Path, copy: Path) -> None:
-    encoder = clap_encoder("a", checkpoint=str(folder))
+    encoder = torch_clap("a", checkpoint=str(folder))
     (copy / "tokenizer.json").write_text("{}")
-    assert encoder.encoder_id == clap_encoder("b", checkpoint=str(copy), device="cuda:3").encoder_id
+    assert encoder.encoder_id == torch_clap("b", checkpoint=str(copy), device="cuda:3").encoder_id
     edit(copy / "preprocessor_config.json", frequency_min=50)
-    assert encoder.encoder_id != clap_encoder("a", checkpoint=str(copy)).encoder_id
+    assert encoder.encoder_id != torch_clap("a", checkpoint=str(copy)).encoder_id
 
 
 def test_a_folder_that_changes_after_the_job_began_is_refused(folder: Path) -> None:
     with pytest.raises(InvalidDataError, match="but the job was started with 123"):
-        replace(clap_encoder("a", checkpoint=str(folder)), weights="123").load(1)
+        replace(torch_clap("a", checkpoint=str(folder)), weights="123").load(1)

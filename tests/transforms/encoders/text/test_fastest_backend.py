@@ -10,9 +10,16 @@ import pyarrow as pa
 import pytest
 
 from tracktokens.schemas.errors import UsageError
-from tracktokens.transforms.encoders.text import fastest_backend as choosing
-from tracktokens.transforms.encoders.text.fastest_backend import Measured, choose, equal_codes, fastest_backend
-from tracktokens.transforms.encoders.text.onnx_graphs import ONNX, OPENVINO
+from tracktokens.transforms.encoders import backend_choice
+from tracktokens.transforms.encoders.backend_choice import (
+    BackendChoice,
+    Measured,
+    choose,
+    equal_codes,
+    write_choice,
+)
+from tracktokens.transforms.encoders.onnx_graphs import ONNX, OPENVINO
+from tracktokens.transforms.encoders.text.fastest_backend import fastest_backend
 from tracktokens.transforms.encoders.text.sentence import (
     AUTO,
     TORCH,
@@ -35,12 +42,12 @@ def measurements(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[list[str]]]:
     """Replace the measurement: the last candidate is twice as fast as torch. Lists the calls."""
     calls: list[list[str]] = []
 
-    def measure(_: object, candidates: list[str], *__: object) -> dict[str, Measured]:
+    def measure(_: object, candidates: list[str]) -> dict[str, Measured]:
         calls.append(candidates)
         return {TORCH: Measured(1.0, 1.0), candidates[-1]: Measured(0.5, 1.0)}
 
-    monkeypatch.setattr(choosing, "_installed", lambda: [ONNX, OPENVINO])
-    monkeypatch.setattr(choosing, "_measure", measure)
+    monkeypatch.setattr(backend_choice, "installed_backends", lambda: [ONNX, OPENVINO])
+    monkeypatch.setattr(BackendChoice, "_measure", measure)
     return calls
 
 
@@ -99,7 +106,7 @@ def test_the_first_of_two_processes_decides(
     fastest_backend(tiny.transformer, weights="w", threads=1)
     [path] = _choices(cache)
     path.write_text('{"backend": "onnx"}')
-    assert choosing._write_choice(path, OPENVINO, {}) == ONNX
+    assert write_choice(path, OPENVINO, {}) == ONNX
 
 
 @pytest.mark.usefixtures("measurements")
@@ -122,7 +129,7 @@ def test_a_model_that_no_graph_can_run_stays_in_torch(
 def test_without_other_backends_nothing_is_measured(
     tiny: LoadedSentenceEncoder, measurements: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(choosing, "_installed", lambda: [])
+    monkeypatch.setattr(backend_choice, "installed_backends", lambda: [])
     assert fastest_backend(tiny.transformer, weights="w", threads=1) == TORCH
     assert not measurements
 
@@ -156,7 +163,7 @@ def test_a_chosen_backend_that_fails_later_leaves_the_model_in_torch(
     def fail(*_: object, **__: object) -> None:
         raise UsageError("no disk")
 
-    monkeypatch.setattr(choosing, "use_exported_graph", fail)
+    monkeypatch.setattr("tracktokens.transforms.encoders.text.fastest_backend.use_exported_graph", fail)
     loaded = sentence_encoder(str(tiny_model)).load(threads=1)
     np.testing.assert_array_equal(loaded.encode(TEXTS).vectors, tiny.encode(TEXTS).vectors)
     assert "the text model runs in torch: no disk" in caplog.text

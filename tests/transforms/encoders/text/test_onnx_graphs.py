@@ -10,8 +10,7 @@ import pyarrow as pa
 import pytest
 
 from tracktokens.schemas.errors import InvalidDataError, UsageError
-from tracktokens.transforms.encoders.text.graph_backend import use_graph
-from tracktokens.transforms.encoders.text.onnx_graphs import (
+from tracktokens.transforms.encoders.onnx_graphs import (
     BLOCK,
     ONNX,
     OPENVINO,
@@ -20,6 +19,7 @@ from tracktokens.transforms.encoders.text.onnx_graphs import (
     quantize_blockwise,
     require_packages,
 )
+from tracktokens.transforms.encoders.text.graph_backend import use_graph
 from tracktokens.transforms.encoders.text.sentence import LoadedSentenceEncoder, sentence_encoder
 
 TEXTS = ["a", "a b c d a b", "songs 中文 c", "歌词 d\n" * 40, "", "[unknown] words"]

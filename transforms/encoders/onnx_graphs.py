@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from tracktokens.schemas.errors import UsageError
 
+AUTO = "auto"
 TORCH = "torch"
 ONNX = "onnx"
 OPENVINO = "openvino"
@@ -29,7 +30,7 @@ BLOCK = 32
 from float32 doubled in both."""
 
 OUTPUT = "last_hidden_state"
-"""Name of a graph's output, float32 of shape (texts, word pieces, dim)."""
+"""Name of the output of a text model's graph, float32 of shape (texts, word pieces, dim)."""
 
 CACHE_VARIABLE = "TRACKTOKENS_CACHE"
 GRAPH_FILE = "model.onnx"
@@ -42,7 +43,7 @@ class Graph:
     """A graph in memory.
 
     Attributes:
-        inputs: names of its input arrays, int64 of shape (texts, word pieces).
+        inputs: names of its input arrays: of a text model, int64 of shape (texts, word pieces).
         run: computes the output; not thread-safe.
     """
 
@@ -204,3 +205,8 @@ def cache_folder() -> Path:
     if folder := os.environ.get(CACHE_VARIABLE):
         return Path(folder)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tracktokens"
+
+
+def brief(error: Exception) -> str:
+    """Describe an error of a runtime in a line: its type and its last line, which has the cause in OpenVINO's."""
+    return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[-1][:200]}"
