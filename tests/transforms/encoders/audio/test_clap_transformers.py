@@ -5,7 +5,6 @@ import shutil
 import socket
 from dataclasses import replace
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.schemas.tables import rejects
 from tracktokens.transforms.encoders.audio.clap_base import LoadedClapEncoder
 from tracktokens.transforms.encoders.audio.clap_checkpoint import clap_encoder
-from tracktokens.transforms.encoders.backend_choice import BackendChoice
+from tracktokens.transforms.encoders.backend_choice import BackendChoice, installed_backends
 
 torch_clap = partial(clap_encoder, backend="torch")
 
@@ -136,9 +135,8 @@ def test_a_fused_model_treats_windows_as_not_longer(tmp_path: Path, root: Path) 
 
 @pytest.fixture(params=["onnx", "openvino"])
 def backend(request: pytest.FixtureRequest) -> str:
-    for package in {"onnx": ("onnx", "onnxruntime"), "openvino": ("onnx", "openvino")}[request.param]:
-        if find_spec(package) is None:
-            pytest.skip(f"{package} is not installed")
+    if request.param not in installed_backends():
+        pytest.skip(f"the packages of {request.param} are not installed")
     return str(request.param)
 
 
