@@ -28,7 +28,7 @@ BEGIN, END = "<!-- table: make bench -->", "<!-- end of the table -->"
 
 STAGES: dict[str, list[list[str]]] = {
     "text": [["bench_text.py"]],
-    "audio": [["bench_audio.py"], ["bench_decoding.py"]],
+    "audio": [["bench_audio.py"], ["bench_decoding.py"], ["bench_clap.py"]],
     "playlists": [["bench_word2vec.py"]],
     "codebooks": [["bench_codebooks.py"]],
     "tokenize": [["bench_tokenize.py", "--vectors", "500000"]],
