@@ -20,6 +20,9 @@ from tracktokens.schemas.errors import UsageError
 if TYPE_CHECKING:
     from openai import OpenAI
 
+MAX_TOKENS = 4096
+"""Default limit of an answer: five times a long conversation, since some models think first."""
+
 MOST_FAILURES = 10
 """Conversations in a row that the endpoint may fail on before the run ends."""
 
@@ -42,6 +45,8 @@ class LlmOptions:
         tries: answers that may fail the check before a conversation is worded by templates.
         retries: requests that are repeated after a timeout, status 429 or 5xx, each after a longer pause.
         timeout: seconds to wait for an answer.
+        max_tokens: longest answer, thoughts included: servers of small models write on until it is reached, or until
+            the context of the model is full. None leaves the limit to the endpoint.
         concurrency: requests at the same time.
         temperature: temperature of the model.
         seed: seed of the model, where the endpoint knows one.
@@ -53,6 +58,7 @@ class LlmOptions:
     tries: int = 3
     retries: int = 4
     timeout: float = 120.0
+    max_tokens: int | None = MAX_TOKENS
     concurrency: int = 4
     temperature: float = 0.8
     seed: int = 0
@@ -152,12 +158,14 @@ class LlmWording:
             openai.UnprocessableEntityError,
             ValueError,  # not JSON
         )
+        limit: dict[str, Any] = {"max_tokens": self.options.max_tokens} if self.options.max_tokens else {}
         try:
             completion = self._client.chat.completions.create(
                 model=self.options.model,
                 messages=prompt,  # type: ignore[arg-type]
                 temperature=self.options.temperature,
                 seed=self.options.seed + attempt,
+                **limit,
             )
             text = _text_of(completion)
         except of_prompt as error:

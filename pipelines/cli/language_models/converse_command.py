@@ -56,6 +56,7 @@ if TYPE_CHECKING:
 @click.option("--llm-tries", default=3, type=click.IntRange(1), help="Answers per conversation.")
 @click.option("--llm-retries", default=4, type=click.IntRange(0), help="Repeats of failed requests.")
 @click.option("--llm-timeout", default=120.0, type=click.FloatRange(0.1), help="Seconds per answer.")
+@click.option("--llm-max-tokens", default=4096, type=click.IntRange(0), help="Tokens per answer; 0 for any number.")
 @click.option("--llm-concurrency", default=4, type=click.IntRange(1, 256), help="Parallel requests.")
 @click.option("--seed", default=0, type=click.IntRange(0), help="Seed of all draws.")
 @max_reject_rate_option
@@ -77,6 +78,7 @@ def converse_command(
     llm_tries: int,
     llm_retries: int,
     llm_timeout: float,
+    llm_max_tokens: int,
     llm_concurrency: int,
     seed: int,
     max_reject_rate: float,
@@ -103,6 +105,7 @@ def converse_command(
             tries=llm_tries,
             retries=llm_retries,
             timeout=llm_timeout,
+            max_tokens=llm_max_tokens or None,
             concurrency=llm_concurrency,
             seed=seed,
             cache=None if files.is_remote(out) or is_stream(out) else f"{out}.answers.sqlite",

@@ -165,6 +165,13 @@ def test_after_some_wrong_answers_templates_word_the_plan(serve: Serve, tmp_path
     assert llm.counts == {"wrong_answers": 6, "by_template": 3}
 
 
+@pytest.mark.parametrize(("limits", "sent"), [({}, 4096), ({"max_tokens": 50}, 50), ({"max_tokens": None}, None)])
+def test_a_request_limits_the_answer(serve: Serve, limits: dict[str, int | None], sent: int | None) -> None:
+    endpoint = serve(lambda _, prompt: (200, follow(prompt)))
+    assert LlmWording(options(endpoint.url, **limits)).word(PLAN, CARDS) is not None
+    assert endpoint.requests[0].get("max_tokens") == sent
+
+
 def test_an_endpoint_that_is_slow_for_one_conversation_leaves_it_to_templates(serve: Serve) -> None:
     def answer(number: int, prompt: list[dict[str, str]]) -> tuple[int, str]:
         time.sleep(0.6 if number == 1 else 0)
