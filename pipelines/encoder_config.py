@@ -84,7 +84,7 @@ class AudioEncoderConfig:
         encoder: ``DESCRIPTORS`` or ``CLAP``.
         clap_checkpoint: file saved by laion-clap, or folder saved by transformers; ``CLAP`` requires it.
         clap_model: laion-clap's name of the model in a file; None for HTSAT-base.
-        clap_backend: one of ``BACKENDS``.
+        clap_backend: one of ``BACKENDS``; None for ``auto``.
         trust_checkpoint: whether the checkpoint may be unpickled.
     """
 
@@ -114,12 +114,12 @@ class AudioEncoderConfig:
             help="Size of the CLAP model in a file; HTSAT-base by default.",
         ),
     )
-    clap_backend: str = field(
-        default="auto",
+    clap_backend: str | None = field(
+        default=None,
         metadata=option(
             "clap-backend",
             choices=BACKENDS,
-            help="Library that runs CLAP; auto measures once which is fastest on this CPU.",
+            help="Library that runs CLAP; auto, the default, measures once which is fastest on this CPU.",
         ),
     )
     trust_checkpoint: bool = field(
@@ -230,7 +230,7 @@ def make_audio_encoder(config: AudioEncoderConfig, audio_root: str, device: str 
             model=config.clap_model,
             trusted=config.trust_checkpoint,
             device=device,
-            backend=config.clap_backend,
+            backend=config.clap_backend or BACKENDS[0],
         )
     from tracktokens.transforms.encoders.audio.descriptors import DescriptorEncoder
 
@@ -268,8 +268,7 @@ def check_audio_choice(config: AudioEncoderConfig, audio_root: str | None) -> No
         UsageError: an option lacks another one that it needs.
     """
     if config.encoder != CLAP:
-        given = config.clap_checkpoint or config.clap_model or config.trust_checkpoint
-        if given or config.clap_backend != BACKENDS[0]:
+        if config.clap_checkpoint or config.clap_model or config.clap_backend or config.trust_checkpoint:
             raise UsageError(
                 "--clap-checkpoint, --clap-model, --clap-backend and --trust-checkpoint go with --audio-encoder clap"
             )

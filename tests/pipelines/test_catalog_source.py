@@ -25,7 +25,9 @@ FULL = CatalogSource(
     audio_root="s3://music",
     text=TextEncoderConfig(model="owner/model", prompt="query: ", backend="onnx", precision="int8", graph="m.onnx"),
     device="cuda:1",
-    audio=AudioEncoderConfig(encoder="clap", clap_checkpoint="/c/clap.pt", clap_model="x", trust_checkpoint=True),
+    audio=AudioEncoderConfig(
+        encoder="clap", clap_checkpoint="/c/clap.pt", clap_model="x", clap_backend="onnx", trust_checkpoint=True
+    ),
     plugins={TAGS: PluginConfig(name="letters", options={"a": "1", "b": "x=y"})},
     embeddings={
         LYRICS: PrecomputedConfig(path="/c/lyrics", version="v2", column="e"),
@@ -51,7 +53,7 @@ def test_options_are_flat_and_by_long_name() -> None:
         "audio-encoder": "clap",
         "clap-checkpoint": "/c/clap.pt",
         "clap-model": "x",
-        "clap-backend": "auto",
+        "clap-backend": "onnx",
         "trust-checkpoint": True,
         "encoder": {"tags": "letters"},
         "encoder-option": {"tags": {"a": "1", "b": "x=y"}},
