@@ -1,10 +1,10 @@
 """Writer lock: one process at a time writes a store.
 
 On a local filesystem the kernel locks ``STORE/writer.lock``, so the lock ends with the process that holds it, even if
-that is killed. The file names this process for messages; a link in its place is refused, as it would empty the file
-that it leads to. On an object store, a lease takes the place of the lock, see
-:mod:`tracktokens.transforms.store.lease`. Other filesystems have no lock: there, publishing compares ``LATEST`` with
-its value at the start of the work.
+that is killed. The file names this process for messages. A symbolic link in its place is refused, as it would empty
+the file that it leads to; a file with a second name, as in a backup of hard links, is replaced. On an object store, a
+lease takes the place of the lock, see :mod:`tracktokens.transforms.store.lease`. Other filesystems have no lock: there,
+publishing compares ``LATEST`` with its value at the start of the work.
 """
 
 import errno
@@ -191,20 +191,33 @@ def _acquire(root: str, command: str) -> int:
         try:
             _check_regular(path, descriptor)
             _lock(root, descriptor)
-            if _is_same(path, descriptor):
+            if _is_same(path, descriptor) and not _replace_shared(root, path, descriptor):
                 _sign(descriptor, command)
                 return descriptor
         except BaseException:
             os.close(descriptor)
             raise
-        os.close(descriptor)  # its last holder created no store and deleted the file
+        os.close(descriptor)  # the file was replaced, or its last holder created no store and deleted it
 
 
 def _check_regular(path: Path, descriptor: int) -> None:
-    """Check that the open file is a regular one with a single name: its content is replaced."""
-    opened = os.fstat(descriptor)
-    if not stat.S_ISREG(opened.st_mode) or opened.st_nlink > 1:
+    """Check that the open file is a regular one: its content is replaced."""
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         raise _not_ours(path)
+
+
+def _replace_shared(root: str, path: Path, descriptor: int) -> bool:
+    """Put a new file in the place of the locked one if that has other names, whose content must stay."""
+    if os.fstat(descriptor).st_nlink == 1:
+        return False
+    try:
+        new, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+        os.close(new)
+        Path(name).chmod(stat.S_IMODE(os.fstat(descriptor).st_mode))
+        Path(name).replace(path)
+    except OSError as error:
+        raise UsageError(f"{root} cannot be written ({error}): give a writable folder") from error
+    return True
 
 
 def _not_ours(path: Path) -> UsageError:

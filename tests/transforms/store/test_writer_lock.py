@@ -5,11 +5,11 @@ import fcntl
 import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -175,17 +175,35 @@ def test_a_filesystem_that_is_not_an_object_store_has_no_lock(caplog: pytest.Log
     assert "filesystem without locks" in caplog.text
 
 
-@pytest.mark.parametrize("make", [Path.symlink_to, Path.hardlink_to], ids=["link", "name"])
-def test_a_link_as_lock_does_not_empty_its_target(
-    store: str, tmp_path: Path, make: Callable[[Path, Path], None]
-) -> None:
+def test_a_link_as_lock_does_not_empty_its_target(store: str, tmp_path: Path) -> None:
     target, lock = tmp_path / "letters", Path(store, LOCK)
     target.write_text("mine")
     lock.unlink(missing_ok=True)
-    make(lock, target)
+    lock.symlink_to(target)
     with pytest.raises(UsageError, match=f"{lock} is a link"), writer(store, "run"):
         pass
     assert target.read_text() == "mine"
+
+
+def test_a_lock_with_a_second_name_is_replaced(store: str, tmp_path: Path) -> None:
+    target, lock = tmp_path / "letters", Path(store, LOCK)
+    target.write_text("mine")
+    lock.unlink(missing_ok=True)
+    lock.hardlink_to(target)
+    with writer(store, "run"):
+        assert "run" in lock.read_text()
+        assert not lock.samefile(target)
+    assert target.read_text() == "mine"
+    assert {path.name for path in Path(store).glob(".*")} == set()
+
+
+def test_a_store_and_its_copy_of_hard_links_are_written_each(store: str, tmp_path: Path) -> None:
+    with writer(store, "run"):
+        copy = shutil.copytree(store, tmp_path / "copy", copy_function=os.link)
+        with pytest.raises(StoreBusyError), writer(str(copy), "run"):  # the lock is still the same file
+            pass
+    with writer(store, "run"), writer(str(copy), "run"):
+        pass
 
 
 def test_a_pipe_as_lock_is_refused_without_waiting_for_a_reader(store: str) -> None:
