@@ -5,6 +5,7 @@ This module imports torch.
 
 import warnings
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -42,3 +43,8 @@ def export_graph(
             module.eval(), tuple(arguments.values()), str(target), dynamo=False,
             input_names=list(arguments), output_names=[output], dynamic_axes=dynamic, opset_version=OPSET,
         )  # fmt: skip
+
+
+def exporter_versions() -> dict[str, str]:
+    """Return the versions of the packages on which a graph depends, for its name in the cache."""
+    return {package: version(package) for package in ("torch", "transformers", "onnx")}

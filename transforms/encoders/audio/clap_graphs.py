@@ -11,7 +11,6 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from tracktokens.transforms.audio import Signal, Windows
 from tracktokens.transforms.encoders.audio.clap_base import ClapNetwork, Trunk
 from tracktokens.transforms.encoders.backend_choice import MAX_PASSES, BackendChoice, Timed, time_passes
 from tracktokens.transforms.encoders.base import identity_hash
-from tracktokens.transforms.encoders.graph_export import export_graph
+from tracktokens.transforms.encoders.graph_export import export_graph, exporter_versions
 from tracktokens.transforms.encoders.onnx_graphs import (
     AUTO,
     TORCH,
@@ -59,7 +58,7 @@ def use_backend(network: ClapNetwork, *, weights: str, backend: str, threads: in
     Raises:
         UsageError: a backend that is named lacks a package, cannot run the model, or gives other vectors.
     """
-    if backend == TORCH or (backend == AUTO and network.trunk is None):
+    if backend == AUTO and network.trunk is None:
         return
     chosen = _fastest(network, weights, threads) if backend == AUTO else backend
     if chosen == TORCH:
@@ -73,9 +72,9 @@ def use_backend(network: ClapNetwork, *, weights: str, backend: str, threads: in
 
 
 def _fastest(network: ClapNetwork, weights: str, threads: int) -> str:
-    passes = [[sample_window(network.windows, 2 * n + k) for k in range(WINDOWS_PER_PASS)] for n in range(MAX_PASSES)]
-
     def time_backend(backend: str) -> Timed:
+        seeds = np.arange(MAX_PASSES * WINDOWS_PER_PASS).reshape(MAX_PASSES, WINDOWS_PER_PASS).tolist()
+        passes = ([sample_window(network.windows, seed) for seed in some] for some in seeds)
         with _in_backend(network, weights, backend, threads):
             return time_passes(network.embed, passes)
 
@@ -152,8 +151,7 @@ def _example(network: ClapNetwork, trunk: Trunk) -> torch.Tensor:
 
 
 def _graph_name(weights: str) -> str:
-    versions = {package: version(package) for package in ("torch", "transformers", "onnx")}
-    return identity_hash({"clap": weights, "export": EXPORT, "versions": versions})
+    return identity_hash({"clap": weights, "export": EXPORT, "versions": exporter_versions()})
 
 
 def _export(trunk: torch.nn.Module, example: torch.Tensor, target: Path) -> None:

@@ -8,7 +8,6 @@ This module imports torch.
 """
 
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from tracktokens.schemas.errors import UsageError
 from tracktokens.transforms.encoders.base import identity_hash
-from tracktokens.transforms.encoders.graph_export import export_graph
+from tracktokens.transforms.encoders.graph_export import export_graph, exporter_versions
 from tracktokens.transforms.encoders.onnx_graphs import (
     OUTPUT,
     Graph,
@@ -70,8 +69,8 @@ def use_exported_graph(
 
 
 def _graph_name(weights: str, precision: str) -> str:
-    versions = {package: version(package) for package in ("torch", "transformers", "onnx")}
-    return identity_hash({"weights": weights, "precision": precision, "export": EXPORT, "versions": versions})
+    content = {"weights": weights, "precision": precision, "export": EXPORT, "versions": exporter_versions()}
+    return identity_hash(content)
 
 
 def use_graph(
