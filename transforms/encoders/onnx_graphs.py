@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tracktokens.schemas.errors import UsageError
+from tracktokens.transforms.encoders.devices import CPU
 
 AUTO = "auto"
 TORCH = "torch"
@@ -49,6 +50,17 @@ class Graph:
 
     inputs: frozenset[str]
     run: Callable[[Arrays], npt.NDArray[np.float32]]
+
+
+def check_backend(backend: str, device: str | None) -> None:
+    """Check that a backend runs on the device that is named, and that its packages are installed.
+
+    Raises:
+        UsageError: it is a graph's and the device is not the CPU, or a package is missing.
+    """
+    if backend in (ONNX, OPENVINO) and device not in (None, CPU):
+        raise UsageError(f"--device {device}: the {backend} backend runs on the CPU only; torch is as fast on a GPU")
+    require_packages(backend)
 
 
 def require_packages(backend: str) -> None:

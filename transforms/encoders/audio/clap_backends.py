@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 from tracktokens.schemas.errors import UsageError
 from tracktokens.transforms.encoders.audio.clap_base import ClapNetwork
 from tracktokens.transforms.encoders.devices import CPU, find_exact_device
-from tracktokens.transforms.encoders.onnx_graphs import AUTO, ONNX, OPENVINO, TORCH, require_packages
+from tracktokens.transforms.encoders.onnx_graphs import AUTO, ONNX, OPENVINO, TORCH, check_backend
 
 if TYPE_CHECKING:
     import torch
 
 
-def check_backend(backend: str, device: str | None) -> None:
+def check_clap_backend(backend: str, device: str | None) -> None:
     """Check a backend: ``auto``, ``torch``, ``onnx`` or ``openvino``.
 
     Raises:
@@ -19,9 +19,7 @@ def check_backend(backend: str, device: str | None) -> None:
     """
     if backend not in (AUTO, TORCH, ONNX, OPENVINO):
         raise UsageError(f"--clap-backend {backend}: use one of {AUTO}, {TORCH}, {ONNX}, {OPENVINO}")
-    if backend in (ONNX, OPENVINO) and device not in (None, CPU):
-        raise UsageError(f"--device {device}: the {backend} backend runs on the CPU only; torch is as fast on a GPU")
-    require_packages(backend)
+    check_backend(backend, device)
 
 
 def find_clap_device(device: str | None, backend: str) -> "torch.device":

@@ -32,7 +32,7 @@ import numpy.typing as npt
 
 from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.transforms.audio import DECODING_VERSION, Signal, Windows
-from tracktokens.transforms.encoders.audio.clap_backends import check_backend, find_clap_device, run_in_backend
+from tracktokens.transforms.encoders.audio.clap_backends import check_clap_backend, find_clap_device, run_in_backend
 from tracktokens.transforms.encoders.audio.clap_base import (
     BATCH_SIZE,
     ClapNetwork,
@@ -143,7 +143,7 @@ def clap_encoder(
         UsageError: the checkpoint or the model does not exist, or a package of the backend is missing.
         InvalidDataError: the checkpoint is unsafe to read and not trusted, damaged, or of a different model.
     """
-    check_backend(backend, device)
+    check_clap_backend(backend, device)
     path = Path(checkpoint).resolve()
     if path.is_dir():
         if model is not None or trusted:

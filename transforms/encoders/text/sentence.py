@@ -24,7 +24,7 @@ from tracktokens.serving.generation.pretrained import load_failure
 from tracktokens.transforms.encoders.base import Encoded, Encoder, Failure, LoadedEncoder, encoded
 from tracktokens.transforms.encoders.bisect import is_out_of_memory, with_smaller_batches
 from tracktokens.transforms.encoders.devices import CPU, CUDA, check_device_name, find_device
-from tracktokens.transforms.encoders.onnx_graphs import AUTO, ONNX, OPENVINO, TORCH, require_packages
+from tracktokens.transforms.encoders.onnx_graphs import AUTO, ONNX, OPENVINO, TORCH, check_backend, require_packages
 from tracktokens.transforms.encoders.text.chunking import Chunker, TextChunk, mean_of_chunks, rule_identity
 from tracktokens.transforms.encoders.text.model_check import (
     check_padding,
@@ -187,9 +187,7 @@ def _check_options(backend: str, precision: str | None, graph: str | None, devic
     if graph is not None and precision is not None:
         raise UsageError("--text-graph has its own precision: omit --text-precision")
     check_device_name(device)
-    if backend in (ONNX, OPENVINO) and device not in (None, CPU):
-        raise UsageError(f"--device {device}: the {backend} backend runs on the CPU only; torch is as fast on a GPU")
-    require_packages(backend)
+    check_backend(backend, device)
 
 
 class _SharedModel:
