@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -30,6 +30,7 @@ from tracktokens.transforms.readers.fragments import Fragment, find_fragments
 from tracktokens.transforms.readers.parquet_reader import open_row_groups, parquet_columns
 from tracktokens.transforms.readers.row_assembly import row_problem
 from tracktokens.transforms.readers.validation import id_problems
+from tracktokens.transforms.runtime.threads import read_ahead
 from tracktokens.transforms.store import files
 from tracktokens.transforms.values.arrow_types import is_list, plain_column, plain_type
 
@@ -230,6 +231,11 @@ def _most_frequent_dim(fragments: Sequence[Fragment], column: str) -> int:
 
 
 def _batches(fragment: Fragment, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    """Read columns of a row group. The next batch is decoded while the caller uses the one before."""
+    return read_ahead(_decoded_batches(fragment, columns))
+
+
+def _decoded_batches(fragment: Fragment, columns: list[str]) -> Generator[pa.RecordBatch, None, None]:
     if fragment.row_group is None:  # the file has no row groups
         return
     with open_row_groups(fragment.path) as parquet:
