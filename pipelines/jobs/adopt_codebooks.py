@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from tracktokens.codebooks.bundle import Bundle
 from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.schemas.manifests.bundle import BundleManifest
+from tracktokens.schemas.manifests.catalog import PlaylistsManifest
+from tracktokens.schemas.modalities import PLAYLIST
 from tracktokens.schemas.token_format import TokenFormat
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.bundles import read_bundle, read_manifest, write_bundle
@@ -64,6 +66,14 @@ class AdoptedCodebooks:
         """Tokens per track of the codebooks."""
         return self.bundle.token_format
 
+    def kept_encoder(self, modality: str) -> str | None:
+        """Id of the encoder that a modality's vectors must be of; None where it has no codebook yet."""
+        return self._encoders.get(modality)
+
+    def check_playlist_vectors(self, manifest: PlaylistsManifest) -> None:
+        """Check playlist vectors as :meth:`require_encoders` does."""
+        self.require_encoders({PLAYLIST: manifest.encoder_id})
+
     def require_encoders(self, encoders: Mapping[str, str]) -> None:
         """Check that vectors are of the encoders of the codebooks.
 
@@ -73,14 +83,18 @@ class AdoptedCodebooks:
         Raises:
             InvalidDataError: a codebook would not be used.
         """
-        known = {book.modality: book.encoder_id for book in self.bundle.codebooks if book.num_centroids}
-        different = [modality for modality, encoder in encoders.items() if known.get(modality, encoder) != encoder]
+        different = [name for name, encoder in encoders.items() if self.kept_encoder(name) not in (None, encoder)]
         if different:
             raise InvalidDataError(
                 f"the codebooks of {self.root} for {', '.join(different)} are of other vectors than this run's, so "
                 "these tokens would be numbered from scratch: give the encoders and the playlists that the codebooks "
                 "were trained with, or omit --playlists, and refresh afterwards; nothing was published"
             )
+
+    @property
+    def _encoders(self) -> dict[str, str]:
+        """Modality to the encoder of its codebook."""
+        return {book.modality: book.encoder_id for book in self.bundle.codebooks if book.num_centroids}
 
     def copy_to(self, store: Store) -> str:
         """Write the codebooks into a store, and return the id of their bundle."""

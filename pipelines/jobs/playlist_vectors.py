@@ -10,7 +10,7 @@ import apache_beam as beam
 
 from tracktokens.pipelines.catalog_source import MAX_REJECT_RATE
 from tracktokens.pipelines.input_paths import check_apart
-from tracktokens.pipelines.jobs.vocabulary import PLAYLIST_ENCODER, ReleasedVocabulary
+from tracktokens.pipelines.jobs.vocabulary import KeptVocabulary
 from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.errors import UsageError
 from tracktokens.schemas.manifests.catalog import PlaylistsManifest
@@ -97,7 +97,7 @@ class PlaylistsJob:
         frozen: release whose playlist vectors are kept: nothing is trained, and new tracks are folded into their
             space. None trains.
         max_reject_rate: share of the playlists, 0 to 1, that may be rejected before the job fails.
-        released: vocabulary whose playlist tokens keep their meaning: playlists of other vectors are refused before
+        keeps: vocabulary whose playlist tokens keep their meaning: playlists of other vectors are refused before
             anything is trained. None allows any.
     """
 
@@ -109,7 +109,7 @@ class PlaylistsJob:
     from_bundle: str | None = None
     frozen: ReleaseManifest | None = None
     max_reject_rate: float = MAX_REJECT_RATE
-    released: ReleasedVocabulary | None = None
+    keeps: KeptVocabulary | None = None
 
     def run(self, runner: PipelineRunner) -> PlaylistsManifest:
         """Run the job and return the manifest that it wrote to the snapshot, whose playlists it replaces.
@@ -119,7 +119,7 @@ class PlaylistsJob:
         Raises:
             UsageError: an input or the encoder's package is missing, the store has no catalog, the catalog has
                 precomputed playlist embeddings, the bundle has no playlist vectors that training can continue from, or
-                tokens of the released vocabulary would change their meaning.
+                tokens of the vocabulary would change their meaning.
             InvalidDataError: the playlists cannot be used, too many are rejected, or none of their tracks has an old
                 vector.
         """
@@ -140,8 +140,8 @@ class PlaylistsJob:
             spilled = spill(fragments, files.join(draft.folder, "playlists.json"))
             runner.run(partial(self._build, snapshot.catalog, draft, spilled, train, runner))
             manifest = self._check(snapshot.catalog, draft, fragments)
-            if self.released is not None:
-                self.released.check_encoders({PLAYLIST: manifest.encoder_id}, {PLAYLIST_ENCODER: manifest.encoder})
+            if self.keeps is not None:
+                self.keeps.check_playlist_vectors(manifest)
             files.move_tree(draft.playlists, snapshot.catalog.playlists)
         finally:
             files.delete_tree(draft.folder)
@@ -220,7 +220,7 @@ class PlaylistsJob:
                 result=result,
                 progress=runner.progress,
                 start_from=start_from,
-                kept=None if self.released is None else self.released.kept_encoder(PLAYLIST),
+                kept=None if self.keeps is None else self.keeps.kept_encoder(PLAYLIST),
             )
         table, encoder_id = TokenTable.of(store, self.frozen), self.frozen.encoders[PLAYLIST]
         encoder = read_settings(store.read_encoder(PLAYLIST, encoder_id).identity)

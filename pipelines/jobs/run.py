@@ -12,7 +12,7 @@ from tracktokens.pipelines.jobs.playlist_vectors import PlaylistsJob, refuse_two
 from tracktokens.pipelines.jobs.publish import PublishJob, Release
 from tracktokens.pipelines.jobs.tokenize import TokenizeJob
 from tracktokens.pipelines.jobs.train import TrainJob, check_codebook_size
-from tracktokens.pipelines.jobs.vocabulary import PLAYLIST_ENCODER, ReleasedVocabulary, new_format
+from tracktokens.pipelines.jobs.vocabulary import PLAYLIST_ENCODER, KeptVocabulary, ReleasedVocabulary, new_format
 from tracktokens.pipelines.maintenance.compaction import compact_after
 from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.manifests.bundle import BundleManifest
@@ -27,7 +27,6 @@ from tracktokens.transforms.readers.fragments import check_table, find_fragments
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.layout import Store
 from tracktokens.transforms.store.releases import frozen_bundle, latest_id
-from tracktokens.transforms.store.snapshots import open_snapshot
 from tracktokens.transforms.store.writer_lock import writes
 
 Result = TypeVar("Result")
@@ -114,11 +113,9 @@ class RunJob:
         clock = StageClock(start_stage)
         catalog = clock.time("embed", lambda: embed.run(runner))
         if self.source.playlists is not None:
-            learn = self._playlists_job(self.source.playlists, catalog, playlist_encoder, released)
+            learn = self._playlists_job(self.source.playlists, catalog, playlist_encoder, adopted or released)
             clock.time("playlists", lambda: learn.run(runner))
         store = Store.open(self.store)
-        if adopted is not None:
-            adopted.require_encoders(open_snapshot(store, catalog.catalog_id).encoders)
         train = TrainJob(
             store=self.store,
             codebook_size=token_format.codebook_size,
@@ -137,7 +134,7 @@ class RunJob:
         return RunResult(release, catalog, bundle, clock.seconds)
 
     def _playlists_job(
-        self, playlists: str, catalog: CatalogManifest, encoder: str, released: ReleasedVocabulary | None
+        self, playlists: str, catalog: CatalogManifest, encoder: str, keeps: KeptVocabulary | None
     ) -> PlaylistsJob:
         return PlaylistsJob(
             playlists=playlists,
@@ -145,7 +142,7 @@ class RunJob:
             catalog_id=catalog.catalog_id,
             encoder=encoder,
             max_reject_rate=self.source.max_reject_rate,
-            released=released,
+            keeps=keeps,
         )
 
     def _publish_job(

@@ -4,10 +4,11 @@ import logging
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 from tracktokens.pipelines.catalog_source import encoder_options
 from tracktokens.schemas.errors import UsageError
+from tracktokens.schemas.manifests.catalog import PlaylistsManifest
 from tracktokens.schemas.manifests.release import ReleaseManifest
 from tracktokens.schemas.modalities import MODALITIES, PLAYLIST
 from tracktokens.schemas.playlist_encoders import AUTO, WORD2VEC
@@ -25,6 +26,16 @@ PLAYLIST_ENCODER = "playlist-encoder"
 """Long name of the option that chooses the kind of playlist encoder."""
 
 _logger = logging.getLogger(__name__)
+
+
+class KeptVocabulary(Protocol):
+    """A vocabulary whose playlist tokens a job keeps."""
+
+    def kept_encoder(self, modality: str) -> str | None:
+        """Id of the encoder that a modality's vectors must be of; None where they may be of any."""
+
+    def check_playlist_vectors(self, manifest: PlaylistsManifest) -> None:
+        """Raise an error where playlist vectors are of another encoder."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +124,14 @@ class ReleasedVocabulary:
     def kept_encoder(self, modality: str) -> str | None:
         """Id of the encoder that a modality's vectors must be of; None where they may be of any."""
         return None if self.may_change else self.release.encoders.get(modality)
+
+    def check_playlist_vectors(self, manifest: PlaylistsManifest) -> None:
+        """Check playlist vectors as :meth:`check_encoders` does.
+
+        Raises:
+            UsageError: they are of another encoder, and nothing may change.
+        """
+        self.check_encoders({PLAYLIST: manifest.encoder_id}, {PLAYLIST_ENCODER: manifest.encoder})
 
     def check_playlist_encoder(self, kind: str) -> None:
         """Check, before anything is encoded, that a kind of playlist encoder is that of the release.

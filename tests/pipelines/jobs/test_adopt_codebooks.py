@@ -48,6 +48,8 @@ def test_a_new_store_has_the_tokens_of_the_other_one(older: Path, tmp_path: Path
     output = call("run", *given, code=3).output  # other playlists than those that the vectors were trained on
     assert "for playlist are of other vectors than this run's" in output
     assert not (store / "LATEST").exists()
+    encoded = {path.parts[-3] for path in store.glob("vectors/*/*/encoder.json")}
+    assert encoded == {"tags", "metadata", "lyrics"}  # no playlist vectors were trained
     place = given.index("--playlists")
     del given[place : place + 2]
     call("run", *given)
