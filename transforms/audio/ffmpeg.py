@@ -179,7 +179,7 @@ def _batches(frames: Iterable[AudioFrame], wanted: float) -> Iterator[list[Audio
 
     A batch ends with the frame that has the last of the ``wanted`` samples; later batches have one frame.
     """
-    for _, alike in groupby(frames, lambda frame: (frame.format.name, len(frame.layout.channels))):
+    for _, alike in groupby(frames, lambda frame: (frame.format.name, frame.layout.nb_channels)):
         batch: list[AudioFrame] = []
         for frame in alike:
             batch.append(frame)
@@ -201,18 +201,22 @@ def mix_down(frames: Sequence[AudioFrame]) -> Signal:
     sample_format = kind.name.removesuffix("p")  # p is for planar: one buffer per channel
     if sample_format not in FULL_SCALE:
         raise AudioDecodeError(rejects.AUDIO_UNDECODABLE, f"unsupported sample format {sample_format}")
-    per_buffer = 1 if kind.is_planar else len(layout.channels)
-    buffers = zip(
-        *(_buffers(frame, _DTYPES[sample_format], frame.samples * per_buffer) for frame in frames), strict=True
-    )
-    samples = np.stack([np.concatenate(parts) for parts in buffers])
-    channels = samples if kind.is_planar else samples.reshape(-1, len(layout.channels)).T
+    per_buffer = 1 if kind.is_planar else layout.nb_channels
+    dtype, length = np.dtype(_DTYPES[sample_format]), sum(frame.samples for frame in frames)
+    samples = np.empty((layout.nb_channels // per_buffer, length * per_buffer), dtype)
+    buffers = zip(*(_buffers(frame, dtype, frame.samples * per_buffer) for frame in frames), strict=True)
+    for joined, parts in zip(samples, buffers, strict=True):
+        np.concatenate(parts, out=joined)
+    channels = samples if kind.is_planar else samples.reshape(length, layout.nb_channels).T
     mono: Signal = np.ascontiguousarray(channels, np.float32).mean(axis=0)
-    silence = FULL_SCALE["u8"] if sample_format == "u8" else 0
-    return (mono - silence) / np.float32(FULL_SCALE[sample_format])
+    if sample_format == "u8":
+        mono -= FULL_SCALE["u8"]  # silence
+    if (scale := FULL_SCALE[sample_format]) != 1:
+        mono /= np.float32(scale)
+    return mono
 
 
-def _buffers(frame: AudioFrame, dtype: str, count: int) -> list[npt.NDArray[Any]]:
+def _buffers(frame: AudioFrame, dtype: "np.dtype[Any]", count: int) -> list[npt.NDArray[Any]]:
     """View the samples of each buffer of a frame, without what it is padded with."""
     planes: Sequence[Any] = frame.planes  # buffers, although their type has no such protocol
     return [np.frombuffer(plane, dtype, count) for plane in planes]

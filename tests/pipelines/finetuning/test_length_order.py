@@ -1,9 +1,9 @@
-"""The order of the rows: the same for a seed and an epoch, with rows of similar length in a batch."""
+"""The order of the rows, with rows of similar length in a batch, and the batch whose time stands for all."""
 
 import numpy as np
 import pytest
 
-from tracktokens.pipelines.finetuning.stage_trainer import LengthOrder
+from tracktokens.pipelines.finetuning.stage_trainer import LengthOrder, mean_batch
 
 pytestmark = pytest.mark.job
 
@@ -33,3 +33,13 @@ def test_a_batch_needs_little_padding() -> None:
 
 def test_fewer_rows_than_a_batch_are_one_batch() -> None:
     assert sorted(LengthOrder([3, 1, 2], 8, 0)) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("lengths", [LENGTHS, [40] * 600 + [700] * 300, [40] * 3, [5, 1000]], ids=len)
+def test_time_of_the_chosen_batch_stands_for_all(lengths: list[int]) -> None:
+    chosen, share = mean_batch(lengths, 8)
+
+    assert len(set(chosen)) == min(8, len(lengths))
+    time = sum(lengths[row] for row in chosen) / len(chosen)
+    assert time / share == pytest.approx(sum(lengths) / len(lengths))
+    assert max(lengths[row] for row in chosen) >= sum(lengths) / len(lengths)  # not one of many short ones
