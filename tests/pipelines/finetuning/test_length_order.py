@@ -1,4 +1,4 @@
-"""The order of the rows, with rows of similar length in a batch, and the batch whose time stands for all."""
+"""The order of the rows, with rows of similar length in a batch, and the batch that the time ahead is computed from."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def test_fewer_rows_than_a_batch_are_one_batch() -> None:
 
 
 @pytest.mark.parametrize("lengths", [LENGTHS, [40] * 600 + [700] * 300, [40] * 3, [5, 1000]], ids=len)
-def test_time_of_the_chosen_batch_stands_for_all(lengths: list[int]) -> None:
+def test_the_time_of_the_chosen_batch_gives_that_of_all(lengths: list[int]) -> None:
     chosen, share = mean_batch(lengths, 8)
 
     assert len(set(chosen)) == min(8, len(lengths))
