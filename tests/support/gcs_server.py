@@ -343,6 +343,7 @@ def _write_credentials(folder: Path, url: str) -> Path:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else the body of a short answer waits 40 ms for the receipt of its head
     server: "_Proxy"
 
     def setup(self) -> None:
