@@ -220,7 +220,7 @@ def _most_frequent_dim(fragments: Sequence[Fragment], column: str) -> int:
     """Count the lengths of the first vectors of row groups; 0 if there are none."""
     lengths: Counter[int] = Counter()
     for part in fragments:
-        for batch in _batches(part, [column]):
+        for batch in _decoded_batches(part, [column]):
             lengths.update(_lengths(plain_column(batch.column(0))).tolist())
             del lengths[0]
             if lengths:
