@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.demo_run import DemoRun, counted, demo_job, token_table
+from tests.support.demo_run import DemoRun, assert_same_tokens, counted, demo_job
 from tests.support.flink import ENGINES, WORKER, python_pool
 from tests.support.jobs_on_runner import JobsOnRunner
 from tests.support.servers import free_port, server, wait_for_port
@@ -39,8 +39,7 @@ def runner(tmp_path: Path) -> Iterator[PipelineRunner]:
 
 def test_run_gives_the_same_table(demo_run: DemoRun, runner: PipelineRunner, tmp_path: Path) -> None:
     outcome = demo_job(demo_run.catalog, tmp_path / "store").run(runner)
-    assert outcome.bundle.bundle_id == demo_run.outcome.bundle.bundle_id
-    assert token_table(outcome).equals(token_table(demo_run.outcome))
+    assert_same_tokens(outcome, demo_run.outcome)
     assert counted(outcome) == counted(demo_run.outcome)
 
 

@@ -35,6 +35,20 @@ def token_table(outcome: RunResult) -> pa.Table:
     return pq.read_table(f"{outcome.release.folder}/tokens").sort_by("track_id")
 
 
+def assert_same_tokens(outcome: RunResult, expected: RunResult) -> None:
+    """Assert that two runs have the same bundle and the same tokens; a failure names the columns that differ."""
+    ours, theirs = outcome.bundle.codebooks, expected.bundle.codebooks
+    assert [name for name in theirs if ours[name] != theirs[name]] == []
+    assert outcome.bundle.bundle_id == expected.bundle.bundle_id
+    assert differing_columns(token_table(outcome), token_table(expected)) == []
+
+
+def differing_columns(table: pa.Table, expected: pa.Table) -> list[str]:
+    """Name the columns in which two tables differ."""
+    assert table.column_names == expected.column_names
+    return [name for name in table.column_names if not table[name].equals(expected[name])]
+
+
 def counted(outcome: RunResult) -> dict[str, object]:
     """Return all counts and measurements of a release, by path; without those that differ from run to run."""
     metrics = json.loads(Path(f"{outcome.release.folder}/metrics.json").read_bytes())

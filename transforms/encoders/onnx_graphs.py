@@ -8,6 +8,7 @@ Runtime's dynamic quantization it does, because that uses one scale for the whol
 import importlib
 import importlib.util
 import os
+import queue
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -45,7 +46,7 @@ class Graph:
 
     Attributes:
         inputs: names of its input arrays: of a text model, int64 of shape (texts, word pieces).
-        run: computes the output; not thread-safe.
+        run: computes the output on one CPU thread; thread-safe.
     """
 
     inputs: frozenset[str]
@@ -75,19 +76,18 @@ def require_packages(backend: str) -> None:
 
 
 def open_graph(path: Path, backend: str, threads: int) -> Graph:
-    """Load a graph into the runtime of a backend, ``ONNX`` or ``OPENVINO``, to run on ``threads`` CPU threads.
+    """Load a graph into the runtime of a backend, ``ONNX`` or ``OPENVINO``, to run ``threads`` times at once.
 
     Raises:
         Exception: any error of a runtime that cannot read the graph.
     """
-    return _open_in_onnxruntime(path, threads) if backend == ONNX else _open_in_openvino(path, threads)
+    return _open_in_onnxruntime(path) if backend == ONNX else _open_in_openvino(path, threads)
 
 
-def _open_in_onnxruntime(path: Path, threads: int) -> Graph:
+def _open_in_onnxruntime(path: Path) -> Graph:
     onnxruntime: Any = importlib.import_module("onnxruntime")
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # other workers need the core
+    options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     outputs = [output.name for output in session.get_outputs()]
     output_name = OUTPUT if OUTPUT in outputs else outputs[0]
@@ -99,8 +99,8 @@ def _open_in_openvino(path: Path, threads: int) -> Graph:
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # disables telemetry, which is sent at import
     openvino: Any = importlib.import_module("openvino")
     settings = {
-        "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": threads,
+        "NUM_STREAMS": threads,
         "ENABLE_CPU_PINNING": False,  # several workers would be pinned to the same cores
         "INFERENCE_PRECISION_HINT": "f32",  # the default depends on the CPU
         "DYNAMIC_QUANTIZATION_GROUP_SIZE": BLOCK,
@@ -108,9 +108,20 @@ def _open_in_openvino(path: Path, threads: int) -> Graph:
     compiled = openvino.Core().compile_model(str(path), "CPU", settings)
     outputs = [candidate for candidate in compiled.outputs if OUTPUT in candidate.get_names()]
     output = outputs[0] if outputs else compiled.outputs[0]
-    request = compiled.create_infer_request()
     inputs = frozenset(argument.get_any_name() for argument in compiled.inputs)
-    return Graph(inputs, lambda arrays: request.infer(dict(arrays), share_inputs=True)[output])
+    requests: queue.SimpleQueue[Any] = queue.SimpleQueue()  # a request runs in one thread at a time
+    for _ in range(threads):
+        requests.put(compiled.create_infer_request())
+
+    def run(arrays: Arrays) -> npt.NDArray[np.float32]:
+        request = requests.get()
+        try:
+            result: npt.NDArray[np.float32] = request.infer(dict(arrays), share_inputs=True)[output]
+        finally:
+            requests.put(request)
+        return result
+
+    return Graph(inputs, run)
 
 
 def quantize_to_int8(source: Path, target: Path) -> None:

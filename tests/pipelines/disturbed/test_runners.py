@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.demo_run import DemoRun, demo_job, token_table
+from tests.support.demo_run import DemoRun, assert_same_tokens, demo_job
 from tests.support.jobs_on_runner import JobsOnRunner
 from tests.support.servers import free_port, wait_for_port
 from tracktokens.pipelines.runner import PipelineRunner
@@ -41,16 +41,14 @@ def portable_options() -> Iterator[tuple[str, ...]]:
 
 def test_two_worker_processes_give_the_same_table(demo_run: DemoRun, tmp_path: Path) -> None:
     outcome = demo_job(demo_run.catalog, tmp_path / "store").run(PipelineRunner(workers=2))
-    assert outcome.bundle.bundle_id == demo_run.outcome.bundle.bundle_id
-    assert token_table(outcome).to_pylist() == token_table(demo_run.outcome).to_pylist()
+    assert_same_tokens(outcome, demo_run.outcome)
 
 
 def test_the_portable_job_service_gives_the_same_table(
     demo_run: DemoRun, tmp_path: Path, portable_options: tuple[str, ...]
 ) -> None:
     outcome = demo_job(demo_run.catalog, tmp_path / "store").run(PipelineRunner(beam_options=portable_options))
-    assert outcome.bundle.bundle_id == demo_run.outcome.bundle.bundle_id
-    assert token_table(outcome).to_pylist() == token_table(demo_run.outcome).to_pylist()
+    assert_same_tokens(outcome, demo_run.outcome)
 
 
 class TestTwoWorkerProcesses(JobsOnRunner):

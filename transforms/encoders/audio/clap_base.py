@@ -1,5 +1,6 @@
 """The common part of the CLAP encoders: a network embeds a few windows of a file, and their vectors are averaged."""
 
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from tracktokens.schemas.tables.rejects import NOT_FINITE
 from tracktokens.transforms.audio import Signal, WindowReader, Windows
 from tracktokens.transforms.encoders.base import Encoded, Failure, LoadedEncoder, encoded
 from tracktokens.transforms.encoders.bisect import with_smaller_batches
+from tracktokens.transforms.encoders.devices import CPU
 
 if TYPE_CHECKING:
     import torch
@@ -32,13 +34,17 @@ class ClapNetwork(ABC):
     Attributes:
         windows: parts of a file that it embeds.
         dim: values per vector.
+        device: where it runs.
         trunk: its trunk in torch; None where it cannot be replaced.
+        lock: held while encoders use it: one has all threads.
     """
 
-    def __init__(self, windows: Windows, dim: int, trunk: "torch.nn.Module | None") -> None:
+    def __init__(self, windows: Windows, dim: int, device: "torch.device", trunk: "torch.nn.Module | None") -> None:
         self.windows = windows
         self.dim = dim
+        self.device = device
         self.trunk = trunk
+        self.lock = threading.Lock()
 
     @abstractmethod
     def use_trunk(self, trunk: Trunk | None) -> None:
@@ -70,23 +76,24 @@ class LoadedClapEncoder(LoadedEncoder):
             network: embeds the windows.
             root: folder that audio paths are relative to, local or ``scheme://...``.
             batch_size: windows per forward pass.
-            threads: files decoded at a time.
+            threads: files decoded at a time and, on a CPU, forward passes at a time.
         """
         self.network = network
         self._root = root.rstrip("/")
         self._batch_size = batch_size
+        self._passes = threads if network.device.type == CPU else 1
         self._reader = WindowReader(network.windows, threads)
 
     def encode(self, inputs: pa.StringArray) -> Encoded:
         """Encode audio files, by their paths below the root: unit vectors, float32 of shape (files, dim).
 
         A file's vector is the mean of its windows' unit vectors, scaled to unit length. In a different batch it may
-        differ by rounding (about 1e-7).
+        differ by rounding (about 1e-7). It does not depend on the number of threads.
         """
         sums = np.zeros((len(inputs), self.network.dim), np.float32)
         summary = _DecodeSummary()
         windows = self._windows(inputs.to_pylist(), summary)
-        while batch := list(islice(windows, self._batch_size)):
+        while batch := list(islice(windows, self._batch_size * self._passes)):
             np.add.at(sums, [row for row, _ in batch], self.embed([window for _, window in batch]))
         vectors = [summary.failures[row] if row in summary.failures else _unit(total) for row, total in enumerate(sums)]
         return encoded(vectors, self.network.dim, summary.seconds)
@@ -96,13 +103,16 @@ class LoadedClapEncoder(LoadedEncoder):
 
         If memory runs out, the batch size is reduced for all later calls too.
         """
+        from tracktokens.transforms.encoders.forward_passes import map_passes
 
         def run(size: int) -> npt.NDArray[np.float32]:
-            parts = [self.network.embed(windows[start : start + size]) for start in range(0, len(windows), size)]
+            batches = [windows[start : start + size] for start in range(0, len(windows), size)]
+            parts = map_passes(self.network.embed, batches, self._passes)
             self._batch_size = size
             return np.concatenate(parts)
 
-        return with_smaller_batches(run, self._batch_size)
+        with self.network.lock:
+            return with_smaller_batches(run, self._batch_size)
 
     def probe(self) -> bool:
         """Embed a second of noise."""

@@ -17,7 +17,6 @@ import json
 import pickle
 import re
 import sys
-import threading
 import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -112,9 +111,6 @@ class LaionClapEncoder(Encoder):
                 backend cannot run the network.
             InvalidDataError: the checkpoint is not the one that the job was started with, or does not fit the model.
         """
-        import torch
-
-        torch.set_num_threads(threads)
         key = (self.weights, self.model, self.device, self.backend)
         network = _networks.get(key, lambda: _load_network(self, threads))
         return LoadedClapEncoder(network, self.root, self.batch_size, threads)
@@ -293,12 +289,11 @@ def build_network(model: str) -> "torch.nn.Module":
 
 
 class _LaionNetwork(ClapNetwork):
-    """A network that laion-clap built; one forward pass at a time, since all threads share the cores."""
+    """A network that laion-clap built."""
 
     def __init__(self, module: Any) -> None:
-        super().__init__(WINDOWS, DIM, _laion_trunk(module.audio_branch))
+        super().__init__(WINDOWS, DIM, next(module.parameters()).device, _laion_trunk(module.audio_branch))
         self._module = module  # a CLAP, which has no type annotations
-        self._lock = threading.Lock()
 
     def use_trunk(self, trunk: Trunk | None) -> None:
         branch = self._module.audio_branch
@@ -312,7 +307,7 @@ class _LaionNetwork(ClapNetwork):
 
         short = torch.tensor([False])
         data = [{"waveform": torch.from_numpy(clap_input(window)), "longer": short} for window in windows]
-        with self._lock, torch.inference_mode():
+        with torch.inference_mode():
             vectors: npt.NDArray[np.float32] = self._module.get_audio_embedding(data).cpu().numpy()
         return vectors
 

@@ -22,6 +22,7 @@ from tracktokens.transforms.audio import Signal, Windows
 from tracktokens.transforms.encoders.audio.clap_base import ClapNetwork, Trunk
 from tracktokens.transforms.encoders.backend_choice import MAX_PASSES, BackendChoice, Timed, time_passes
 from tracktokens.transforms.encoders.base import identity_hash
+from tracktokens.transforms.encoders.forward_passes import one_thread_per_pass
 from tracktokens.transforms.encoders.graph_export import export_graph, exporter_versions
 from tracktokens.transforms.encoders.onnx_graphs import (
     AUTO,
@@ -53,14 +54,14 @@ def use_backend(network: ClapNetwork, *, weights: str, backend: str, threads: in
         network: the network.
         weights: hash of the model's files.
         backend: ``auto`` for the fastest on this machine, ``torch``, ``onnx`` or ``openvino``.
-        threads: CPU threads to run on.
+        threads: forward passes at a time.
 
     Raises:
         UsageError: a backend that is named lacks a package, cannot run the model, or gives other vectors.
     """
     if backend == AUTO and network.trunk is None:
         return
-    chosen = _fastest(network, weights, threads) if backend == AUTO else backend
+    chosen = _fastest(network, weights) if backend == AUTO else backend
     if chosen == TORCH:
         return
     try:
@@ -71,21 +72,21 @@ def use_backend(network: ClapNetwork, *, weights: str, backend: str, threads: in
         _logger.warning("%s runs in torch: %s", SUBJECT, error)
 
 
-def _fastest(network: ClapNetwork, weights: str, threads: int) -> str:
+def _fastest(network: ClapNetwork, weights: str) -> str:
     def time_backend(backend: str) -> Timed:
         seeds = np.arange(MAX_PASSES * WINDOWS_PER_PASS).reshape(MAX_PASSES, WINDOWS_PER_PASS).tolist()
         passes = ([sample_window(network.windows, seed) for seed in some] for some in seeds)
-        with _in_backend(network, weights, backend, threads):
+        with _in_backend(network, weights, backend), one_thread_per_pass():
             return time_passes(network.embed, passes)
 
     return BackendChoice(SUBJECT, weights, time_backend).fastest()
 
 
 @contextmanager
-def _in_backend(network: ClapNetwork, weights: str, backend: str, threads: int) -> Iterator[None]:
+def _in_backend(network: ClapNetwork, weights: str, backend: str) -> Iterator[None]:
     """Run a network in a backend during a block."""
     if backend != TORCH:
-        network.use_trunk(_graph_trunk(network, weights, backend, threads))
+        network.use_trunk(_graph_trunk(network, weights, backend, threads=1))
     try:
         yield
     finally:

@@ -7,7 +7,6 @@ than its input. (The extractor marks one of several windows as longer at random,
 
 import hashlib
 import json
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -90,9 +89,6 @@ class TransformersClapEncoder(Encoder):
             InvalidDataError: the folder is not the one that the job was started with, or its weights do not fit its
                 configuration.
         """
-        import torch
-
-        torch.set_num_threads(threads)
         key = (self.weights, self.device, self.backend)
         network = _networks.get(key, lambda: _load_network(self, threads))
         return LoadedClapEncoder(network, self.root, self.batch_size, threads)
@@ -188,11 +184,9 @@ class _TransformersNetwork(ClapNetwork):
     def __init__(self, model: Any, extractor: Any) -> None:
         self._in_torch = _transformers_trunk(model)
         trunk = None if model.config.enable_fusion else self._in_torch
-        super().__init__(_windows(extractor), int(model.config.projection_dim), trunk)
+        super().__init__(_windows(extractor), int(model.config.projection_dim), model.device, trunk)
         self._run: Trunk = self._in_torch
-        self._device = model.device
         self._extractor = extractor
-        self._lock = threading.Lock()
 
     def use_trunk(self, trunk: Trunk | None) -> None:
         self._run = self._in_torch if trunk is None else trunk
@@ -203,8 +197,8 @@ class _TransformersNetwork(ClapNetwork):
         signals = [window[: self._extractor.nb_max_samples] for window in windows]  # resampling may add a sample
         rate = self._extractor.sampling_rate
         features = self._extractor(signals, sampling_rate=rate, return_tensors="pt")["input_features"]
-        with self._lock, torch.inference_mode():
-            embeds = self._run(features.to(self._device))
+        with torch.inference_mode():
+            embeds = self._run(features.to(self.device))
             vectors: npt.NDArray[np.float32] = torch.nn.functional.normalize(embeds, dim=-1).cpu().numpy()
         return vectors
 

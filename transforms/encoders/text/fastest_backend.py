@@ -12,6 +12,7 @@ from sentence_transformers import SentenceTransformer
 
 from tracktokens.schemas.errors import UsageError
 from tracktokens.transforms.encoders.backend_choice import MAX_PASSES, BackendChoice, Timed, Vectors, time_passes
+from tracktokens.transforms.encoders.forward_passes import one_thread_per_pass
 from tracktokens.transforms.encoders.onnx_graphs import TORCH
 from tracktokens.transforms.encoders.text.chunking import fast_tokenizer
 from tracktokens.transforms.encoders.text.graph_backend import find_network, has_network, use_exported_graph
@@ -31,9 +32,9 @@ def use_fastest_backend(transformer: SentenceTransformer, *, weights: str, threa
     Args:
         transformer: the model, on the CPU in float32.
         weights: hash of the model's files.
-        threads: CPU threads to run on.
+        threads: forward passes at a time.
     """
-    backend = fastest_backend(transformer, weights=weights, threads=threads)
+    backend = fastest_backend(transformer, weights=weights)
     if backend == TORCH:
         return
     try:
@@ -42,13 +43,12 @@ def use_fastest_backend(transformer: SentenceTransformer, *, weights: str, threa
         _logger.warning("the text model runs in torch: %s", error)
 
 
-def fastest_backend(transformer: SentenceTransformer, *, weights: str, threads: int) -> str:
+def fastest_backend(transformer: SentenceTransformer, *, weights: str) -> str:
     """Choose the backend of a model on this machine, by measuring it unless the cache has the choice.
 
     Args:
         transformer: the model, on the CPU in float32; unchanged afterwards.
         weights: hash of the model's files.
-        threads: CPU threads to run on.
 
     Returns:
         ``torch``, ``onnx`` or ``openvino``.
@@ -61,19 +61,19 @@ def fastest_backend(transformer: SentenceTransformer, *, weights: str, threads: 
 
     def time_backend(backend: str) -> Timed:
         passes = _sample_passes(transformer)
-        with _in_backend(transformer, weights, backend, threads):
+        with _in_backend(transformer, weights, backend), one_thread_per_pass():
             return time_passes(encode, passes)
 
     return BackendChoice("the text model", weights, time_backend).fastest()
 
 
 @contextmanager
-def _in_backend(transformer: SentenceTransformer, weights: str, backend: str, threads: int) -> Iterator[None]:
+def _in_backend(transformer: SentenceTransformer, weights: str, backend: str) -> Iterator[None]:
     """Run a model in a backend during a block."""
     module, name = find_network(transformer)
     network = getattr(module, name)
     if backend != TORCH:
-        use_exported_graph(transformer, weights=weights, backend=backend, precision="float32", threads=threads)
+        use_exported_graph(transformer, weights=weights, backend=backend, precision="float32", threads=1)
     try:
         yield
     finally:

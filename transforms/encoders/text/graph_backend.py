@@ -55,7 +55,7 @@ def use_exported_graph(
         weights: hash of the model's files.
         backend: ``ONNX`` or ``OPENVINO``.
         precision: ``float32`` or ``int8``.
-        threads: CPU threads to run on.
+        threads: forward passes at a time.
 
     Raises:
         UsageError: the model cannot be exported; or the errors of :func:`use_graph`.
@@ -87,7 +87,7 @@ def use_graph(
         transformer: the model, on the CPU in float32.
         path: the graph, an ONNX file or, for OpenVINO, an ``.xml``.
         backend: ``ONNX`` or ``OPENVINO``.
-        threads: CPU threads to run on.
+        threads: forward passes at a time.
         min_cosine: smallest cosine between its vectors and those of torch, on a few texts.
 
     Raises:

@@ -8,11 +8,12 @@ and GPU, vectors differ by no more than the rounding to float16 in which they ar
 """
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     import torch
     from sentence_transformers import SentenceTransformer
 
-"""The backend that :func:`~tracktokens.transforms.encoders.text.fastest_backend.use_fastest_backend` chooses."""
+Result = TypeVar("Result")
 
 FLOAT32, FLOAT16, BFLOAT16, INT8 = "float32", "float16", "bfloat16", "int8"
 
@@ -113,9 +114,6 @@ class SentenceEncoder(Encoder):
             UsageError: The model or the device is not on this machine, or the device does not support the precision.
             InvalidDataError: The model on this machine is not the one that the job was started with.
         """
-        import torch
-
-        torch.set_num_threads(threads)
         device = find_device(CPU if self.backend in (ONNX, OPENVINO) else self.device)
         precision = self.precision or (FLOAT16 if device.type == CUDA else FLOAT32)
         if precision == FLOAT16 and device.type == CPU:
@@ -125,7 +123,9 @@ class SentenceEncoder(Encoder):
         key = (self.weights, self.backend, precision, self.graph_weights, str(device))
         model = _models.get(key, lambda: _load_model(self, precision, device, threads))
         default_batch = CPU_BATCH if device.type == CPU else GPU_BATCH
-        loaded = LoadedSentenceEncoder(model, self.prompt, self.batch or default_batch)
+        loaded = LoadedSentenceEncoder(
+            model, self.prompt, self.batch or default_batch, threads if device.type == CPU else 1
+        )
         if self.backend == AUTO and device.type == CPU and precision == FLOAT32:
             model.use_fastest_backend(self, threads)
         return loaded
@@ -193,10 +193,11 @@ def _check_options(backend: str, precision: str | None, graph: str | None, devic
 class _SharedModel:
     """One model in memory, shared by all encoders of this process that use it.
 
-    The lock serialises threads, because a fast tokenizer raises "Already borrowed" if two use it at once.
+    One thread at a time tokenizes, because a fast tokenizer raises "Already borrowed" if two use it at once.
     """
 
     def __init__(self, transformer: "SentenceTransformer") -> None:
+        transformer.preprocess = _one_at_a_time(transformer.preprocess)  # type: ignore[method-assign]
         self.transformer = transformer
         self.lock = threading.Lock()
         self._has_chosen = False
@@ -209,6 +210,17 @@ class _SharedModel:
             if not self._has_chosen:
                 use_fastest_backend(self.transformer, weights=encoder.weights, threads=threads)
             self._has_chosen = True
+
+
+def _one_at_a_time(call: Callable[..., Result]) -> Callable[..., Result]:
+    lock = threading.Lock()
+
+    @wraps(call)
+    def locked(*arguments: Any, **options: Any) -> Result:
+        with lock:
+            return call(*arguments, **options)
+
+    return locked
 
 
 _models: SharedModels[_SharedModel] = SharedModels()
@@ -271,10 +283,11 @@ def _no_progress_bar() -> Iterator[None]:
 class LoadedSentenceEncoder(LoadedEncoder):
     """A model in memory, with the chunk rule."""
 
-    def __init__(self, model: _SharedModel, prompt: str | None, batch: int) -> None:
+    def __init__(self, model: _SharedModel, prompt: str | None, batch: int, threads: int) -> None:
         self._model = model
         self._prompt = prompt
         self._batch = batch
+        self._threads = threads
         transformer = model.transformer
         default_prompt = transformer.prompts.get(transformer.default_prompt_name or "") or ""
         with model.lock, model_errors():
@@ -301,8 +314,8 @@ class LoadedSentenceEncoder(LoadedEncoder):
     def encode(self, inputs: pa.StringArray) -> Encoded:
         """Encode texts to unit vectors, float32 of shape (texts, dim).
 
-        Equal batches have equal vectors. In a different batch the vector of a text may differ by rounding (about 1e-7),
-        because the text is padded to a different length.
+        Equal batches have equal vectors, on any number of threads. In a different batch the vector of a text may differ
+        by rounding (about 1e-7), because the text is padded to a different length.
         """
         return encoded([_check_finite(vector) for vector in self._encode_texts(inputs.to_pylist())], self._dim)
 
@@ -336,16 +349,17 @@ class LoadedSentenceEncoder(LoadedEncoder):
     def _run_batches(
         self, chunks: list[TextChunk], lengths: npt.NDArray[np.int64], batch: int
     ) -> npt.NDArray[np.float32]:
-        order: list[int] = []
-        parts: list[npt.NDArray[np.float32]] = []
-        for rows in even_batches(lengths, batch):
+        from tracktokens.transforms.encoders.forward_passes import map_passes
+
+        def run(rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
             texts = [chunks[row].text for row in rows]
-            part = self._model.transformer.encode(
-                texts, prompt=self._prompt, batch_size=len(texts), show_progress_bar=False
+            encode = self._model.transformer.encode
+            return np.asarray(
+                encode(texts, prompt=self._prompt, batch_size=len(texts), show_progress_bar=False), np.float32
             )
-            order.extend(rows)
-            parts.append(np.asarray(part, np.float32))
-        vectors = np.concatenate(parts)[np.argsort(order)]
+
+        batches = list(even_batches(lengths, batch))
+        vectors = np.concatenate(map_passes(run, batches, self._threads))[np.argsort(np.concatenate(batches))]
         with np.errstate(invalid="ignore"):  # values that are not finite become failures later
             norms = np.linalg.norm(vectors, axis=1, keepdims=True)
             return np.asarray(vectors / np.maximum(norms, _MIN_LENGTH), np.float32)

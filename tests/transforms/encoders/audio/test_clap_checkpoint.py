@@ -4,8 +4,6 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -139,17 +137,19 @@ def test_batch_size_and_neighbours_change_a_vector_by_rounding_only(loaded: Load
     np.testing.assert_allclose(encode(loaded, *names), encode(one_by_one, *names), rtol=0, atol=1e-5)
 
 
-def test_threads_change_a_vector_by_rounding_only(loaded: LoadedClapEncoder, checkpoint: Path, root: Path) -> None:
-    with threads(1):
-        one = encode(torch_clap(str(root), checkpoint=str(checkpoint), model=TINY).load(1), "long.wav")
-    np.testing.assert_allclose(encode(loaded, "long.wav"), one, rtol=0, atol=1e-5)
+def test_any_number_of_threads_gives_equal_vectors(loaded: LoadedClapEncoder) -> None:
+    names = ["long.wav", "three seconds.wav", "long.wav"]
+    one, three = (LoadedClapEncoder(loaded.network, loaded._root, batch_size=2, threads=count) for count in (1, 3))
+    np.testing.assert_array_equal(encode(three, *names), encode(one, *names))
 
 
-@contextmanager
-def threads(number: int) -> Iterator[None]:
-    previous = torch.get_num_threads()
-    yield torch.set_num_threads(number)
-    torch.set_num_threads(previous)
+@pytest.mark.parametrize("backend", ["onnx", "openvino"])
+def test_any_number_of_threads_gives_equal_vectors_of_a_graph(checkpoint: Path, root: Path, backend: str) -> None:
+    if backend not in installed_backends():
+        pytest.skip(f"the packages of {backend} are not installed")
+    graph = clap_encoder(str(root), checkpoint=str(checkpoint), model=TINY, backend=backend).load(3)
+    one, three = (LoadedClapEncoder(graph.network, graph._root, batch_size=1, threads=count) for count in (1, 3))
+    np.testing.assert_array_equal(encode(three, "long.wav"), encode(one, "long.wav"))
 
 
 def test_the_time_of_its_decoders_is_summed_over_the_files(

@@ -222,7 +222,12 @@ def test_silence_has_the_vector_of_transformers(loaded: LoadedClapEncoder, folde
     assert np.linalg.norm(expected) == pytest.approx(1)
 
 
-def test_batch_size_and_threads_change_a_vector_by_rounding_only(loaded: LoadedClapEncoder) -> None:
+def test_any_number_of_threads_gives_equal_vectors(loaded: LoadedClapEncoder) -> None:
+    one, three = (LoadedClapEncoder(loaded.network, loaded._root, batch_size=1, threads=count) for count in (1, 3))
+    np.testing.assert_array_equal(encode(three, "long.wav"), encode(one, "long.wav"))
+
+
+def test_batch_size_changes_a_vector_by_rounding_only(loaded: LoadedClapEncoder) -> None:
     names = ["three seconds.wav", "long.wav", "another.wav"]
     one_by_one = LoadedClapEncoder(loaded.network, loaded._root, batch_size=1, threads=1)
     np.testing.assert_allclose(encode(loaded, *names), encode(one_by_one, *names), rtol=0, atol=1e-5)

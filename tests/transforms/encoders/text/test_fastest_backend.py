@@ -59,7 +59,7 @@ def test_a_real_measurement_has_all_backends_and_leaves_the_model_as_it_was(
     tiny: LoadedSentenceEncoder, cache: Path
 ) -> None:
     before = tiny.encode(TEXTS).vectors
-    chosen = fastest_backend(tiny.transformer, weights="w", threads=1)
+    chosen = fastest_backend(tiny.transformer, weights="w")
     np.testing.assert_array_equal(tiny.encode(TEXTS).vectors, before)
     [path] = _choices(cache)
     kept = json.loads(path.read_text())
@@ -85,7 +85,7 @@ def test_a_choice_is_measured_once_per_model(
     tiny: LoadedSentenceEncoder, measurements: list[list[str]], cache: Path
 ) -> None:
     for weights in ("one", "one", "two"):
-        assert fastest_backend(tiny.transformer, weights=weights, threads=1) == OPENVINO
+        assert fastest_backend(tiny.transformer, weights=weights) == OPENVINO
     assert len(measurements) == len(_choices(cache)) == 2
 
 
@@ -93,17 +93,17 @@ def test_a_choice_is_measured_once_per_model(
 def test_a_damaged_choice_does_not_stop_a_job(
     damaged: str, tiny: LoadedSentenceEncoder, measurements: list[list[str]], cache: Path
 ) -> None:
-    fastest_backend(tiny.transformer, weights="w", threads=1)
+    fastest_backend(tiny.transformer, weights="w")
     [path] = _choices(cache)
     path.write_text(damaged)
-    assert fastest_backend(tiny.transformer, weights="w", threads=1) in (OPENVINO, TORCH)
+    assert fastest_backend(tiny.transformer, weights="w") in (OPENVINO, TORCH)
     assert len(measurements) >= 1
 
 
 def test_the_first_of_two_processes_decides(
     tiny: LoadedSentenceEncoder, measurements: list[list[str]], cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fastest_backend(tiny.transformer, weights="w", threads=1)
+    fastest_backend(tiny.transformer, weights="w")
     [path] = _choices(cache)
     path.write_text('{"backend": "onnx"}')
     assert write_choice(path, OPENVINO, {}) == ONNX
@@ -115,7 +115,7 @@ def test_without_a_writable_cache_the_choice_is_used_and_not_kept(
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("TRACKTOKENS_CACHE", str(tmp_path / "file"))
-    assert fastest_backend(tiny.transformer, weights="w", threads=1) == OPENVINO
+    assert fastest_backend(tiny.transformer, weights="w") == OPENVINO
 
 
 def test_a_model_that_no_graph_can_run_stays_in_torch(
@@ -123,14 +123,14 @@ def test_a_model_that_no_graph_can_run_stays_in_torch(
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("TRACKTOKENS_CACHE", str(tmp_path / "file"))  # a graph cannot be exported there
-    assert fastest_backend(tiny.transformer, weights="w", threads=1) == TORCH
+    assert fastest_backend(tiny.transformer, weights="w") == TORCH
 
 
 def test_without_other_backends_nothing_is_measured(
     tiny: LoadedSentenceEncoder, measurements: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(backend_choice, "installed_backends", lambda: [])
-    assert fastest_backend(tiny.transformer, weights="w", threads=1) == TORCH
+    assert fastest_backend(tiny.transformer, weights="w") == TORCH
     assert not measurements
 
 

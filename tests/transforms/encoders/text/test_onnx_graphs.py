@@ -2,6 +2,7 @@
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -97,6 +98,12 @@ def test_threads_may_run_a_graph_at_the_same_time(tiny_model: Path, backend: str
     with ThreadPoolExecutor(4) as threads:
         for vectors in threads.map(lambda _: encoder.encode(pa.array(TEXTS)).vectors, range(8)):
             np.testing.assert_array_equal(vectors, expected)
+
+
+def test_any_number_of_threads_gives_equal_vectors(tiny_model: Path, backend: str) -> None:
+    encoder = replace(sentence_encoder(str(tiny_model), backend=backend), batch=16)
+    one = encoder.load(threads=1).encode(pa.array(TEXTS * 10)).vectors
+    np.testing.assert_array_equal(encoder.load(threads=3).encode(pa.array(TEXTS * 10)).vectors, one)
 
 
 # Graphs in a model's folder

@@ -87,6 +87,14 @@ def test_threads_may_encode_at_the_same_time(tiny: LoadedSentenceEncoder) -> Non
             np.testing.assert_array_equal(result, expected)
 
 
+def test_any_number_of_threads_gives_equal_vectors(tiny_model: Path) -> None:
+    encoder = replace(sentence_encoder(str(tiny_model), backend="torch", device="cpu"), batch=32)
+    texts = pa.array(["a b", "songs c d a b c d a b c d", "中文", "d"] * 20)
+    one = encoder.load(threads=1).encode(texts).vectors
+    for threads in (2, 5):
+        np.testing.assert_array_equal(encoder.load(threads).encode(texts).vectors, one)
+
+
 MULTILINGUAL = [
     '"月亮代表我的心" by 邓丽君, from the album 島國之情歌 (1977)',
     "أنت عمري، أم كلثوم",
