@@ -16,7 +16,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import worker_handlers
 from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 
-from tracktokens.pipelines.beam_streams import lock_streams
+from tracktokens.pipelines.beam_patches import lock_streams
 
 BLOCKS, BLOCK_BYTES, KEYS, SOURCES = 240, 1 << 20, 8, 8
 FLUSH_MS = 20
