@@ -5,7 +5,7 @@ Beam 2.77 sends the content of a stream and then clears it, and ``write`` does n
 between is lost. A whole block of a stage's input may disappear. Here ``write`` waits.
 
 Beam looks for parameters of state and timers in all methods of a ``DoFn``, eight times for each step of a pipeline and
-again for each bundle. That is a quarter of the processor time of a job over few tracks. Here the parameters of a
+again for each bundle. That is a fifth of the processor time of a job over few tracks. Here the parameters of a
 function are kept.
 """
 
