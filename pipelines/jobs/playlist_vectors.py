@@ -40,7 +40,7 @@ from tracktokens.transforms.playlists.unknown_tracks import find_unknown
 from tracktokens.transforms.readers.fragments import Fragment, check_table, estimate_rows, find_fragments
 from tracktokens.transforms.release.input_warnings import require_used, warn_of_playlists
 from tracktokens.transforms.runtime.arrow_coder import Count, Keyed
-from tracktokens.transforms.runtime.counters import COUNTS_TAG, Totals, WriteCounts, read_counts, require_balance
+from tracktokens.transforms.runtime.counters import COUNTS_TAG, OnTotals, WriteCounts, read_counts, require_balance
 from tracktokens.transforms.runtime.progress import ProgressReporter
 from tracktokens.transforms.runtime.rejects import REJECTS_TAG, WriteRejects
 from tracktokens.transforms.runtime.spilled import CreateSpilled, SpilledList, spill
@@ -77,7 +77,7 @@ class _OnWholeCorpus(beam.PTransform):
             paths
             | "to one worker" >> beam.WithKeys(0).with_output_types(beam.typehints.KV[int, str])
             | "whole corpus" >> beam.GroupByKey()
-            | "train" >> beam.ParDo(self.train, beam.pvalue.AsSingleton(self.refused))
+            | "train" >> beam.ParDo(self.train, beam.pvalue.AsSingleton(self.refused)).with_output_types(type(None))
         )
 
 
@@ -193,8 +193,7 @@ class PlaylistsJob:
         known = _keep_known(scanned.main, catalog)
         written = _write_corpus(known.main, scanned[HEADS_TAG], draft)
         # Training waits for these totals, so nothing is trained on playlists that are refused.
-        totals = scanned[COUNTS_TAG] | "scan totals" >> Totals()
-        refused = totals | "refuse" >> beam.Map(partial(playlists_refused, self._gate)).with_output_types(bool)
+        refused = scanned[COUNTS_TAG] | "refuse" >> OnTotals(partial(playlists_refused, self._gate), bool)
         written.main | "train" >> _OnWholeCorpus(train, refused)
         for name, rejected in (("scan", scanned[REJECTS_TAG]), ("corpus", written[REJECTS_TAG])):
             rejected | f"write {name} rejects" >> WriteRejects(draft.playlist_rejects, f"playlists-{name}")

@@ -60,7 +60,7 @@ from tracktokens.transforms.release.write_tokens import (
     SendCodes,
     WriteTokens,
 )
-from tracktokens.transforms.runtime.arrow_coder import Count, EveryKey, Keyed
+from tracktokens.transforms.runtime.arrow_coder import Count, EveryBucket, Keyed
 from tracktokens.transforms.runtime.counters import COUNTS_TAG, WriteCounts
 from tracktokens.transforms.runtime.rejects import REJECTS_TAG, WriteRejects
 from tracktokens.transforms.store import files
@@ -162,7 +162,7 @@ class PublishJob:
         previous = draft.previous_release()
         sent = self._send_codes(draft, previous, pipeline)
         # Every bucket of tracks has a part of the table, even if none of its tracks has a code.
-        every = pipeline | "every track bucket" >> EveryKey(range(draft.snapshot.catalog.buckets), Keyed)
+        every = pipeline | "every track bucket" >> EveryBucket(draft.snapshot.catalog.buckets)
         listed = pipeline | "playlists" >> CountPlaylists(draft.snapshot.catalog, draft.popularity)
         join = JoinCodes(draft.snapshot.catalog, draft.bundle.token_format, previous, draft.popularity)
         numbers = _number_tracks(join, sent.main, listed.main, every) if draft.bundle.numbers else None
@@ -194,7 +194,6 @@ class PublishJob:
         return (
             pipeline
             | "key buckets" >> beam.Create(draft.buckets)
-            | "spread key buckets" >> beam.Reshuffle()  # Create gives them to one worker
             | "send codes to tracks"
             >> beam.ParDo(send)
             .with_output_types(

@@ -16,6 +16,7 @@ from typing import Any
 
 import apache_beam as beam
 import numpy as np
+from apache_beam import typehints
 
 from tracktokens.codebooks.bundle import Bundle
 from tracktokens.codebooks.codebook import Codebook, Preprocessing
@@ -36,6 +37,7 @@ from tracktokens.transforms.quantization.align_codes import (
 )
 from tracktokens.transforms.quantization.train_codebooks import TrainingFolder
 from tracktokens.transforms.runtime.arrow_coder import Keyed
+from tracktokens.transforms.runtime.gather import Gather
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.bundles import read_bundle, read_manifest, write_bundle
 from tracktokens.transforms.store.layout import Store, new_id
@@ -198,14 +200,12 @@ def _build_rotation(buckets: int, compare: CompareSpaces, dim: int, path: str, p
     (
         pipeline
         | "buckets" >> beam.Create(range(buckets))
-        | "spread buckets" >> beam.Reshuffle()
-        | "compare spaces" >> beam.ParDo(compare)
-        | "gather" >> beam.combiners.ToList()
-        | "write rotation" >> beam.Map(_write_rotation, dim, path)
+        | "compare spaces" >> beam.ParDo(compare).with_output_types(typehints.KV[int, RotationAccumulator])
+        | "write rotation" >> Gather(partial(_write_rotation, dim, path))
     )
 
 
-def _write_rotation(parts: list[tuple[int, RotationAccumulator]], dim: int, path: str) -> None:
+def _write_rotation(dim: int, path: str, parts: list[tuple[int, RotationAccumulator]]) -> None:
     rotation = merge_rotations(parts, dim)
     files.write_json(path, {**asdict(rotation), "matrix": rotation.matrix.tolist()})
 
@@ -247,20 +247,18 @@ def _build_pairs(
     (
         pipeline
         | "key buckets" >> beam.Create(buckets)
-        | "spread key buckets" >> beam.Reshuffle()
         | "assign new codes" >> beam.ParDo(assign).with_output_types(Keyed)
         | "group by track bucket" >> beam.GroupByKey()
-        | "pair codes" >> beam.ParDo(PairCodes(snapshot.catalog, old))
+        | "pair codes" >> beam.ParDo(PairCodes(snapshot.catalog, old)).with_output_types(typehints.KV[str, CodePairs])
         | "add up" >> beam.CombinePerKey(MergeCodePairs())
-        | "gather" >> beam.combiners.ToDict()
-        | "write pairs" >> beam.Map(_write_pairs, path)
+        | "write pairs" >> Gather(partial(_write_pairs, path))
     )
 
 
-def _write_pairs(pairs: Mapping[str, CodePairs], path: str) -> None:
+def _write_pairs(path: str, pairs: list[tuple[str, CodePairs]]) -> None:
     content = {
         name: {"old": counted.old.tolist(), "new": counted.new.tolist(), "weights": counted.weights.tolist()}
-        for name, counted in pairs.items()
+        for name, counted in pairs
     }
     files.write_json(path, content)
 

@@ -73,12 +73,7 @@ class TokenizeJob:
             workers=runner.processes_per_machine,
             progress=runner.progress,
         )
-        counts = (
-            pipeline
-            | "buckets" >> beam.Create(buckets)
-            | "spread buckets" >> beam.Reshuffle()
-            | "assign" >> beam.ParDo(assign).with_output_types(Count)
-        )
+        counts = pipeline | "buckets" >> beam.Create(buckets) | "assign" >> beam.ParDo(assign).with_output_types(Count)
         counts | "write counts" >> WriteCounts(path)
 
 

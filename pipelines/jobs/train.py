@@ -199,7 +199,6 @@ class CodebookTraining:
         (
             pipeline
             | "buckets" >> beam.Create(bucket_ranges(part for part in snapshot.buckets() if part[0] in encoders))
-            | "spread buckets" >> beam.Reshuffle()  # Create gives them to one worker
             | "sample" >> beam.ParDo(WriteSample(draw=draw, folder=folder)).with_output_types(typehints.KV[str, str])
             | "group by modality" >> beam.GroupByKey()
             | "train" >> beam.ParDo(train).with_output_types(type(None))

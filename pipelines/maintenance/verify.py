@@ -32,6 +32,7 @@ from tracktokens.transforms.maintenance.checks import (
 from tracktokens.transforms.release.drift_baseline import usage_baseline
 from tracktokens.transforms.runtime.arrow_coder import Count
 from tracktokens.transforms.runtime.counters import COUNTS_TAG, WriteCounts, read_counts
+from tracktokens.transforms.runtime.gather import Gather
 from tracktokens.transforms.runtime.progress import ProgressReporter
 from tracktokens.transforms.runtime.spilled import CreateSpilled, SpilledList, spill
 from tracktokens.transforms.store import files
@@ -215,7 +216,7 @@ def _run(
             check(pipeline, "record buckets", buckets, CheckRecords(store, centroids, runner.progress)),
         )
         findings = [part.main for part in done] | "all findings" >> beam.Flatten()
-        findings | "gather" >> beam.combiners.ToList() | "write findings" >> beam.Map(write)
+        findings | "write findings" >> Gather(write)
         counts = [part[COUNTS_TAG] for part in done] | "all counts" >> beam.Flatten()
         counts | "write counts" >> WriteCounts(files.join(folder, "counts.json"))
 

@@ -16,8 +16,8 @@ from tracktokens.transforms.precomputed.load_vectors import LOCATIONS_TAG
 from tracktokens.transforms.precomputed.scan_cache import RowGroupScan, ScanCache
 from tracktokens.transforms.precomputed.scan_vectors import PrecomputedEmbeddings, ScanVectors, spill_embeddings
 from tracktokens.transforms.readers.fragments import Fragment
-from tracktokens.transforms.runtime.arrow_coder import Count, EveryKey, Keyed, ModalityKeyed
-from tracktokens.transforms.runtime.counters import COUNTS_TAG, Totals
+from tracktokens.transforms.runtime.arrow_coder import Count, EveryBucket, Keyed, ModalityKeyed
+from tracktokens.transforms.runtime.counters import COUNTS_TAG, OnTotals
 from tracktokens.transforms.runtime.forgotten_tracks import ForgottenTracks
 from tracktokens.transforms.runtime.progress import ProgressReporter
 from tracktokens.transforms.runtime.rejects import REJECTS_TAG
@@ -109,8 +109,7 @@ class ScanCatalog:
             | "scan vectors" >> _outputs(self._scan_vectors(), Keyed)
         )
         # Buckets without a current track are written too: they may have had tracks in the base.
-        every = range(self.store.buckets)
-        track_buckets = pipeline | "every track bucket" >> EveryKey(every, Keyed)
+        track_buckets = pipeline | "every track bucket" >> EveryBucket(self.store.buckets)
         written = (
             {"rows": scanned.main, "vectors": vectors.main, "every": track_buckets}
             | "group by track bucket" >> beam.CoGroupByKey()
@@ -118,11 +117,12 @@ class ScanCatalog:
         )
         row_counts = [scanned[COUNTS_TAG], vectors[COUNTS_TAG], written[COUNTS_TAG]] | "row counts" >> beam.Flatten()
         # Encoding waits for these totals, so nothing of a refused catalog is encoded.
-        totals = row_counts | "row totals" >> Totals()
-        refused = totals | "refuse" >> beam.Map(self.is_refused).with_output_types(bool)
-        key_buckets = [(modality, bucket) for modality in MODALITIES for bucket in every]
+        refused = row_counts | "refuse" >> OnTotals(self.is_refused, bool)
         missing = (
-            {"changes": written.main, "every": pipeline | "every key bucket" >> EveryKey(key_buckets, ModalityKeyed)}
+            {
+                "changes": written.main,
+                "every": pipeline | "every key bucket" >> EveryBucket(self.store.buckets, MODALITIES),
+            }
             | "group by key bucket" >> beam.CoGroupByKey()
             | "find missing"
             >> beam.ParDo(self._find_missing(), beam.pvalue.AsSingleton(refused))

@@ -95,7 +95,6 @@ class CountPlaylists(beam.PTransform):
         return (
             start
             | "corpus" >> beam.Create(counted).with_output_types(str)
-            | "spread corpus" >> beam.Reshuffle()  # Create gives them to one worker
             | "count"
             >> beam.ParDo(_CountFile(self.catalog.buckets))
             .with_output_types(Keyed, **{COUNTS_TAG: Count})

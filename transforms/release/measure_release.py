@@ -26,6 +26,7 @@ from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.schemas.token_format import TokenFormat
 from tracktokens.transforms.catalog.texts import song_text
 from tracktokens.transforms.quantization.train_codebooks import SampleVectors, smallest_hashes
+from tracktokens.transforms.runtime.gather import Gather
 from tracktokens.transforms.runtime.threads import thread_share
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.bundles import read_codebook
@@ -241,15 +242,15 @@ class WriteCodebookQuality(beam.PTransform):
     def expand(self, measured: beam.PCollection) -> beam.PCollection:
         """Merge, gather, write."""
         write = partial(_write_quality, self.path, dict(self.variances))
-        return measured | beam.CombinePerKey(Merge()) | beam.combiners.ToDict() | beam.Map(write)
+        return measured | beam.CombinePerKey(Merge()) | Gather(write)
 
 
 def _write_quality(
-    path: str, variances: Mapping[str, float | None], measured: Mapping[str, CodebookQualityAccumulator]
+    path: str, variances: Mapping[str, float | None], measured: list[tuple[str, CodebookQualityAccumulator]]
 ) -> None:
     content = {
         modality: {"quality": asdict(part.finalize(variances[modality])), "counts": part.counts.tolist()}
-        for modality, part in measured.items()
+        for modality, part in measured
     }
     files.write_json(path, content)
 
@@ -272,13 +273,13 @@ class WriteNewTrackFit(beam.PTransform):
     def expand(self, measured: beam.PCollection) -> beam.PCollection:
         """Merge, gather, write."""
         write = partial(_write_fits, self.path, dict(self.baselines))
-        return measured | beam.CombinePerKey(Merge()) | beam.combiners.ToDict() | beam.Map(write)
+        return measured | beam.CombinePerKey(Merge()) | Gather(write)
 
 
 def _write_fits(
-    path: str, baselines: Mapping[str, CodeUsage], measured: Mapping[str, CodebookQualityAccumulator]
+    path: str, baselines: Mapping[str, CodeUsage], measured: list[tuple[str, CodebookQualityAccumulator]]
 ) -> None:
-    fits = {m: new_track_fit(part, baselines[m]) for m, part in measured.items() if m in baselines}
+    fits = {m: new_track_fit(part, baselines[m]) for m, part in measured if m in baselines}
     files.write_json(path, {modality: fit.to_json() for modality, fit in fits.items()})
 
 
@@ -305,8 +306,8 @@ class WriteTableQuality(beam.PTransform):
             rows
             | "group by tokens" >> beam.GroupByKey()
             | "measure" >> beam.MapTuple(partial(_measure_part, self.token_format)).with_output_types(PrefixMeasures)
-            | "merge" >> beam.CombineGlobally(Merge())
-            | "write" >> beam.Map(partial(_write_table_quality, self.path))
+            | "merge" >> beam.CombineGlobally(Merge()).without_defaults()
+            | "write" >> Gather(partial(_write_table_quality, self.path))
         )
 
 
@@ -314,8 +315,8 @@ def _measure_part(token_format: TokenFormat, _: int, batches: Iterable[pa.Record
     return measure_tuples(token_format, batches)
 
 
-def _write_table_quality(path: str, measured: PrefixMeasures | None) -> None:
-    prefixes = {} if measured is None else measured.prefixes
+def _write_table_quality(path: str, merged: list[PrefixMeasures]) -> None:
+    prefixes = merged[0].prefixes if merged else {}
     *first, (_, every) = list(prefixes.items()) or [(0, TableMeasures())]
     content = _table_fields(every) | ({"prefixes": {str(n): _table_fields(part) for n, part in first}} if first else {})
     files.write_json(path, content)
@@ -349,14 +350,12 @@ class WriteNeighbourRecall(beam.PTransform):
         return (
             start
             | "buckets" >> beam.Create(self.buckets)
-            | "spread buckets" >> beam.Reshuffle()
             | "sample" >> beam.ParDo(self.sample).with_output_types(typehints.KV[str, pa.RecordBatch])
             | "group by modality" >> beam.GroupByKey()
-            | "measure" >> beam.ParDo(self.measure)
-            | "gather" >> beam.combiners.ToDict()
-            | "write" >> beam.Map(partial(_write_recalls, self.path))
+            | "measure" >> beam.ParDo(self.measure).with_output_types(typehints.KV[str, NeighbourRecall])
+            | "write" >> Gather(partial(_write_recalls, self.path))
         )
 
 
-def _write_recalls(path: str, recalls: Mapping[str, NeighbourRecall]) -> None:
-    files.write_json(path, {modality: asdict(recall) for modality, recall in recalls.items()})
+def _write_recalls(path: str, recalls: list[tuple[str, NeighbourRecall]]) -> None:
+    files.write_json(path, {modality: asdict(recall) for modality, recall in recalls})

@@ -4,7 +4,9 @@ Importing this module registers a coder that encodes a batch as an Arrow IPC str
 batches, and a pickled slice contains its whole parent.
 """
 
-from collections.abc import Collection
+import itertools
+from collections.abc import Iterator, Sequence
+from functools import partial
 
 import apache_beam as beam
 import pyarrow as pa
@@ -54,25 +56,29 @@ Count = typehints.KV[str, int]
 """A named count, to be summed."""
 
 
-class EveryKey(beam.PTransform):
-    """Create an empty batch per key, so that a grouping with other batches has a group for every key.
+class EveryBucket(beam.PTransform):
+    """Create an empty batch per bucket, so that a grouping with other batches has a group for every bucket.
 
     The values are batches, since Beam would pickle batches in a group with values of another type.
 
     Args:
-        keys: buckets, or pairs of modality and bucket.
-        kind: ``Keyed`` or ``ModalityKeyed``.
+        buckets: number of buckets.
+        modalities: modalities whose buckets are the keys, as ``ModalityKeyed``; without any, the keys are ``Keyed``.
     """
 
-    def __init__(self, keys: Collection[object], kind: object) -> None:
+    def __init__(self, buckets: int, modalities: Sequence[str] = ()) -> None:
         super().__init__()
-        self._keys = list(keys)
-        self._kind = kind
+        self._buckets = buckets
+        self._modalities = tuple(modalities)
 
     def expand(self, start: beam.pvalue.PBegin) -> beam.PCollection:
-        """Create the batches."""
-        return start | beam.Create(self._keys) | beam.Map(_with_empty_batch).with_output_types(self._kind)
+        """Create the batches. They are not spread over the workers: the grouping does that."""
+        create = beam.FlatMap(partial(_empty_batches, self._buckets, self._modalities))
+        kind = ModalityKeyed if self._modalities else Keyed
+        return start | beam.Impulse() | create.with_output_types(kind)
 
 
-def _with_empty_batch(key: object) -> tuple[object, pa.RecordBatch]:
-    return key, pa.RecordBatch.from_pylist([], pa.schema([]))
+def _empty_batches(buckets: int, modalities: tuple[str, ...], _: bytes) -> Iterator[tuple[object, pa.RecordBatch]]:
+    numbers = range(buckets)
+    for key in itertools.product(modalities, numbers) if modalities else numbers:
+        yield key, pa.RecordBatch.from_pylist([], pa.schema([]))

@@ -1,36 +1,46 @@
 """Named counts as elements of the pipeline, summed at the end: exact, while a Beam counter may count a retry twice."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 import apache_beam as beam
 
 from tracktokens.schemas.errors import TracktokensError
+from tracktokens.transforms.runtime.gather import Gather
 from tracktokens.transforms.store import files
 
 COUNTS_TAG = "counts"
 """Output of a transform with its counts, as pairs of name and number."""
 
 
-class Totals(beam.PTransform):
-    """Add up named counts into one dictionary."""
+class OnTotals(beam.PTransform):
+    """Add up named counts, and call a function with the totals, once.
+
+    Args:
+        function: receives name to total. What it returns is the only element of the output.
+        kind: type of that element.
+    """
+
+    def __init__(self, function: Callable[[Mapping[str, int]], Any], kind: object) -> None:
+        super().__init__()
+        self._gather = Gather(partial(_call_with_totals, function), kind)
 
     def expand(self, counts: beam.PCollection) -> beam.PCollection:
-        """Sum by name, and collect the sums."""
-        return counts | beam.CombinePerKey(sum) | beam.combiners.ToDict()
+        """Sum by name, and gather the sums."""
+        return counts | beam.CombinePerKey(sum) | self._gather
 
 
-class WriteCounts(beam.PTransform):
+def _call_with_totals(function: Callable[[Mapping[str, int]], Any], totals: list[tuple[str, int]]) -> Any:
+    return function(dict(totals))
+
+
+class WriteCounts(OnTotals):
     """Add up named counts, and write them as one JSON object."""
 
     def __init__(self, path: str) -> None:
-        super().__init__()
-        self._path = path
-
-    def expand(self, counts: beam.PCollection) -> beam.PCollection:
-        """Sum by name, collect the sums, and write them."""
-        return counts | Totals() | beam.Map(partial(files.write_json, self._path))
+        super().__init__(partial(files.write_json, path), type(None))
 
 
 def require_balance(rows: str, read: int, kept: int, where: str, rejected: int) -> None:
