@@ -1,26 +1,27 @@
-"""Two changes to Beam, in this process: its local runner loses no data, and it inspects a function once.
+"""Two changes to Beam, in this process: its local runner loses no data, and it inspects a class of steps once.
 
 With several worker processes, the local runner flushes its streams to the workers from a second thread, every second.
 Beam 2.77 sends the content of a stream and then clears it, and ``write`` does not wait for that: what is written in
 between is lost. A whole block of a stage's input may disappear. Here ``write`` waits.
 
 Beam looks for parameters of state and timers in all methods of a ``DoFn``, eight times for each step of a pipeline and
-again for each bundle. That is a fifth of the processor time of a job over few tracks. Here the parameters of a
-function are kept.
+again for each bundle. That is a fifth of the processor time of a job over few tracks. Here what it finds in the methods
+of a class is kept.
 """
 
 import functools
 from collections.abc import Callable
-from types import FunctionType, MethodType
+from types import MethodType
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from apache_beam.runners.worker.data_plane import TimeBasedBufferingClosableOutputStream
-from apache_beam.transforms import core
+from apache_beam.transforms import userstate
+from apache_beam.transforms.core import DoFn
 
 Write = Callable[..., None]
-Parameters = tuple[list[str], list[Any]]
-Inspect = Callable[[Callable[..., Any]], Parameters]
+Specs = tuple[set[Any], set[Any]]
+Inspect = Callable[[DoFn], Specs]
 
 
 def lock_streams() -> None:
@@ -38,23 +39,23 @@ def _locked(write: Write) -> Write:
     return wait_and_write
 
 
-def keep_parameters() -> None:
-    """Inspect the function of a method once, in this process; a second call changes nothing."""
-    if not hasattr(core.get_function_args_defaults, "__wrapped__"):
-        core.get_function_args_defaults = _kept(core.get_function_args_defaults)
+def keep_specs() -> None:
+    """Inspect the methods of a class of steps once, in this process; a second call changes nothing."""
+    if not hasattr(userstate.get_dofn_specs, "__wrapped__"):
+        userstate.get_dofn_specs = _kept(userstate.get_dofn_specs)
 
 
 def _kept(inspect: Inspect) -> Inspect:
-    known: WeakKeyDictionary[FunctionType, Parameters] = WeakKeyDictionary()
+    known: WeakKeyDictionary[type, Specs] = WeakKeyDictionary()
 
     @functools.wraps(inspect)
-    def inspect_once(function: Callable[..., Any]) -> Parameters:
-        if not (isinstance(function, MethodType) and isinstance(function.__func__, FunctionType)):
-            return inspect(function)
-        parameters = known.get(function.__func__)
-        if parameters is None:
-            parameters = known[function.__func__] = inspect(function)
-        names, defaults = parameters
-        return list(names), list(defaults)
+    def inspect_once(step: DoFn) -> Specs:
+        if any(isinstance(value, MethodType) for value in vars(step).values()):  # Beam inspects these too
+            return inspect(step)
+        specs = known.get(type(step))
+        if specs is None:
+            specs = known[type(step)] = inspect(step)
+        states, timers = specs
+        return set(states), set(timers)
 
     return inspect_once

@@ -27,9 +27,9 @@ def main() -> None:
     _end_with(int(sys.argv[1]))
     from apache_beam.runners.worker import sdk_worker_main
 
-    from tracktokens.pipelines.beam_patches import keep_parameters
+    from tracktokens.pipelines.beam_patches import keep_specs
 
-    keep_parameters()
+    keep_specs()
     sdk_worker_main.main(sys.argv[:1])
 
 

@@ -95,9 +95,9 @@ class PipelineRunner:
             self.in_process().run(build)
 
     def _pipeline(self, options: PipelineOptions) -> beam.Pipeline:
-        from tracktokens.pipelines.beam_patches import keep_parameters, lock_streams
+        from tracktokens.pipelines.beam_patches import keep_specs, lock_streams
 
-        keep_parameters()
+        keep_specs()
         lock_streams()  # a runner that the options name may be a local one too
         if self.names_runner:
             try:

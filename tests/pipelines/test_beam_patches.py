@@ -8,10 +8,10 @@ import apache_beam as beam
 import pytest
 from apache_beam.coders import VarIntCoder
 from apache_beam.runners.worker.data_plane import TimeBasedBufferingClosableOutputStream as Stream
-from apache_beam.transforms import core
-from apache_beam.transforms.userstate import ReadModifyWriteStateSpec, get_dofn_specs
+from apache_beam.transforms import core, userstate
+from apache_beam.transforms.userstate import ReadModifyWriteStateSpec
 
-from tracktokens.pipelines.beam_patches import keep_parameters, lock_streams
+from tracktokens.pipelines.beam_patches import keep_specs, lock_streams
 
 HOUR_MS = 3_600_000
 
@@ -73,62 +73,73 @@ class Stateless(Stateful):
         """Take an element."""
 
 
+class Borrowing(beam.DoFn):
+    """A step with a method of another step among its attributes."""
+
+    def __init__(self, method: Callable[..., None]) -> None:
+        self.method = method
+
+    def process(self, element: object) -> None:
+        """Take an element."""
+
+
 @pytest.fixture
 def beams_own_inspection(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(core, "get_function_args_defaults", inspect.unwrap(core.get_function_args_defaults))
+    monkeypatch.setattr(userstate, "get_dofn_specs", inspect.unwrap(userstate.get_dofn_specs))
 
 
 def count_inspections(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     inspected: list[object] = []
-    own = inspect.signature
-    monkeypatch.setattr(inspect, "signature", lambda function: inspected.append(function) or own(function))
+    own = core.get_function_arguments
+    monkeypatch.setattr(core, "get_function_arguments", lambda *names: inspected.append(names) or own(*names))
     return inspected
 
 
 @pytest.mark.usefixtures("beams_own_inspection")
 def test_beam_still_inspects_a_step_again_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    get_dofn_specs(Stateful())
+    userstate.get_dofn_specs(Stateful())
     inspected = count_inspections(monkeypatch)
-    get_dofn_specs(Stateful())
-    assert inspected, "Beam has mended this: remove keep_parameters from pipelines/beam_patches.py"
+    userstate.get_dofn_specs(Stateful())
+    assert inspected, "Beam has mended this: remove keep_specs from pipelines/beam_patches.py"
 
 
 @pytest.mark.usefixtures("beams_own_inspection")
-def test_a_step_is_inspected_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    keep_parameters()
-    get_dofn_specs(Stateful())
+def test_a_class_of_steps_is_inspected_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    keep_specs()
+    userstate.get_dofn_specs(Stateful())
     inspected = count_inspections(monkeypatch)
-    assert get_dofn_specs(Stateful()) == ({Stateful.STATE}, set())
+    assert userstate.get_dofn_specs(Stateful()) == ({Stateful.STATE}, set())
     assert not inspected
 
 
 @pytest.mark.usefixtures("beams_own_inspection")
-def test_parameters_are_those_that_beam_finds() -> None:
-    functions = [
-        *(getattr(step, name) for step in (Stateful(), Stateless()) for name in ("process", "setup", "finish_bundle")),
-        Stateful.process,
-        lambda element, side=3: element,
-        len,
-        beam.Map(lambda element: element).fn.process,
+def test_what_is_found_is_what_beam_finds() -> None:
+    steps = [
+        Stateful(),
+        Stateless(),
+        Borrowing(len),
+        Borrowing(Stateful().process),
+        Borrowing(Stateless().process),
+        beam.Map(lambda element: element).fn,
+        beam.Map(Stateful().process).fn,
     ]
-    expected = [core.get_function_args_defaults(function) for function in functions]
-    keep_parameters()
+    expected = [userstate.get_dofn_specs(step) for step in steps]
+    assert ({Stateful.STATE}, set()) in expected[2:]
+    keep_specs()
     for _ in range(2):
-        assert [core.get_function_args_defaults(function) for function in functions] == expected
-    assert get_dofn_specs(Stateless()) == (set(), set())
+        assert [userstate.get_dofn_specs(step) for step in steps] == expected
 
 
 @pytest.mark.usefixtures("beams_own_inspection")
-def test_callers_may_change_the_lists() -> None:
-    keep_parameters()
-    names, _ = core.get_function_args_defaults(Stateful().process)
-    names.clear()
-    assert core.get_function_args_defaults(Stateful().process)[0] == ["element", "count"]
+def test_callers_may_change_the_sets() -> None:
+    keep_specs()
+    userstate.get_dofn_specs(Stateful())[0].clear()
+    assert userstate.get_dofn_specs(Stateful())[0] == {Stateful.STATE}
 
 
 @pytest.mark.usefixtures("beams_own_inspection")
 def test_a_second_call_changes_nothing() -> None:
-    keep_parameters()
-    kept = core.get_function_args_defaults
-    keep_parameters()
-    assert core.get_function_args_defaults is kept
+    keep_specs()
+    kept = userstate.get_dofn_specs
+    keep_specs()
+    assert userstate.get_dofn_specs is kept
