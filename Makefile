@@ -61,8 +61,9 @@ chat: demo $(CHAT)/base/config.json ## Fine-tune a small model on the demo's con
 
 # The tests of a file run in one worker process, so its fixtures are made once. Three GB of memory per worker.
 WORKERS ?= 2
-# Files keep their order, so that a long file with few tests is not the last.
-PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+# Files keep their order, so that a long file with few tests is not the last. A worker that dies ends the run: another one
+# in its place would wait without end.
+PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 test-fast: setup ## Run the unit tests, in under a minute
 	@$(PYTEST) -m "not job and not disturbed"

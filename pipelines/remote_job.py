@@ -57,10 +57,11 @@ class RemoteJob:
             RemoteJobError: the job failed, or somebody cancelled or drained it.
             KeyboardInterrupt: Ctrl-C or SIGTERM; the job is cancelled.
         """
-        _print(f"started {self.name}")
-        with _as_interrupt(signal.SIGTERM), self._polling():
+        with _as_interrupt(signal.SIGTERM):
             try:
-                state = self.result.wait_until_finish()
+                _print(f"started {self.name}")
+                with self._polling():
+                    state = self.result.wait_until_finish()
             except KeyboardInterrupt:
                 self._cancel()
                 raise

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from apache_beam.runners.dataflow import dataflow_runner
+from apache_beam.runners.dataflow.dataflow_runner import DataflowPipelineResult
 from apache_beam.runners.dataflow.internal.apiclient import DataflowApplicationClient
 from google.cloud.dataflow import JobState
 
@@ -31,6 +32,7 @@ class FakeDataflow:
         cancels: whether the job ends when a client cancels it.
         created: jobs that were created, as JSON.
         requested: states that a client asked for.
+        is_followed: whether a client waits for the job: a signal before that starts no job.
         port: port on loopback.
     """
 
@@ -41,6 +43,7 @@ class FakeDataflow:
     cancels: bool = True
     created: list[Any] = field(default_factory=list)
     requested: list[str] = field(default_factory=list)
+    is_followed: bool = False
     port: int = 0
 
     @property
@@ -109,6 +112,13 @@ def serving(service: FakeDataflow, monkeypatch: pytest.MonkeyPatch) -> Iterator[
         def handle_error(self, request: object, client_address: object) -> None:
             """Stay silent where a client left before it was answered: tests read what the client prints."""
 
+    wait_until_finish = DataflowPipelineResult.wait_until_finish
+
+    def follow(result: DataflowPipelineResult, duration: int | None = None) -> str:
+        service.is_followed = True
+        return wait_until_finish(result, duration)
+
+    monkeypatch.setattr(DataflowPipelineResult, "wait_until_finish", follow)
     monkeypatch.setattr(DataflowApplicationClient, "stage_file_with_retry", lambda *args, **kwargs: None)
     quick = SimpleNamespace(sleep=lambda seconds: time.sleep(0.02), time=time.time)
     monkeypatch.setattr(dataflow_runner, "time", quick)

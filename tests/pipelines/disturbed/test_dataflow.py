@@ -2,13 +2,11 @@
 
 import os
 import signal
-import sys
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Lock, main_thread
+from threading import Lock
 
 import apache_beam as beam
 import pytest
@@ -16,7 +14,6 @@ import pytest
 from tests.support.fake_dataflow import JOB, FakeDataflow, serving
 from tests.support.jobs_on_runner import JobsOnRunner
 from tracktokens.pipelines import remote_job
-from tracktokens.pipelines.remote_job import RemoteJob
 from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.errors import InvalidDataError, TracktokensError
 from tracktokens.transforms.runtime.progress import ProgressReporter
@@ -42,17 +39,15 @@ def run(service: FakeDataflow, monkeypatch: pytest.MonkeyPatch, progress: Progre
         runner.run(lambda pipeline: pipeline | beam.Create([1, 2]) | beam.Map(str))
 
 
-class Sends:
-    """Sends a signal to this process, once, as soon as its main thread follows a job: a signal before starts no job."""
+def sends(number: int, service: FakeDataflow) -> Callable[[], None]:
+    """Return a function that sends a signal to this process, once, as soon as the job is followed."""
+    unsent = Lock()
 
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.sent = Lock()
+    def send() -> None:
+        if service.is_followed and unsent.acquire(blocking=False):
+            os.kill(os.getpid(), number)
 
-    def __call__(self) -> None:
-        stack = traceback.walk_stack(sys._current_frames()[main_thread().ident or 0])
-        if any(frame.f_code is RemoteJob.follow.__code__ for frame, _ in stack) and self.sent.acquire(blocking=False):
-            os.kill(os.getpid(), self.number)
+    return send
 
 
 def printed(capsys: pytest.CaptureFixture[str]) -> list[str]:
@@ -106,7 +101,7 @@ def test_a_signal_cancels_the_job(
     number: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     service = FakeDataflow([RUNNING])
-    service.on_state = Sends(number)
+    service.on_state = sends(number, service)
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(KeyboardInterrupt):
         run(service, monkeypatch)
@@ -121,7 +116,7 @@ def test_a_second_ctrl_c_leaves_a_job_that_does_not_end(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     service = FakeDataflow([RUNNING], cancels=False)
-    first, second = Sends(signal.SIGINT), Sends(signal.SIGINT)
+    first, second = sends(signal.SIGINT, service), sends(signal.SIGINT, service)
     service.on_state = lambda: second() if service.requested else first()
     with pytest.raises(KeyboardInterrupt):
         run(service, monkeypatch)
