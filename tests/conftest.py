@@ -1,6 +1,7 @@
 """Fixtures of all tests: the demo catalog, and one run over it per session."""
 
 import signal
+from typing import Any
 
 import pytest
 
@@ -32,6 +33,13 @@ def pytest_configure() -> None:
     for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, handler)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object | None) -> None:
+    """Print how a worker process of pytest died: a negative number is a signal."""
+    if error:
+        print(f"\nworker {node.gateway.id} ended with status {node.gateway._io.popen.wait(10)}")
 
 
 def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
