@@ -3,12 +3,12 @@
 Vectors are shuffled only if few of a row group are missing.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import apache_beam as beam
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from apache_beam.pvalue import TaggedOutput
 
@@ -16,7 +16,7 @@ from tracktokens.schemas.tables.records import INPUT_LOCATIONS
 from tracktokens.schemas.tables.tracks import POSITION_SHIFT
 from tracktokens.transforms.precomputed.scan_cache import ROW_BITS, RowGroup
 from tracktokens.transforms.precomputed.scan_vectors import PrecomputedEmbeddings
-from tracktokens.transforms.precomputed.vector_tables import UnitVectors, read_unit_vectors
+from tracktokens.transforms.precomputed.vector_tables import read_unit_vectors
 from tracktokens.transforms.runtime.arrow_coder import Count, ModalityKeyed
 from tracktokens.transforms.runtime.progress import ProgressReporter
 from tracktokens.transforms.store.keys import bucket_numbers, sort_by_key, split_by_bucket
@@ -27,8 +27,9 @@ LOCATIONS_TAG = "locations"
 """Output with the missing vectors: ``INPUT_LOCATIONS`` by modality and fragment; a position is a row index within the
 fragment."""
 
-LEAST_BUFFER, MOST_BUFFER, BUCKET_BUFFER = 1 << 27, 1 << 30, 1 << 19
-"""Bytes of vectors to gather before writing one file per bucket: at least, at most, and per bucket of the store."""
+LEAST_BUFFER, MOST_BUFFER, BUCKET_BUFFER = 1 << 29, 1 << 30, 1 << 19
+"""Bytes of vectors to gather before those of a modality are written, one file per bucket: at least, at most, and per
+bucket of the store."""
 
 SCATTERED_TAG = "scattered"
 """Output with the vectors of row groups of which few are missing: vector records by modality and bucket of key."""
@@ -49,9 +50,11 @@ def by_fragment(missing: pa.Table, modality: str) -> Iterator[tuple[RowGroup, pa
 
 @dataclass(kw_only=True, eq=False)
 class LoadVectors(beam.DoFn):
-    """Load the vectors of one row group that the store lacks: write vector records, and yield their count.
+    """Load the vectors of row groups that the store lacks: write vector records, and yield their count.
 
-    If few are missing, the records go to the output ``SCATTERED_TAG``, to be written with those of other row groups.
+    Vectors are gathered over the row groups of a bundle, which may be small: a file of each row group for each bucket
+    would be thousands. If few of a row group are missing, their records go to the output ``SCATTERED_TAG``, to be
+    written with those of all others.
 
     Attributes:
         embeddings: modality to its precomputed embeddings.
@@ -62,39 +65,56 @@ class LoadVectors(beam.DoFn):
     embeddings: Mapping[str, PrecomputedEmbeddings]
     store: Store
     progress: ProgressReporter
+    _gathered: dict[str, list[pa.RecordBatch]] = field(default_factory=dict, init=False, repr=False)
+    _bytes: Counter[str] = field(default_factory=Counter, init=False, repr=False)
+
+    def start_bundle(self) -> None:
+        """Forget what a bundle that failed has gathered."""
+        self._gathered.clear()
+        self._bytes.clear()
 
     def process(self, element: tuple[tuple[str, int], Iterable[pa.RecordBatch]]) -> Iterator[object]:
         """Load from one fragment of one modality."""
         (modality, number), batches = element
-        fragment = self.embeddings[modality].table.fragments[number]
+        table = self.embeddings[modality].table
+        fragment = table.fragments[number]
         wanted = pa.Table.from_batches(batches, INPUT_LOCATIONS)
         rows = wanted["position"].to_numpy()
         order = np.argsort(rows)
         keys = wanted["key"].combine_chunks().take(pa.array(order))
-        scattered, start = len(rows) * SCATTERED_RATIO < fragment.rows, 0
-        for units in self._buffers(modality, number, rows[order]):
-            records = make_vector_records(keys.slice(start, len(units)), units)
-            for bucket, part in split_by_bucket(records, bucket_numbers(records["key"], self.store.buckets)):
-                if scattered:
-                    yield TaggedOutput(SCATTERED_TAG, ((modality, bucket), part))
-                else:
-                    write_vectors(self.store, modality, self.embeddings[modality].encoder_id, bucket, part)
+        loaded, start = [], 0
+        for units in read_unit_vectors(table, fragment, rows[order]):
+            loaded.append(make_vector_records(keys.slice(start, len(units)), units))
             start += len(units)
+            if len(rows) * SCATTERED_RATIO >= fragment.rows:
+                self._gather(modality, loaded.pop())
             self.progress.add(f"load {modality} vectors", done=len(units))
+        if loaded:
+            for bucket, part in self._by_bucket(loaded):
+                yield TaggedOutput(SCATTERED_TAG, ((modality, bucket), part))
         yield f"encoded/{modality}", start
 
-    def _buffers(self, modality: str, number: int, wanted: npt.NDArray[np.int64]) -> Iterator[UnitVectors]:
-        """Read the wanted rows, in ascending order, one buffer at a time."""
-        table = self.embeddings[modality].table
-        limit = min(max(LEAST_BUFFER, self.store.buckets * BUCKET_BUFFER), MOST_BUFFER) // (2 * table.dim)
-        gathered: list[UnitVectors] = []
-        for units in read_unit_vectors(table, table.fragments[number], wanted):
-            gathered.append(units)
-            if sum(len(part) for part in gathered) >= limit:
-                yield np.concatenate(gathered)
-                gathered = []
-        if gathered:
-            yield np.concatenate(gathered)
+    def finish_bundle(self) -> None:
+        """Write what is gathered."""
+        for modality in list(self._gathered):
+            self._write(modality)
+
+    def _gather(self, modality: str, records: pa.RecordBatch) -> None:
+        """Keep records, and write those of the modality that has most when they are many."""
+        self._gathered.setdefault(modality, []).append(records)
+        self._bytes[modality] += records.nbytes
+        if self._bytes.total() >= min(max(LEAST_BUFFER, self.store.buckets * BUCKET_BUFFER), MOST_BUFFER):
+            [(most, _)] = self._bytes.most_common(1)
+            self._write(most)
+
+    def _write(self, modality: str) -> None:
+        del self._bytes[modality]
+        for bucket, part in self._by_bucket(self._gathered.pop(modality)):
+            write_vectors(self.store, modality, self.embeddings[modality].encoder_id, bucket, part)
+
+    def _by_bucket(self, parts: list[pa.RecordBatch]) -> Iterator[tuple[int, pa.RecordBatch]]:
+        records = pa.concat_batches(parts)
+        return split_by_bucket(records, bucket_numbers(records["key"], self.store.buckets))
 
 
 @dataclass(kw_only=True, eq=False)

@@ -14,7 +14,7 @@ from tracktokens.codebooks.metrics.drift import CodeUsage
 from tracktokens.codebooks.numerics.arrays import Counts, Doubles, Floats, Integers
 from tracktokens.codebooks.numerics.distances import distance_table
 from tracktokens.pipelines.analysis.atlas.source import AtlasSource
-from tracktokens.pipelines.analysis.inspect import CODES, READ_TRACKS
+from tracktokens.pipelines.analysis.inspect import CODES
 from tracktokens.transforms.release.coded_inputs import CodedInputs, NearestInputs, read_coded_inputs
 from tracktokens.transforms.release.track_terms import CatalogTerms, sample_buckets
 
@@ -28,6 +28,9 @@ HISTOGRAM_BINS = 40
 
 FURTHEST_SHARE = 0.995
 """Share of the tracks within the last bin of the histogram of distances."""
+
+READ_TRACKS = 250_000
+"""Most tracks whose distances are read, a random sample of a larger catalog: some 250 per code bound the time."""
 
 ROWS_AT_ONCE = 1024
 """Rows of the table of distances between codes that are held at once."""

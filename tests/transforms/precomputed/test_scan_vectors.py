@@ -264,4 +264,34 @@ def test_few_vectors_of_many_row_groups_are_written_to_one_file(tmp_path: Path) 
     assert len(files.list_files(folder, ".parquet")) == 1
     assert {key for part, _ in read_vectors(folder, keys) for key in part.to_pylist()} == {*keys.to_pylist()}
     assert list(load.process(((AUDIO, 3), [wanted(3, 5)]))) == [("encoded/audio", 5)]  # an eighth is not few
+    load.finish_bundle()
     assert len(files.list_files(folder, ".parquet")) == 2
+
+
+@pytest.mark.parametrize(("buffer", "expected"), [(1 << 20, 1), (900, 3), (100, 5)])
+def test_vectors_of_small_row_groups_share_a_file_until_they_fill_the_buffer(
+    tmp_path: Path, buffer: int, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(load_vectors, "LEAST_BUFFER", buffer)
+    monkeypatch.setattr(load_vectors, "BUCKET_BUFFER", 1)
+    vectors = np.random.default_rng(0).standard_normal((100, 4)).astype(np.float32)
+    rows = pa.table({"track_id": [f"t{n}" for n in range(100)], "vector": list(vectors)})
+    pq.write_table(rows, tmp_path / "v.parquet", row_group_size=20)
+    embeddings, store = {AUDIO: open_precomputed(str(tmp_path / "v.parquet"))}, Store(str(tmp_path / "store"), 1)
+    keys = content_keys(pa.array([str(n) for n in range(100)]))
+    load = LoadVectors(embeddings=embeddings, store=store, progress=ProgressReporter())
+    list(load.process(((AUDIO, 0), [pa.record_batch([keys.slice(0, 20), range(20)], schema=INPUT_LOCATIONS)])))
+    load.start_bundle()  # the bundle before failed
+    for number in range(5):
+        wanted = pa.record_batch([keys.slice(20 * number, 20), range(20)], schema=INPUT_LOCATIONS)
+        assert list(load.process(((AUDIO, number), [wanted]))) == [("encoded/audio", 20)]
+    load.finish_bundle()
+    folder = store.vectors(AUDIO, embeddings[AUDIO].encoder_id, 0)
+    assert len(files.list_files(folder, ".parquet")) == expected
+    stored = {
+        key: vector
+        for part, found in read_vectors(folder, keys)
+        for key, vector in zip(part.to_pylist(), found, strict=True)
+    }
+    units = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    np.testing.assert_allclose([stored[key] for key in keys.to_pylist()], units, atol=1e-3)
