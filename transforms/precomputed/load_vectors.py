@@ -3,6 +3,7 @@
 Vectors are shuffled only if few of a row group are missing.
 """
 
+import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -28,8 +29,8 @@ LOCATIONS_TAG = "locations"
 fragment."""
 
 LEAST_BUFFER, MOST_BUFFER, BUCKET_BUFFER = 1 << 29, 1 << 30, 1 << 19
-"""Bytes of vectors to gather before those of a modality are written, one file per bucket: at least, at most, and per
-bucket of the store."""
+"""Bytes of vectors that a process gathers before those of a modality are written, one file per bucket: at least, at
+most, and per bucket of the store."""
 
 SCATTERED_TAG = "scattered"
 """Output with the vectors of row groups of which few are missing: vector records by modality and bucket of key."""
@@ -46,6 +47,23 @@ def by_fragment(missing: pa.Table, modality: str) -> Iterator[tuple[RowGroup, pa
     numbered = pa.record_batch([missing["key"].combine_chunks(), rows], schema=INPUT_LOCATIONS)
     for number, part in split_by_bucket(numbered, positions >> POSITION_SHIFT):
         yield (modality, number), part
+
+
+class _GatheredBytes:
+    """Bytes that the threads of a process have gathered. A worker of a cluster has a dozen of them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._total = 0
+
+    def add(self, number: int) -> int:
+        """Add a number of bytes, or subtract it; return the sum."""
+        with self._lock:
+            self._total += number
+            return self._total
+
+
+_process = _GatheredBytes()
 
 
 @dataclass(kw_only=True, eq=False)
@@ -69,8 +87,13 @@ class LoadVectors(beam.DoFn):
     _bytes: Counter[str] = field(default_factory=Counter, init=False, repr=False)
 
     def start_bundle(self) -> None:
-        """Forget what a bundle that failed has gathered."""
+        """Drop what a bundle that failed has gathered."""
+        self.teardown()
+
+    def teardown(self) -> None:
+        """Drop what is gathered."""
         self._gathered.clear()
+        _process.add(-self._bytes.total())
         self._bytes.clear()
 
     def process(self, element: tuple[tuple[str, int], Iterable[pa.RecordBatch]]) -> Iterator[object]:
@@ -82,15 +105,18 @@ class LoadVectors(beam.DoFn):
         rows = wanted["position"].to_numpy()
         order = np.argsort(rows)
         keys = wanted["key"].combine_chunks().take(pa.array(order))
-        loaded, start = [], 0
+        are_few = len(rows) * SCATTERED_RATIO < fragment.rows
+        scattered, start = [], 0
         for units in read_unit_vectors(table, fragment, rows[order]):
-            loaded.append(make_vector_records(keys.slice(start, len(units)), units))
+            records = make_vector_records(keys.slice(start, len(units)), units)
+            if are_few:
+                scattered.append(records)
+            else:
+                self._gather(modality, records)
             start += len(units)
-            if len(rows) * SCATTERED_RATIO >= fragment.rows:
-                self._gather(modality, loaded.pop())
             self.progress.add(f"load {modality} vectors", done=len(units))
-        if loaded:
-            for bucket, part in self._by_bucket(loaded):
+        if scattered:
+            for bucket, part in self._by_bucket(scattered):
                 yield TaggedOutput(SCATTERED_TAG, ((modality, bucket), part))
         yield f"encoded/{modality}", start
 
@@ -103,14 +129,14 @@ class LoadVectors(beam.DoFn):
         """Keep records, and write those of the modality that has most when they are many."""
         self._gathered.setdefault(modality, []).append(records)
         self._bytes[modality] += records.nbytes
-        if self._bytes.total() >= min(max(LEAST_BUFFER, self.store.buckets * BUCKET_BUFFER), MOST_BUFFER):
+        if _process.add(records.nbytes) >= min(max(LEAST_BUFFER, self.store.buckets * BUCKET_BUFFER), MOST_BUFFER):
             [(most, _)] = self._bytes.most_common(1)
             self._write(most)
 
     def _write(self, modality: str) -> None:
-        del self._bytes[modality]
         for bucket, part in self._by_bucket(self._gathered.pop(modality)):
             write_vectors(self.store, modality, self.embeddings[modality].encoder_id, bucket, part)
+        _process.add(-self._bytes.pop(modality))
 
     def _by_bucket(self, parts: list[pa.RecordBatch]) -> Iterator[tuple[int, pa.RecordBatch]]:
         records = pa.concat_batches(parts)
