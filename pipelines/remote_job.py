@@ -57,11 +57,11 @@ class RemoteJob:
             RemoteJobError: the job failed, or somebody cancelled or drained it.
             KeyboardInterrupt: Ctrl-C or SIGTERM; the job is cancelled.
         """
-        with _as_interrupt(signal.SIGTERM):
+        with _as_interrupt(signal.SIGTERM), contextlib.ExitStack() as polling:  # it ends after a job is cancelled
             try:
                 _print(f"started {self.name}")
-                with self._polling():
-                    state = self.result.wait_until_finish()
+                polling.enter_context(self._polling())
+                state = self.result.wait_until_finish()
             except KeyboardInterrupt:
                 self._cancel()
                 raise
