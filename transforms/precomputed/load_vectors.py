@@ -63,7 +63,7 @@ class _GatheredBytes:
             return self._total
 
 
-_process = _GatheredBytes()
+_bytes_of_process = _GatheredBytes()
 
 
 @dataclass(kw_only=True, eq=False)
@@ -88,12 +88,15 @@ class LoadVectors(beam.DoFn):
 
     def start_bundle(self) -> None:
         """Drop what a bundle that failed has gathered."""
-        self.teardown()
+        self._drop()
 
     def teardown(self) -> None:
-        """Drop what is gathered."""
+        """Drop what a bundle that failed has gathered."""
+        self._drop()
+
+    def _drop(self) -> None:
         self._gathered.clear()
-        _process.add(-self._bytes.total())
+        _bytes_of_process.add(-self._bytes.total())
         self._bytes.clear()
 
     def process(self, element: tuple[tuple[str, int], Iterable[pa.RecordBatch]]) -> Iterator[object]:
@@ -129,14 +132,15 @@ class LoadVectors(beam.DoFn):
         """Keep records, and write those of the modality that has most when they are many."""
         self._gathered.setdefault(modality, []).append(records)
         self._bytes[modality] += records.nbytes
-        if _process.add(records.nbytes) >= min(max(LEAST_BUFFER, self.store.buckets * BUCKET_BUFFER), MOST_BUFFER):
+        limit = min(max(LEAST_BUFFER, self.store.buckets * BUCKET_BUFFER), MOST_BUFFER)
+        if _bytes_of_process.add(records.nbytes) >= limit:
             [(most, _)] = self._bytes.most_common(1)
             self._write(most)
 
     def _write(self, modality: str) -> None:
         for bucket, part in self._by_bucket(self._gathered.pop(modality)):
             write_vectors(self.store, modality, self.embeddings[modality].encoder_id, bucket, part)
-        _process.add(-self._bytes.pop(modality))
+        _bytes_of_process.add(-self._bytes.pop(modality))
 
     def _by_bucket(self, parts: list[pa.RecordBatch]) -> Iterator[tuple[int, pa.RecordBatch]]:
         records = pa.concat_batches(parts)

@@ -29,7 +29,7 @@ HISTOGRAM_BINS = 40
 FURTHEST_SHARE = 0.995
 """Share of the tracks within the last bin of the histogram of distances."""
 
-READ_TRACKS = 250_000
+SAMPLED_TRACKS = 250_000
 """Most tracks whose distances are read, a random sample of a larger catalog: some 250 per code bound the time."""
 
 ROWS_AT_ONCE = 1024
@@ -70,7 +70,7 @@ class ColumnView:
 def column_views(source: AtlasSource) -> list[ColumnView]:
     """Describe the codes of all columns that have any, in token order."""
     terms = CatalogTerms(source.table)
-    buckets = sample_buckets(source.table, READ_TRACKS)
+    buckets = sample_buckets(source.table, SAMPLED_TRACKS)
     baselines: Mapping[str, Mapping[str, Any]] = source.baseline.modalities if source.baseline else {}
     return [
         _column_view(source, codebook, terms, buckets, baselines.get(codebook.name))

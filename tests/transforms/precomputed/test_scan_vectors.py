@@ -99,12 +99,7 @@ def scan_of(table: VectorTable, buckets: int) -> ScanVectors:
     return ScanVectors(embeddings=embeddings, buckets=buckets, progress=ProgressReporter())
 
 
-@pytest.mark.parametrize("buffer", [1 << 27, 4000])
-def test_scanned_vectors_are_loaded_from_their_locations(
-    table: VectorTable, tmp_path: Path, buffer: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(load_vectors, "LEAST_BUFFER", buffer)
-    monkeypatch.setattr(load_vectors, "BUCKET_BUFFER", 1)
+def test_scanned_vectors_are_loaded_from_their_locations(table: VectorTable, tmp_path: Path) -> None:
     store = Store(str(tmp_path / "store"), 4)
     precomputed = PrecomputedEmbeddings(table, "source")
     scan = scan_of(table, buckets=1)
