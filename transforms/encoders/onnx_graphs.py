@@ -5,11 +5,13 @@ rounds their other operand row by row. So the vector of a text does not depend o
 Runtime's dynamic quantization it does, because that uses one scale for the whole batch.)
 """
 
+import functools
 import importlib
 import importlib.util
 import os
 import queue
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,9 +97,24 @@ def _open_in_onnxruntime(path: Path) -> Graph:
     return Graph(inputs, lambda arrays: session.run([output_name], dict(arrays))[0])
 
 
-def _open_in_openvino(path: Path, threads: int) -> Graph:
+_LOADING_CORE = threading.Lock()
+
+
+@functools.cache
+def _openvino_core() -> Any:
+    """Make the core of OpenVINO, which keeps its plugin for CPUs, once per process: call it with ``_LOADING_CORE``.
+
+    The plugin gives the thread that loads it a stack for signals, and unmaps this stack when it is unloaded. If another
+    thread unloads it, the address stays with the first one, and Ctrl-C then ends the process with a segmentation fault:
+    https://github.com/openvinotoolkit/openvino/blob/master/src/plugins/intel_cpu/src/plugin.cpp
+    """
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # disables telemetry, which is sent at import
-    openvino: Any = importlib.import_module("openvino")
+    return importlib.import_module("openvino").Core()
+
+
+def _open_in_openvino(path: Path, threads: int) -> Graph:
+    with _LOADING_CORE:
+        core = _openvino_core()
     settings = {
         "INFERENCE_NUM_THREADS": threads,
         "NUM_STREAMS": threads,
@@ -105,7 +122,7 @@ def _open_in_openvino(path: Path, threads: int) -> Graph:
         "INFERENCE_PRECISION_HINT": "f32",  # the default depends on the CPU
         "DYNAMIC_QUANTIZATION_GROUP_SIZE": BLOCK,
     }
-    compiled = openvino.Core().compile_model(str(path), "CPU", settings)
+    compiled = core.compile_model(str(path), "CPU", settings)
     outputs = [candidate for candidate in compiled.outputs if OUTPUT in candidate.get_names()]
     output = outputs[0] if outputs else compiled.outputs[0]
     inputs = frozenset(argument.get_any_name() for argument in compiled.inputs)

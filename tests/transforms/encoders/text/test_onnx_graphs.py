@@ -1,5 +1,6 @@
 """Graphs of text models: quantized to 8 bits, cached, and run by ONNX Runtime and OpenVINO with torch's vectors."""
 
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -182,6 +183,34 @@ def test_openvino_sends_no_telemetry(tiny_model: Path) -> None:
         pytest.skip("openvino is not installed")
     sentence_encoder(str(tiny_model), backend=OPENVINO).load(threads=1)
     assert sys.modules["openvino_telemetry"] is None
+
+
+DROPPED_BY_ANOTHER_THREAD = """
+import signal, sys, threading
+from pathlib import Path
+from onnx import TensorProto, helper, save
+from tracktokens.transforms.encoders.onnx_graphs import open_graph
+
+path, backend = Path(sys.argv[1]), sys.argv[2]
+ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [2]) for name in ("x", "y")]
+model = helper.make_model(helper.make_graph([helper.make_node("Neg", ["x"], ["y"])], "neg", ends[:1], ends[1:]),
+                          opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+save(model, path)
+graphs = [open_graph(path, backend, threads=1)]
+thread = threading.Thread(target=graphs.clear)
+thread.start()
+thread.join()
+try:
+    signal.raise_signal(signal.SIGINT)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_ctrl_c_is_handled_after_another_thread_dropped_a_graph(tmp_path: Path, backend: str) -> None:
+    command = [sys.executable, "-c", DROPPED_BY_ANOTHER_THREAD, str(tmp_path / "neg.onnx"), backend]
+    process = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert (process.returncode, process.stdout) == (0, "interrupted\n"), process.stderr
 
 
 @pytest.mark.parametrize(("broken", "problem"), [(True, "does not run in"), (False, "its vectors differ")])
