@@ -64,13 +64,13 @@ def device() -> str:
     import torch
 
     from tracktokens.serving.generation.precision import has_bfloat16
-    from tracktokens.transforms.encoders.devices import find_device
+    from tracktokens.transforms.encoders.devices import CPU, CUDA, device_kind, find_device
 
     found = find_device(None)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     processor = f"{cores} cores, {_memory()}{'bfloat16' if has_bfloat16('cpu') else 'no bfloat16'}"
-    if found.type != "cuda":
-        return f"{found.type}, no GPU; {processor}" if found.type == "cpu" else f"{found.type}; {processor}"
+    if device_kind(found) != CUDA:
+        return f"{found}, no GPU; {processor}" if found == CPU else f"{found}; {processor}"
     gpu = torch.cuda.get_device_properties(found)
     return f"{found}, {gpu.name} with {gpu.total_memory / GIB:.0f} GiB; {processor}"
 

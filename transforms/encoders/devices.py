@@ -2,18 +2,19 @@
 
 import os
 import re
-from typing import TYPE_CHECKING
+import sys
+from pathlib import Path
 
 from tracktokens.schemas.errors import UsageError
-
-if TYPE_CHECKING:
-    import torch
 
 CPU = "cpu"
 CUDA = "cuda"
 MPS = "mps"
 
 _NAMES = re.compile(rf"{CPU}|{MPS}|{CUDA}(:\d+)?")
+_DRIVER_FILES = ("/dev/nvidiactl", "/dev/nvhost-gpu", "/dev/kfd", "/dev/dxg")
+"""On Linux, the drivers of NVIDIA, of its Jetson, of AMD, and of Windows: without one, torch finds no GPU."""
+
 _WORKER_ID = "WORKER_ID"
 """Environment variable in which Beam numbers worker processes: ``worker_3`` locally, ``sdk-0-3`` in a container."""
 
@@ -33,8 +34,10 @@ def check_device_name(name: str | None) -> None:
         raise UsageError(f"--device {name}: use cpu, cuda, cuda:0, cuda:1 ... or mps")
 
 
-def find_device(name: str | None) -> "torch.device":
-    """Select the device of this process.
+def find_device(name: str | None) -> str:
+    """Select the device of this process, by its name in torch: ``cpu``, ``cuda:1`` or ``mps``.
+
+    Torch, which takes seconds to import, is imported only where a GPU may be found.
 
     Args:
         name: name of the device. None selects a GPU if there is one, else the CPU. None and ``cuda`` distribute the
@@ -43,6 +46,8 @@ def find_device(name: str | None) -> "torch.device":
     Raises:
         UsageError: this machine does not have the device.
     """
+    if name == CPU or (name is None and not _has_gpu_driver()):
+        return CPU
     import torch
 
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
@@ -53,10 +58,24 @@ def find_device(name: str | None) -> "torch.device":
     available += [f"{CUDA}:{number}" for number in range(gpus)]
     if device not in available:
         raise UsageError(f"--device {device}: this machine has {', '.join(available)}")
-    return torch.device(device)
+    return device
 
 
-def find_exact_device(name: str | None) -> "torch.device":
+def _has_gpu_driver() -> bool:
+    """Return False if this machine has no device that torch could use beside the CPU."""
+    return not sys.platform.startswith("linux") or any(Path(file).exists() for file in _DRIVER_FILES)
+
+
+def device_kind(device: str) -> str:
+    """Return ``CPU``, ``CUDA`` or ``MPS``.
+
+    >>> device_kind("cuda:1")
+    'cuda'
+    """
+    return device.partition(":")[0]
+
+
+def find_exact_device(name: str | None) -> str:
     """Select a device like :func:`find_device`, and disable computation with fewer bits than float32.
 
     By default cuDNN computes convolutions in TF32, which keeps 10 of 23 mantissa bits: vectors computed on a GPU would

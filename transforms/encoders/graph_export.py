@@ -5,7 +5,6 @@ This module imports torch.
 
 import warnings
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -19,7 +18,7 @@ def export_graph(
     target: Path,
     *,
     output: str,
-    axes: Mapping[int, str],
+    axes: Mapping[str, Mapping[int, str]],
 ) -> None:
     """Write the graph of a module, with torch's legacy exporter.
 
@@ -31,20 +30,14 @@ def export_graph(
         arguments: name of each input to an example of it.
         target: file to write.
         output: name of the output.
-        axes: number of each axis of all inputs and of the output whose length varies, to its name.
+        axes: name of each input or output whose shape varies, to the numbers of its axes that do, with their names.
 
     Raises:
         Exception: any error of a module that cannot be exported.
     """
-    dynamic = {name: dict(axes) for name in (*arguments, output)}
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # addressed to authors of models
         torch.onnx.export(
             module.eval(), tuple(arguments.values()), str(target), dynamo=False,
-            input_names=list(arguments), output_names=[output], dynamic_axes=dynamic, opset_version=OPSET,
+            input_names=list(arguments), output_names=[output], dynamic_axes=axes, opset_version=OPSET,
         )  # fmt: skip
-
-
-def exporter_versions() -> dict[str, str]:
-    """Return the versions of the packages on which a graph depends, for its name in the cache."""
-    return {package: version(package) for package in ("torch", "transformers", "onnx")}

@@ -14,6 +14,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -141,17 +142,23 @@ def _open_in_openvino(path: Path, threads: int) -> Graph:
     return Graph(inputs, run)
 
 
-def quantize_to_int8(source: Path, target: Path) -> None:
-    """Write a copy of a graph with the weights of its matrix products in 8 bits.
+def quantize_to_int8(source: Path, target: Path, network: str) -> None:
+    """Write a copy of a graph with the weights of a network's matrix products in 8 bits.
 
     Each ``MatMul`` with a constant matrix becomes a ``MatMulNBits``, an operator of ONNX Runtime that OpenVINO supports
     too: https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.MatMulNBits
+
+    Args:
+        source: the graph.
+        target: the copy.
+        network: what the names of the network's nodes begin with.
     """
     onnx: Any = importlib.import_module("onnx")
     model = onnx.load(str(source))
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     for node in model.graph.node:
-        if node.op_type == "MatMul" and len(getattr(constants.get(node.input[1]), "dims", ())) == 2:
+        has_weights = node.op_type == "MatMul" and len(getattr(constants.get(node.input[1]), "dims", ())) == 2
+        if has_weights and node.name.startswith(network):
             weights = onnx.numpy_helper.to_array(constants[node.input[1]])
             model.graph.initializer.extend(_replace_matmul(onnx, node, weights))
     used = {name for node in model.graph.node for name in node.input}
@@ -201,6 +208,11 @@ def quantize_blockwise(weights: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np
     scales = np.abs(split).max(axis=2) / 127
     steps = np.rint(split / np.where(scales, scales, 1)[..., None])
     return (steps + 128).astype(np.uint8), scales.astype(np.float32)
+
+
+def exporter_versions() -> dict[str, str]:
+    """Return the versions of the packages on which an exported graph depends, for its name in the cache."""
+    return {package: version(package) for package in ("torch", "transformers", "onnx")}
 
 
 def cached_graph(name: str, write: Callable[[Path], None]) -> Path:

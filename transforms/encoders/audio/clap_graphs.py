@@ -23,12 +23,13 @@ from tracktokens.transforms.encoders.audio.clap_base import ClapNetwork, Trunk
 from tracktokens.transforms.encoders.backend_choice import MAX_PASSES, BackendChoice, Timed, time_passes
 from tracktokens.transforms.encoders.base import identity_hash
 from tracktokens.transforms.encoders.forward_passes import one_thread_per_pass
-from tracktokens.transforms.encoders.graph_export import export_graph, exporter_versions
+from tracktokens.transforms.encoders.graph_export import export_graph
 from tracktokens.transforms.encoders.onnx_graphs import (
     AUTO,
     TORCH,
     brief,
     cached_graph,
+    exporter_versions,
     open_graph,
     require_packages,
 )

@@ -14,10 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from tracktokens.schemas.errors import UsageError
-
 if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
     from tokenizers import Encoding, Tokenizer
 
 CHUNK_RULE = 1
@@ -57,21 +54,18 @@ class Chunker:
         window: Word pieces that a chunk may have, at least 1.
     """
 
-    def __init__(self, transformer: "SentenceTransformer", prompt: str) -> None:
-        """Take the tokenizer from the model.
+    def __init__(self, tokenizer: "Tokenizer", max_length: float | None, prompt: str) -> None:
+        """Take the tokenizer of a model.
 
         Args:
-            transformer: The model.
+            tokenizer: The tokenizer.
+            max_length: Word pieces that the model reads, special tokens included; None for any number.
             prompt: Text that precedes each chunk.
-
-        Raises:
-            UsageError: The tokenizer does not report the character offsets of its word pieces.
         """
-        self._tokenizer = fast_tokenizer(transformer)
+        self._tokenizer = tokenizer
         [prompt_encoding] = self._encode([prompt])
         self.overhead = self._tokenizer.num_special_tokens_to_add(is_pair=False) + len(prompt_encoding)
-        length = transformer.max_seq_length
-        longest = sys.maxsize if length is None else int(min(length, sys.maxsize))  # some have infinity, or 10^30
+        longest = sys.maxsize if max_length is None else int(min(max_length, sys.maxsize))  # infinity, or 10^30
         self.window = max(1, longest - self.overhead)
 
     def chunk(self, texts: Sequence[str]) -> list[list[TextChunk]]:
@@ -166,16 +160,3 @@ def mean_of_chunks(
     sums = np.add.reduceat(vectors * weights[:, None], starts, axis=0)
     with np.errstate(invalid="ignore"):
         return np.asarray(sums / np.linalg.norm(sums, axis=1, keepdims=True), np.float32)
-
-
-def fast_tokenizer(transformer: "SentenceTransformer") -> "Tokenizer":
-    """Return the model's tokenizer of the ``tokenizers`` library, which reports character offsets."""
-    from tokenizers import Tokenizer
-
-    tokenizer = getattr(transformer.tokenizer, "backend_tokenizer", transformer.tokenizer)
-    if not isinstance(tokenizer, Tokenizer):
-        raise UsageError(
-            f"the text model's tokenizer ({type(tokenizer).__name__}) does not report the offsets of its word pieces:"
-            " give --text-model a model with a tokenizer.json"
-        )
-    return tokenizer

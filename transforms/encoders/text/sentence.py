@@ -7,13 +7,10 @@ the encoder id. It does not depend on the device or the backend. In any backend'
 and GPU, vectors differ by no more than the rounding to float16 in which they are stored.
 """
 
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -21,30 +18,23 @@ import pyarrow as pa
 
 from tracktokens.schemas.errors import UsageError
 from tracktokens.schemas.tables.rejects import NOT_FINITE
-from tracktokens.serving.generation.pretrained import load_failure
 from tracktokens.transforms.encoders.base import Encoded, Encoder, Failure, LoadedEncoder, encoded
-from tracktokens.transforms.encoders.bisect import is_out_of_memory, with_smaller_batches
-from tracktokens.transforms.encoders.devices import CPU, CUDA, check_device_name, find_device
+from tracktokens.transforms.encoders.bisect import with_smaller_batches
+from tracktokens.transforms.encoders.devices import CPU, CUDA, check_device_name, device_kind, find_device
+from tracktokens.transforms.encoders.forward_passes import map_passes
 from tracktokens.transforms.encoders.onnx_graphs import AUTO, ONNX, OPENVINO, TORCH, check_backend, require_packages
 from tracktokens.transforms.encoders.text.chunking import Chunker, TextChunk, mean_of_chunks, rule_identity
-from tracktokens.transforms.encoders.text.model_check import (
-    check_padding,
-    check_vectors,
-    check_vocabulary,
-    ensure_padding,
-    model_errors,
-    probe_texts,
-)
+from tracktokens.transforms.encoders.text.exported_model import FLOAT32, INT8, exported_model
+from tracktokens.transforms.encoders.text.fastest_backend import fastest_model
+from tracktokens.transforms.encoders.text.model_check import check_padding, check_vectors, model_errors, probe_texts
 from tracktokens.transforms.encoders.text.model_files import choose_prompt, graph_hash, model_folder, model_hash
+from tracktokens.transforms.encoders.text.text_model import TextModel
 from tracktokens.transforms.encoders.weights import SharedModels, check_hash
 
 if TYPE_CHECKING:
-    import torch
-    from sentence_transformers import SentenceTransformer
+    from tracktokens.transforms.encoders.text.torch_model import TorchModel
 
-Result = TypeVar("Result")
-
-FLOAT32, FLOAT16, BFLOAT16, INT8 = "float32", "float16", "bfloat16", "int8"
+FLOAT16, BFLOAT16 = "float16", "bfloat16"
 
 PRECISIONS = {
     AUTO: (FLOAT32, FLOAT16, BFLOAT16),
@@ -115,20 +105,15 @@ class SentenceEncoder(Encoder):
             InvalidDataError: The model on this machine is not the one that the job was started with.
         """
         device = find_device(CPU if self.backend in (ONNX, OPENVINO) else self.device)
-        precision = self.precision or (FLOAT16 if device.type == CUDA else FLOAT32)
-        if precision == FLOAT16 and device.type == CPU:
+        precision = self.precision or (FLOAT16 if device_kind(device) == CUDA else FLOAT32)
+        if precision == FLOAT16 and device == CPU:
             raise UsageError(
                 "--text-precision float16 is many times slower on a CPU: use float32 or bfloat16, or a GPU"
             )
-        key = (self.weights, self.backend, precision, self.graph_weights, str(device))
+        key = (self.weights, self.backend, precision, self.graph_weights, device)
         model = _models.get(key, lambda: _load_model(self, precision, device, threads))
-        default_batch = CPU_BATCH if device.type == CPU else GPU_BATCH
-        loaded = LoadedSentenceEncoder(
-            model, self.prompt, self.batch or default_batch, threads if device.type == CPU else 1
-        )
-        if self.backend == AUTO and device.type == CPU and precision == FLOAT32:
-            model.use_fastest_backend(self, threads)
-        return loaded
+        default_batch = CPU_BATCH if device == CPU else GPU_BATCH
+        return LoadedSentenceEncoder(model, self.prompt, self.batch or default_batch, threads if device == CPU else 1)
 
 
 def sentence_encoder(
@@ -190,126 +175,70 @@ def _check_options(backend: str, precision: str | None, graph: str | None, devic
     check_backend(backend, device)
 
 
-class _SharedModel:
-    """One model in memory, shared by all encoders of this process that use it.
-
-    One thread at a time tokenizes, because a fast tokenizer raises "Already borrowed" if two use it at once.
-    """
-
-    def __init__(self, transformer: "SentenceTransformer") -> None:
-        transformer.preprocess = _one_at_a_time(transformer.preprocess)  # type: ignore[method-assign]
-        self.transformer = transformer
-        self.lock = threading.Lock()
-        self._has_chosen = False
-
-    def use_fastest_backend(self, encoder: SentenceEncoder, threads: int) -> None:
-        """Run the model, which works in torch, in the backend that is fastest on this CPU."""
-        from tracktokens.transforms.encoders.text.fastest_backend import use_fastest_backend
-
-        with self.lock:
-            if not self._has_chosen:
-                use_fastest_backend(self.transformer, weights=encoder.weights, threads=threads)
-            self._has_chosen = True
+_models: SharedModels[TextModel] = SharedModels()
 
 
-def _one_at_a_time(call: Callable[..., Result]) -> Callable[..., Result]:
-    lock = threading.Lock()
-
-    @wraps(call)
-    def locked(*arguments: Any, **options: Any) -> Result:
-        with lock:
-            return call(*arguments, **options)
-
-    return locked
-
-
-_models: SharedModels[_SharedModel] = SharedModels()
-
-
-def _load_model(encoder: SentenceEncoder, precision: str, device: "torch.device", threads: int) -> _SharedModel:
+def _load_model(encoder: SentenceEncoder, precision: str, device: str, threads: int) -> TextModel:
     folder = model_folder(encoder.model)
     check_hash(model_hash(folder), encoder.weights, f"text model {folder}")
-    transformer = _load_transformer(folder, FLOAT32 if precision == INT8 else precision, device)
+
+    def load() -> "TorchModel":
+        from tracktokens.transforms.encoders.text.torch_model import TorchModel, load_transformer
+
+        transformer = load_transformer(folder, FLOAT32 if precision == INT8 else precision, device)
+        with model_errors():
+            return TorchModel(transformer)
+
+    if encoder.graph is not None:
+        return _with_given_graph(load(), encoder, folder, encoder.graph, threads)
     if encoder.backend in (ONNX, OPENVINO):
-        _run_as_graph(transformer, encoder, folder, precision=precision, threads=threads)
-    return _SharedModel(transformer)
+        return exported_model(
+            load, weights=encoder.weights, backend=encoder.backend, precision=precision, threads=threads
+        )
+    if encoder.backend == AUTO and device == CPU and precision == FLOAT32:
+        with model_errors():
+            return fastest_model(load, weights=encoder.weights, threads=threads)
+    return load()
 
 
-def _load_transformer(folder: Path, precision: str, device: "torch.device") -> "SentenceTransformer":
-    import torch
-    from sentence_transformers import SentenceTransformer
+def _with_given_graph(
+    model: "TorchModel", encoder: SentenceEncoder, folder: Path, graph: str, threads: int
+) -> "TorchModel":
+    from tracktokens.transforms.encoders.text.given_graph import use_graph
 
-    weights = {"dtype": getattr(torch, precision)}
-    with _no_progress_bar():
-        try:
-            return SentenceTransformer(str(folder), device=str(device), local_files_only=True, model_kwargs=weights)
-        except Exception as error:  # third-party code on files of the user: any type
-            if is_out_of_memory(error):
-                raise
-            raise UsageError(f"text model {folder} cannot be loaded: {load_failure(error)}") from error
-
-
-def _run_as_graph(
-    transformer: "SentenceTransformer", encoder: SentenceEncoder, folder: Path, *, precision: str, threads: int
-) -> None:
-    """Make a model run as the encoder's graph, or as one exported from the model."""
-    from tracktokens.transforms.encoders.text.graph_backend import use_exported_graph, use_graph
-
-    backend = encoder.backend
-    require_packages(backend)
-    if encoder.graph is None:
-        use_exported_graph(transformer, weights=encoder.weights, backend=backend, precision=precision, threads=threads)
-        return
-    path = folder / encoder.graph
-    check_hash(graph_hash(folder, encoder.graph), encoder.graph_weights, f"the graph {path}")
-    use_graph(transformer, path, backend=backend, threads=threads)
-
-
-@contextmanager
-def _no_progress_bar() -> Iterator[None]:
-    """Disable transformers' progress bar ("Loading weights"), which would disturb a job's own output."""
-    from transformers.utils import logging as transformers_logging
-
-    if not transformers_logging.is_progress_bar_enabled():
-        yield
-        return
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        yield
-    finally:
-        transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+    require_packages(encoder.backend)
+    check_hash(graph_hash(folder, graph), encoder.graph_weights, f"the graph {folder / graph}")
+    use_graph(model.transformer, folder / graph, backend=encoder.backend, threads=threads)
+    return model
 
 
 class LoadedSentenceEncoder(LoadedEncoder):
-    """A model in memory, with the chunk rule."""
+    """A model in memory, with the chunk rule.
 
-    def __init__(self, model: _SharedModel, prompt: str | None, batch: int, threads: int) -> None:
-        self._model = model
+    Attributes:
+        model: the model, shared by the encoders of this process that use it.
+    """
+
+    def __init__(self, model: TextModel, prompt: str | None, batch: int, threads: int) -> None:
+        self.model = model
         self._prompt = prompt
         self._batch = batch
         self._threads = threads
-        transformer = model.transformer
-        default_prompt = transformer.prompts.get(transformer.default_prompt_name or "") or ""
         with model.lock, model_errors():
-            padded = ensure_padding(transformer)
-            check_vocabulary(transformer)
-            self._chunker = Chunker(transformer, default_prompt if prompt is None else prompt)
+            self._chunker = Chunker(
+                model.tokenizer, model.max_length, model.default_prompt if prompt is None else prompt
+            )
         with model_errors():
-            self._dim = self._check_model(padded)
+            self._dim = self._check_model()
 
-    def _check_model(self, padded: bool) -> int:
+    def _check_model(self) -> int:
         """Encode a few texts; return the number of values of a vector."""
         chunks = [chunk for [chunk, *_] in self.chunks(probe_texts(self._chunker.window))]
         vectors = self._forward(chunks)
         check_vectors(vectors[:-1])
-        if padded:
+        if self.model.pads_with_end_token:
             check_padding(vectors, np.concatenate([self._forward([chunk]) for chunk in chunks]))
         return vectors.shape[1]
-
-    @property
-    def transformer(self) -> "SentenceTransformer":
-        """The model, shared by the encoders of this process that use it."""
-        return self._model.transformer
 
     def encode(self, inputs: pa.StringArray) -> Encoded:
         """Encode texts to unit vectors, float32 of shape (texts, dim).
@@ -326,7 +255,7 @@ class LoadedSentenceEncoder(LoadedEncoder):
 
     def chunks(self, texts: Sequence[str]) -> list[list[TextChunk]]:
         """Divide each text into the chunks that are encoded for it, at least one."""
-        with self._model.lock:
+        with self.model.lock:
             return self._chunker.chunk(texts)
 
     def _encode_probe(self) -> npt.NDArray[np.float32]:
@@ -343,23 +272,18 @@ class LoadedSentenceEncoder(LoadedEncoder):
     def _forward(self, chunks: list[TextChunk]) -> npt.NDArray[np.float32]:
         """Run the model, in smaller batches if memory runs out: one unit vector per chunk, shape (chunks, dim)."""
         lengths = np.array([chunk.word_pieces for chunk in chunks]) + self._chunker.overhead
-        with self._model.lock:
+        with self.model.lock:
             return with_smaller_batches(lambda batch: self._run_batches(chunks, lengths, batch), self._batch)
 
     def _run_batches(
         self, chunks: list[TextChunk], lengths: npt.NDArray[np.int64], batch: int
     ) -> npt.NDArray[np.float32]:
-        from tracktokens.transforms.encoders.forward_passes import map_passes
-
         def run(rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-            texts = [chunks[row].text for row in rows]
-            encode = self._model.transformer.encode
-            return np.asarray(
-                encode(texts, prompt=self._prompt, batch_size=len(texts), show_progress_bar=False), np.float32
-            )
+            return self.model.encode([chunks[row].text for row in rows], self._prompt)
 
         batches = list(even_batches(lengths, batch))
-        vectors = np.concatenate(map_passes(run, batches, self._threads))[np.argsort(np.concatenate(batches))]
+        parts = map_passes(run, batches, self._threads, in_torch=self.model.in_torch)
+        vectors = np.concatenate(parts)[np.argsort(np.concatenate(batches))]
         with np.errstate(invalid="ignore"):  # values that are not finite become failures later
             norms = np.linalg.norm(vectors, axis=1, keepdims=True)
             return np.asarray(vectors / np.maximum(norms, _MIN_LENGTH), np.float32)

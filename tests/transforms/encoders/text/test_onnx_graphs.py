@@ -10,19 +10,25 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
+from transformers import BertModel
 
 from tracktokens.schemas.errors import InvalidDataError, UsageError
+from tracktokens.transforms.encoders.graph_export import export_graph
 from tracktokens.transforms.encoders.onnx_graphs import (
     BLOCK,
     ONNX,
     OPENVINO,
+    OUTPUT,
     cache_folder,
     cached_graph,
     quantize_blockwise,
     require_packages,
 )
-from tracktokens.transforms.encoders.text.graph_backend import use_graph
+from tracktokens.transforms.encoders.text.exported_model import MIN_COSINE, ExportedModel
+from tracktokens.transforms.encoders.text.given_graph import use_graph
 from tracktokens.transforms.encoders.text.sentence import LoadedSentenceEncoder, sentence_encoder
+from tracktokens.transforms.encoders.text.torch_model import TorchModel
 
 TEXTS = ["a", "a b c d a b", "songs 中文 c", "歌词 d\n" * 40, "", "[unknown] words"]
 REAL_TEXTS = [
@@ -56,7 +62,7 @@ def test_a_graph_gives_torchs_vectors_and_keeps_the_encoder_id(
     encoder = sentence_encoder(str(tiny_model), backend=backend)
     assert encoder.encoder_id == sentence_encoder(str(tiny_model)).encoder_id
     graph = encoder.load(threads=1)
-    assert not any(type(module).__name__ == "BertModel" for module in graph.transformer.modules())
+    assert isinstance(graph.model, ExportedModel)
     for texts in (TEXTS, TEXTS * 30, TEXTS[:1]):  # batches of other shapes than the one that was exported
         expected = tiny.encode(pa.array(texts)).vectors
         np.testing.assert_allclose(graph.encode(pa.array(texts)).vectors, expected, atol=1e-6)
@@ -111,19 +117,32 @@ def test_any_number_of_threads_gives_equal_vectors(tiny_model: Path, backend: st
 
 
 GRAPH = "onnx/model.onnx"
+NETWORK_INPUTS = ("input_ids", "attention_mask")
+
+
+class Network(torch.nn.Module):
+    def __init__(self, bert: BertModel) -> None:
+        super().__init__()
+        self.bert = bert
+
+    def forward(self, *tensors: torch.Tensor) -> torch.Tensor:
+        hidden: torch.Tensor = self.bert(**dict(zip(NETWORK_INPUTS, tensors, strict=True))).last_hidden_state
+        return hidden
 
 
 @pytest.fixture
-def own_graph(tiny_model: Path, backend: str, empty_cache: Path) -> Path:
-    """A graph in the tiny model's folder."""
-    sentence_encoder(str(tiny_model), backend=backend).load(threads=1)
-    [exported] = empty_cache.glob("graphs/*/model.onnx")
+def given_graph(tiny_model: Path) -> Path:
+    """A graph of the tiny model's transformer, in its folder."""
     (tiny_model / "onnx").mkdir()
-    return Path(exported.rename(tiny_model / GRAPH))
+    axes = {name: {0: "texts", 1: "word_pieces"} for name in (*NETWORK_INPUTS, OUTPUT)}
+    inputs = {name: torch.ones(2, 4, dtype=torch.int64) for name in NETWORK_INPUTS}
+    network = Network(BertModel.from_pretrained(tiny_model))
+    export_graph(network, inputs, tiny_model / GRAPH, output=OUTPUT, axes=axes)
+    return tiny_model / GRAPH
 
 
 def test_a_graph_in_the_folder_is_used_and_has_its_own_encoder_id(
-    tiny_model: Path, tiny: LoadedSentenceEncoder, backend: str, own_graph: Path
+    tiny_model: Path, tiny: LoadedSentenceEncoder, backend: str, given_graph: Path
 ) -> None:
     encoder = sentence_encoder(str(tiny_model), backend=backend, graph=GRAPH)
     assert encoder.encoder_id != sentence_encoder(str(tiny_model), backend=backend).encoder_id
@@ -131,9 +150,11 @@ def test_a_graph_in_the_folder_is_used_and_has_its_own_encoder_id(
     np.testing.assert_allclose(encoder.load(threads=1).encode(pa.array(TEXTS)).vectors, expected, atol=1e-6)
 
 
-def test_a_graph_that_changed_since_the_job_started_is_refused(tiny_model: Path, backend: str, own_graph: Path) -> None:
+def test_a_graph_that_changed_since_the_job_started_is_refused(
+    tiny_model: Path, backend: str, given_graph: Path
+) -> None:
     encoder = sentence_encoder(str(tiny_model), backend=backend, graph=GRAPH)
-    own_graph.write_bytes(own_graph.read_bytes()[:-1])
+    given_graph.write_bytes(given_graph.read_bytes()[:-1])
     with pytest.raises(InvalidDataError, match=r"the graph .*model\.onnx hashes to \w+, but the job was started with"):
         encoder.load(threads=1)
 
@@ -144,11 +165,8 @@ def test_a_file_that_is_not_a_graph_is_a_usage_error(tiny_model: Path, backend: 
         sentence_encoder(str(tiny_model), backend=backend, graph="broken.onnx").load(threads=1)
 
 
-def test_the_graph_of_another_model_is_a_usage_error(tiny_model: Path, backend: str, own_graph: Path) -> None:
-    import torch
-    from transformers import BertModel
-
-    assert own_graph.is_file()
+def test_the_graph_of_another_model_is_a_usage_error(tiny_model: Path, backend: str, given_graph: Path) -> None:
+    assert given_graph.is_file()
     torch.manual_seed(1)
     BertModel(BertModel.from_pretrained(tiny_model).config).save_pretrained(tiny_model)
     with pytest.raises(UsageError, match="its vectors differ from the text model's own"):
@@ -215,13 +233,21 @@ def test_ctrl_c_is_handled_after_another_thread_dropped_a_graph(tmp_path: Path, 
 
 @pytest.mark.parametrize(("broken", "problem"), [(True, "does not run in"), (False, "its vectors differ")])
 def test_a_graph_that_is_refused_leaves_the_model_as_it_was(
-    tiny: LoadedSentenceEncoder, own_graph: Path, backend: str, broken: bool, problem: str
+    tiny: LoadedSentenceEncoder,
+    given_graph: Path,
+    backend: str,
+    broken: bool,
+    problem: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     before = tiny.encode(pa.array(TEXTS)).vectors
+    assert isinstance(tiny.model, TorchModel)
     if broken:
-        own_graph.write_bytes(b"no graph")
+        given_graph.write_bytes(b"no graph")
+    else:
+        monkeypatch.setitem(MIN_COSINE, "int8", 2)
     with pytest.raises(UsageError, match=problem):
-        use_graph(tiny.transformer, own_graph, backend=backend, threads=1, min_cosine=2)
+        use_graph(tiny.model.transformer, given_graph, backend=backend, threads=1)
     np.testing.assert_array_equal(tiny.encode(pa.array(TEXTS)).vectors, before)
 
 

@@ -11,16 +11,23 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from sentence_transformers import SentenceTransformer
 
 from tracktokens.schemas.errors import InvalidDataError, UsageError
 from tracktokens.schemas.tables.rejects import ENCODER_FAILED, NOT_FINITE
 from tracktokens.transforms.encoders.bisect import encode_by_bisection
-from tracktokens.transforms.encoders.text import sentence
+from tracktokens.transforms.encoders.text import sentence, torch_model
 from tracktokens.transforms.encoders.text.minilm import packaged_minilm
 from tracktokens.transforms.encoders.text.model_files import choose_prompt, graph_hash, model_hash
 from tracktokens.transforms.encoders.text.sentence import LoadedSentenceEncoder, even_batches, sentence_encoder
+from tracktokens.transforms.encoders.text.torch_model import TorchModel
 
 Spoil = Callable[[Callable[[str], float]], None]
+
+
+def transformer_of(encoder: LoadedSentenceEncoder) -> SentenceTransformer:
+    assert isinstance(encoder.model, TorchModel)
+    return encoder.model.transformer
 
 
 def unit(vector: np.ndarray) -> np.ndarray:
@@ -31,10 +38,8 @@ def unit(vector: np.ndarray) -> np.ndarray:
 
 
 def test_a_text_that_fits_gets_the_vector_of_the_model_itself(minilm: LoadedSentenceEncoder) -> None:
-    from sentence_transformers import SentenceTransformer
-
     texts = ['"Dreams" by Fleetwood Mac', "rock, soft rock", "中文歌词", "one\ntwo\nthree " * 80]
-    plain = SentenceTransformer(packaged_minilm(), device=str(minilm.transformer.device)).encode(texts)
+    plain = SentenceTransformer(packaged_minilm(), device=str(transformer_of(minilm).device)).encode(texts)
     ours = minilm.encode(pa.array(texts))
     assert ours.failures == {}
     assert ours.vectors.dtype == np.float32
@@ -53,7 +58,7 @@ def test_a_long_text_is_the_mean_of_its_chunks_weighted_by_their_length(minilm: 
 def test_text_after_the_window_changes_the_vector(minilm: LoadedSentenceEncoder) -> None:
     verse = "love and rain and streets " * 60  # 300 word pieces, more than the model's window
     texts = [verse + "quiet candle light " * 40, verse + "thrash metal war " * 40]
-    plain = minilm.transformer.encode(texts)
+    plain = transformer_of(minilm).encode(texts)
     np.testing.assert_allclose(plain[0], plain[1], atol=1e-6)
     quiet, loud = minilm.encode(pa.array(texts)).vectors
     assert float(quiet @ loud) < 0.97
@@ -106,7 +111,7 @@ MULTILINGUAL = [
 
 
 def test_texts_in_every_script_get_the_vector_of_the_model_itself(minilm: LoadedSentenceEncoder) -> None:
-    plain = np.stack([minilm.transformer.encode(text) for text in MULTILINGUAL])
+    plain = np.stack([transformer_of(minilm).encode(text) for text in MULTILINGUAL])
     np.testing.assert_allclose(minilm.encode(pa.array(MULTILINGUAL)).vectors, plain, atol=1e-6)
     assert [chunk.text for [chunk] in minilm.chunks(MULTILINGUAL)] == MULTILINGUAL
 
@@ -122,9 +127,9 @@ def test_a_long_text_in_any_script_loses_no_character(tiny: LoadedSentenceEncode
 
 def test_a_prompt_changes_vectors_as_in_the_model_itself(minilm: LoadedSentenceEncoder) -> None:
     texts = ["sad piano ballad", "tax law", *MULTILINGUAL]
-    plain = minilm.transformer.encode(texts, prompt="genre: ")
+    plain = transformer_of(minilm).encode(texts, prompt="genre: ")
     ours = sentence_encoder(prompt="genre: ", backend="torch", device="cpu").load(threads=1)
-    assert ours.transformer is minilm.transformer
+    assert ours.model is minilm.model
     np.testing.assert_allclose(ours.encode(pa.array(texts)).vectors, plain, atol=1e-6)
     assert np.abs(plain - minilm.encode(pa.array(texts)).vectors).max() > 0.01
 
@@ -132,7 +137,7 @@ def test_a_prompt_changes_vectors_as_in_the_model_itself(minilm: LoadedSentenceE
 def test_a_long_text_has_its_prompt_before_every_chunk(minilm: LoadedSentenceEncoder) -> None:
     # "genre: " is two word pieces, so 252 of MiniLM's 254 are left for each line.
     lines = ["love " * 252, "war " * 200]
-    first, second = minilm.transformer.encode(lines, prompt="genre: ").astype(np.float64)
+    first, second = transformer_of(minilm).encode(lines, prompt="genre: ").astype(np.float64)
     prompted = sentence_encoder(prompt="genre: ", backend="torch", device="cpu").load(threads=1)
     [whole] = prompted.encode(pa.array(["\n".join(lines)])).vectors
     np.testing.assert_allclose(whole, unit(252 * first + 200 * second), atol=1e-6)
@@ -159,7 +164,7 @@ def set_default_prompt(model: Path, name: str) -> None:
 def test_a_model_uses_its_default_prompt_unless_it_is_overridden(tiny_model: Path) -> None:
     set_default_prompt(tiny_model, "topic")
     own, none = (sentence_encoder(str(tiny_model), prompt=prompt, device="cpu") for prompt in (None, ""))
-    plain = own.load(1).transformer
+    plain = transformer_of(replace(own, backend="torch").load(1))
     for encoder, prompt in ((own, "a b "), (none, "")):
         expected = plain.encode(["c d", "song"], prompt=prompt, normalize_embeddings=True)
         np.testing.assert_allclose(encoder.load(1).encode(pa.array(["c d", "song"])).vectors, expected, atol=1e-6)
@@ -185,7 +190,7 @@ def test_bfloat16_changes_vectors_slightly_and_the_encoder_id(minilm: LoadedSent
 
     encoder = sentence_encoder(precision="bfloat16", device="cpu")
     loaded = encoder.load(threads=1)
-    assert loaded.transformer.dtype == torch.bfloat16
+    assert transformer_of(loaded).dtype == torch.bfloat16
     result, exact = (side.encode(pa.array(MULTILINGUAL)).vectors for side in (loaded, minilm))
     assert result.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(result, axis=1), 1, atol=1e-6)
@@ -199,7 +204,7 @@ def test_weights_saved_in_half_precision_are_computed_with_in_float32(tiny_model
 
     BertModel.from_pretrained(tiny_model).to(torch.bfloat16).save_pretrained(tiny_model)
     loaded = sentence_encoder(str(tiny_model), backend="torch", device="cpu").load(threads=1)
-    assert loaded.transformer.dtype == torch.float32
+    assert transformer_of(loaded).dtype == torch.float32
 
 
 def test_float16_on_a_cpu_is_a_usage_error(tiny_model: Path) -> None:
@@ -208,17 +213,15 @@ def test_float16_on_a_cpu_is_a_usage_error(tiny_model: Path) -> None:
 
 
 def test_on_cuda_the_default_is_float16_and_larger_batches(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import torch
-
-    on_cpu = sentence_encoder(str(tiny_model), device="cpu").load(threads=1).transformer
+    on_cpu = transformer_of(sentence_encoder(str(tiny_model), backend="torch", device="cpu").load(threads=1))
     asked: list[tuple[str, str]] = []
 
-    def load(folder: Path, precision: str, device: torch.device) -> object:
-        asked.append((precision, str(device)))
+    def load(folder: Path, precision: str, device: str) -> object:
+        asked.append((precision, device))
         return on_cpu  # this machine may have no GPU
 
-    monkeypatch.setattr(sentence, "find_device", lambda name: torch.device("cuda:0"))
-    monkeypatch.setattr(sentence, "_load_transformer", load)
+    monkeypatch.setattr(sentence, "find_device", lambda name: "cuda:0")
+    monkeypatch.setattr(torch_model, "load_transformer", load)
     encoder = sentence_encoder(str(tiny_model))
     for precision in (None, "float32", "bfloat16"):
         replace(encoder, precision=precision).load(threads=1)
@@ -240,11 +243,9 @@ def test_on_cuda_the_default_is_float16_and_larger_batches(tiny_model: Path, mon
 def test_a_model_that_overflows_in_its_precision_is_a_usage_error(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sentence_transformers import SentenceTransformer
-
     monkeypatch.setattr(SentenceTransformer, "encode", lambda self, texts, **settings: np.full((len(texts), 8), np.nan))
     with pytest.raises(UsageError, match="give --text-precision float32"):
-        sentence_encoder(str(tiny_model), device="cpu").load(threads=1)
+        sentence_encoder(str(tiny_model), backend="torch", device="cpu").load(threads=1)
 
 
 def test_a_device_is_looked_for_where_the_model_is_loaded(tiny_model: Path) -> None:
@@ -298,10 +299,10 @@ def test_batches_of_any_size_give_the_same_vectors(tiny_model: Path) -> None:
 def test_out_of_memory_continues_with_smaller_batches(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
-    encoder = replace(sentence_encoder(str(tiny_model), device="cpu"), batch=64).load(threads=1)
+    encoder = replace(sentence_encoder(str(tiny_model), backend="torch", device="cpu"), batch=64).load(threads=1)
     texts = pa.array(["a b", "songs c d", "中文", "d"] * 20)
     expected = encoder.encode(texts).vectors
-    real = encoder.transformer.encode
+    real = transformer_of(encoder).encode
     sizes: list[int] = []
 
     def encode(batch: list[str], **settings: object) -> np.ndarray:
@@ -310,7 +311,7 @@ def test_out_of_memory_continues_with_smaller_batches(tiny_model: Path, monkeypa
             raise torch.OutOfMemoryError("CUDA out of memory")
         return real(batch, **settings)
 
-    monkeypatch.setattr(encoder.transformer, "encode", encode)
+    monkeypatch.setattr(transformer_of(encoder), "encode", encode)
     result = encoder.encode(texts)
     assert not result.failures
     assert sizes[0] > 4 >= sizes[-1]
@@ -325,7 +326,7 @@ def spoil(tiny: LoadedSentenceEncoder, monkeypatch: pytest.MonkeyPatch) -> Spoil
     """Call a function for every text first, which may raise; multiply the text's vector by its result."""
 
     def with_effect(effect: Callable[[str], float]) -> None:
-        transformer = tiny.transformer
+        transformer = transformer_of(tiny)
         real = transformer.encode
 
         def encode(texts: list[str], **settings: object) -> np.ndarray:
@@ -418,7 +419,7 @@ def test_encoders_of_one_model_share_it(tiny_model: Path) -> None:
     encoder = sentence_encoder(str(tiny_model), device="cpu")
     sent = pickle.loads(pickle.dumps(replace(encoder, prompt="a ", batch=4)))  # noqa: S301
     first, second = encoder.load(1), sent.load(1)
-    assert first.transformer is second.transformer
+    assert first.model is second.model
 
 
 def test_loading_prints_nothing(tiny_model: Path, capfd: pytest.CaptureFixture[str]) -> None:
