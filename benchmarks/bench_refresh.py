@@ -1,11 +1,10 @@
 """Compare a refresh with the first run on a catalog of precomputed embeddings: wall time and peak memory.
 
-    python benchmarks/bench_refresh.py [--tracks 1000000] [--workers 2] [--folder FOLDER]
+    python benchmarks/bench_refresh.py [--tracks 1000000] [--workers 2] [--refresh-workers 1 2] [--folder FOLDER]
 
 The catalog of ``bench_precomputed.py`` in part files of 16,384 rows is tokenized. Then one row in a hundred is edited,
 and as many are added and removed. It is refreshed from the same store three times: unchanged, with the changes spread
 over all part files, and with the changed rows in separate part files, as an appending pipeline writes them.
-A refresh runs in one process: it ends before further workers would have started.
 """
 
 import argparse
@@ -35,20 +34,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tracks", type=int, default=1_000_000)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--refresh-workers", type=int, nargs="+", default=[1], help="worker processes of each refresh")
     parser.add_argument("--folder", type=Path, help="folder for the catalogs (default: a temporary folder)")
     parser.add_argument("--job", nargs=3, metavar=("JOB", "CATALOG", "STORE"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.job:
         work(*args.job, args.workers)
     elif args.folder:
-        compare(args.folder, args.tracks, args.workers)
+        compare(args.folder, args)
     else:
         with tempfile.TemporaryDirectory() as folder:
-            compare(Path(folder), args.tracks, args.workers)
+            compare(Path(folder), args)
 
 
-def compare(folder: Path, tracks: int, workers: int) -> None:
+def compare(folder: Path, args: argparse.Namespace) -> None:
     """Write the catalogs and measure."""
+    tracks = args.tracks
     catalogs = {name: folder / f"{name}-{tracks}" for name in ("first", "spread", "apart")}
     makers: dict[str, Callable[[Path, int, Path], None]] = {"first": first, "spread": spread, "apart": apart}
     for name, path in catalogs.items():
@@ -57,16 +58,17 @@ def compare(folder: Path, tracks: int, workers: int) -> None:
     with tempfile.TemporaryDirectory(dir=folder) as stores:
         store, current = f"{stores}/store", Path(stores) / "catalog"
         current.symlink_to(catalogs["first"].resolve())
-        base = measured_run("first run", __file__, ["run", str(current), store], workers)
+        base = measured_run("first run", __file__, ["run", str(current), store], args.workers)
         for name, label in (("first", "nothing changed"), ("spread", "1 % spread"), ("apart", "1 % apart")):
-            copy = f"{stores}/copy"
-            shutil.copytree(store, copy, copy_function=link, ignore=shutil.ignore_patterns("writer.lock"))
             current.unlink()
             current.symlink_to(catalogs[name].resolve())  # same path: paths identify the files
-            spent = measured_run(label, __file__, ["refresh", str(current), copy], workers=1)
-            note = f"{spent / base:.1%} of it"
-            record(Result("refresh", f"{tracks:,} tracks, {label}", spent, base, "s", "the first run", note))
-            shutil.rmtree(copy)
+            for workers in args.refresh_workers:
+                copy = f"{stores}/copy"
+                shutil.copytree(store, copy, copy_function=link, ignore=shutil.ignore_patterns("writer.lock"))
+                spent = measured_run(label, __file__, ["refresh", str(current), copy], workers)
+                row = f"{tracks:,} tracks, {label}" + (f", {workers} workers" if workers > 1 else "")
+                record(Result("refresh", row, spent, base, "s", "the first run", f"{spent / base:.1%} of it"))
+                shutil.rmtree(copy)
 
 
 def link(source: str, target: str) -> None:

@@ -12,13 +12,16 @@ from apache_beam.portability.api import beam_provision_api_pb2, beam_runner_api_
 from apache_beam.runners.portability.fn_api_runner.fn_runner import ExtendedProvisionInfo, FnApiRunner, RunnerResult
 from apache_beam.runners.portability.fn_api_runner.worker_handlers import (
     BeamFnControlServicer,
-    SubprocessSdkWorkerHandler,
+    GrpcServer,
+    GrpcWorkerHandler,
+    StateServicer,
     WorkerHandler,
 )
-from apache_beam.runners.portability.local_job_service import SubprocessSdkWorker
 from apache_beam.runners.portability.portable_runner import JobServiceHandle
+from google.protobuf.json_format import MessageToJson
+from google.protobuf.text_format import MessageToString
 
-from tracktokens.pipelines.local_worker import worker_command
+from tracktokens.pipelines.local_worker import fork_server
 from tracktokens.schemas.errors import TracktokensError
 
 LOCAL_WORKER = "tracktokens:env:local_worker:v1"
@@ -48,7 +51,7 @@ class LocalRunner(FnApiRunner):
         for environment in pipeline_proto.components.environments.values():
             if environment.urn == python_urns.SUBPROCESS_SDK:
                 environment.urn = LOCAL_WORKER
-                environment.payload = worker_command().encode()
+                environment.payload = b""
         with _quiet_connections():
             return super().run_via_runner_api(pipeline_proto, options)
 
@@ -71,34 +74,46 @@ def _quiet_connections() -> Iterator[None]:
 
 
 @WorkerHandler.register_environment(LOCAL_WORKER, bytes)
-class LocalWorkerHandler(SubprocessSdkWorkerHandler):
-    """Beam's handler of a worker process, without two cases in which it waits forever.
+class LocalWorkerHandler(GrpcWorkerHandler):
+    """The handler of a worker process.
 
-    A worker that connects when the job has already failed is sent the end, and a worker that dies, such as when memory
-    is short, fails the job.
+    It replaces Beam's, which waits forever in two cases: a worker that connects when the job has already failed is sent
+    the end, and a worker that dies, such as when memory is short, fails the job.
     """
+
+    def __init__(
+        self, payload: bytes, state: StateServicer, provision_info: ExtendedProvisionInfo, grpc_server: GrpcServer
+    ) -> None:
+        super().__init__(state, provision_info, grpc_server)
+        self._closing = threading.Event()
+        self._thread = threading.Thread(name="run_worker", target=self._run)
 
     def start_worker(self) -> None:
         """Start the process, and the thread that waits for its end."""
-        self.worker = SubprocessSdkWorker(
-            self._worker_command_line, self.control_address, self.provision_info, self.worker_id
-        )
-        self._closing = threading.Event()
-        self.worker_thread = threading.Thread(name="run_worker", target=self._run)
-        self.worker_thread.start()
+        self._thread.start()
+
+    def stop_worker(self) -> None:
+        """Wait until the process has ended."""
+        self._thread.join()
 
     def _run(self) -> None:
         """Run the worker until it ends; where that is too early, fail the requests to it."""
-        reason = "it ended by itself"
-        try:
-            self.worker.run()
-        except RuntimeError as error:  # its exit code
-            reason = str(error)
-        if reason.endswith(f" {-signal.SIGKILL}"):
+        exit_code = fork_server.fork(self._environment()).result()
+        reason = f"its exit code was {exit_code}" if exit_code else "it ended by itself"
+        if exit_code == -signal.SIGKILL:
             reason = "the system killed it, which it does when memory is short: use fewer --workers"
         while not self._closing.wait(ABORT_SECONDS):
             for request in list(self.control_conn._futures_by_id.values()):
                 request.abort(TracktokensError(f"a worker process stopped before its work was done: {reason}"))
+
+    def _environment(self) -> dict[str, str]:
+        """Return the variables that Beam's worker reads."""
+        return {
+            "CONTROL_API_SERVICE_DESCRIPTOR": MessageToString(self.control_api_service_descriptor()),
+            "LOGGING_API_SERVICE_DESCRIPTOR": MessageToString(self.logging_api_service_descriptor()),
+            "PIPELINE_OPTIONS": MessageToJson(self.provision_info.provision_info.pipeline_options),
+            "WORKER_ID": self.worker_id,
+        }
 
     def close(self) -> None:
         """End the worker, also if it has not connected yet, and wait until it has ended."""

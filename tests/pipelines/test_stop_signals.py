@@ -94,14 +94,6 @@ def test_a_closed_output_ends_a_command_quietly(output: str) -> None:
     assert process.returncode == 141
 
 
-def test_a_worker_ends_with_its_parent() -> None:
-    """A worker whose parent ended before it started; one with a parent is in the tests of whole jobs."""
-    parent = subprocess.Popen([sys.executable, "-c", ""])
-    parent.wait()
-    worker = [sys.executable, "-m", "tracktokens.pipelines.local_worker", str(parent.pid)]
-    assert subprocess.run(worker, capture_output=True, timeout=60, check=False).returncode == 1
-
-
 @pytest.mark.disturbed
 def test_a_pipeline_with_workers_stops_silently(tmp_path: Path) -> None:
     body = f"""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from tracktokens.pipelines import local_worker
 from tracktokens.pipelines.catalog_source import (
     MAX_LOST,
     MAX_LOST_HELP,
@@ -226,6 +227,8 @@ def runner_with_progress(
     Raises:
         UsageError: a Beam option is not one.
     """
+    if workers > 1 and not beam_options:
+        local_worker.fork_server.start()  # it imports Beam while this process does
     from tracktokens.pipelines.progress_display import show_progress
     from tracktokens.pipelines.runner import PipelineRunner
     from tracktokens.transforms.store.writer_lock import release_leases

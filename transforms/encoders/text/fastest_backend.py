@@ -10,7 +10,8 @@ import numpy as np
 from tracktokens.schemas.errors import UsageError
 from tracktokens.transforms.encoders.backend_choice import MAX_PASSES, BackendChoice, Timed, Vectors, time_passes
 from tracktokens.transforms.encoders.onnx_graphs import TORCH
-from tracktokens.transforms.encoders.text.exported_model import FLOAT32, exported_model
+from tracktokens.transforms.encoders.text.exported_model import FLOAT32
+from tracktokens.transforms.encoders.text.model_cache import exported_model
 from tracktokens.transforms.encoders.text.text_model import TextModel
 
 if TYPE_CHECKING:

@@ -24,8 +24,9 @@ from tracktokens.transforms.encoders.devices import CPU, CUDA, check_device_name
 from tracktokens.transforms.encoders.forward_passes import map_passes
 from tracktokens.transforms.encoders.onnx_graphs import AUTO, ONNX, OPENVINO, TORCH, check_backend, require_packages
 from tracktokens.transforms.encoders.text.chunking import Chunker, TextChunk, mean_of_chunks, rule_identity
-from tracktokens.transforms.encoders.text.exported_model import FLOAT32, INT8, exported_model
+from tracktokens.transforms.encoders.text.exported_model import FLOAT32, INT8
 from tracktokens.transforms.encoders.text.fastest_backend import fastest_model
+from tracktokens.transforms.encoders.text.model_cache import exported_model
 from tracktokens.transforms.encoders.text.model_check import check_padding, check_vectors, model_errors, probe_texts
 from tracktokens.transforms.encoders.text.model_files import choose_prompt, graph_hash, model_folder, model_hash
 from tracktokens.transforms.encoders.text.text_model import TextModel
