@@ -102,9 +102,11 @@ class LocalWorkerHandler(GrpcWorkerHandler):
         reason = f"its exit code was {exit_code}" if exit_code else "it ended by itself"
         if exit_code == -signal.SIGKILL:
             reason = "the system killed it, which it does when memory is short: use fewer --workers"
+        error = TracktokensError(f"a worker process stopped before its work was done: {reason}")
         while not self._closing.wait(ABORT_SECONDS):
+            self.data_conn._exception = error  # for those that wait for elements of a worker that never connected
             for request in list(self.control_conn._futures_by_id.values()):
-                request.abort(TracktokensError(f"a worker process stopped before its work was done: {reason}"))
+                request.abort(error)
 
     def _environment(self) -> dict[str, str]:
         """Return the variables that Beam's worker reads."""

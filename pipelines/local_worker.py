@@ -86,6 +86,8 @@ class ForkServer:
         self._numbers = itertools.count()
         self._ends: dict[int, Future[int]] = {}
         self._channel, theirs = socket.socketpair()
+        for end in (self._channel, theirs):
+            end.setblocking(True)  # whatever the default of this process is
         with theirs:
             self._process = subprocess.Popen(
                 [*_IGNORING_SIGNALS, sys.executable, "-m", __name__], stdin=theirs.fileno()
@@ -114,8 +116,9 @@ def _end_all(ends: dict[int, "Future[int]"]) -> None:
 
 def main() -> None:
     """Fork a worker for each request, until the process that makes them ends."""
-    for name in _IMPORTED:
-        importlib.import_module(name)
+    if sys.platform == "linux":  # elsewhere, as on macOS, libraries of the system may not work after a fork
+        for name in _IMPORTED:
+            importlib.import_module(name)
     logging.getLogger().handlers.clear()  # imports may add one, which would print what a worker sends
     server, folder = os.getpid(), str(Path.cwd())
     with socket.socket(fileno=os.dup(sys.stdin.fileno())) as channel:

@@ -16,6 +16,7 @@ import pytest
 from apache_beam.runners.portability.fn_api_runner.fn_runner import BundleManager
 from apache_beam.runners.portability.fn_api_runner.worker_handlers import WorkerHandler
 
+from tracktokens.pipelines import local_runner, local_worker
 from tracktokens.pipelines.local_worker import ForkServer, fork_server
 from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.errors import TracktokensError
@@ -113,3 +114,21 @@ def test_the_process_that_forks_ends_with_the_one_that_started_it() -> None:
     theirs.close()
     ours.close()
     assert process.wait(60) == 0
+
+
+@pytest.mark.timeout(120)
+def test_a_worker_that_never_starts_fails_the_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_worker, "_IGNORING_SIGNALS", ("/bin/sh", "-c", "exit 3", "sh"))
+    monkeypatch.setattr(local_runner, "fork_server", ForkServer())
+    with pytest.raises(TracktokensError, match="a worker process stopped before its work was done"):
+        in_workers(tmp_path, lambda: "worked")
+
+
+def test_the_timeout_of_other_sockets_does_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_runner, "fork_server", ForkServer())
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(30)
+    try:
+        assert in_workers(tmp_path, lambda: "worked") == {"worked"}
+    finally:
+        socket.setdefaulttimeout(before)
