@@ -98,15 +98,24 @@ class LocalWorkerHandler(GrpcWorkerHandler):
 
     def _run(self) -> None:
         """Run the worker until it ends; where that is too early, fail the requests to it."""
-        exit_code = fork_server.fork(self._environment()).result()
-        reason = f"its exit code was {exit_code}" if exit_code else "it ended by itself"
-        if exit_code == -signal.SIGKILL:
-            reason = "the system killed it, which it does when memory is short: use fewer --workers"
+        reason = self._run_to_its_end()
         error = TracktokensError(f"a worker process stopped before its work was done: {reason}")
         while not self._closing.wait(ABORT_SECONDS):
             self.data_conn._exception = error  # for those that wait for elements of a worker that never connected
             for request in list(self.control_conn._futures_by_id.values()):
                 request.abort(error)
+
+    def _run_to_its_end(self) -> str:
+        """Run the worker, and explain its end."""
+        try:
+            exit_code = fork_server.fork(self._environment()).result()
+        except OSError as error:
+            return f"it could not be started: {error}"
+        if exit_code is None:
+            return "so did the process that forks all workers"
+        if exit_code == -signal.SIGKILL:
+            return "the system killed it, which it does when memory is short: use fewer --workers"
+        return f"its exit code was {exit_code}" if exit_code else "it ended by itself"
 
     def _environment(self) -> dict[str, str]:
         """Return the variables that Beam's worker reads."""

@@ -28,9 +28,6 @@ from typing import Any
 PARENT_SECONDS = 1.0
 """Time between two looks at the parent, where the system sends no signal when it ends."""
 
-ENDED_BY_SERVER = -signal.SIGKILL
-"""Exit code of workers whose fork server has ended."""
-
 _IMPORTED = ("apache_beam.runners.worker.sdk_worker_main", "pyarrow.parquet", "tracktokens.pipelines.jobs.run")
 """Modules that each worker needs; not those of some, such as faiss and torch."""
 
@@ -54,19 +51,19 @@ class ForkServer:
         with self._lock:
             self._start()
 
-    def fork(self, environment: Mapping[str, str]) -> "Future[int]":
+    def fork(self, environment: Mapping[str, str]) -> "Future[int | None]":
         """Start a worker.
 
         Args:
             environment: variables that it has beside those of this process.
 
         Returns:
-            its exit code, once it has ended; negative for a signal.
+            its exit code, once it has ended: negative for a signal, None if this server has ended, and it with it.
         """
         request = {"environment": {**os.environ, **environment}, "folder": str(Path.cwd())}
         with self._lock:
             self._start()
-            number, end = next(self._numbers), Future[int]()
+            number, end = next(self._numbers), Future[int | None]()
             self._ends[number] = end
             try:
                 self._channel.sendall(json.dumps({**request, "number": number}).encode() + b"\n")
@@ -84,7 +81,7 @@ class ForkServer:
                 self._channel.shutdown(socket.SHUT_RDWR)
         self._started_with = started_with
         self._numbers = itertools.count()
-        self._ends: dict[int, Future[int]] = {}
+        self._ends: dict[int, Future[int | None]] = {}
         self._channel, theirs = socket.socketpair()
         for end in (self._channel, theirs):
             end.setblocking(True)  # whatever the default of this process is
@@ -99,7 +96,7 @@ fork_server = ForkServer()
 """The process that forks the workers of this process, for all of its pipelines."""
 
 
-def _read_answers(channel: socket.socket, ends: dict[int, "Future[int]"]) -> None:
+def _read_answers(channel: socket.socket, ends: dict[int, "Future[int | None]"]) -> None:
     """Read the exit codes of workers until their server ends."""
     with contextlib.suppress(OSError), channel.makefile(encoding="ascii") as answers:
         for answer in answers:
@@ -108,10 +105,10 @@ def _read_answers(channel: socket.socket, ends: dict[int, "Future[int]"]) -> Non
     _end_all(ends)
 
 
-def _end_all(ends: dict[int, "Future[int]"]) -> None:
+def _end_all(ends: dict[int, "Future[int | None]"]) -> None:
     with contextlib.suppress(KeyError):  # of a dictionary that is empty, also since another thread empties it
         while True:
-            ends.popitem()[1].set_result(ENDED_BY_SERVER)
+            ends.popitem()[1].set_result(None)
 
 
 def main() -> None:

@@ -30,7 +30,7 @@ def test_a_job_fails_while_one_of_its_workers_still_starts(monkeypatch: pytest.M
     monkeypatch.setattr(BundleManager, "_uid_counter", 0)  # the first bundle goes to the second worker, worker_1
     fork = ForkServer.fork
 
-    def fork_late(server: ForkServer, environment: dict[str, str]) -> Future[int]:
+    def fork_late(server: ForkServer, environment: dict[str, str]) -> Future[int | None]:
         time.sleep(15 if environment["WORKER_ID"] == "worker_0" else 0)
         return fork(server, environment)
 
@@ -120,7 +120,15 @@ def test_the_process_that_forks_ends_with_the_one_that_started_it() -> None:
 def test_a_worker_that_never_starts_fails_the_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local_worker, "_IGNORING_SIGNALS", ("/bin/sh", "-c", "exit 3", "sh"))
     monkeypatch.setattr(local_runner, "fork_server", ForkServer())
-    with pytest.raises(TracktokensError, match="a worker process stopped before its work was done"):
+    with pytest.raises(TracktokensError, match="stopped before its work was done: so did the process that forks all"):
+        in_workers(tmp_path, lambda: "worked")
+
+
+@pytest.mark.timeout(120)
+def test_a_worker_that_cannot_be_started_fails_the_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_worker, "_IGNORING_SIGNALS", ("/no/such/shell",))
+    monkeypatch.setattr(local_runner, "fork_server", ForkServer())
+    with pytest.raises(TracktokensError, match=r"it could not be started: .*No such file"):
         in_workers(tmp_path, lambda: "worked")
 
 
