@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from weakref import WeakSet
 
 import apache_beam as beam
 import numpy as np
@@ -49,21 +50,25 @@ def by_fragment(missing: pa.Table, modality: str) -> Iterator[tuple[RowGroup, pa
         yield (modality, number), part
 
 
-class _GatheredBytes:
-    """Bytes that the threads of a process have gathered. A worker of a cluster has a dozen of them."""
+class _GatheringSteps:
+    """The steps that gather vectors in the threads of a process. A worker of a cluster has a dozen of them."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._total = 0
+        self._steps: WeakSet[LoadVectors] = WeakSet()  # a step whose bundle failed may be dropped without a call
 
-    def add(self, number: int) -> int:
-        """Add a number of bytes, or subtract it; return the sum."""
+    def add(self, step: "LoadVectors") -> None:
+        """Count the bytes of a step."""
         with self._lock:
-            self._total += number
-            return self._total
+            self._steps.add(step)
+
+    def bytes(self) -> int:
+        """Sum the bytes of all steps."""
+        with self._lock:
+            return sum(step.gathered_bytes for step in self._steps)
 
 
-_bytes_of_process = _GatheredBytes()
+_gathering = _GatheringSteps()
 
 
 @dataclass(kw_only=True, eq=False)
@@ -86,17 +91,18 @@ class LoadVectors(beam.DoFn):
     _gathered: dict[str, list[pa.RecordBatch]] = field(default_factory=dict, init=False, repr=False)
     _bytes: Counter[str] = field(default_factory=Counter, init=False, repr=False)
 
+    @property
+    def gathered_bytes(self) -> int:
+        """Bytes that are not yet written."""
+        return sum(list(self._bytes.values()))
+
+    def setup(self) -> None:
+        """Count what this step gathers."""
+        _gathering.add(self)
+
     def start_bundle(self) -> None:
         """Drop what a bundle that failed has gathered."""
-        self._drop()
-
-    def teardown(self) -> None:
-        """Drop what a bundle that failed has gathered."""
-        self._drop()
-
-    def _drop(self) -> None:
         self._gathered.clear()
-        _bytes_of_process.add(-self._bytes.total())
         self._bytes.clear()
 
     def process(self, element: tuple[tuple[str, int], Iterable[pa.RecordBatch]]) -> Iterator[object]:
@@ -133,14 +139,14 @@ class LoadVectors(beam.DoFn):
         self._gathered.setdefault(modality, []).append(records)
         self._bytes[modality] += records.nbytes
         limit = min(max(LEAST_BUFFER, self.store.buckets * BUCKET_BUFFER), MOST_BUFFER)
-        if _bytes_of_process.add(records.nbytes) >= limit:
+        if _gathering.bytes() >= limit:
             [(most, _)] = self._bytes.most_common(1)
             self._write(most)
 
     def _write(self, modality: str) -> None:
         for bucket, part in self._by_bucket(self._gathered.pop(modality)):
             write_vectors(self.store, modality, self.embeddings[modality].encoder_id, bucket, part)
-        _bytes_of_process.add(-self._bytes.pop(modality))
+        del self._bytes[modality]
 
     def _by_bucket(self, parts: list[pa.RecordBatch]) -> Iterator[tuple[int, pa.RecordBatch]]:
         records = pa.concat_batches(parts)

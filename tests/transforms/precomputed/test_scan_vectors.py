@@ -274,7 +274,11 @@ def test_vectors_of_small_row_groups_share_a_file_until_they_fill_the_buffer(
     pq.write_table(rows, tmp_path / "v.parquet", row_group_size=20)
     embeddings, store = {AUDIO: open_precomputed(str(tmp_path / "v.parquet"))}, Store(str(tmp_path / "store"), 1)
     keys = content_keys(pa.array([str(n) for n in range(100)]))
-    load = LoadVectors(embeddings=embeddings, store=store, progress=ProgressReporter())
+    for failed in (True, True, False):
+        load = LoadVectors(embeddings=embeddings, store=store, progress=ProgressReporter())
+        load.setup()
+        if failed:  # the runner drops the step
+            list(load.process(((AUDIO, 0), [pa.record_batch([keys.slice(0, 20), range(20)], schema=INPUT_LOCATIONS)])))
     list(load.process(((AUDIO, 0), [pa.record_batch([keys.slice(0, 20), range(20)], schema=INPUT_LOCATIONS)])))
     load.start_bundle()  # the bundle before failed
     for number in range(5):
