@@ -76,7 +76,7 @@ def main() -> None:
         return
     time_texts(tracks)
     encoder = sentence_encoder(device="cpu").load(arguments.threads)
-    plain = sentence_encoder(device="cpu", backend=TORCH).load(arguments.threads).transformer
+    plain = sentence_encoder(device="cpu", backend=TORCH).load(arguments.threads).model.transformer
     encoder.encode(lyrics.slice(0, 4))  # the first passes are slower
     plain.encode(lyrics.slice(0, 4).to_pylist())
     compare("metadata", encoder, plain, metadata, same_pieces=False)
