@@ -83,7 +83,8 @@ class ExportedModel(TextModel):
         self._padding_tokenizer = read_tokenizer(path.parent)  # the chunk rule changes the settings of the other one
         self._graph = open_graph(path, backend, threads)
 
-    def encode(self, texts: list[str], prompt: str | None) -> npt.NDArray[np.float32]:  # noqa: D102
+    def encode(self, texts: list[str], prompt: str | None) -> npt.NDArray[np.float32]:
+        """Encode a batch with the tokenizer and the graph."""
         prefix = self.default_prompt if prompt is None else prompt
         arrays = word_pieces(self._padding_tokenizer, [prefix + text for text in texts])
         return self._graph.run({name: arrays[name] for name in self._graph.inputs})

@@ -51,7 +51,8 @@ class TorchModel(TextModel):
         transformer.preprocess = _one_at_a_time(transformer.preprocess)  # type: ignore[method-assign]
         self.transformer = transformer
 
-    def encode(self, texts: list[str], prompt: str | None) -> npt.NDArray[np.float32]:  # noqa: D102
+    def encode(self, texts: list[str], prompt: str | None) -> npt.NDArray[np.float32]:
+        """Encode a batch with sentence-transformers."""
         vectors = self.transformer.encode(texts, prompt=prompt, batch_size=len(texts), show_progress_bar=False)
         return np.asarray(vectors, np.float32)
 
