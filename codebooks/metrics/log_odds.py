@@ -13,8 +13,8 @@ PRIOR_TERMS = 100.0
 """Weight of the prior: number of terms, distributed as in the whole catalog, that are added to each side."""
 
 
-def distinctiveness(inside: Counts, everywhere: Counts, terms_inside: Counts | int, terms_everywhere: int) -> Scores:
-    """Score how much more frequent terms are inside a group than outside. Each term may have a group of its own.
+def distinctiveness(inside: Counts, everywhere: Counts, terms_inside: int, terms_everywhere: int) -> Scores:
+    """Score how much more frequent terms are inside a group than outside.
 
     Example:
         >>> import numpy as np
@@ -24,8 +24,7 @@ def distinctiveness(inside: Counts, everywhere: Counts, terms_inside: Counts | i
     Args:
         inside: int64 (terms,), tracks of the group with each term.
         everywhere: int64 (terms,), tracks of the whole catalog, group included, with each term; above 0.
-        terms_inside: sum of ``inside`` over all terms of the group, also those that are not scored; one, or int64
-            (terms,).
+        terms_inside: sum of ``inside`` over all terms, also those that are not scored.
         terms_everywhere: sum of ``everywhere`` over all terms.
 
     Returns:
@@ -38,7 +37,7 @@ def distinctiveness(inside: Counts, everywhere: Counts, terms_inside: Counts | i
         raise ValueError(f"counts of shapes {inside.shape} and {everywhere.shape} are not of the same terms")
     if (inside > everywhere).any() or (everywhere < 1).any():
         raise ValueError("a term is more often in the group than in the catalog, or not in the catalog")
-    if (inside > terms_inside).any() or (everywhere > terms_everywhere).any():
+    if inside.sum() > terms_inside or everywhere.sum() > terms_everywhere:
         raise ValueError("the terms are more than those of the group or of the catalog")
     prior = PRIOR_TERMS * everywhere / terms_everywhere
     here, elsewhere = inside + prior, everywhere - inside + prior
@@ -47,6 +46,6 @@ def distinctiveness(inside: Counts, everywhere: Counts, terms_inside: Counts | i
     return scores
 
 
-def _log_odds(counts: Doubles, terms: Counts | int) -> Scores:
+def _log_odds(counts: Doubles, terms: int) -> Scores:
     rest = terms + PRIOR_TERMS - counts
     return np.log(counts / np.where(rest > 0, rest, 1))  # type: ignore[no-any-return]  # a single term has no rest

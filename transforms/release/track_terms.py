@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tracktokens.codebooks.metrics.log_odds import distinctiveness
-from tracktokens.codebooks.numerics.arrays import Counts, RowIndices, Scores
+from tracktokens.codebooks.numerics.arrays import Counts, RowIndices
 from tracktokens.codebooks.tokens.code_matrix import NONE
 from tracktokens.transforms.store.token_tables import TokenTable
 
@@ -101,21 +101,12 @@ class CodeTerms:
     terms: RowIndices = field(repr=False)
     counts: Counts = field(repr=False)
 
-    @cached_property
-    def scores(self) -> Scores:
-        """Distinctiveness of the terms: float64 (cells,), of the cells of codes."""
-        end = self.starts[-1]
-        inside = self.counts[:end]
-        sizes = np.diff(self.starts)
-        sums = np.diff(np.append(0, np.cumsum(inside))[self.starts])
-        return distinctiveness(
-            inside, self.common.everywhere[self.terms[:end]], np.repeat(sums, sizes), len(self.common.terms)
-        )
-
     def best(self, code: int, most: int) -> tuple[str, ...]:
         """Return the terms that distinguish the tracks of a code from all others, the best first; at most ``most``."""
         cells = slice(*self.starts[code : code + 2])
-        scores, terms = self.scores[cells], self.terms[cells]
+        inside, terms = self.counts[cells], self.terms[cells]
+        everywhere = self.common.everywhere[terms]
+        scores = distinctiveness(inside, everywhere, int(inside.sum()), len(self.common.terms))
         best = [row for row in np.argsort(-scores, kind="stable")[:most] if scores[row] > 0]
         return tuple(self.common.names[terms[row]].as_py() for row in best)
 
