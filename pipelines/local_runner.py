@@ -77,8 +77,8 @@ def _quiet_connections() -> Iterator[None]:
 class LocalWorkerHandler(GrpcWorkerHandler):
     """The handler of a worker process.
 
-    It replaces Beam's, which waits forever in two cases: a worker that connects when the job has already failed is sent
-    the end, and a worker that dies, such as when memory is short, fails the job.
+    Beam's own waits forever in two cases. Here a worker that connects when the job has already failed is sent the end,
+    and a worker that dies, such as when memory is short, or never starts, fails the job.
     """
 
     def __init__(

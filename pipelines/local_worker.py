@@ -60,13 +60,14 @@ class ForkServer:
         Returns:
             its exit code, once it has ended: negative for a signal, None if this server has ended, and it with it.
         """
-        request = {"environment": {**os.environ, **environment}, "folder": str(Path.cwd())}
+        variables, folder = {**os.environ, **environment}, str(Path.cwd())
         with self._lock:
             self._start()
             number, end = next(self._numbers), Future[int | None]()
             self._ends[number] = end
+            request = {"number": number, "environment": variables, "folder": folder}
             try:
-                self._channel.sendall(json.dumps({**request, "number": number}).encode() + b"\n")
+                self._channel.sendall(json.dumps(request).encode() + b"\n")
             except OSError:
                 _end_all(self._ends)
         return end

@@ -20,7 +20,6 @@ from tracktokens.pipelines.beam_options import (
     use_filesystem_options,
 )
 from tracktokens.pipelines.input_paths import check_reachable
-from tracktokens.pipelines.local_worker import fork_server
 from tracktokens.pipelines.remote_job import RemoteJob, RemoteJobError
 from tracktokens.pipelines.stop_signals import SIGNALS, handles
 from tracktokens.schemas import errors
@@ -73,8 +72,6 @@ class PipelineRunner:
             TracktokensError: a step raised it, in any process, or the pipeline failed.
             OSError: a step failed on the operating system, for example on a full disk.
         """
-        if self.workers > 1 and not self.names_runner:
-            fork_server.start()  # it imports what workers need while the pipeline is built
         options = JobOptions([*self._local_options(), *self.beam_options])
         accelerator_of(options)  # the steps that use it have it
         options.view_as(StandardOptions).no_wait_until_finish = self.names_runner  # the block below does not wait

@@ -16,6 +16,7 @@ import pytest
 from apache_beam.runners.portability.fn_api_runner.fn_runner import BundleManager
 from apache_beam.runners.portability.fn_api_runner.worker_handlers import WorkerHandler
 
+from tests.support.servers import ended
 from tracktokens.pipelines import local_runner, local_worker
 from tracktokens.pipelines.local_worker import ForkServer, fork_server
 from tracktokens.pipelines.runner import PipelineRunner
@@ -99,13 +100,30 @@ def test_workers_import_from_a_path_that_was_set_after_the_first_pipeline(
 
 @pytest.mark.timeout(120)
 def test_after_the_end_of_the_process_that_forks_the_job_fails_and_the_next_works(tmp_path: Path) -> None:
+    worker = tmp_path / "folder" / "worker"
+    worker.parent.mkdir()
+
     def end_server(_: object) -> None:
+        worker.write_text(str(os.getpid()))
         os.kill(os.getppid(), signal.SIGKILL)
         time.sleep(60)
 
     with pytest.raises(TracktokensError, match="a worker process stopped before its work was done"):
         PipelineRunner(workers=2).run(lambda pipeline: pipeline | beam.Create([1]) | beam.Map(end_server))
+    assert ended(int(worker.read_text()))
     assert in_workers(tmp_path, lambda: "worked") == {"worked"}
+
+
+def test_a_worker_whose_parent_ended_before_it_looked_ends() -> None:
+    parent = subprocess.Popen([sys.executable, "-c", ""])
+    parent.wait()
+    body = f"""
+import time
+from tracktokens.pipelines.local_worker import _end_with
+_end_with({parent.pid})
+time.sleep(60)
+"""
+    assert subprocess.run([sys.executable, "-c", body], timeout=30, check=False).returncode == 1
 
 
 def test_the_process_that_forks_ends_with_the_one_that_started_it() -> None:

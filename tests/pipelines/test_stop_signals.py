@@ -1,6 +1,5 @@
 """Commands in processes of their own get signals and closed pipes."""
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -9,6 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
+
+from tests.support.servers import ended
 
 START = """
 import sys, threading, time
@@ -124,14 +125,3 @@ main()
     assert process.returncode == 130
     for worker in workers:
         assert ended(worker)
-
-
-def ended(process: int) -> bool:
-    """Wait until a process that is not a child has ended."""
-    for _ in range(100):
-        with contextlib.suppress(FileNotFoundError):
-            if "State:\tZ" not in Path(f"/proc/{process}/status").read_text("ascii"):
-                time.sleep(0.1)
-                continue
-        return True
-    return False

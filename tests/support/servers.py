@@ -53,3 +53,14 @@ def wait_for_port(port: int, process: "subprocess.Popen[bytes]") -> None:
                 return
         time.sleep(0.1)
     raise TimeoutError(f"nothing listens on port {port}: {process.args!r}")
+
+
+def ended(process: int) -> bool:
+    """Wait until a process that is not a child has ended."""
+    for _ in range(100):
+        with suppress(FileNotFoundError):
+            if "State:\tZ" not in Path(f"/proc/{process}/status").read_text("ascii"):
+                time.sleep(0.1)
+                continue
+        return True
+    return False
