@@ -16,6 +16,7 @@ from tracktokens.transforms.audio import Signal, WindowReader, Windows
 from tracktokens.transforms.encoders.base import Encoded, Failure, LoadedEncoder, encoded
 from tracktokens.transforms.encoders.bisect import with_smaller_batches
 from tracktokens.transforms.encoders.devices import CPU
+from tracktokens.transforms.encoders.forward_passes import map_passes
 
 if TYPE_CHECKING:
     import torch
@@ -103,7 +104,6 @@ class LoadedClapEncoder(LoadedEncoder):
 
         If memory runs out, the batch size is reduced for all later calls too.
         """
-        from tracktokens.transforms.encoders.forward_passes import map_passes
 
         def run(size: int) -> npt.NDArray[np.float32]:
             batches = [windows[start : start + size] for start in range(0, len(windows), size)]

@@ -9,6 +9,7 @@ import numpy as np
 
 from tracktokens.schemas.errors import UsageError
 from tracktokens.transforms.encoders.backend_choice import MAX_PASSES, BackendChoice, Timed, Vectors, time_passes
+from tracktokens.transforms.encoders.forward_passes import one_thread_per_pass
 from tracktokens.transforms.encoders.onnx_graphs import TORCH
 from tracktokens.transforms.encoders.text.exported_model import FLOAT32
 from tracktokens.transforms.encoders.text.model_cache import exported_model
@@ -57,8 +58,6 @@ def fastest_backend(load: Callable[[], "TorchModel"], *, weights: str) -> str:
     """
 
     def time_backend(backend: str) -> Timed:
-        from tracktokens.transforms.encoders.forward_passes import one_thread_per_pass
-
         model: TextModel = load()
         passes = _sample_passes(model)
         if backend != TORCH:

@@ -81,9 +81,7 @@ def test_vectors_are_cut_to_the_models_own_length(tiny_model: Path) -> None:
     config = tiny_model / "config_sentence_transformers.json"
     config.write_text(json.dumps({**json.loads(config.read_text()), "truncate_dim": 3}))
     assert_torchs_vectors(tiny_model)
-    vectors = load(tiny_model).encode(pa.array(TEXTS)).vectors
-    expected = SentenceTransformer(str(tiny_model), device="cpu").encode(TEXTS[:3]).shape[1]
-    assert vectors.shape[1] == expected
+    assert load(tiny_model).encode(pa.array(TEXTS)).vectors.shape == (len(TEXTS), 3)
 
 
 @pytest.mark.parametrize("prompt", [None, "", "topic", "c d: "])
