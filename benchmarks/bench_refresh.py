@@ -144,7 +144,8 @@ def work(job: str, catalog: str, store: str, workers: int) -> None:
     jobs = {"run": RunJob(source=source, store=store), "refresh": RefreshJob(source=source, store=store)}
     outcome = jobs[job].run(PipelineRunner(workers))
     stages = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in outcome.seconds.items())
-    print(f"{sum(outcome.seconds.values()):.1f} s ({stages}), {sum(outcome.catalog.encoded.values())} vectors stored")
+    stored = sum(outcome.catalog.encoded.values()) if outcome.published else 0
+    print(f"{sum(outcome.seconds.values()):.1f} s ({stages}), {stored} vectors stored")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The end of a command that publishes a release: its report, its figures for monitoring, and its folder."""
+"""The end of a command that publishes a release, or finds it up to date: its report, its figures, and its folder."""
 
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,11 @@ def show_outcome(outcome: "RunResult", display: "ProgressDisplay", metrics_file:
     from tracktokens.pipelines.jobs.metrics_file import write_metrics_file
     from tracktokens.transforms.release.report import release_report
 
-    display.console.print(release_report(outcome.release.metrics), seconds_table(outcome.seconds))
+    display.console.print(release_report(outcome.release.metrics))
+    if outcome.published:
+        display.console.print(seconds_table(outcome.seconds))
+    else:
+        display.console.print("Nothing changed since this release: it stays in use, and none was published.")
     if metrics_file is not None:
         write_metrics_file(metrics_file, outcome)
     echo(f"release: {outcome.release.folder}")

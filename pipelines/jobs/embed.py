@@ -77,7 +77,7 @@ class EmbedJob:
     @writes("embed", creates=True)
     def _run_locked(self, runner: PipelineRunner) -> CatalogManifest:
         self.source.check_apart_from(self.store)
-        fragments = self.find_tracks()
+        fragments = self.fragments
         encoders, precomputed = self.encoders, self.precomputed  # before a store is created: they may fail
         if self.source.encoders is None and not runner.names_runner:  # else models may be on other machines
             self._check_encoders()
@@ -116,8 +116,9 @@ class EmbedJob:
             previous=PreviousScan.of(Store.open(self.store)),
         )
 
-    def find_tracks(self) -> list[Fragment]:
-        """Find the files of the tracks table, and check that they can be read.
+    @cached_property
+    def fragments(self) -> list[Fragment]:
+        """Fragments of the tracks table, found once per job, when it is checked that they can be read.
 
         Raises:
             UsageError: there are none.

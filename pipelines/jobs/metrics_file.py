@@ -1,7 +1,7 @@
 """The file of ``--metrics-file``: figures of a published release, for the textfile collector of a node exporter.
 
-It is written when a release is published, and at no other time: after a failure it has the figures of the last success,
-whose age is that of ``tracktokens_last_success_timestamp_seconds``.
+It is written when a release is published or found up to date, and at no other time: after a failure it has the figures
+of the last success, whose age is that of ``tracktokens_last_success_timestamp_seconds``.
 """
 
 import time
@@ -53,7 +53,11 @@ def write_metrics_file(path: str, outcome: "RunResult") -> None:
 def _figures(outcome: "RunResult") -> Iterator[tuple[str, str, list[Sample]]]:
     """Yield the name, the description and the samples of each figure."""
     manifest, metrics = outcome.release.manifest, outcome.release.metrics
-    yield "last_success_timestamp_seconds", "Time at which the release was published.", [({}, time.time())]
+    yield (
+        "last_success_timestamp_seconds",
+        "Time at which the release was published, or found up to date.",
+        [({}, time.time())],
+    )
     info = {"release": manifest.release_id, "bundle": manifest.bundle_id}
     yield "release_info", "The release that was published, and its codebooks.", [(info, 1)]
     yield "rows", "Rows of the tracks table.", [({"state": state}, rows) for state, rows in metrics["rows"].items()]

@@ -87,7 +87,7 @@ def plan_refresh(job: RefreshJob, runner: PipelineRunner) -> Plan:
     previous = released_snapshot(store, latest)
     embed = job.embed_job(latest)
     check_encoders(previous.manifest.encoders, latest.release_id, embed.encoder_ids)
-    fragments = embed.find_tracks()
+    fragments = embed.fragments
     counts = _count(embed, store, previous, fragments, runner)
     embed.warn(counts)
     inputs = {modality: counts[f"missing/{modality}"] for modality in previous.manifest.encoders}

@@ -7,9 +7,10 @@ from tracktokens.codebooks.metrics.drift import DriftLimits
 from tracktokens.pipelines.catalog_source import CatalogSource
 from tracktokens.pipelines.jobs.embed import EmbedJob
 from tracktokens.pipelines.jobs.playlist_vectors import PlaylistsJob
-from tracktokens.pipelines.jobs.publish import PublishJob
+from tracktokens.pipelines.jobs.publish import PublishJob, Release
 from tracktokens.pipelines.jobs.run import RunResult, StageClock, check_playlists, ignore_stage
 from tracktokens.pipelines.jobs.tokenize import TokenizeJob
+from tracktokens.pipelines.jobs.up_to_date import hash_inputs, is_up_to_date, keep_up_to_date
 from tracktokens.pipelines.maintenance.compaction import compact_after
 from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.errors import InvalidDataError
@@ -17,6 +18,7 @@ from tracktokens.schemas.manifests.catalog import CatalogManifest, PlaylistsMani
 from tracktokens.schemas.manifests.release import ReleaseManifest
 from tracktokens.schemas.modalities import MODALITIES, PLAYLIST
 from tracktokens.transforms.playlists.playlist_encoder import require_installed
+from tracktokens.transforms.readers.fragments import Fragment
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.bundles import read_manifest, read_released_bundle
 from tracktokens.transforms.store.layout import Store
@@ -28,6 +30,8 @@ from tracktokens.transforms.store.writer_lock import writes
 @dataclass(frozen=True, kw_only=True)
 class RefreshJob:
     """Bring the latest release up to date with a catalog. Nothing is trained: every token keeps its meaning.
+
+    Where no input changed since the last job, nothing is published (:mod:`tracktokens.pipelines.jobs.up_to_date`).
 
     Inputs in the store are not encoded again. A track that is new in the playlists is folded into the space of the
     playlist vectors (:mod:`tracktokens.codebooks.continuity.fold_in`); a track with a playlist token keeps it, whatever
@@ -71,7 +75,10 @@ class RefreshJob:
         read_released_bundle(store, latest)  # a damaged codebook must fail before hours of encoding
         embed = self.embed_job(latest)
         check_encoders(_encoders(previous, latest, embed), latest.release_id, embed.encoder_ids)
-        self._check_playlists(store, previous, latest, embed)
+        playlists = self._check_playlists(store, previous, latest, embed)
+        inputs = hash_inputs(embed, playlists, self.limits)
+        if not self.retry_rejects and previous is not None and is_up_to_date(store, latest.release_id, inputs):
+            return _unchanged(previous, latest)
         clock = StageClock(start_stage)
         catalog = clock.time("embed", lambda: embed.run(runner))
         if learns_playlists(latest, embed):
@@ -92,6 +99,7 @@ class RefreshJob:
         )
         release = clock.time("publish", lambda: publish.run(runner))
         clock.time("compact", lambda: compact_after(store, runner))
+        keep_up_to_date(store, release, inputs)
         return RunResult(release, catalog, read_manifest(store, latest.bundle_id), clock.seconds)
 
     def embed_job(self, latest: ReleaseManifest) -> EmbedJob:
@@ -103,8 +111,8 @@ class RefreshJob:
 
     def _check_playlists(
         self, store: Store, previous: Snapshot | None, latest: ReleaseManifest, embed: EmbedJob
-    ) -> None:
-        """Check, before anything is encoded, that the playlists can be read and folded in."""
+    ) -> list[Fragment]:
+        """Check, before anything is encoded, that the playlists can be read and folded in; return their fragments."""
         if self.source.playlists is None:
             if learns_playlists(latest, embed) and (previous is None or previous.playlists is None):
                 missing = store.catalog(latest.catalog_id).playlists_manifest
@@ -112,8 +120,8 @@ class RefreshJob:
                     f"{missing} is missing, and release {latest.release_id} has playlist "
                     "tokens: give --playlists, which writes it again, or restore it from a backup"
                 )
-            return
-        check_playlists(self.source)
+            return []
+        fragments = check_playlists(self.source)
         if PLAYLIST not in latest.encoders:
             raise InvalidDataError(
                 f"release {latest.release_id} has no playlist tokens, so new tracks cannot be folded into their "
@@ -121,6 +129,7 @@ class RefreshJob:
             )
         identity = store.read_encoder(PLAYLIST, latest.encoders[PLAYLIST]).identity
         require_installed(str(identity["name"]))
+        return fragments
 
     def _fold_in(
         self, previous: Snapshot | None, latest: ReleaseManifest, catalog: CatalogManifest, runner: PipelineRunner
@@ -135,6 +144,13 @@ class RefreshJob:
             max_reject_rate=self.source.max_reject_rate,
         )
         return fold_in.run(runner)
+
+
+def _unchanged(previous: Snapshot, latest: ReleaseManifest) -> RunResult:
+    """Make the result of a refresh that found nothing changed: the release in use."""
+    store, paths = previous.store, previous.store.release(latest.release_id)
+    release = Release(latest, paths.folder, files.read_json(paths.metrics))
+    return RunResult(release, previous.manifest, read_manifest(store, latest.bundle_id), {}, published=False)
 
 
 def learns_playlists(latest: ReleaseManifest, embed: EmbedJob) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from tracktokens.codebooks.metrics.drift import DriftLimits
 from tracktokens.pipelines.catalog_source import CatalogSource
 from tracktokens.pipelines.jobs.adopt_codebooks import AdoptedCodebooks
 from tracktokens.pipelines.jobs.embed import EmbedJob
@@ -12,6 +13,7 @@ from tracktokens.pipelines.jobs.playlist_vectors import PlaylistsJob, refuse_two
 from tracktokens.pipelines.jobs.publish import PublishJob, Release
 from tracktokens.pipelines.jobs.tokenize import TokenizeJob
 from tracktokens.pipelines.jobs.train import TrainJob, check_codebook_size
+from tracktokens.pipelines.jobs.up_to_date import hash_inputs, keep_up_to_date
 from tracktokens.pipelines.jobs.vocabulary import PLAYLIST_ENCODER, KeptVocabulary, ReleasedVocabulary, new_format
 from tracktokens.pipelines.maintenance.compaction import compact_after
 from tracktokens.pipelines.runner import PipelineRunner
@@ -23,7 +25,7 @@ from tracktokens.schemas.tables.playlists import PLAYLISTS
 from tracktokens.schemas.token_format import FurtherTokens, TokenFormat
 from tracktokens.transforms.gates.losses import LostValuesGate
 from tracktokens.transforms.playlists.playlist_encoder import encoders_of
-from tracktokens.transforms.readers.fragments import check_table, find_fragments
+from tracktokens.transforms.readers.fragments import Fragment, check_table, find_fragments
 from tracktokens.transforms.store import files
 from tracktokens.transforms.store.layout import Store
 from tracktokens.transforms.store.releases import frozen_bundle, latest_id
@@ -41,12 +43,14 @@ class RunResult:
         catalog: manifest of the catalog snapshot.
         bundle: manifest of the codebooks.
         seconds: stage to wall time in seconds, in order.
+        published: whether the job published the release. A refresh that finds nothing changed returns the one in use.
     """
 
     release: Release
     catalog: CatalogManifest
     bundle: BundleManifest
     seconds: Mapping[str, float]
+    published: bool = True
 
 
 def ignore_stage(stage: str) -> None:
@@ -110,6 +114,8 @@ class RunJob:
         if released is not None:
             released.check_format(token_format)
             self._check_modalities(released, embed.encoder_ids, playlist_encoder)
+        # A refresh after this may fold tracks into the space of playlist vectors that were just learned.
+        inputs = None if self.source.playlists is not None else hash_inputs(embed, [], DriftLimits())
         clock = StageClock(start_stage)
         catalog = clock.time("embed", lambda: embed.run(runner))
         if self.source.playlists is not None:
@@ -131,6 +137,7 @@ class RunJob:
         publish = self._publish_job(bundle, catalog, latest, own_options)
         release = clock.time("publish", lambda: publish.run(runner))
         clock.time("compact", lambda: compact_after(store, runner))
+        keep_up_to_date(store, release, inputs)
         return RunResult(release, catalog, bundle, clock.seconds)
 
     def _playlists_job(
@@ -196,16 +203,22 @@ class RunJob:
         return own if self.max_churn is None else {**own, "max-churn": self.max_churn}
 
 
-def check_playlists(source: CatalogSource) -> None:
+def check_playlists(source: CatalogSource) -> list[Fragment]:
     """Check, before hours of encoding, that the playlists can be read, and that no embeddings replace them.
+
+    Returns:
+        Fragments of the playlists table; none without playlists.
 
     Raises:
         UsageError: they are missing, or there are precomputed embeddings too.
         InvalidDataError: they lack a column.
     """
-    if source.playlists is not None:
-        refuse_two_sources(source.embeddings)
-        check_table(find_fragments(files.absolute(source.playlists), "playlists"), PLAYLISTS)
+    if source.playlists is None:
+        return []
+    refuse_two_sources(source.embeddings)
+    fragments = find_fragments(files.absolute(source.playlists), "playlists")
+    check_table(fragments, PLAYLISTS)
+    return fragments
 
 
 @dataclass

@@ -6,22 +6,19 @@ of content that keeps all three is not detected.
 
 import hashlib
 import re
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from apache_beam.io.filesystems import FileSystems
 
 from tracktokens.schemas.modalities import MODALITIES
 from tracktokens.schemas.tables.tracks import POSITION_SHIFT
 from tracktokens.schemas.tables.vectors import VECTOR_LOCATIONS
+from tracktokens.transforms.listing.file_states import FileState, file_states
 from tracktokens.transforms.precomputed.vector_tables import VectorTable
 from tracktokens.transforms.readers.fragments import Fragment
 from tracktokens.transforms.store import files
@@ -31,16 +28,12 @@ from tracktokens.transforms.store.records import VECTOR_FILE
 RULE = 3
 """Version of what a scan finds in a row group. Raise it when that changes. Part of every fingerprint."""
 
-CLOCK_TICK_SECONDS = 2.0
-"""A file modified more recently than this may change again within one tick of its filesystem's clock."""
-
 NO_FINGERPRINT = 0
 """Fingerprint not computed yet."""
 
 ROW_BITS = (1 << POSITION_SHIFT) - 1
 """Bits of a position that are the row index within its fragment."""
 
-_IO_THREADS = 16
 _COUNT = re.compile(r"scans/(\w+)/([0-9a-f]{16})/(read|absent)")
 
 RowGroup = tuple[str, int]
@@ -167,24 +160,14 @@ def _renumber(stored: pa.Table, modality: str, numbers: Mapping[int, int]) -> pa
 
 def _row_group_fingerprints(tables: Mapping[str, VectorTable]) -> Iterable[tuple[str, Fragment, int]]:
     paths = sorted({part.path for table in tables.values() for part in table.fragments})
-    with ThreadPoolExecutor(_IO_THREADS) as threads:
-        stats = dict(zip(paths, threads.map(_size_and_time, paths), strict=True))
+    states = dict(zip(paths, file_states(paths), strict=True))
     for modality, table in tables.items():
         for part in table.fragments:
-            yield modality, part, _fingerprint(table, part, *stats[part.path])
+            yield modality, part, _fingerprint(table, part, states[part.path])
 
 
-def _fingerprint(table: VectorTable, fragment: Fragment, size: int, modified: int) -> int:
-    if time.time() - modified / 1e9 < CLOCK_TICK_SECONDS:
+def _fingerprint(table: VectorTable, fragment: Fragment, state: FileState) -> int:
+    if not state.is_settled:
         return NO_FINGERPRINT
-    hashed = (RULE, fragment.path, size, modified, fragment.row_group, table.column, table.dim)
+    hashed = (RULE, *state, fragment.row_group, table.column, table.dim)
     return int.from_bytes(hashlib.blake2b(repr(hashed).encode(), digest_size=8).digest(), "big") or 1
-
-
-def _size_and_time(path: str) -> tuple[int, int]:
-    """Size in bytes, and modification time in nanoseconds since 1970."""
-    if not files.is_remote(path):
-        stat = Path(path).stat()
-        return stat.st_size, stat.st_mtime_ns
-    remote = FileSystems.match([path])[0].metadata_list[0]
-    return remote.size_in_bytes, int(remote.last_updated_in_seconds * 1e9)

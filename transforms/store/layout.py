@@ -19,6 +19,7 @@ Layout below the root; ``bucket=0007`` is the bucket of the rows' keys, ``bucket
     releases/<release_id>/tokens, popularity, rejects, changes, vocabulary, metrics.json, report.html, manifest.json
     releases/<release_id>/withdrawn.json                       only after a rollback to an older release
     LATEST
+    up-to-date.json                                            hashes by which a refresh recognises that nothing changed
     writer.lock                                                the process that writes the store now
     working/<id>/                                              temporary files of a job
 """
@@ -46,6 +47,7 @@ _logger = logging.getLogger(__name__)
 STORE_MANIFEST = "store.json"
 LATEST = "LATEST"
 LOCK = "writer.lock"
+UP_TO_DATE = "up-to-date.json"
 
 OLDER_MANIFEST = "older-catalog.json"
 """Manifest of a catalog snapshot that was of an older format; nothing else of the snapshot is there."""
@@ -147,6 +149,11 @@ class Store:
         except (OSError, ValueError) as error:
             raise UsageError(f"cannot create a store in {root} ({error}): give a writable folder") from error
         return cls(root, manifest.buckets)
+
+    @property
+    def up_to_date(self) -> str:
+        """Path of the hashes by which a refresh recognises that nothing changed."""
+        return files.join(self.root, UP_TO_DATE)
 
     def bucket_folder(self, bucket: int) -> str:
         """Name of a bucket's folder."""
@@ -253,11 +260,16 @@ class Catalog:
 
     def failures(self, modality: str, bucket: int) -> str:
         """Folder of inputs that failed in this run for a transient reason; permanent failures are in the store."""
-        return files.join(self.folder, "failures", modality, self._bucket(bucket))
+        return files.join(self.failures_folder, modality, self._bucket(bucket))
 
     def all_failures(self, modality: str) -> str:
         """Folder of all transient failures of a modality, by bucket."""
-        return files.join(self.folder, "failures", modality)
+        return files.join(self.failures_folder, modality)
+
+    @property
+    def failures_folder(self) -> str:
+        """Folder of all transient failures, by modality."""
+        return files.join(self.folder, FAILED)
 
     def vector_locations(self, bucket: int) -> str:
         """Folder of the locations of precomputed embeddings, of one bucket of tracks."""

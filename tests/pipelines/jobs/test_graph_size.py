@@ -14,7 +14,7 @@ from tests.support.graph_sizes import MEGABYTE, GraphRecorder, NotRunError
 from tests.support.vector_catalog import job as precomputed_job
 from tests.support.vector_catalog import write_catalog, write_tracks, write_vectors
 from tracktokens.pipelines.catalog_source import CatalogSource
-from tracktokens.pipelines.jobs import embed, playlist_vectors
+from tracktokens.pipelines.jobs import embed, playlist_vectors, up_to_date
 from tracktokens.pipelines.jobs.embed import EmbedJob
 from tracktokens.pipelines.jobs.plan import plan_refresh
 from tracktokens.pipelines.jobs.publish import PublishJob
@@ -28,6 +28,7 @@ from tracktokens.pipelines.maintenance.garbage_collection import GcJob
 from tracktokens.pipelines.maintenance.verify import verify_store
 from tracktokens.pipelines.runner import PipelineRunner
 from tracktokens.schemas.modalities import MODALITIES
+from tracktokens.transforms.listing.file_states import FileState
 from tracktokens.transforms.precomputed import scan_cache
 from tracktokens.transforms.precomputed.scan_vectors import PrecomputedEmbeddings
 from tracktokens.transforms.precomputed.vector_tables import VectorTable
@@ -74,7 +75,8 @@ def large_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     for module in (embed, playlist_vectors):
         monkeypatch.setattr(module, "find_fragments", lambda path, table: export(table))
         monkeypatch.setattr(module, "check_table", lambda fragments, schema: [])
-    monkeypatch.setattr(scan_cache, "_size_and_time", lambda path: (len(path), hash(path)))
+    for module in (scan_cache, up_to_date):
+        monkeypatch.setattr(module, "file_states", lambda paths: [FileState(p, len(p), hash(p)) for p in paths])
     store = Store.open_or_create(str(tmp_path / "store"), FILES * 10_000)
     assert store.buckets == BUCKETS
     return store

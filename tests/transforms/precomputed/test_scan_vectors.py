@@ -14,6 +14,7 @@ from tracktokens.schemas.modalities import AUDIO, MODALITIES, TAGS
 from tracktokens.schemas.tables.records import INPUT_LOCATIONS
 from tracktokens.schemas.tables.tracks import POSITION_SHIFT
 from tracktokens.schemas.tables.vectors import VECTOR_LOCATIONS
+from tracktokens.transforms.listing.file_states import FileState
 from tracktokens.transforms.precomputed import load_vectors, scan_cache
 from tracktokens.transforms.precomputed import scan_vectors as module
 from tracktokens.transforms.precomputed.load_vectors import SCATTERED_TAG, LoadVectors, WriteScattered, by_fragment
@@ -143,7 +144,8 @@ def test_a_named_source_keeps_its_encoder_id_between_versions(table: VectorTable
 
 def test_an_unchanged_file_keeps_its_fingerprint_between_versions(monkeypatch: pytest.MonkeyPatch) -> None:
     fragments = tuple(Fragment(number, "/v.parquet", PARQUET, number, 2000) for number in range(2))
-    monkeypatch.setattr(scan_cache, "_size_and_time", lambda path: (1000, 1_700_000_000_000_000_000))
+    states = [FileState("/v.parquet", 1000, 1_700_000_000_000_000_000)]
+    monkeypatch.setattr(scan_cache, "file_states", lambda paths: states)
     scans = ScanCache.of({AUDIO: VectorTable(fragments, "vector", 4)}, None)
     assert scans.fingerprints[AUDIO, 1] == 0x901E3AB69AE0CD55
     assert len({*scans.fingerprints.values()}) == 2
