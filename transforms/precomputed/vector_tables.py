@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +36,9 @@ from tracktokens.transforms.values.arrow_types import is_list, plain_column, pla
 
 BATCH_ROWS = 1024
 """Rows per read; they fit into the cache of a core."""
+_BLOCK_VALUES = 1 << 17
+"""Values that are scaled at a time. The memory of a larger array is mapped again, page by page, each time."""
+
 _READ_BYTES = 1 << 20
 _IO_THREADS = 16
 _SAMPLED_VECTORS = 1 << 16
@@ -305,12 +308,25 @@ def _matrix(lists: pa.Array, dim: int) -> Reals:
 
 def _units(vectors: Reals) -> tuple[UnitVectors, Reals]:
     """Scale rows to unit length; also return their largest absolute values, 0 or not finite for unusable rows."""
-    largest = np.abs(vectors).max(axis=1, initial=0)
+    units = np.empty(vectors.shape, np.float16)
+    largest: npt.NDArray[Any] = np.empty(len(vectors), vectors.dtype)
+    block_rows = max(1, _BLOCK_VALUES // max(1, vectors.shape[1]))
+    for start in range(0, len(vectors), block_rows):
+        block = slice(start, start + block_rows)
+        largest[block] = _scale(vectors[block], units[block])
+    return units, largest
+
+
+def _scale(vectors: Reals, units: UnitVectors) -> Reals:
+    """Scale rows to unit length into ``units``, and return their largest absolute values; see :func:`_units`."""
+    largest: Reals = np.abs(vectors).max(axis=1, initial=0)
     usable = (largest > 0) & np.isfinite(largest)
     divisors = np.where(usable, largest, 1)
     with np.errstate(invalid="ignore"):
-        scaled = (vectors / divisors[:, np.newaxis]).astype(np.float32)  # its squares neither overflow nor vanish
+        # Its squares neither overflow nor vanish.
+        scaled = (vectors / divisors[:, np.newaxis]).astype(np.float32, copy=False)
         norms = np.sqrt(np.einsum("ij,ij->i", scaled, scaled))
-        units = (scaled / np.where(usable, norms, 1)[:, np.newaxis]).astype(np.float16)
+        scaled /= np.where(usable, norms, 1)[:, np.newaxis]
+        units[:] = scaled
     units[~usable] = 0
-    return units, largest
+    return largest
