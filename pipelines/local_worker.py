@@ -38,13 +38,11 @@ _SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux
 
 
 class ForkServer:
-    """The process that forks the workers of this process."""
+    """The process that forks the workers of this process; it is started again where it cannot fork the next one."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._channel: socket.socket
-        self._started_with: tuple[int, Mapping[str, str]] = (0, {})
+        self._running: _Server | None = None
 
     def start(self) -> None:
         """Start it, unless it runs: it imports while this process does other things."""
@@ -60,27 +58,31 @@ class ForkServer:
         Returns:
             its exit code, once it has ended: negative for a signal, None if this server has ended, and it with it.
         """
-        variables, folder = {**os.environ, **environment}, str(Path.cwd())
         with self._lock:
-            self._start()
-            number, end = next(self._numbers), Future[int | None]()
-            self._ends[number] = end
-            request = {"number": number, "environment": variables, "folder": folder}
-            try:
-                self._channel.sendall(json.dumps(request).encode() + b"\n")
-            except OSError:
-                _end_all(self._ends)
-        return end
+            return self._start().fork(environment)
 
-    def _start(self) -> None:
-        """Start it, unless it runs with the variables that Python reads when it starts."""
-        started_with = (os.getpid(), {name: value for name, value in os.environ.items() if name.startswith("PYTHON")})
-        if self._process is not None and self._started_with[0] == os.getpid():
-            if self._process.poll() is None and (self._ends or self._started_with == started_with):
-                return
-            with contextlib.suppress(OSError):  # it has ended
-                self._channel.shutdown(socket.SHUT_RDWR)
-        self._started_with = started_with
+    def _start(self) -> "_Server":
+        """Return the server that runs, or start one."""
+        running = self._running
+        if running is not None and running.parent != os.getpid():  # this process was forked from that parent
+            running = None
+        if running is not None and not running.is_usable:
+            running.close()
+            running = None
+        self._running = running or _Server()
+        return self._running
+
+
+class _Server:
+    """A process that forks workers, and the connection to it.
+
+    Attributes:
+        parent: process that started it.
+    """
+
+    def __init__(self) -> None:
+        self.parent = os.getpid()
+        self._variables = _python_variables()
         self._numbers = itertools.count()
         self._ends: dict[int, Future[int | None]] = {}
         self._channel, theirs = socket.socketpair()
@@ -91,6 +93,32 @@ class ForkServer:
                 [*_IGNORING_SIGNALS, sys.executable, "-m", __name__], stdin=theirs.fileno()
             )
         threading.Thread(target=_read_answers, args=(self._channel, self._ends), daemon=True).start()
+
+    @property
+    def is_usable(self) -> bool:
+        """True where it runs, and has workers, or the variables that Python reads when it starts are as they were."""
+        return self._process.poll() is None and (bool(self._ends) or self._variables == _python_variables())
+
+    def fork(self, environment: Mapping[str, str]) -> "Future[int | None]":
+        """Start a worker; see :meth:`ForkServer.fork`."""
+        number, end = next(self._numbers), Future[int | None]()
+        self._ends[number] = end
+        variables = {**os.environ, **environment}
+        request = {"number": number, "environment": variables, "folder": str(Path.cwd())}
+        try:
+            self._channel.sendall(json.dumps(request).encode() + b"\n")
+        except OSError:
+            _end_all(self._ends)
+        return end
+
+    def close(self) -> None:
+        """Let it end, when its workers have."""
+        with contextlib.suppress(OSError):  # it has ended
+            self._channel.shutdown(socket.SHUT_RDWR)
+
+
+def _python_variables() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name.startswith("PYTHON")}
 
 
 fork_server = ForkServer()

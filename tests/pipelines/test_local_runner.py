@@ -89,8 +89,8 @@ def test_workers_import_from_a_path_that_was_set_after_the_first_pipeline(
         return importlib.import_module("fruit").SWEET
 
     fork_server.start()
-    first = fork_server._process
-    assert first is not None
+    assert fork_server._running is not None
+    first = fork_server._running._process
     (tmp_path / "modules").mkdir()
     (tmp_path / "modules" / "fruit.py").write_text("SWEET = 'pear'")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "modules"))
