@@ -4,7 +4,6 @@ import json
 import logging
 import signal
 import subprocess
-import sys
 import threading
 import time
 import uuid
@@ -12,6 +11,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.support.warm_command import Command, run_command, start_command
 from tracktokens.schemas.errors import StoreBusyError
 from tracktokens.transforms.store import lease
 from tracktokens.transforms.store.conditional import ConflictError, ObjectStore, object_store
@@ -52,11 +52,11 @@ def root(request: pytest.FixtureRequest) -> str:
     return Store.open_or_create(f"{bucket}/{uuid.uuid4().hex[:8]}", 1).root
 
 
-def started(code: str, seconds: float = 300.0, **names: str) -> "subprocess.Popen[str]":
+def started(code: str, seconds: float = 300.0, **names: str) -> "Command | subprocess.Popen[str]":
     """Start a process, and wait for its first line."""
     text = (OWNER + code).format(seconds=seconds, **names)
     pipe = subprocess.PIPE
-    process = subprocess.Popen([sys.executable, "-c", text], stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+    process = start_command("-c", text, stdin=pipe, stdout=pipe, stderr=pipe)
     assert process.stdout is not None
     assert process.stdout.readline(), process.communicate()[1]
     return process
@@ -106,7 +106,7 @@ def test_a_second_writer_is_refused_with_the_name_of_the_first(root: str) -> Non
         with writer(root, "embed"):
             pass  # jobs call jobs
         text = OWNER.format(seconds=300) + f"with writer({root!r}, 'train'): pass"
-        done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True)
+        done = run_command("-c", text)
         assert f"StoreBusyError: {root} is being written by `tracktokens run` (process " in done.stderr
         assert f"to free the store now, delete {root}/{LOCK}" in done.stderr
     with writer(root, "train"):

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 
 from tests.support.demo_run import CODES, DemoRun, differing_columns, token_table
 from tests.support.s3_server import S3Server
+from tests.support.warm_command import PROGRAM, run_command
 from tracktokens.schemas.tables.tokens import TOKENS
 from tracktokens.transforms.store.files import list_tree, read_table
 from tracktokens.transforms.store.layout import Store
@@ -22,13 +22,8 @@ pytestmark = pytest.mark.disturbed
 def tracktokens(*arguments: object, **variables: str | None) -> "subprocess.CompletedProcess[str]":
     """Run a command as a user does, with variables of its environment replaced, or removed with None."""
     environment: Mapping[str, str | None] = {**os.environ, **variables}
-    return subprocess.run(
-        [str(Path(sys.executable).with_name("tracktokens")), *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        env={name: value for name, value in environment.items() if value is not None},
-        timeout=300,
-    )
+    given = {name: value for name, value in environment.items() if value is not None}
+    return run_command(PROGRAM, *map(str, arguments), environment=given)
 
 
 def succeeded(*arguments: object) -> str:

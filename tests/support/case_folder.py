@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tests.support.warm_command import JOBS, MODELS, PROGRAM, run_command
+
 CASES = Path(__file__).parents[3] / "shared" / "data" / "cases"
 """Folder of the cases; beside the repository, since they are not part of it."""
 
-PROGRAM = os.environ.get("TRACKTOKENS", str(Path(sys.executable).with_name("tracktokens")))
-"""The command that is tried; the variable names that of another version, to compare."""
+OTHER_PROGRAM = os.environ.get("TRACKTOKENS")
+"""The command that is tried instead of the installed one: of another version, to compare."""
 
 CODES = "8"
 
@@ -46,10 +47,14 @@ class Ended:
 
 @dataclass
 class CaseFolder:
-    """A copy of a case's folder. ``summaries`` has the end of each command that ran in it."""
+    """A copy of a case's folder. ``summaries`` has the end of each command that ran in it.
+
+    ``modules`` are imported before a command starts; see :mod:`tests.support.warm_command`.
+    """
 
     folder: Path
     summaries: list[str] = field(default_factory=list)
+    modules: tuple[str, ...] = JOBS
 
     @classmethod
     def copy(cls, name: str, folder: Path) -> "CaseFolder":
@@ -59,20 +64,27 @@ class CaseFolder:
         return cls(folder)
 
     def make(self, script: str = "make.py") -> None:
-        subprocess.run([sys.executable, script], cwd=self.folder, check=True, capture_output=True)
+        """Run a script of the folder. One that makes a model imports torch, and so do the commands that follow."""
+        if script == "make_model.py":
+            self.modules = MODELS
+        run_command(self.folder / script, modules=self.modules, folder=self.folder).check_returncode()
 
     def tokens(self, *arguments: str, restricted: bool = False, env: dict[str, str] | None = None) -> Ended:
         """Run ``tracktokens``; ``restricted`` as a user who may not read everything. A traceback fails the test."""
         prefix = _WITHOUT_RIGHTS if restricted and os.geteuid() == 0 else ()
-        done = subprocess.run(
-            [*prefix, PROGRAM, *arguments],
-            cwd=self.folder,
-            env={**os.environ, **(env or {})},
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=300,
-        )
+        variables = {**os.environ, **(env or {})}
+        if prefix or OTHER_PROGRAM:
+            done = subprocess.run(
+                [*prefix, OTHER_PROGRAM or PROGRAM, *arguments],
+                cwd=self.folder,
+                env=variables,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=300,
+            )
+        else:
+            done = run_command(PROGRAM, *arguments, modules=self.modules, folder=self.folder, environment=variables)
         ended = Ended(done.returncode, done.stdout, done.stderr)
         self.summaries.append(ended.summary)
         assert "Traceback" not in done.stderr, done.stderr[-2000:]

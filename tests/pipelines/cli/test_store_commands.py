@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.support.vector_catalog import job, write_catalog
+from tests.support.warm_command import start_command
 from tracktokens.pipelines.cli.main import main
 from tracktokens.pipelines.jobs.publish import PublishJob
 from tracktokens.pipelines.runner import PipelineRunner
@@ -155,7 +155,7 @@ def test_verify_ends_with_3_when_something_is_wrong(store: Path) -> None:
 def test_a_second_writer_is_turned_away(store: Path, command: str) -> None:
     held = "import sys, time\nfrom tracktokens.transforms.store.writer_lock import writer\n"
     held += f"with writer({str(store)!r}, 'run'):\n print(flush=True)\n time.sleep(600)"
-    owner = subprocess.Popen([sys.executable, "-c", held], stdout=subprocess.PIPE)
+    owner = start_command("-c", held, stdout=subprocess.PIPE)
     assert owner.stdout is not None
     owner.stdout.readline()
     try:

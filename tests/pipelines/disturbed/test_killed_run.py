@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.support.demo_run import CODES, DemoRun, token_table
+from tests.support.warm_command import PROGRAM, Command, start_command
 from tracktokens.pipelines.catalog_source import CatalogSource
 from tracktokens.pipelines.jobs.run import RunJob
 from tracktokens.pipelines.runner import PipelineRunner
@@ -38,9 +37,8 @@ def test_the_run_after_a_kill_gives_the_undisturbed_table(
     demo_run: DemoRun, tmp_path: Path, moment: Callable[[Path], bool]
 ) -> None:
     demo, store = demo_run.catalog, tmp_path / "store"
-    command = [sys.executable, "-m", "tracktokens.pipelines.cli.main", "run", "--tracks", str(demo.tracks)]
-    command += ["--playlists", str(demo.playlists), "--store", str(store), "--codebook-size", str(CODES)]
-    process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    options = ["--playlists", str(demo.playlists), "--store", str(store), "--codebook-size", str(CODES)]
+    process = start_command(PROGRAM, "run", "--tracks", str(demo.tracks), *options, new_session=True)
     kill_at(process, lambda: moment(store))
     assert not (store / "LATEST").exists()
 
@@ -51,7 +49,7 @@ def test_the_run_after_a_kill_gives_the_undisturbed_table(
     assert len(pq.read_table(f"{store}/releases/{(store / 'LATEST').read_text().strip()}/tokens")) == len(again)
 
 
-def kill_at(process: "subprocess.Popen[bytes]", moment: Callable[[], bool]) -> None:
+def kill_at(process: Command, moment: Callable[[], bool]) -> None:
     for _ in range(100 * PATIENCE_SECONDS):
         if moment():
             os.killpg(process.pid, signal.SIGKILL)

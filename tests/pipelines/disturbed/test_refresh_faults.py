@@ -9,7 +9,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -23,6 +22,7 @@ from click.testing import CliRunner, Result
 
 from tests.support.refreshes import TRACKS, first_job, options, write_catalog_version
 from tests.support.vector_catalog import DIMS, group_vectors
+from tests.support.warm_command import PROGRAM, run_command, start_command
 from tracktokens.pipelines.cli.main import main
 from tracktokens.pipelines.maintenance.verify import verify_store
 from tracktokens.pipelines.runner import PipelineRunner
@@ -111,8 +111,8 @@ main()
 @pytest.mark.parametrize("last", ["/vectors/audio/", "/catalog.json", "/playlists.json", "/tokens/part-", "LATEST"])
 def test_the_refresh_after_a_kill_equals_an_undisturbed_one(versions: TwoVersions, store: Path, last: str) -> None:
     before = latest(store)
-    command = [sys.executable, "-c", KILLED, last, "refresh", *options(versions.second, store)]
-    assert subprocess.run(command, start_new_session=True, capture_output=True).returncode == -signal.SIGKILL
+    killed = run_command("-c", KILLED, last, "refresh", *options(versions.second, store), new_session=True)
+    assert killed.returncode == -signal.SIGKILL
     assert latest(store) == before
     assert verify_store(str(store), PipelineRunner()) == []
     assert refresh(versions.second, store).exit_code == 0
@@ -120,14 +120,14 @@ def test_the_refresh_after_a_kill_equals_an_undisturbed_one(versions: TwoVersion
 
 
 def test_of_two_refreshes_at_once_one_publishes_and_the_other_names_it(versions: TwoVersions, store: Path) -> None:
-    command = [sys.executable, "-m", "tracktokens.pipelines.cli.main", "refresh", *options(versions.second, store)]
-    first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    command = (PROGRAM, "refresh", *options(versions.second, store))
+    first = start_command(*command)
     try:
         while f'"pid": {first.pid}' not in (store / "writer.lock").read_text():
             assert first.poll() is None
             time.sleep(0.01)
         first.send_signal(signal.SIGSTOP)  # so that it is still at work when the second comes
-        second = subprocess.run(command, capture_output=True, text=True)
+        second = run_command(*command)
     finally:
         first.send_signal(signal.SIGCONT)
     assert second.returncode == 5

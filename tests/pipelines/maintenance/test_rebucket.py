@@ -2,8 +2,6 @@
 
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,6 +10,7 @@ import pytest
 
 from tests.support.demo_run import token_table
 from tests.support.vector_catalog import job, write_catalog, write_tracks
+from tests.support.warm_command import run_command
 from tracktokens.pipelines.jobs.refresh import RefreshJob
 from tracktokens.pipelines.maintenance.garbage_collection import GcJob
 from tracktokens.pipelines.maintenance.rebucket import Rebucketing, RebucketJob
@@ -167,7 +166,7 @@ def test_a_killed_job_leaves_a_complete_store_and_the_next_one_ends_it(catalog: 
         copy = shutil.copytree(store, catalog / "copy")
         rebucket(copy, 4)
         moment = len(list(copy.rglob("bucket=*-of-0004/*.parquet"))) + 1  # after the counts of the pipeline
-    killed = subprocess.run([sys.executable, "-c", KILLED, str(store), step, str(moment)], timeout=120, check=False)
+    killed = run_command("-c", KILLED, store, step, str(moment), timeout=120)
     assert killed.returncode == -signal.SIGKILL
     assert Store.open(str(store)).buckets == 1
     assert rows_by_folder(store) == before

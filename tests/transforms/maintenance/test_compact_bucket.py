@@ -1,8 +1,6 @@
 """Buckets of records are compacted."""
 
 import itertools
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.support.warm_command import run_command
 from tracktokens.schemas.errors import InvalidDataError
 from tracktokens.schemas.tables.records import CODE_RECORDS, FAILURES
 from tracktokens.transforms.maintenance import compact_bucket
@@ -274,7 +273,7 @@ list(CompactBucket(Store.open(sys.argv[1]), ProgressReporter()).process(RecordBu
 def test_a_kill_between_any_two_steps_loses_nothing(store: Store, steps: int, left: int) -> None:
     for number in range(8):
         add(store, number)
-    done = subprocess.run([sys.executable, "-c", KILLED, store.root, str(steps)])
+    done = run_command("-c", KILLED, store.root, str(steps))
     assert done.returncode == -9
     assert sorted(set(stored(store))) == list(range(8))
     assert len(names(store)) == left
