@@ -1,11 +1,15 @@
-"""Fixtures of all tests: the demo catalog, and one run over it per session."""
+"""Fixtures of all tests: the demo catalog, and one run over it."""
 
+import shutil
 import signal
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.demo_run import DemoRun, demo_job
+from tests.support.made_once import made_once
 from tracktokens.pipelines.cli.options import encoder_options
 from tracktokens.pipelines.demo.catalog import DemoCatalog, make_demo
 from tracktokens.pipelines.runner import PipelineRunner
@@ -13,13 +17,21 @@ from tracktokens.pipelines.runner import PipelineRunner
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> DemoCatalog:
-    return make_demo(tmp_path_factory.mktemp("demo") / "catalog")
+    return made_once(tmp_path_factory, "demo", lambda folder: make_demo(folder / "catalog"))
 
 
 @pytest.fixture(scope="session")
 def demo_run(demo: DemoCatalog, tmp_path_factory: pytest.TempPathFactory) -> DemoRun:
+    """The run, and a copy of its store, which later jobs of this process may extend."""
+    made, outcome = made_once(
+        tmp_path_factory,
+        "demo-run",
+        lambda folder: (folder / "store", demo_job(demo, folder / "store").run(PipelineRunner())),
+    )
     store = tmp_path_factory.mktemp("run") / "store"
-    return DemoRun(demo, store, demo_job(demo, store).run(PipelineRunner()))
+    shutil.copytree(made, store)
+    folder = str(store / Path(outcome.release.folder).relative_to(made))
+    return DemoRun(demo, store, replace(outcome, release=replace(outcome.release, folder=folder)))
 
 
 @pytest.fixture
