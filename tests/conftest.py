@@ -1,5 +1,6 @@
 """Fixtures of all tests: the demo catalog, and one run over it."""
 
+import gc
 import shutil
 import signal
 from dataclasses import replace
@@ -45,6 +46,12 @@ def pytest_configure() -> None:
     for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, handler)
+
+
+def pytest_collection_finish() -> None:
+    """Leave what exists before the first test, such as modules and tests, out of all garbage collections."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)

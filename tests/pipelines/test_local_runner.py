@@ -26,18 +26,22 @@ from tracktokens.schemas.errors import TracktokensError
 
 
 @pytest.mark.timeout(120)
-def test_a_job_fails_while_one_of_its_workers_still_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_fails_while_one_of_its_workers_still_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(WorkerHandler, "_worker_id_counter", -1)
     monkeypatch.setattr(BundleManager, "_uid_counter", 0)  # the first bundle goes to the second worker, worker_1
-    fork = ForkServer.fork
+    fork, failed = ForkServer.fork, tmp_path / "failed"
 
     def fork_late(server: ForkServer, environment: dict[str, str]) -> Future[int | None]:
-        time.sleep(15 if environment["WORKER_ID"] == "worker_0" else 0)
+        if environment["WORKER_ID"] == "worker_0":
+            while not failed.exists():
+                time.sleep(0.1)
+            time.sleep(2)  # meanwhile the failure reaches the job
         return fork(server, environment)
 
     monkeypatch.setattr(ForkServer, "fork", fork_late)
 
     def fail(_: object) -> None:
+        failed.touch()
         raise TracktokensError("no such thing")
 
     with pytest.raises(TracktokensError, match="no such thing"):
