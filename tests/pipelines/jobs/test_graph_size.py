@@ -35,12 +35,12 @@ from tracktokens.transforms.precomputed.vector_tables import VectorTable
 from tracktokens.transforms.readers.fragments import Fragment
 from tracktokens.transforms.store.layout import Store
 
-CODES, DIM, TRACKS = 1024, 768, 1030
+CODES, DIM, TRACKS = 512, 768, 518
 FILES, BUCKETS = 10_000, 2_048
 
 
 def wide_catalog(folder: Path) -> RunJob:
-    """Tracks with distinct vectors of 768 dimensions in all modalities, enough for full codebooks of 1,024 codes."""
+    """Tracks with distinct vectors of 768 dimensions in all modalities, for codebooks of 512 codes: 1.5 MB each."""
     write_tracks(folder, TRACKS)
     for seed, modality in enumerate(MODALITIES):
         vectors = np.random.default_rng(seed).standard_normal((TRACKS, DIM)).astype(np.float32)
