@@ -238,9 +238,7 @@ def start_command(
     return _process(*modules).fork(request, (stdin, stdout, stderr))
 
 
-def run_command(
-    *arguments: str | Path, timeout: float = 300, check: bool = False, **settings: Any
-) -> "subprocess.CompletedProcess[str]":
+def run_command(*arguments: str | Path, timeout: float = 300, **settings: Any) -> "subprocess.CompletedProcess[str]":
     """Run a command to its end, and return its exit code and output; ``settings`` as of :func:`start_command`."""
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         command = start_command(*arguments, stdout=output, stderr=errors, **settings)
@@ -250,10 +248,7 @@ def run_command(
             command.kill()
             command.wait()
             raise
-        done = subprocess.CompletedProcess(arguments, code, _text(output), _text(errors))
-    if check:
-        done.check_returncode()
-    return done
+        return subprocess.CompletedProcess(arguments, code, _text(output), _text(errors))
 
 
 def _text(file: IO[bytes]) -> str:
