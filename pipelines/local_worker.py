@@ -9,6 +9,7 @@ process, since each of their threads would print a traceback.
 
 import contextlib
 import ctypes
+import gc
 import importlib
 import itertools
 import json
@@ -28,8 +29,18 @@ from typing import Any
 PARENT_SECONDS = 1.0
 """Time between two looks at the parent, where the system sends no signal when it ends."""
 
-_IMPORTED = ("apache_beam.runners.worker.sdk_worker_main", "pyarrow.parquet", "tracktokens.pipelines.jobs.run")
-"""Modules that each worker needs; not those of some, such as faiss and torch."""
+_IMPORTED = (
+    "apache_beam.runners.worker.sdk_worker_main",
+    "apache_beam.transforms.combiners",
+    "faiss",
+    "joblib",
+    "pyarrow.parquet",
+    "tokenizers",
+    "tracktokens.pipelines.jobs.refresh",
+    "tracktokens.pipelines.local_runner",
+    "tracktokens.transforms.embedding.model_handler",
+)
+"""Modules of most pipelines; not those of some, such as torch."""
 
 _IGNORING_SIGNALS = ("/bin/sh", "-c", "trap '' INT TERM; exec \"$@\"", "sh")
 """Beginning of a command that ignores the signals that end its parent, from its first instruction on."""
@@ -146,6 +157,8 @@ def main() -> None:
         for name in _IMPORTED:
             importlib.import_module(name)
     logging.getLogger().handlers.clear()  # imports may add one, which would print what a worker sends
+    gc.collect()
+    gc.freeze()  # a worker then looks through none of these objects, and copies none of their pages
     server, folder = os.getpid(), str(Path.cwd())
     with socket.socket(fileno=os.dup(sys.stdin.fileno())) as channel:
         request = _serve(channel)
