@@ -40,12 +40,15 @@ def hash_inputs(embed: EmbedJob, playlists: Sequence[Fragment], limits: DriftLim
         and where there is remote audio, or more than ``MOST_AUDIO_FILES``.
     """
     tracks, encoder_ids = embed.fragments, embed.encoder_ids  # in the order in which the job checks them
-    audio = _audio_states(embed)
-    if audio is None:
-        return None
     vectors = chain.from_iterable(vectors.table.fragments for vectors in embed.precomputed.values())
     paths = dict.fromkeys(fragment.path for fragment in chain(tracks, playlists, vectors))
-    states = [*audio, *file_states(paths)]
+    try:
+        audio, tables = _audio_states(embed), file_states(paths)
+    except OSError:  # what cannot be listed is read again, and fails there where it matters
+        return None
+    if audio is None:
+        return None
+    states = [*audio, *tables]
     if not all(state.is_settled for state in states):
         return None
     options = {"version": version("tracktokens"), **embed.source.to_options(), "limits": dataclasses.asdict(limits)}
@@ -58,10 +61,7 @@ def _audio_states(embed: EmbedJob) -> list[FileState] | None:
         return []
     if files.is_remote(root):
         return None
-    try:
-        states = list(islice(list_states(root), MOST_AUDIO_FILES + 1))
-    except OSError:  # a part of it cannot be listed
-        return None
+    states = list(islice(list_states(root), MOST_AUDIO_FILES + 1))
     return states if len(states) <= MOST_AUDIO_FILES else None
 
 
@@ -96,13 +96,18 @@ def keep_up_to_date(store: Store, release: Release, inputs: str | None) -> None:
     drift, failures = release.metrics["drift"], store.catalog(release.manifest.catalog_id).failures_folder
     if inputs is None or (drift and drift["warnings"]) or files.list_all(failures, 1):
         return
-    manifest = UpToDateManifest(release.manifest.release_id, inputs, _hash_store(store))
-    files.write_bytes(store.up_to_date, manifest.to_json().encode())
+    left = _hash_store(store)
+    if left is not None:
+        manifest = UpToDateManifest(release.manifest.release_id, inputs, left)
+        files.write_bytes(store.up_to_date, manifest.to_json().encode())
 
 
-def _hash_store(store: Store) -> str:
-    """Hash the states of all files of a store but its lock and the hashes themselves."""
-    return _hash([], (state for state in list_states(store.root) if state.path not in (LOCK, UP_TO_DATE)))
+def _hash_store(store: Store) -> str | None:
+    """Hash the states of all files of a store but its lock and the hashes themselves; None if they cannot be listed."""
+    try:
+        return _hash([], (state for state in list_states(store.root) if state.path not in (LOCK, UP_TO_DATE)))
+    except OSError:  # such as of the folder of lost files in the root of a disk, which no other job reads
+        return None
 
 
 def _hash(texts: Iterable[str], states: Iterable[FileState]) -> str:

@@ -5,6 +5,7 @@ A change of content that keeps both is not detected.
 
 from __future__ import annotations
 
+import glob
 import os
 import stat
 import time
@@ -50,25 +51,31 @@ def file_states(paths: Iterable[str]) -> list[FileState]:
 
 
 def file_state(path: str) -> FileState:
-    """Read the state of a file."""
+    """Read the state of a file.
+
+    Raises:
+        OSError: it cannot be read, or does not exist.
+    """
     if not files.is_remote(path):
         status = Path(path).stat()
         return FileState(path, status.st_size, status.st_mtime_ns)
-    [found] = FileSystems.match([path])[0].metadata_list
-    return _remote_state(found.path, found)
+    found = FileSystems.match([glob.escape(path)])[0].metadata_list
+    if not found:
+        raise FileNotFoundError(path)
+    return _remote_state(path, found[0])
 
 
 def list_states(folder: str) -> Iterator[FileState]:
     """List the states of all regular files below a folder, in no order; a folder that is reached twice counts once.
 
     Raises:
-        OSError: a part of a local folder cannot be listed.
+        OSError: a part of the folder cannot be listed.
     """
     base = folder.rstrip("/") + "/"
     if not files.is_remote(folder):
         yield from _walk(base, "", set())
         return
-    for found in FileSystems.match([f"{base}**"])[0].metadata_list:
+    for found in FileSystems.match([f"{glob.escape(base)}**"])[0].metadata_list:
         yield _remote_state(found.path.removeprefix(base), found)
 
 

@@ -220,6 +220,18 @@ def test_an_input_that_failed_for_now_is_tried_again(refreshed: Refreshed) -> No
     assert json.loads(Path(store.up_to_date).read_text())["inputs"] == "inputs", "not written again"
 
 
+def test_a_store_or_an_input_that_cannot_be_listed_is_read_again(
+    refreshed: Refreshed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(_: object) -> list[file_states.FileState]:
+        raise PermissionError(13, "Permission denied", "lost+found")
+
+    for name in ("list_states", "file_states"):
+        with monkeypatch.context() as patched:
+            patched.setattr(up_to_date, name, denied)
+            assert [refreshed.refresh().published for _ in range(2)] == [True, True]
+
+
 def test_a_refresh_with_drift_warns_each_time(refreshed: Refreshed) -> None:
     os.utime(refreshed.catalog / "tracks.parquet", (LONG_AGO + 60, LONG_AGO + 60))
     job = dataclasses.replace(refreshed.job, limits=DriftLimits(stability_index=-1.0))

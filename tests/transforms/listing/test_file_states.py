@@ -32,6 +32,19 @@ def test_states_of_a_folder_are_those_of_its_files(songs: Path) -> None:
     assert {"nowhere", "missing"} <= {state.path for state in file_states.list_states(str(songs))}
 
 
+@pytest.mark.parametrize("by_beam", [False, True])
+def test_names_that_look_like_patterns_are_names(songs: Path, monkeypatch: pytest.MonkeyPatch, by_beam: bool) -> None:
+    folder = songs / "a[1]*"
+    folder.mkdir()
+    (folder / "b[2]?.wav").write_bytes(b"song")
+    if by_beam:  # Beam lists local files as it lists remote ones
+        monkeypatch.setattr(file_states.files, "is_remote", lambda path: True)
+    assert file_states.file_state(str(folder / "b[2]?.wav")).size == 4
+    assert [state[:2] for state in file_states.list_states(str(folder))] == [("b[2]?.wav", 4)]
+    with pytest.raises(FileNotFoundError):
+        file_states.file_state(str(folder / "b2x.wav"))
+
+
 def test_states_differ_where_size_or_time_does(songs: Path) -> None:
     path = songs / "a.wav"
     before = file_states.file_state(str(path))
